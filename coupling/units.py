@@ -1,0 +1,80 @@
+"""Every conversion of units in one place: text with a unit → SI, ASE units ↔ SI.
+
+The continuum computes in SI, the atomistic side in ASE units (eV, Å, amu; time in fs where said); nothing else converts.
+"""
+
+import math
+from functools import cache
+
+import pint
+
+from coupling.constants import ELEMENTARY_CHARGE
+
+EV_PER_CUBIC_ANGSTROM = ELEMENTARY_CHARGE * 1e30
+"""One eV/Å³ in Pa."""
+EV_PER_SQUARE_ANGSTROM = ELEMENTARY_CHARGE * 1e20
+"""One eV/Å² in J/m²."""
+SQUARE_ANGSTROM_PER_FEMTOSECOND = 1e-5
+"""One Å²/fs in m²/s."""
+ANGSTROM = 1e-10
+"""One Å in m."""
+
+@cache
+def registry() -> pint.UnitRegistry:
+    """The one pint registry of the product (temperatures with offset units allowed)."""
+    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+
+
+class UnitError(ValueError):
+    """A text that is not a quantity of the wanted dimension; the message says what was read and what is allowed."""
+
+
+def to_si(text: str, unit: str) -> float:
+    """Value of a text such as ``"1.8 mA/cm^2"`` expressed in `unit` (an SI unit string such as ``"A/m^2"``).
+
+    Raises:
+        UnitError: a bare number, an unknown unit, a wrong dimension, NaN or infinity.
+    """
+    try:
+        quantity = registry().Quantity(text)
+    except Exception as error:
+        raise UnitError(f'read "{text}", which is not a number with a known unit; write for example "1 {unit}"') from error
+    wanted = registry().Unit(unit)
+    if quantity.dimensionless and not wanted.dimensionless:
+        raise UnitError(f'read "{text}" without a unit; write for example "{text} {unit}"')
+    if quantity.dimensionality != wanted.dimensionality:
+        raise UnitError(f'read "{text}", which cannot be expressed in {unit}; write a unit of the same kind, for example "1 {unit}"')
+    value = float(quantity.to(wanted).magnitude)
+    if not math.isfinite(value):
+        raise UnitError(f'read "{text}", which is not a finite number')
+    return value
+
+
+def convert(value: float, unit: str, to: str) -> float:
+    """Value in unit `to` of `value` in `unit`. Raises pint.DimensionalityError when they are of different kinds."""
+    return float(registry().Quantity(value, unit).to(to).magnitude)
+
+
+def pressure_to_si(value: float) -> float:
+    """Pa from eV/Å³."""
+    return value * EV_PER_CUBIC_ANGSTROM
+
+
+def surface_energy_to_si(value: float) -> float:
+    """J/m² from eV/Å²."""
+    return value * EV_PER_SQUARE_ANGSTROM
+
+
+def diffusivity_to_si(value: float) -> float:
+    """m²/s from Å²/fs."""
+    return value * SQUARE_ANGSTROM_PER_FEMTOSECOND
+
+
+def length_to_si(value: float) -> float:
+    """m from Å."""
+    return value * ANGSTROM
+
+
+def energy_to_si(value: float) -> float:
+    """J from eV."""
+    return value * ELEMENTARY_CHARGE

@@ -1,0 +1,63 @@
+# Shared by env/exec and env/setup: where things live and how the private root is entered.
+repo=$(dirname -- "$here")
+venv="$repo/.venv"
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/multiscale"
+
+stop() { printf '%s\n' "$1" >&2; exit "${2:-1}"; }
+
+# A root is named by what it is built from, so a changed package list never meets an old root.
+root_key() { cat "$here/packages.txt" "$here/root.sh" | sha256sum | cut -c1-12; }
+root() { printf '%s/root-%s' "$cache" "$(root_key)"; }
+
+host_has_dolfinx() {
+    [ "${MULTISCALE_ENV:-}" != root ] || return 1
+    python3 - 2>/dev/null <<'PY'
+import importlib.util, sys
+if importlib.util.find_spec("dolfinx") is None or sys.version_info < (3, 11):
+    sys.exit(1)
+from importlib.metadata import version
+sys.exit(tuple(int(x) for x in version("fenics-dolfinx").split(".")[:2]) < (0, 9))
+PY
+}
+
+# "host" where the machine's own Python serves, "root" where the private one does; settled once a call.
+mode() {
+    if [ -z "${multiscale_mode:-}" ]; then
+        if host_has_dolfinx; then multiscale_mode=host; else multiscale_mode=root; fi
+    fi
+    printf '%s' "$multiscale_mode"
+}
+
+# What the virtual environment was made from; a change makes it anew.
+venv_key() {
+    { mode; if [ "$(mode)" = host ]; then command -v python3; else root_key; fi
+      cat "$here/constraints.txt" "$repo/pyproject.toml"; printf '%s' "$repo"; } | sha256sum | cut -c1-12
+}
+
+ready() {
+    mode >/dev/null
+    if [ "$(mode)" = root ] && [ ! -e "$(root)/.complete" ]; then return 1; fi
+    [ "$(cat "$venv/.multiscale-key" 2>/dev/null)" = "$(venv_key)" ]
+}
+
+# Runs a command inside the private root: the system read-only from the root, everything of the user's visible.
+enter_root() {
+    local where dir binds=()
+    where=$(root)
+    for dir in /*; do
+        case "${dir#/}" in
+            bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var|lost+found) continue ;;
+        esac
+        [ -d "$dir" ] && [ ! -L "$dir" ] || continue
+        [ -d "$where$dir" ] || mkdir -p "$where$dir" 2>/dev/null || continue
+        binds+=(--bind "$dir" "$dir")
+    done
+    for dir in /etc/resolv.conf /etc/hosts /etc/passwd /etc/group /etc/ssl /etc/pip.conf; do
+        [ -e "$dir" ] || continue
+        if [ ! -e "$where$dir" ] && [ ! -d "$dir" ]; then : >>"$where$dir" 2>/dev/null || continue; fi
+        binds+=(--ro-bind "$(readlink -f "$dir")" "$dir")
+    done
+    PATH="$venv/bin:/usr/local/bin:/usr/bin:/bin" VIRTUAL_ENV="$venv" LANG=C.UTF-8 LC_ALL=C.UTF-8 \
+    exec bwrap --ro-bind "$where" / --dev-bind /dev /dev --proc /proc --ro-bind /sys /sys --tmpfs /run --tmpfs /var/tmp \
+        "${binds[@]}" --die-with-parent --chdir "$PWD" "$@"
+}
