@@ -1,0 +1,213 @@
+"""TOML files that a user writes: read, checked against a pydantic model, every complaint with file, line and key."""
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from coupling.errors import UserError
+from coupling.units import UnitError, to_si
+
+_TABLE = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
+
+Location = tuple[str | int, ...]
+
+
+class Table(BaseModel):
+    """A TOML table of fixed keys: an unknown key is refused, the object cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Whole = Annotated[int, Field(strict=True)]
+"""A whole number (not a text, not a truth value)."""
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false."""
+
+
+def quantity(unit: str, *, above: float | None = None, at_least: float | None = None) -> Any:
+    """Annotated float for a pydantic field: a TOML string with a unit, held in the SI `unit`.
+
+    `above` and `at_least` are limits in `unit`. A bare number is refused.
+    """
+
+    def parse(value: object) -> float:
+        number = _parse_quantity(value, unit)
+        if above is not None and not number > above:
+            raise ValueError(f'read "{value}"; it must be above {above:g} {unit}')
+        if at_least is not None and not number >= at_least:
+            raise ValueError(f'read "{value}"; it must be at least {at_least:g} {unit}')
+        return number
+
+    schema = {"type": "string", "description": f"number with a unit, for example '1 {unit}'", "examples": [f"1 {unit}"]}
+    return Annotated[float, BeforeValidator(parse), WithJsonSchema(schema)]
+
+
+def _parse_quantity(value: object, unit: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f'read {value!r}; write a number with its unit in quotes, for example "1 {unit}"')
+    if not isinstance(value, str):
+        raise ValueError(f'read the bare number {value}; write it with its unit in quotes, for example "{value} {unit}"')
+    try:
+        return to_si(value, unit)
+    except UnitError as error:
+        raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class TomlFile:
+    """A parsed TOML file that still knows on which line each key stands."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[Location, int]
+
+    def line(self, location: Location) -> int:
+        """Line (from 1) of a key, or of the nearest table above it that is written in the file."""
+        for length in range(len(location), 0, -1):
+            if location[:length] in self.lines:
+                return self.lines[location[:length]]
+        return 1
+
+    def complaint(self, location: Location, message: str) -> str:
+        """One line: file, line, key, message."""
+        key = ".".join(str(part) for part in location if not isinstance(part, int)) or "(top level)"
+        return f"{self.path}:{self.line(location)}: {key}: {message}"
+
+
+def read(path: str | Path) -> TomlFile:
+    """Read a TOML file.
+
+    Raises:
+        UserError: the file is missing, not text, not TOML, or defines a key twice (with file and line).
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text ({error})") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+)", str(error))
+        line = found.group(1) if found else str(text.count("\n") + 1)
+        reason = re.sub(r"\s*\(at .*\)", "", str(error))
+        hint = "; a key or table may be given only once" if "overwrite" in reason or "declare" in reason else ""
+        raise UserError(f"{path}:{line}: not valid TOML: {reason}{hint}") from None
+    return TomlFile(path, data, _locate(text))
+
+
+def _locate(text: str) -> dict[Location, int]:
+    """Line of every table header and key of a TOML text (inline tables by their outer key)."""
+    lines: dict[Location, int] = {}
+    counts: dict[Location, int] = {}
+    table: Location = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _TABLE.match(line):
+            path = _parts(header.group(2))
+            table = _resolve(path, counts)
+            if header.group(1) == "[[":
+                counts[table] = counts.get(table, -1) + 1
+                table = (*table, counts[table])
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            lines.setdefault(table + _parts(key.group(1)), number)
+    return lines
+
+
+def _parts(dotted: str) -> Location:
+    return tuple(part.strip("\"'") for part in _PART.findall(dotted))
+
+
+def _resolve(path: Location, counts: dict[Location, int]) -> Location:
+    """Insert the running index of every array of tables that the path passes through."""
+    resolved: Location = ()
+    for index, part in enumerate(path):
+        resolved = (*resolved, part)
+        if index < len(path) - 1 and resolved in counts:
+            resolved = (*resolved, counts[resolved])
+    return resolved
+
+
+def validate[Model: BaseModel](file: TomlFile, model: type[Model]) -> Model:
+    """The file's data as `model`.
+
+    Raises:
+        UserError: one line for each wrong key: file, line, key, what was read, what is allowed, the nearest known name.
+    """
+    try:
+        return model.model_validate(file.data)
+    except ValidationError as error:
+        raise UserError("\n".join(dict.fromkeys(_complaints(file, model, error)))) from None
+
+
+def _complaints(file: TomlFile, model: type[BaseModel], error: ValidationError) -> list[str]:
+    """One line an error; an array that is 'too short' only because its items are wrong is not complained of."""
+    items = [dict(item) for item in error.errors()]
+    inner = [item["loc"] for item in items if item["type"] != "too_short"]
+    shown = [i for i in items if i["type"] != "too_short" or not any(loc[: len(i["loc"])] == i["loc"] for loc in inner)]
+    return [_explain(file, model, item) for item in shown]
+
+
+def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> str:
+    location: Location = tuple(part for part in item["loc"] if not (isinstance(part, str) and "[" in part))
+    kind, read_value = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        known = sorted(_known_keys(model, location[:-1]))
+        return file.complaint(location, f"unknown key; {nearest(str(location[-1]), known)}")
+    if kind == "missing":
+        return file.complaint(location, "this key is missing; add it")
+    if kind == "value_error":
+        return file.complaint(location, str(item["ctx"]["error"]))
+    if kind == "literal_error":
+        return file.complaint(location, f"read {read_value!r}; allowed: {item['ctx']['expected']}")
+    if isinstance(read_value, dict | list):
+        return file.complaint(location, item["msg"])
+    return file.complaint(location, f"read {read_value!r}; {item['msg'][0].lower()}{item['msg'][1:]}")
+
+
+def _known_keys(model: type[BaseModel], location: Location) -> Sequence[str]:
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = getattr(current, "model_fields", {}).get(part)
+        current = _model_in(field.annotation) if field is not None else None
+    return list(getattr(current, "model_fields", {}))
+
+
+def _model_in(annotation: Any) -> Any:
+    """The pydantic model inside an annotation such as ``X | None`` or ``tuple[X, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        if (found := _model_in(inner)) is not None:
+            return found
+    return None
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """'did you mean …' with the closest known name, else the list of known names."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return "allowed: " + ", ".join(known)
+
+
+def fraction(value: float) -> float:
+    """A number between 0 and 1 (validator). Raises ValueError otherwise."""
+    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+        raise ValueError(f"read {value}; it must lie between 0 and 1")
+    return value
+
+

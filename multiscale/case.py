@@ -1,0 +1,266 @@
+"""A case folder: what a user writes in case.toml, checked before anything long starts."""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from coupling.errors import UserError
+from coupling.library import ORDER, Material, find_material
+from coupling.toml_input import Flag, Table, TomlFile, Whole, fraction, nearest, quantity, read, validate
+
+Kind = Literal["md", "measured", "derived", "assumed"]
+Length = quantity("m", above=0.0)
+
+
+class GrainBoundary(Table):
+    """Boundaries between grains, meshed as a region of their own."""
+
+    material: str
+    width: Length
+
+
+class Electrolyte(Table):
+    """The polycrystalline solid electrolyte."""
+
+    material: str
+    thickness: Length
+    grain_size: Length
+    grain_boundary: GrainBoundary
+
+
+class Interlayer(Table):
+    """A layer between lithium and electrolyte: an interphase that forms, or a coating that is applied."""
+
+    material: str
+    thickness: Length
+    lines_flaw: Flag = True
+
+
+class Flaw(Table):
+    """A narrow lithium-filled crack that starts at the lithium surface.
+
+    `depth_range` says how well the depth is known; the error bar of the critical current carries it.
+    """
+
+    kind: Literal["crack"]
+    depth: Length
+    depth_range: tuple[Length, Length] | None = None
+    mouth: Length
+    at: Literal["grain-boundary", "grain"]
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _depth_lies_in_its_range(self) -> "Flaw":
+        if self.depth_range and not self.depth_range[0] <= self.depth <= self.depth_range[1]:
+            raise ValueError("depth lies outside depth_range")
+        return self
+
+
+class Geometry(Table):
+    """The representative cell: sides insulating, lithium below, counter electrode above."""
+
+    kind: Literal["layered-polycrystal"]
+    dimension: Literal[2]
+    width: Length
+    seed: Annotated[Whole, Field(ge=0)]
+    electrolyte: Electrolyte
+    interlayer: Interlayer | None = None
+    flaw: tuple[Flaw, ...] = Field(min_length=1, max_length=1)
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> "Geometry":
+        electrolyte, layer, flaw = self.electrolyte, self.interlayer, self.flaw[0]
+        deepest = flaw.depth_range[1] if flaw.depth_range else flaw.depth
+        total = electrolyte.thickness + (layer.thickness if layer else 0.0)
+        if deepest > 0.8 * total:
+            raise ValueError(
+                f"the flaw reaches {deepest:.3g} m into a cell {total:.3g} m thick; at most 80 % of it may be flaw: "
+                "make the flaw shorter or the electrolyte thicker"
+            )
+        if electrolyte.grain_boundary.width > 0.2 * electrolyte.grain_size:
+            raise ValueError(
+                f"grain boundaries {electrolyte.grain_boundary.width:.3g} m wide do not fit grains of "
+                f"{electrolyte.grain_size:.3g} m; the width may be at most a fifth of the grain size"
+            )
+        return self
+
+
+class Conditions(Table):
+    """Temperature and the pressure that the cell is held under."""
+
+    temperature: quantity("K", above=0.0)  # type: ignore[valid-type]
+    stack_pressure: quantity("Pa", at_least=0.0)  # type: ignore[valid-type]
+
+
+class Interface(Table):
+    """The lithium side: metal and charge-transfer properties."""
+
+    metal: str
+    charge_transfer: str
+
+
+class Physics(Table):
+    """Which physics is solved. `lithium_creep = false` keeps lithium from extruding out of the flaw."""
+
+    transport: Literal["single-ion"]
+    mechanics: Literal["elastic"]
+    mechanisms: tuple[Literal["initiation"], ...] = Field(min_length=1)
+    lithium_creep: Flag = True
+
+
+class Protocol(Table):
+    """The current is raised from `first` until the flaw cracks or `maximum` is reached."""
+
+    kind: Literal["steady-ramp"]
+    first: quantity("A/m^2", above=0.0)  # type: ignore[valid-type]
+    maximum: quantity("A/m^2", above=0.0)  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _ramp_goes_up(self) -> "Protocol":
+        if self.maximum <= self.first:
+            raise ValueError("maximum must be above first")
+        return self
+
+
+class Atomistic(Table):
+    """What is computed by molecular dynamics."""
+
+    potential: str
+    quality: Literal["quick", "standard", "production"]
+    phases: tuple[str, ...] = Field(min_length=1)
+    disorder: Annotated[float, AfterValidator(fraction)]
+    seed: Annotated[Whole, Field(ge=0)]
+
+
+class Choice(Table):
+    """Which number is used where several are known: an order of kinds, and exceptions by "material.quantity"."""
+
+    order: tuple[Kind, ...] = ("md", "measured", "derived", "assumed")
+    use: dict[str, Kind] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _every_kind_has_a_place(self) -> "Choice":
+        if sorted(self.order) != sorted(ORDER):
+            raise ValueError(f"order must name each of {', '.join(ORDER)} once")
+        return self
+
+
+class Uncertainty(Table):
+    """How the error bar is made: `designs` model runs carry a surrogate that `samples` draws go through."""
+
+    level: Annotated[float, Field(gt=0.0, lt=1.0)]
+    samples: Annotated[Whole, Field(ge=100)]
+    designs: Annotated[Whole, Field(ge=8)]
+    microstructures: Annotated[Whole, Field(ge=1)]
+    seed: Annotated[Whole, Field(ge=0)]
+
+
+class CaseFile(Table):
+    """What case.toml may hold."""
+
+    title: str
+    question: str
+    geometry: Geometry
+    interface: Interface
+    conditions: Conditions
+    physics: Physics
+    protocol: Protocol
+    atomistic: Atomistic | None = None
+    properties: Choice = Choice()
+    uncertainty: Uncertainty
+
+
+@dataclass(frozen=True)
+class Case:
+    """A checked case: its folder, its settings, the materials it names, and a hash of all that decides the answer."""
+
+    folder: Path
+    settings: CaseFile
+    materials: dict[str, Material]
+    file: TomlFile
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.resolve().name
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash (16 hex digits) of case.toml and every material file it uses."""
+        paths = [self.folder / "case.toml", *sorted(material.path for material in self.materials.values())]
+        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def material_folders(folder: Path) -> list[Path]:
+    """Where material files are looked for: the case's own, beside the case, the product's."""
+    shipped = Path(__file__).resolve().parent.parent / "cases" / "_materials"
+    return [folder / "materials", folder.resolve().parent / "_materials", shipped]
+
+
+def load_case(folder: str | Path) -> Case:
+    """Read and check a case folder.
+
+    Raises:
+        UserError: the folder is none or holds no case.toml; any wrong key, unit or value; an unknown material.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such case folder; `multiscale new {folder.name or 'NAME'}` makes one")
+    if not (folder / "case.toml").is_file():
+        raise UserError(f"{folder}: not a case folder (it holds no case.toml); `multiscale new NAME` makes one")
+    file = read(folder / "case.toml")
+    settings = validate(file, CaseFile)
+    case = Case(folder, settings, _materials(file, settings, material_folders(folder)), file)
+    _check_choice(case)
+    return case
+
+
+def _named_materials(settings: CaseFile) -> dict[str, tuple[str | int, ...]]:
+    """Every material that the case names, with the key that names it."""
+    geometry = settings.geometry
+    named: dict[str, tuple[str | int, ...]] = {
+        geometry.electrolyte.material: ("geometry", "electrolyte", "material"),
+        geometry.electrolyte.grain_boundary.material: ("geometry", "electrolyte", "grain_boundary"),
+        settings.interface.metal: ("interface", "metal"),
+        settings.interface.charge_transfer: ("interface", "charge_transfer"),
+    }
+    if geometry.interlayer:
+        named[geometry.interlayer.material] = ("geometry", "interlayer", "material")
+    return named
+
+
+def _materials(file: TomlFile, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:
+    found: dict[str, Material] = {}
+    waiting: list[tuple[str, tuple[str | int, ...]]] = list(_named_materials(settings).items())
+    while waiting:
+        name, key = waiting.pop()
+        if name in found:
+            continue
+        try:
+            material = find_material(name, folders)
+        except UserError as error:
+            raise UserError(file.complaint(key, str(error)) if str(error).startswith("unknown") else str(error)) from None
+        found[name] = material
+        if material.base:
+            waiting.append((material.base, key))
+        if material.mixture:
+            waiting.extend((component.material, key) for component in material.mixture.components)
+    return found
+
+
+def _check_choice(case: Case) -> None:
+    """Every key of [properties.use] names a material of the case."""
+    for key in case.settings.properties.use:
+        material, _, quantity_name = key.partition(".")
+        if material not in case.materials or not quantity_name:
+            where = ("properties", "use", key)
+            raise UserError(case.file.complaint(where, f'read "{key}"; write "material.quantity"; {nearest(material, sorted(case.materials))}'))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of case.toml, for editors."""
+    return CaseFile.model_json_schema()

@@ -1,0 +1,216 @@
+"""Which number the continuum uses for what: every candidate found, one chosen by the case's stated order, the rest shown."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from coupling.constants import GAS_CONSTANT
+from coupling.errors import UserError
+from coupling.homogenize import hashin_shtrikman_conductivity, hashin_shtrikman_moduli
+from coupling.library import ORDER, Material, choose
+from coupling.record import Property, sample
+from coupling.store import digest
+from multiscale.case import Case
+
+Samples = Mapping[str, np.ndarray]
+TEMPERATURE_TOLERANCE = 5.0
+"""A number stated within so many kelvin of the case's temperature is used as it stands."""
+MIXTURE_MODEL = "interlayer.position_between_bounds"
+"""Leaf that says where between the Hashin–Shtrikman bounds a mixture lies: 0 lower, 1 upper bound."""
+FLAW_DEPTH = "geometry.flaw.depth"
+MICROSTRUCTURE = "geometry.seed"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One input of the continuum: the property used and the candidates that were not."""
+
+    key: str
+    used: Property
+    losers: tuple[Property, ...] = ()
+
+
+def _stated_value(key: str, value: float, unit: str, source: str, spread: tuple[float, float] | None = None) -> Parameter:
+    """A number that the case itself states."""
+    low, high = spread if spread else (None, None)
+    material, _, quantity = key.rpartition(".")
+    record = Property(
+        material, quantity, value, unit, low=low, high=high, kind="assumed", confidence="low", source={"reference": source}
+    )
+    return Parameter(key, record)
+
+
+def _candidates(material: Material, quantity: str, records: Iterable[Property], temperature: float) -> list[Property]:
+    """Properties of one quantity known near the case's temperature, from files and from MD."""
+    named = [p for p in (*records, *material.properties) if p.material == material.name and p.quantity == quantity]
+    return [p for p in named if abs(p.conditions.get("temperature_K", temperature) - temperature) <= TEMPERATURE_TOLERANCE]
+
+
+def _needed(case: Case) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Quantities wanted of each material; a tuple of several names means the first that is known."""
+    geometry, interface = case.settings.geometry, case.settings.interface
+    boundary = geometry.electrolyte.grain_boundary.material
+    needed: dict[str, tuple[tuple[str, ...], ...]] = {
+        geometry.electrolyte.material: (
+            ("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",), ("fracture_toughness",),
+        ),
+        boundary: (("ionic_conductivity", "conductivity_ratio"), ("fracture_toughness", "toughness_ratio")),
+        interface.charge_transfer: (
+            ("exchange_current_density",), ("cathodic_transfer_coefficient",), ("mechanical_transfer_coefficient",),
+        ),
+        interface.metal: (
+            ("creep_reference_rate",), ("creep_reference_stress",), ("creep_exponent",), ("creep_activation_energy",),
+        ),
+    }  # fmt: skip
+    if geometry.interlayer:
+        layer = case.materials[geometry.interlayer.material]
+        phases = [c.material for c in layer.mixture.components] if layer.mixture else [layer.name]
+        wanted: tuple[tuple[str, ...], ...] = (("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",))
+        for phase in phases:
+            needed[phase] = (*wanted, ("molar_volume",)) if layer.mixture else wanted
+    return needed
+
+
+def resolve(case: Case, records: Iterable[Property] = ()) -> dict[str, Parameter]:
+    """Every input of the continuum, by key "material.quantity" (and "geometry.flaw.depth", "conditions.stack_pressure" …).
+
+    Args:
+        case: the checked case.
+        records: properties from MD; they compete with those of the material files.
+
+    Raises:
+        UserError: a quantity is known nowhere, or not at the case's temperature.
+    """
+    records = tuple(records)
+    temperature = case.settings.conditions.temperature
+    parameters: dict[str, Parameter] = {}
+    for name, quantities in _needed(case).items():
+        for names in quantities:
+            parameter = _first_known(case, case.materials[name], names, records, temperature)
+            parameters[parameter.key] = parameter
+    return parameters | _stated(case)
+
+
+def _first_known(
+    case: Case, material: Material, names: tuple[str, ...], records: tuple[Property, ...], temperature: float
+) -> Parameter:
+    for quantity in names:
+        key = f"{material.name}.{quantity}"
+        order = list(case.settings.properties.order)
+        if (first := case.settings.properties.use.get(key)) is not None:
+            order = [first, *(kind for kind in ORDER if kind != first)]
+        found = choose(_candidates(material, quantity, records, temperature), order)
+        if found:
+            if first is not None and found[0].kind != first:
+                raise UserError(case.file.complaint(("properties", "use", key), f'no number of kind "{first}" is known for {key}'))
+            return Parameter(key, found[0], tuple(found[1:]))
+    raise UserError(
+        f"{material.path}: {' or '.join(names)} is not known near {temperature:.2f} K; "
+        f"add a [[property]] with that quantity and its source, or let MD compute it ([atomistic] phases)"
+    )
+
+
+def _stated(case: Case) -> dict[str, Parameter]:
+    geometry, conditions = case.settings.geometry, case.settings.conditions
+    flaw, where = geometry.flaw[0], "case.toml"
+    stated = [
+        _stated_value(FLAW_DEPTH, flaw.depth, "m", f"{where}: {flaw.source}", flaw.depth_range),
+        _stated_value("geometry.flaw.mouth", flaw.mouth, "m", f"{where}: {flaw.source}"),
+        _stated_value("conditions.temperature", conditions.temperature, "K", f"{where}: test condition"),
+        _stated_value("conditions.stack_pressure", conditions.stack_pressure, "Pa", f"{where}: test condition"),
+    ]
+    if geometry.interlayer:
+        stated.append(_stated_value("geometry.interlayer.thickness", geometry.interlayer.thickness, "m", where))
+    return {parameter.key: parameter for parameter in stated}
+
+
+def nominal(parameters: Mapping[str, Parameter]) -> dict[str, np.ndarray]:
+    """Best values as arrays of length one: the estimate, for a bound the middle of its prior, bounds' middle for mixtures."""
+    leaves = {}
+    for key, parameter in parameters.items():
+        prop = parameter.used
+        draws = sample(prop, 2001, np.random.default_rng(0)) if prop.bound else np.array([prop.value])
+        leaves[key] = np.array([float(np.exp(np.median(np.log(draws))))]) if prop.bound else draws
+    return leaves | {MIXTURE_MODEL: np.array([0.5])}
+
+
+def draw(parameters: Mapping[str, Parameter], count: int, seed: int) -> dict[str, np.ndarray]:
+    """Independent draws of every input, shape (count,) each; one random stream a key, so that adding a key moves no other."""
+    streams = {key: int(digest([seed, key]), 16) % 2**63 for key in (*parameters, MIXTURE_MODEL)}
+    leaves = {key: sample(p.used, count, np.random.default_rng(streams[key])) for key, p in parameters.items()}
+    return leaves | {MIXTURE_MODEL: np.random.default_rng(streams[MIXTURE_MODEL]).uniform(0.0, 1.0, count)}
+
+
+def _between(bounds: tuple[float, float], position: float) -> float:
+    """Value at `position` between two positive bounds on a logarithmic scale."""
+    low, high = bounds
+    return math.exp((1.0 - position) * math.log(low) + position * math.log(high))
+
+
+def _mixture(material: Material, leaf: Mapping[str, float]) -> tuple[float, float, float]:
+    """Conductivity (S/m), Young's modulus (Pa) and Poisson's ratio of a mixture at its place between the bounds."""
+    assert material.mixture is not None
+    names = [component.material for component in material.mixture.components]
+    volumes = np.array([c.moles * leaf[f"{c.material}.molar_volume"] for c in material.mixture.components])
+    fractions = volumes / volumes.sum()
+    young = np.array([leaf[f"{name}.youngs_modulus"] for name in names])
+    poisson = np.array([leaf[f"{name}.poissons_ratio"] for name in names])
+    bulk, shear = young / (3 * (1 - 2 * poisson)), young / (2 * (1 + poisson))
+    position = leaf[MIXTURE_MODEL]
+    conductivities = np.array([leaf[f"{name}.ionic_conductivity"] for name in names])
+    conductivity = _between(hashin_shtrikman_conductivity(conductivities, fractions), position)
+    bulk_bounds, shear_bounds = hashin_shtrikman_moduli(bulk, shear, fractions)
+    K, G = _between(bulk_bounds, position), _between(shear_bounds, position)
+    return conductivity, 9 * K * G / (3 * K + G), (3 * K - 2 * G) / (2 * (3 * K + G))
+
+
+def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
+    """What the continuum model is set up with, from one value of every leaf; SI units.
+
+    Mixtures become effective media, boundary ratios multiply their base, creep is taken to the case's temperature.
+    """
+    geometry, interface = case.settings.geometry, case.settings.interface
+    bulk, boundary = geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material
+    metal, transfer = interface.metal, interface.charge_transfer
+
+    def of_boundary(quantity: str, ratio: str) -> float:
+        own = f"{boundary}.{quantity}"
+        return leaf[own] if own in leaf else leaf[f"{boundary}.{ratio}"] * leaf[f"{bulk}.{quantity}"]
+
+    inputs = {
+        "grain_conductivity": leaf[f"{bulk}.ionic_conductivity"],
+        "boundary_conductivity": of_boundary("ionic_conductivity", "conductivity_ratio"),
+        "youngs_modulus": leaf[f"{bulk}.youngs_modulus"],
+        "poissons_ratio": leaf[f"{bulk}.poissons_ratio"],
+        "grain_toughness": leaf[f"{bulk}.fracture_toughness"],
+        "boundary_toughness": of_boundary("fracture_toughness", "toughness_ratio"),
+        "exchange_current_density": leaf[f"{transfer}.exchange_current_density"],
+        "cathodic_transfer_coefficient": leaf[f"{transfer}.cathodic_transfer_coefficient"],
+        "mechanical_transfer_coefficient": leaf[f"{transfer}.mechanical_transfer_coefficient"],
+        "creep_rate_constant": creep_rate_constant(metal, leaf),
+        "creep_exponent": leaf[f"{metal}.creep_exponent"],
+        "flaw_depth": leaf[FLAW_DEPTH],
+        "stack_pressure": leaf["conditions.stack_pressure"],
+        "temperature": leaf["conditions.temperature"],
+    }
+    if geometry.interlayer:
+        layer = case.materials[geometry.interlayer.material]
+        stated = tuple(leaf.get(f"{layer.name}.{q}", 0.0) for q in ("ionic_conductivity", "youngs_modulus", "poissons_ratio"))
+        values = _mixture(layer, leaf) if layer.mixture else stated
+        names = ("interlayer_conductivity", "interlayer_youngs_modulus", "interlayer_poissons_ratio")
+        inputs |= dict(zip(names, values, strict=True))
+    return inputs
+
+
+def creep_rate_constant(metal: str, leaf: Mapping[str, float]) -> float:
+    """Norton prefactor A_T (Pa⁻ⁿ s⁻¹) of ε̇ = A_T σⁿ at the case's temperature.
+
+    The reference rate at the reference stress is stated at 298.15 K: A_T = ε̇₀ σ₀⁻ⁿ exp[−(Q/R)(1/T − 1/298.15)].
+    Source: LePage et al., J. Electrochem. Soc. 166, A89 (2019) for the power law.
+    """
+    rate, stress = leaf[f"{metal}.creep_reference_rate"], leaf[f"{metal}.creep_reference_stress"]
+    n, Q = leaf[f"{metal}.creep_exponent"], leaf[f"{metal}.creep_activation_energy"]
+    T = leaf["conditions.temperature"]
+    return rate * stress**-n * math.exp(-Q / GAS_CONSTANT * (1 / T - 1 / 298.15))
