@@ -1,0 +1,43 @@
+"""What differs between DOLFINx 0.9, 0.10 and 0.11, in one place; the rest of the product is written once."""
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from dolfinx import mesh as dmesh
+from mpi4py import MPI
+
+# the gmsh reader changed its name in 0.10
+_reader = "dolfinx.io.gmsh" if importlib.util.find_spec("dolfinx.io.gmsh") else "dolfinx.io.gmshio"
+
+
+def read_gmsh(model: Any, comm: MPI.Comm, rank: int, gdim: int) -> tuple[dmesh.Mesh, dmesh.MeshTags, dmesh.MeshTags]:
+    """Mesh, cell tags and facet tags of a gmsh model held by one rank.
+
+    Facets shared by two ranks are ghosted on both, so that integrals over inner facets are whole.
+    """
+    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet)
+    data = importlib.import_module(_reader).model_to_mesh(model, comm, rank, gdim=gdim, partitioner=partitioner)
+    if isinstance(data, tuple) and len(data) == 3:
+        return data
+    mesh, cells, facets = data.mesh, data.cell_tags, data.facet_tags  # 0.10: MeshData
+    dim = mesh.topology.dim
+    nothing = np.empty(0, dtype=np.int32)
+    return (
+        mesh,
+        cells if cells is not None else dmesh.meshtags(mesh, dim, nothing, nothing),
+        facets if facets is not None else dmesh.meshtags(mesh, dim - 1, nothing, nothing),
+    )
+
+
+def physical_groups(model: Any, dimension: int) -> Mapping[str, int]:
+    """Names and tags of the physical groups of one dimension in a gmsh model."""
+    return {model.getPhysicalName(dimension, tag): tag for _, tag in model.getPhysicalGroups(dimension)}
+
+
+def interpolation_points(space: Any) -> np.ndarray:
+    """Reference points at which an element of `space` interpolates: a method until 0.9, an attribute since 0.10."""
+    points = space.element.interpolation_points
+    return points() if callable(points) else points

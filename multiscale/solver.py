@@ -1,0 +1,372 @@
+"""How equations are solved: the only file that knows PETSc options.
+
+Every solve reads the reason PETSc gives and raises `RunFailure` with its name when it is not convergence. Matrices,
+factorisation patterns and preconditioners are kept between solves of one object. Nothing here knows physics.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dolfinx.fem.petsc
+import numpy as np
+import petsc4py.PETSc
+import ufl
+from dolfinx import fem
+
+from coupling.errors import RunFailure
+
+PETSc: Any = petsc4py.PETSc
+fem_petsc: Any = dolfinx.fem.petsc
+
+DIRECT_LIMIT = 150_000
+"""Unknowns up to which the sparse direct solver (MUMPS) is the default; 2-D problems stay cheap well beyond it."""
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "direct": {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_mat_solver_type": "mumps"},
+    "direct-spd": {
+        "ksp_type": "preonly", "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps",
+    },
+    "amg": {  # scalar diffusion with contrasts (FIELD_NOTES.md: 11 iterations at contrast 1e6)
+        "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 500, "pc_type": "hypre", "pc_hypre_type": "boomeramg",
+        "pc_hypre_boomeramg_coarsen_type": "HMIS", "pc_hypre_boomeramg_interp_type": "ext+i",
+        "pc_hypre_boomeramg_P_max": 4, "pc_hypre_boomeramg_agg_nl": 1, "pc_hypre_boomeramg_strong_threshold": 0.5,
+    },
+    "elastic": {  # needs the rigid-body near-nullspace
+        "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 500, "pc_type": "gamg", "pc_gamg_agg_nsmooths": 1,
+        "pc_gamg_threshold": 0.02, "mg_levels_ksp_type": "chebyshev", "mg_levels_pc_type": "jacobi",
+    },
+    "general": {  # coupled, non-symmetric, large
+        "ksp_type": "fgmres", "ksp_rtol": 1e-9, "ksp_max_it": 500, "ksp_gmres_restart": 100, "pc_type": "asm",
+        "sub_pc_type": "ilu", "sub_pc_factor_levels": 2,
+    },
+}  # fmt: skip
+"""Linear solvers by name; `method` of every function here is one of these or "auto"."""
+
+_counter = itertools.count()
+
+
+@dataclass(frozen=True)
+class SolveReport:
+    """What a solve did.
+
+    Attributes:
+        iterations: Newton iterations (linear iterations for a linear solve).
+        residual: last residual norm, in the residual's unit.
+        reason: PETSc's name for why it stopped, for example "CONVERGED_FNORM_RELATIVE".
+        unknowns: global number of unknowns.
+        wall_s: seconds.
+    """
+
+    iterations: int
+    residual: float
+    reason: str
+    unknowns: int
+    wall_s: float
+
+
+def reason_name(kind: Any, reason: int) -> str:
+    """PETSc's name of a converged reason; `kind` is PETSc.KSP or PETSc.SNES."""
+    names = {value: name for name, value in vars(kind.ConvergedReason).items() if isinstance(value, int)}
+    name = names.get(reason, f"reason {reason}")
+    prefix = "CONVERGED_" if reason > 0 else "DIVERGED_"
+    return name if name.startswith(("CONVERGED", "DIVERGED")) else prefix + name
+
+
+def unknowns_of(space: Any) -> int:
+    """Global number of unknowns of a function space."""
+    return space.dofmap.index_map.size_global * space.dofmap.index_map_bs
+
+
+def _method(method: str, unknowns: int, spd: bool) -> str:
+    if method != "auto":
+        if method not in OPTIONS:
+            raise ValueError(f"solver method {method!r} is not one of {', '.join(OPTIONS)} or auto")
+        return method
+    if unknowns <= DIRECT_LIMIT:
+        return "direct-spd" if spd else "direct"
+    return "amg" if spd else "general"
+
+
+def _configure(target: Any, prefix: str, options: Mapping[str, Any]) -> None:
+    """Give options to one solver under its own prefix; what the user set for that prefix on the command line wins."""
+    target.setOptionsPrefix(prefix)
+    database = PETSc.Options()
+    ours = {f"{prefix}{key}": value for key, value in options.items() if not database.hasName(f"{prefix}{key}")}
+    for key, value in ours.items():
+        database[key] = value
+    target.setFromOptions()
+    for key in ours:
+        database.delValue(key)
+
+
+def rigid_body_modes(space: Any) -> Any:
+    """Near-nullspace of elasticity (translations and rotations) for algebraic multigrid, orthonormal."""
+    gdim = space.mesh.geometry.dim
+    pairs = [(0, 1)] if gdim == 2 else [(0, 1), (1, 2), (2, 0)]
+
+    def translation(axis: int) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda x: np.vstack([np.full(x.shape[1], float(i == axis)) for i in range(gdim)])
+
+    def rotation(i: int, j: int) -> Callable[[np.ndarray], np.ndarray]:
+        def mode(x: np.ndarray) -> np.ndarray:
+            value = np.zeros((gdim, x.shape[1]))
+            value[i], value[j] = -x[j], x[i]
+            return value
+
+        return mode
+
+    basis: list[Any] = []
+    for mode in [translation(axis) for axis in range(gdim)] + [rotation(i, j) for i, j in pairs]:
+        field = fem.Function(space)
+        field.interpolate(mode)
+        vector = field.x.petsc_vec.copy()
+        for other in basis:
+            vector.axpy(-vector.dot(other), other)
+        vector.normalize()
+        basis.append(vector)
+    return PETSc.NullSpace().create(vectors=basis, comm=space.mesh.comm)
+
+
+class LinearSolver:
+    """Repeated solves of a(u, w) = L(w) that keep matrix, factorisation or preconditioner.
+
+    Args:
+        bilinear, linear: UFL forms; numbers that change between solves belong in fem.Constant or fem.Function.
+        unknown: function that receives the solution.
+        bcs: Dirichlet conditions (their values may change between solves).
+        method: a key of OPTIONS or "auto" (direct when small).
+        spd: the matrix is symmetric positive definite.
+        near_nullspace: for "elastic", of `rigid_body_modes`.
+        prefix: PETSc options prefix; unique when left out.
+    """
+
+    def __init__(
+        self, bilinear: ufl.Form, linear: ufl.Form, unknown: fem.Function, bcs: Sequence[Any] = (),
+        method: str = "auto", spd: bool = True, near_nullspace: Any = None, prefix: str | None = None,
+    ) -> None:  # fmt: skip
+        """Compile the forms and allocate; nothing is assembled yet."""
+        self.a, self.L, self.u, self.bcs = fem.form(bilinear), fem.form(linear), unknown, list(bcs)
+        self.prefix = prefix or f"linear_{next(_counter)}_"
+        self.unknowns = unknowns_of(unknown.function_space)
+        self._right = fem.Function(unknown.function_space)
+        self.matrix = fem_petsc.create_matrix(self.a)
+        if near_nullspace is not None:
+            self.matrix.setNearNullSpace(near_nullspace)
+        self.ksp = PETSc.KSP().create(unknown.function_space.mesh.comm)
+        self.ksp.setOperators(self.matrix)
+        self.ksp.setErrorIfNotConverged(False)
+        _configure(self.ksp, self.prefix, OPTIONS[_method(method, self.unknowns, spd)])
+        if spd:
+            self.matrix.setOption(PETSc.Mat.Option.SPD, True)
+        self._assembled = False
+
+    def solve(self, reassemble: bool = False) -> SolveReport:
+        """Assemble the right side (and the matrix when asked or not yet done) and solve.
+
+        Raises:
+            RunFailure: the solver did not converge; the message names the prefix and PETSc's reason.
+        """
+        start = time.perf_counter()
+        if reassemble or not self._assembled:
+            self.matrix.zeroEntries()
+            fem_petsc.assemble_matrix(self.matrix, self.a, bcs=self.bcs)
+            self.matrix.assemble()
+            self._assembled = True
+        b = self._right.x.petsc_vec
+        assemble_into(b, self.L)
+        fem_petsc.apply_lifting(b, [self.a], [self.bcs])
+        b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        fem_petsc.set_bc(b, self.bcs)
+        self.ksp.solve(b, self.u.x.petsc_vec)
+        self.u.x.scatter_forward()
+        reason = self.ksp.getConvergedReason()
+        name = reason_name(PETSc.KSP, reason)
+        norm = float(self.ksp.getResidualNorm())
+        if reason <= 0 or not np.isfinite(self.u.x.petsc_vec.norm()):
+            raise RunFailure(f"linear solve {self.prefix.rstrip('_')} failed: {name} (residual {norm:.3g})")
+        return SolveReport(self.ksp.getIterationNumber(), norm, name, self.unknowns, time.perf_counter() - start)
+
+
+def solve_linear(
+    bilinear: ufl.Form, linear: ufl.Form, unknown: fem.Function, bcs: Sequence[Any] = (), **choices: Any
+) -> SolveReport:
+    """Solve a(u, w) = L(w) once; `choices` are the keyword arguments of `LinearSolver` (any other raises TypeError)."""
+    return LinearSolver(bilinear, linear, unknown, bcs, **choices).solve()
+
+
+def assemble_into(vector: Any, form: Any) -> None:
+    """Assemble a compiled linear form into a ghosted vector (ghosts not yet added up)."""
+    with vector.localForm() as local:
+        local.set(0.0)
+    fem_petsc.assemble_vector(vector, form)
+
+
+class NonlinearSolver:
+    """Newton's method with line search on F(u; w) = 0, for repeated solves from the last solution.
+
+    The iteration stops when the residual has fallen by `rtol`, or lies at the rounding error of its own evaluation
+    (estimated from the diagonal of the Jacobian), or the step is below `stol` of the solution.
+
+    Args:
+        residual: UFL form linear in its test function; changing numbers belong in fem.Constant or fem.Function.
+        unknown: function (of a scalar, vector or mixed space) that holds the first guess and receives the solution.
+        bcs: Dirichlet conditions.
+        jacobian: bilinear form; the derivative of the residual unless given.
+        method, spd, near_nullspace, prefix: as `LinearSolver`; `spd` is False unless given.
+        rtol, stol, max_iterations: when to stop.
+    """
+
+    def __init__(
+        self, residual: ufl.Form, unknown: fem.Function, bcs: Sequence[Any] = (), jacobian: ufl.Form | None = None,
+        method: str = "auto", spd: bool = False, near_nullspace: Any = None, prefix: str | None = None,
+        rtol: float = 1e-12, stol: float = 1e-13, max_iterations: int = 50,
+    ) -> None:  # fmt: skip
+        """Compile the forms and set PETSc's SNES up."""
+        space = unknown.function_space
+        self.u, self.bcs = unknown, list(bcs)
+        self.F = fem.form(residual)
+        self.J = fem.form(jacobian if jacobian is not None else ufl.derivative(residual, unknown, ufl.TrialFunction(space)))
+        self.prefix = prefix or f"newton_{next(_counter)}_"
+        self.unknowns = unknowns_of(space)
+        self._residual, self._guess = fem.Function(space), fem.Function(space)
+        self.matrix = fem_petsc.create_matrix(self.J)
+        if near_nullspace is not None:
+            self.matrix.setNearNullSpace(near_nullspace)
+        self.snes = PETSc.SNES().create(space.mesh.comm)
+        self.snes.setFunction(self._function, self._residual.x.petsc_vec)
+        self.snes.setJacobian(self._jacobian, self.matrix)
+        self._tolerances = (rtol, stol, max_iterations)
+        self.snes.setTolerances(rtol=rtol, atol=0.0, stol=stol, max_it=max_iterations)
+        options = {"snes_type": "newtonls", "snes_linesearch_type": "bt", "snes_linesearch_order": 2}
+        _configure(self.snes, self.prefix, {**options, **OPTIONS[_method(method, self.unknowns, spd)]})
+        if spd:
+            self.matrix.setOption(PETSc.Mat.Option.SPD, True)
+
+    def _function(self, snes: Any, x: Any, f: Any) -> None:
+        x.copy(self.u.x.petsc_vec)
+        self.u.x.scatter_forward()
+        assemble_into(f, self.F)
+        fem_petsc.apply_lifting(f, [self.J], [self.bcs], [self.u.x.petsc_vec], -1.0)
+        f.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        fem_petsc.set_bc(f, self.bcs, self.u.x.petsc_vec, -1.0)
+
+    def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:
+        matrix.zeroEntries()
+        fem_petsc.assemble_matrix(matrix, self.J, bcs=self.bcs)
+        matrix.assemble()
+        rtol, stol, most = self._tolerances
+        diagonal = matrix.getDiagonal()
+        diagonal.pointwiseMult(diagonal, x)
+        snes.setTolerances(rtol=rtol, atol=4e-16 * diagonal.norm(), stol=stol, max_it=most)
+
+    def solve(self) -> SolveReport:
+        """Solve from the values now in the unknown.
+
+        Raises:
+            RunFailure: no convergence; the message names the prefix and PETSc's reason. The unknown keeps its first guess.
+        """
+        start = time.perf_counter()
+        before = self.u.x.array.copy()
+        self._guess.x.array[:] = before
+        self.snes.solve(None, self._guess.x.petsc_vec)
+        reason, norm = self.snes.getConvergedReason(), float(self.snes.getFunctionNorm())
+        name = reason_name(PETSc.SNES, reason)
+        iterations = self.snes.getIterationNumber()
+        if reason <= 0 or not np.isfinite(norm):
+            self.u.x.array[:] = before
+            raise RunFailure(
+                f"nonlinear solve {self.prefix.rstrip('_')} failed: {name} after {iterations} iterations (residual {norm:.3g})"
+            )
+        self.u.x.array[:] = self._guess.x.array
+        self.u.x.scatter_forward()
+        return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)
+
+
+def solve_nonlinear(residual: ufl.Form, unknown: fem.Function, bcs: Sequence[Any] = (), **choices: Any) -> SolveReport:
+    """Solve F(u; w) = 0 once; `choices` are the keyword arguments of `NonlinearSolver` (any other raises TypeError)."""
+    return NonlinearSolver(residual, unknown, bcs, **choices).solve()
+
+
+class Reaction:
+    """What fixed values do to a system: the residual of the equation at the fixed unknowns.
+
+    For ohmic conduction, ∫ i·n w ds with w = 1 on the boundary: the current that leaves the electrolyte there, exactly
+    balanced by the other boundaries.
+    """
+
+    def __init__(self, residual: ufl.Form, space: Any) -> None:
+        """Compile the residual (without Dirichlet conditions)."""
+        self.F, self.space = fem.form(residual), space
+        self._vector = fem.Function(space)
+
+    def total(self, dofs: np.ndarray) -> float:
+        """Sum of the residual over local unknowns `dofs` (ghosts are left out), over all ranks."""
+        b = self._vector.x.petsc_vec
+        assemble_into(b, self.F)
+        b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        owned = dofs[dofs < self.space.dofmap.index_map.size_local * self.space.dofmap.index_map_bs]
+        return float(self.space.mesh.comm.allreduce(float(np.sum(b.array_r[owned]))))
+
+
+def reaction(residual: ufl.Form, bc: Any, space: Any) -> float:
+    """Total reaction at a Dirichlet condition (`Reaction` for repeated use)."""
+    dofs, _ = bc.dof_indices()
+    return Reaction(residual, space).total(np.asarray(dofs))
+
+
+def ramp(values: Iterable[float], solve: Callable[[float], Any], start: float | None = None, halvings: int = 6) -> list[Any]:
+    """Continuation: call `solve` at each value, going there in smaller steps when it fails.
+
+    Args:
+        values: parameter values in order.
+        solve: solves at one value from the last solution; raises RunFailure (leaving the last solution) when it cannot.
+        start: value at which the present solution holds; without it the first value is not approached in steps.
+        halvings: how often a step may be halved.
+
+    Returns:
+        Results at the asked values (not at those in between).
+
+    Raises:
+        RunFailure: a step failed after `halvings` halvings; the message says where.
+    """
+    results: list[Any] = []
+    here = start
+    for value in values:
+        results.append(_approach(here, float(value), solve, halvings))
+        here = float(value)
+    return results
+
+
+def _approach(here: float | None, there: float, solve: Callable[[float], Any], halvings: int) -> Any:
+    try:
+        return solve(there)
+    except RunFailure as error:
+        if here is None or halvings == 0:
+            raise RunFailure(f"continuation stopped on the way to {there:.6g}: {error}") from error
+    middle = (here + there) / 2
+    _approach(here, middle, solve, halvings - 1)
+    return _approach(middle, there, solve, halvings - 1)
+
+
+def find_control(
+    response: Callable[[float], float], target: float, first: float, second: float, rtol: float = 1e-10, most: int = 40
+) -> float:
+    """Value of a control (a potential) at which a response (a current) meets its target, by a guarded secant.
+
+    Raises:
+        RunFailure: not met within `most` evaluations.
+    """
+    a, b = first, second
+    fa, fb = response(a) - target, response(b) - target
+    scale = abs(target) or max(abs(fa), abs(fb))
+    for _ in range(most):
+        if abs(fb) <= rtol * scale:
+            return b
+        if fb == fa:
+            break
+        a, b, fa = b, b - fb * (b - a) / (fb - fa), fb
+        fb = response(b) - target
+    raise RunFailure(f"the control that gives {target:.6g} was not found: last value {b:.6g}, off by {fb:.3g}")
