@@ -1,0 +1,101 @@
+"""Classical nucleation of lithium inside a solid (PHYSICS.md 1.8). Below about 1 nm it is qualitative only."""
+
+import math
+from dataclasses import dataclass
+
+from coupling.constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, FARADAY, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
+
+
+@dataclass(frozen=True)
+class Nucleus:
+    """The critical nucleus.
+
+    Attributes:
+        radius: r*, m.
+        barrier: ΔG*, J (already multiplied by the shape factor).
+        atoms: n*, number of atoms.
+        zeldovich: Zeldovich factor, dimensionless.
+    """
+
+    radius: float
+    barrier: float
+    atoms: float
+    zeldovich: float
+
+
+def shape_factor(contact_angle: float) -> float:
+    """Share f(θ) = (2 + cos θ)(1 - cos θ)²/4 of the sphere's barrier on a wall; contact angle in radians, 0 to π."""
+    if not 0 <= contact_angle <= math.pi:
+        raise ValueError(f"contact angle {contact_angle} rad lies outside 0 … π")
+    c = math.cos(contact_angle)
+    return (2 + c) * (1 - c) ** 2 / 4
+
+
+def critical_nucleus(
+    surface_energy: float,
+    overpotential: float,
+    temperature: float = ROOM_TEMPERATURE,
+    confinement: float = 0.0,
+    contact_angle: float = math.pi,
+    molar_volume: float = LITHIUM_MOLAR_VOLUME,
+) -> Nucleus:
+    """Critical nucleus of plated metal.
+
+    r* = 2 γ V/g,  ΔG* = f 16π γ³ V²/(3 g²),  g = F|η| - V w,  n* = f (4/3)π r*³ N_A/V,  Z = [ΔG*/(3π k T n*²)]^½
+
+    ======  ==============  ======
+    symbol  variable        unit
+    ======  ==============  ======
+    γ       surface_energy  J/m²
+    η       overpotential   V; negative when plating
+    w       confinement     Pa, elastic energy per volume of inclusion (about its pressure)
+    f       of contact_angle (radians; π is a free sphere)
+    V       molar_volume    m³/mol
+    ======  ==============  ======
+
+    Where the driving force g is not positive nothing nucleates: radius, barrier and atoms are infinite, Z is zero.
+
+    Raises:
+        ValueError: a surface energy, temperature or volume that is not positive, or a contact angle outside (0, π].
+
+    Source: PHYSICS.md 1.8 (Volmer & Weber 1926; Zeldovich 1943).
+    """
+    if not (surface_energy > 0 and temperature > 0 and molar_volume > 0 and contact_angle > 0):
+        raise ValueError("surface energy, temperature, molar volume and contact angle must be positive")
+    f = shape_factor(contact_angle)
+    g = FARADAY * max(-overpotential, 0.0) - molar_volume * confinement
+    if g <= 0:
+        return Nucleus(math.inf, math.inf, math.inf, 0.0)
+    radius = 2 * surface_energy * molar_volume / g
+    barrier = f * 16 * math.pi * surface_energy**3 * molar_volume**2 / (3 * g**2)
+    atoms = f * 4 / 3 * math.pi * radius**3 * AVOGADRO / molar_volume
+    zeldovich = math.sqrt(barrier / (3 * math.pi * BOLTZMANN * temperature * atoms**2))
+    return Nucleus(radius, barrier, atoms, zeldovich)
+
+
+def attachment_rate(current_density: float, radius: float) -> float:
+    """Rate at which atoms join a sphere of `radius` (m) under a surface current density (A/m²), 1/s: 4π r² |i|/e."""
+    return 4 * math.pi * radius**2 * abs(current_density) / ELEMENTARY_CHARGE
+
+
+def log10_rate(nucleus: Nucleus, sites: float, attachment: float, temperature: float = ROOM_TEMPERATURE) -> float:
+    """Decimal logarithm of the nucleation rate J = N Z β exp(-ΔG*/kT), in the unit of `sites` per second.
+
+    Args:
+        nucleus: of `critical_nucleus`.
+        sites: N, 1/m³ (or 1/m², or a number of sites).
+        attachment: β, 1/s.
+        temperature: K.
+
+    Returns:
+        log10 of the rate; minus infinity where nothing nucleates. A logarithm, since barriers of 20 eV underflow.
+
+    Raises:
+        ValueError: sites or attachment rate not positive.
+    """
+    if not (sites > 0 and attachment > 0):
+        raise ValueError("number of sites and attachment rate must be positive")
+    if math.isinf(nucleus.barrier):
+        return -math.inf
+    exponent = nucleus.barrier / (BOLTZMANN * temperature)
+    return math.log10(sites) + math.log10(nucleus.zeldovich) + math.log10(attachment) - exponent / math.log(10)

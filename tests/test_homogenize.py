@@ -1,0 +1,124 @@
+"""Bounds of effective properties and classical nucleation: exact values, limits, order."""
+
+import math
+
+import numpy as np
+import pytest
+
+from coupling.constants import ELEMENTARY_CHARGE
+from coupling.homogenize import (
+    brick_layer,
+    engineering_moduli,
+    hashin_shtrikman_conductivity,
+    hashin_shtrikman_moduli,
+    laminate,
+    maxwell,
+    reuss,
+    voigt,
+)
+from coupling.nucleation import attachment_rate, critical_nucleus, log10_rate, shape_factor
+
+
+@pytest.mark.parametrize(("inclusion", "exact"), [(0.0, 1.6 / 2.2), (math.inf, 1.75), (5.0, 1.3870967741935485)])
+def test_maxwell(inclusion, exact):
+    assert maxwell(1.0, inclusion, 0.2) == pytest.approx(exact, rel=1e-14)
+
+
+def test_maxwell_is_a_hashin_shtrikman_bound():
+    low, high = hashin_shtrikman_conductivity([1.0, 5.0], [0.8, 0.2])
+    assert low == pytest.approx(maxwell(1.0, 5.0, 0.2), rel=1e-14)
+    assert high == pytest.approx(maxwell(5.0, 1.0, 0.8), rel=1e-14)
+
+
+def test_laminate_is_exact():
+    assert laminate([1, 5], [0.8, 0.2]) == (pytest.approx(1 / 0.84), pytest.approx(1.8))
+
+
+def test_bounds_are_ordered_for_random_mixtures():
+    rng = np.random.default_rng(7)
+    values = 10 ** rng.uniform(-6, 1, (4, 200))
+    fractions = rng.dirichlet(np.ones(4), 200).T
+    low, high = hashin_shtrikman_conductivity(values, fractions)
+    assert np.all(reuss(values, fractions) <= low * (1 + 1e-12))
+    assert np.all(low <= high * (1 + 1e-12))
+    assert np.all(high <= voigt(values, fractions) * (1 + 1e-12))
+    K, G = 10 ** rng.uniform(8, 11, (2, 4, 200))
+    (K_low, K_high), (G_low, G_high) = hashin_shtrikman_moduli(K, G, fractions)
+    for property_values, bottom, top in ((K, K_low, K_high), (G, G_low, G_high)):
+        assert np.all(reuss(property_values, fractions) <= bottom * (1 + 1e-12))
+        assert np.all(bottom <= top * (1 + 1e-12))
+        assert np.all(top <= voigt(property_values, fractions) * (1 + 1e-12))
+
+
+def test_bulk_modulus_of_equal_shear_is_exact():
+    """Hill: with one shear modulus the bulk bounds coincide, 1/(K + 4G/3) is additive."""
+    (low, high), (g_low, g_high) = hashin_shtrikman_moduli([10.0, 40.0], [6.0, 6.0], [0.3, 0.7])
+    assert low == pytest.approx(high, rel=1e-13)
+    assert low == pytest.approx(1 / (0.3 / 18 + 0.7 / 48) - 8)
+    assert g_low == pytest.approx(6.0)
+    assert g_high == pytest.approx(6.0)
+
+
+def test_porous_limit_and_single_phase():
+    """Spherical pores: K and G bounds of a porous solid are zero below, the classical values above."""
+    (K_low, K_high), (G_low, G_high) = hashin_shtrikman_moduli([3.0, 0.0], [1.0, 0.0], [0.9, 0.1])
+    assert (K_low, G_low) == (0.0, 0.0)
+    assert K_high == pytest.approx(4 * 3 * 1 * 0.9 / (4 * 1 + 3 * 3 * 0.1))
+    assert 0 < G_high < 0.9
+    low, high = hashin_shtrikman_conductivity([2.0, 0.0], [1.0, 0.0])
+    assert (low, high) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert hashin_shtrikman_conductivity([1.0, 0.0], [0.8, 0.2])[0] == 0.0
+
+
+def test_fractions_are_checked():
+    with pytest.raises(ValueError, match="add up to 1"):
+        hashin_shtrikman_conductivity([1.0, 2.0], [0.5, 0.6])
+    with pytest.raises(ValueError, match="2 phase values but 3"):
+        voigt([1.0, 2.0], [0.2, 0.3, 0.5])
+    with pytest.raises(ValueError, match="not negative"):
+        voigt([1.0, -2.0], [0.5, 0.5])
+
+
+def test_brick_layer():
+    assert brick_layer(0.1, 1e-3, 5e-6, 5e-9) == pytest.approx(0.0909091, rel=1e-6)
+
+
+def test_engineering_moduli_round_trip():
+    E, nu = 150e9, 0.257
+    assert engineering_moduli(E / (3 * (1 - 2 * nu)), E / (2 * (1 + nu))) == (pytest.approx(E), pytest.approx(nu))
+
+
+def test_critical_nucleus():
+    nucleus = critical_nucleus(0.5, -0.1)
+    assert nucleus.radius == pytest.approx(1.34736e-9, rel=1e-5)
+    assert nucleus.barrier / ELEMENTARY_CHARGE == pytest.approx(23.7308, rel=1e-5)
+    assert nucleus.atoms == pytest.approx(474.616, rel=1e-5)
+    assert nucleus.zeldovich == pytest.approx(0.0208581, rel=1e-5)
+    assert shape_factor(math.pi / 3) == pytest.approx(0.15625, rel=1e-12)
+    assert shape_factor(math.pi) == 1
+
+
+def test_barrier_is_half_the_work_gained():
+    """ΔG* = n* F|η|/(2 N_A) without confinement: the barrier is half the electrical work of its atoms."""
+    nucleus = critical_nucleus(0.4, -0.2)
+    assert nucleus.barrier == pytest.approx(nucleus.atoms * 0.2 * ELEMENTARY_CHARGE / 2, rel=1e-9)
+
+
+def test_wall_and_confinement():
+    free, wall = critical_nucleus(0.5, -0.1), critical_nucleus(0.5, -0.1, contact_angle=math.pi / 3)
+    assert wall.radius == free.radius
+    assert wall.barrier == pytest.approx(0.15625 * free.barrier)
+    assert critical_nucleus(0.5, -0.1, confinement=3e8).barrier > free.barrier
+    stalled = critical_nucleus(0.5, -0.1, confinement=8e8)
+    assert math.isinf(stalled.barrier)
+    assert log10_rate(stalled, 1e28, 1e9) == -math.inf
+    assert math.isinf(critical_nucleus(0.5, 0.1).barrier)
+
+
+def test_rate_from_its_parts():
+    nucleus = critical_nucleus(0.5, -1.0)
+    rate = 1e28 * nucleus.zeldovich * 1e9 * math.exp(-nucleus.barrier / (1.380649e-23 * 298.15))
+    assert log10_rate(nucleus, 1e28, 1e9) == pytest.approx(math.log10(rate), rel=1e-12)
+    assert attachment_rate(10.0, 1e-9) == pytest.approx(4 * math.pi * 1e-18 * 10 / ELEMENTARY_CHARGE)
+    with pytest.raises(ValueError, match="positive"):
+        log10_rate(nucleus, 0.0, 1e9)
