@@ -122,9 +122,8 @@ def _conditions(file: TomlFile, index: int, entry: PropertyEntry) -> dict[str, A
 def _property(file: TomlFile, material: str, index: int, entry: PropertyEntry) -> Property:
     where = ("property", index)
     if entry.quantity not in QUANTITIES:
-        raise UserError(
-            file.complaint((*where, "quantity"), f'unknown quantity "{entry.quantity}"; {nearest(entry.quantity, list(QUANTITIES))}')
-        )
+        hint = nearest(entry.quantity, list(QUANTITIES))
+        raise UserError(file.complaint((*where, "quantity"), f'unknown quantity "{entry.quantity}"; {hint}'))
     unit = QUANTITIES[entry.quantity]
     low, high = (None, None) if entry.range is None else (
         _number(file, (*where, "range"), text, unit) for text in entry.range

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import core_schema
 
 from coupling.errors import UserError
 from coupling.units import UnitError, to_si
@@ -33,22 +34,34 @@ Flag = Annotated[bool, Field(strict=True)]
 """true or false."""
 
 
-def quantity(unit: str, *, above: float | None = None, at_least: float | None = None) -> Any:
-    """Annotated float for a pydantic field: a TOML string with a unit, held in the SI `unit`.
+@dataclass(frozen=True)
+class InUnit:
+    """Metadata of a pydantic float: a TOML string with a unit, held in the SI `unit`; a bare number is refused.
 
-    `above` and `at_least` are limits in `unit`. A bare number is refused.
+    `above` and `at_least` are limits in `unit`. Use: ``Length = Annotated[float, InUnit("m", above=0.0)]``.
     """
 
-    def parse(value: object) -> float:
-        number = _parse_quantity(value, unit)
-        if above is not None and not number > above:
-            raise ValueError(f'read "{value}"; it must be above {above:g} {unit}')
-        if at_least is not None and not number >= at_least:
-            raise ValueError(f'read "{value}"; it must be at least {at_least:g} {unit}')
-        return number
+    unit: str
+    above: float | None = None
+    at_least: float | None = None
 
-    schema = {"type": "string", "description": f"number with a unit, for example '1 {unit}'", "examples": [f"1 {unit}"]}
-    return Annotated[float, BeforeValidator(parse), WithJsonSchema(schema)]
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Validate a text with a unit."""
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
+        """In a case file the quantity is a text."""
+        example = f"1 {self.unit}"
+        return {"type": "string", "description": f"number with a unit, for example '{example}'", "examples": [example]}
+
+    def parse(self, value: object) -> float:
+        """Value in `unit` of what stands in the file. Raises ValueError with what was read and what is allowed."""
+        number = _parse_quantity(value, self.unit)
+        if self.above is not None and not number > self.above:
+            raise ValueError(f'read "{value}"; it must be above {self.above:g} {self.unit}')
+        if self.at_least is not None and not number >= self.at_least:
+            raise ValueError(f'read "{value}"; it must be at least {self.at_least:g} {self.unit}')
+        return number
 
 
 def _parse_quantity(value: object, unit: str) -> float:
@@ -153,7 +166,7 @@ def validate[Model: BaseModel](file: TomlFile, model: type[Model]) -> Model:
 
 def _complaints(file: TomlFile, model: type[BaseModel], error: ValidationError) -> list[str]:
     """One line an error; an array that is 'too short' only because its items are wrong is not complained of."""
-    items = [dict(item) for item in error.errors()]
+    items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
     inner = [item["loc"] for item in items if item["type"] != "too_short"]
     shown = [i for i in items if i["type"] != "too_short" or not any(loc[: len(i["loc"])] == i["loc"] for loc in inner)]
     return [_explain(file, model, item) for item in shown]

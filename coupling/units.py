@@ -43,7 +43,7 @@ def to_si(text: str, unit: str) -> float:
     if quantity.dimensionless and not wanted.dimensionless:
         raise UnitError(f'read "{text}" without a unit; write for example "{text} {unit}"')
     if quantity.dimensionality != wanted.dimensionality:
-        raise UnitError(f'read "{text}", which cannot be expressed in {unit}; write a unit of the same kind, for example "1 {unit}"')
+        raise UnitError(f'read "{text}", which cannot be expressed in {unit}; write for example "1 {unit}"')
     value = float(quantity.to(wanted).magnitude)
     if not math.isfinite(value):
         raise UnitError(f'read "{text}", which is not a finite number')
@@ -71,7 +71,7 @@ def diffusivity_to_si(value: float) -> float:
 
 
 def length_to_si(value: float) -> float:
-    """m from Å."""
+    """M from Å."""
     return value * ANGSTROM
 
 

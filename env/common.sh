@@ -13,7 +13,7 @@ host_has_dolfinx() {
     [ "${MULTISCALE_ENV:-}" != root ] || return 1
     python3 - 2>/dev/null <<'PY'
 import importlib.util, sys
-if importlib.util.find_spec("dolfinx") is None or sys.version_info < (3, 11):
+if importlib.util.find_spec("dolfinx") is None or sys.version_info < (3, 12):
     sys.exit(1)
 from importlib.metadata import version
 sys.exit(tuple(int(x) for x in version("fenics-dolfinx").split(".")[:2]) < (0, 9))
@@ -31,7 +31,7 @@ mode() {
 # What the virtual environment was made from; a change makes it anew.
 venv_key() {
     { mode; if [ "$(mode)" = host ]; then command -v python3; else root_key; fi
-      cat "$here/constraints.txt" "$repo/pyproject.toml"; printf '%s' "$repo"; } | sha256sum | cut -c1-12
+      cat "$here/constraints.txt"; sed '/^\[tool\./,$d' "$repo/pyproject.toml"; printf '%s' "$repo"; } | sha256sum | cut -c1-12
 }
 
 ready() {

@@ -10,10 +10,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from coupling.errors import UserError
 from coupling.library import ORDER, Material, find_material
-from coupling.toml_input import Flag, Table, TomlFile, Whole, fraction, nearest, quantity, read, validate
+from coupling.toml_input import Flag, InUnit, Table, TomlFile, Whole, fraction, nearest, read, validate
 
 Kind = Literal["md", "measured", "derived", "assumed"]
-Length = quantity("m", above=0.0)
+Length = Annotated[float, InUnit("m", above=0.0)]
+Temperature = Annotated[float, InUnit("K", above=0.0)]
+Pressure = Annotated[float, InUnit("Pa", at_least=0.0)]
+CurrentDensity = Annotated[float, InUnit("A/m^2", above=0.0)]
 
 
 class GrainBoundary(Table):
@@ -92,8 +95,8 @@ class Geometry(Table):
 class Conditions(Table):
     """Temperature and the pressure that the cell is held under."""
 
-    temperature: quantity("K", above=0.0)  # type: ignore[valid-type]
-    stack_pressure: quantity("Pa", at_least=0.0)  # type: ignore[valid-type]
+    temperature: Temperature
+    stack_pressure: Pressure
 
 
 class Interface(Table):
@@ -116,8 +119,8 @@ class Protocol(Table):
     """The current is raised from `first` until the flaw cracks or `maximum` is reached."""
 
     kind: Literal["steady-ramp"]
-    first: quantity("A/m^2", above=0.0)  # type: ignore[valid-type]
-    maximum: quantity("A/m^2", above=0.0)  # type: ignore[valid-type]
+    first: CurrentDensity
+    maximum: CurrentDensity
 
     @model_validator(mode="after")
     def _ramp_goes_up(self) -> "Protocol":
@@ -258,7 +261,8 @@ def _check_choice(case: Case) -> None:
         material, _, quantity_name = key.partition(".")
         if material not in case.materials or not quantity_name:
             where = ("properties", "use", key)
-            raise UserError(case.file.complaint(where, f'read "{key}"; write "material.quantity"; {nearest(material, sorted(case.materials))}'))
+            hint = nearest(material, sorted(case.materials))
+            raise UserError(case.file.complaint(where, f'read "{key}"; write "material.quantity"; {hint}'))
 
 
 def json_schema() -> dict[str, Any]:

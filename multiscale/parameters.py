@@ -98,13 +98,13 @@ def _first_known(
 ) -> Parameter:
     for quantity in names:
         key = f"{material.name}.{quantity}"
-        order = list(case.settings.properties.order)
-        if (first := case.settings.properties.use.get(key)) is not None:
-            order = [first, *(kind for kind in ORDER if kind != first)]
+        first = case.settings.properties.use.get(key)
+        order = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
         found = choose(_candidates(material, quantity, records, temperature), order)
         if found:
             if first is not None and found[0].kind != first:
-                raise UserError(case.file.complaint(("properties", "use", key), f'no number of kind "{first}" is known for {key}'))
+                where = ("properties", "use", key)
+                raise UserError(case.file.complaint(where, f'no number of kind "{first}" is known for {key}'))
             return Parameter(key, found[0], tuple(found[1:]))
     raise UserError(
         f"{material.path}: {' or '.join(names)} is not known near {temperature:.2f} K; "

@@ -1,0 +1,28 @@
+# make demo: the first case, from crystal structures to a report.   make test: the checks that CI runs.
+.PHONY: demo test lint setup verify benchmarks clean
+
+RANKS ?= 2
+
+demo: setup
+	env/exec mpirun -n $(RANKS) multiscale run cases/li-lpscl
+
+test: setup
+	env/exec ruff check .
+	env/exec mypy
+	env/exec python -m pytest -q
+
+lint: setup
+	env/exec ruff check --fix .
+	env/exec mypy
+
+verify: setup
+	env/exec multiscale verify
+
+benchmarks: setup
+	env/exec python benchmarks/run.py
+
+setup:
+	@env/exec true
+
+clean:
+	rm -rf .venv .venv.log cases/*/results

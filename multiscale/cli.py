@@ -1,0 +1,319 @@
+"""The command line. Heavy imports happen inside the commands, after the input has been checked."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from coupling.errors import RunFailure, UserError
+from multiscale import parallel
+
+app = typer.Typer(
+    name="multiscale",
+    help="From crystal structures to a critical current density with an error bar.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+potential_app = typer.Typer(help="Machine-learned potentials.", no_args_is_help=True, rich_markup_mode=None)
+analyze_app = typer.Typer(help="Observables of any trajectory that ASE reads.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(potential_app, name="potential")
+app.add_typer(analyze_app, name="analyze")
+
+CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")]
+
+
+def _show(text: str) -> None:
+    if parallel.rank() == 0:
+        print(text, flush=True)
+
+
+def _show_json(value: Any) -> None:
+    _show(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _results(case: Path, out: Path | None) -> Path:
+    return out if out is not None else case / "results"
+
+
+def _summary(case: Path, out: Path | None) -> dict[str, Any]:
+    """The case's summary.json. Raises UserError where there is none yet."""
+    path = _results(case, out) / "summary.json"
+    if not path.is_file():
+        raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@app.command()
+def run(
+    case: CaseArgument,
+    out: OutOption = None,
+    no_md: Annotated[bool, typer.Option("--no-md", help="Use the material files alone, without molecular dynamics.")] = False,
+) -> None:
+    """Compute every stage the case still needs: MD, continuum, critical current with error bar, report.
+
+    Example: mpirun -n 2 multiscale run cases/li-lpscl
+    """
+    from multiscale.case import load_case
+
+    loaded = load_case(case)
+    from multiscale.pipeline import run_case
+
+    run_case(loaded, _results(case, out), parallel.world(), with_md=not no_md)
+
+
+@app.command()
+def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) -> None:
+    """Validate a case and print each parameter the continuum would use: value, error, unit, kind and source.
+
+    Example: multiscale check cases/li-lpscl
+    """
+    from multiscale.case import load_case
+    from multiscale.parameters import resolve
+    from multiscale.tables import parameter_rows, parameter_table
+
+    loaded = load_case(case)
+    from multiscale.stored import stored_records
+
+    records, note = stored_records(loaded, _results(case, out))
+    parameters = resolve(loaded, records)
+    if as_json:
+        _show_json({"case": loaded.name, "md": note, "parameters": parameter_rows(parameters)})
+    else:
+        _show(parameter_table(loaded, parameters, note))
+
+
+@app.command()
+def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) -> None:
+    """Print the critical current density, its error bar and its mechanism.
+
+    Example: multiscale ccd cases/li-lpscl --json
+    """
+    summary = _summary(case, out)
+    if as_json:
+        keys = ("case", "ccd", "mechanisms", "fitted_parameters", "error_split")
+        _show_json({key: summary[key] for key in keys})
+        return
+    from multiscale.tables import answer_lines
+
+    _show(answer_lines(summary))
+
+
+@app.command()
+def report(case: CaseArgument, out: OutOption = None) -> None:
+    """Write the self-contained report.html of a case that has been run.
+
+    Example: multiscale report cases/li-lpscl
+    """
+    _summary(case, out)
+    from multiscale.report import write_report
+
+    _show(str(write_report(_results(case, out), _experiments())))
+
+
+@app.command()
+def compare(
+    cases: Annotated[list[Path] | None, typer.Argument(metavar="[CASES]", help="Case folders [default: every case with results].")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write a parity plot (PNG or SVG).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare computed critical current densities with measured ones; nothing is fitted.
+
+    Example: multiscale compare cases/li-lpscl
+    """
+    from multiscale.comparison import compare_cases
+
+    _show(compare_cases(cases or [], _experiments(), plot, as_json))
+
+
+@app.command()
+def md(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Case folder whose [atomistic] table names the study.")],
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the molecular dynamics of a case on its own: structures to property records.
+
+    Example: mpirun -n 2 multiscale md cases/li-lpscl
+    """
+    from multiscale.case import load_case
+
+    loaded = load_case(study)
+    if loaded.settings.atomistic is None:
+        raise UserError(f"{study / 'case.toml'}: no [atomistic] table, so there is no MD study; add one")
+    from multiscale.pipeline import run_atomistic
+    from multiscale.tables import record_table
+
+    records = run_atomistic(loaded, _results(study, out), parallel.world())
+    if as_json:
+        _show_json({"study": loaded.name, "records": [record.to_dict() for record in records]})
+    else:
+        _show(record_table(records))
+
+
+@analyze_app.command("diffusivity")
+def analyze_diffusivity(
+    trajectory: Annotated[Path, typer.Argument(metavar="TRAJECTORY")],
+    species: Annotated[str, typer.Option(help="Chemical symbol of the species.")],
+    timestep: Annotated[str, typer.Option(help='Time between two frames, with its unit: "2 fs".')],
+    temperature: Annotated[str | None, typer.Option(help='Temperature of the run, for the record: "600 K".')] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Self-diffusivity of a species, or an upper bound where nothing diffused.
+
+    Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
+    """
+    seconds = _quantity("--timestep", timestep, "s")
+    kelvin = None if temperature is None else _quantity("--temperature", temperature, "K")
+    if not trajectory.is_file():
+        raise UserError(f"{trajectory}: no such file")
+    from atomistic.diffusivity import from_file
+
+    record = from_file(trajectory, species, seconds * 1e15, kelvin)
+    if as_json:
+        keys = ("value", "stderr", "bound", "unit", "conditions", "source")
+        _show_json({"diffusivity": {key: record.to_dict()[key] for key in keys}})
+        return
+    from multiscale.tables import record_table
+
+    _show(record_table([record]))
+
+
+@analyze_app.callback()
+def _analyze() -> None:
+    """Observables of any trajectory that ASE reads."""
+
+
+def _quantity(option: str, text: str, unit: str) -> float:
+    from coupling.units import UnitError, to_si
+
+    try:
+        value = to_si(text, unit)
+    except UnitError as error:
+        raise UserError(f"{option}: {error}") from None
+    if value <= 0:
+        raise UserError(f'{option}: read "{text}"; it must be positive')
+    return value
+
+
+@potential_app.command("list")
+def potential_list(as_json: JsonOption = False) -> None:
+    """List the potentials at hand with their held-out errors.
+
+    Example: multiscale potential list
+    """
+    from atomistic.potential import available, describe
+    from multiscale.tables import potential_rows, potential_table
+
+    cards = [describe(name) for name in available()]
+    if as_json:
+        _show_json(potential_rows(cards))
+    else:
+        _show(potential_table(cards))
+
+
+@potential_app.callback()
+def _potential() -> None:
+    """Machine-learned potentials."""
+
+
+@app.command()
+def verify(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]", help="Problems by id, for example V05 [default: all].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Solve problems with exact solutions by the product's own terms and meshes: exact, computed, error, tolerance.
+
+    Example: multiscale verify V01 V05
+    """
+    from multiscale import verify as verification
+    from multiscale.tables import verification_table
+
+    rows = verification.run(ids or None)
+    if as_json:
+        _show_json({"rows": rows})
+    else:
+        _show(verification_table(rows))
+    if not all(row["ok"] for row in rows):
+        raise RunFailure(f"{sum(not row['ok'] for row in rows)} of {len(rows)} verification rows are outside their tolerance")
+
+
+@app.command()
+def new(name: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to make.")]) -> None:
+    """Make a new case folder from the first case, ready to edit and run.
+
+    Example: multiscale new my-case
+    """
+    if name.exists():
+        raise UserError(f"{name}: exists already; choose another name")
+    template = _shipped() / "li-lpscl" / "case.toml"
+    name.mkdir(parents=True)
+    shutil.copyfile(template, name / "case.toml")
+    (name / "README.md").write_text(f"# {name.name}\n\nWhich question does this case answer, and from which source?\n", encoding="utf-8")
+    _show(f"{name}/case.toml written; edit it, then `multiscale check {name}` and `multiscale run {name}`")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of case.toml, for editors that complete and check.
+
+    Example: multiscale schema > case.schema.json
+    """
+    from multiscale.case import json_schema
+
+    _show_json(json_schema())
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what this machine has and lacks.
+
+    Example: multiscale doctor
+    """
+    from multiscale.doctor import NEEDED_FOR, examine
+
+    found = examine()
+    if as_json:
+        _show_json(found)
+        return
+    for name, what in found.items():
+        lacking = f"missing (needed for: {NEEDED_FOR[name]})" if name in NEEDED_FOR else "missing (optional)"
+        _show(f"{name:12s} {what if what is not None else lacking}")
+
+
+def _shipped() -> Path:
+    """The cases folder of the checkout the product was installed from."""
+    folder = Path(__file__).resolve().parent.parent / "cases"
+    if not folder.is_dir():
+        raise UserError(f"{folder}: the shipped cases are not there; install from a clone with `pip install -e .`")
+    return folder
+
+
+def _experiments() -> Path:
+    return _shipped() / "_experiments" / "ccd.csv"
+
+
+def _call() -> None:
+    """Run the command line; usage mistakes become exit status 2."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        _show(help_text.format_message())
+        raise SystemExit(2) from None
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        path = where.command_path if where is not None else "multiscale"
+        raise UserError(f"{error.format_message()} See `{path} --help`.") from None
+
+
+def main() -> None:
+    """Entry point of the `multiscale` command."""
+    parallel.guard(_call)

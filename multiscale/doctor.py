@@ -1,0 +1,49 @@
+"""What this machine has and lacks for the product."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+from typing import Any
+
+PACKAGES = {
+    "multiscale": "multiscale-li", "dolfinx": "fenics-dolfinx", "petsc": "petsc4py", "mpi": "mpi4py", "gmsh": "gmsh",
+    "torch": "torch", "mace": "mace-torch", "symmetrix": "symmetrix-xl", "chgnet": "chgnet", "ase": "ase", "kinisi": "kinisi",
+}  # fmt: skip
+PROGRAMS = {
+    "cp2k": ("cp2k.psmp", "cp2k.ssmp", "cp2k"), "lammps": ("lmp", "lmp_mpi"), "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
+}  # fmt: skip
+NEEDED_FOR = {
+    "dolfinx": "run (continuum), verify", "petsc": "run (continuum)", "mpi": "run on several ranks", "gmsh": "meshes",
+    "mace": "training, and MD where symmetrix is missing", "symmetrix": "fast MD", "chgnet": "training", "kinisi": "md, analyze",
+    "torch": "mace, chgnet", "cxx": "symmetrix and DOLFINx compile with it on first use", "mpirun": "several ranks",
+}  # fmt: skip
+
+
+def _package(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _gpu() -> str | None:
+    """Name of the first GPU that the driver shows, or None."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+    return answer.stdout.splitlines()[0] if answer.returncode == 0 and answer.stdout else None
+
+
+def examine() -> dict[str, Any]:
+    """Version (or path of a program) by name, None where it is missing."""
+    found: dict[str, Any] = {name: _package(package) for name, package in PACKAGES.items()}
+    if found["gmsh"] is None and importlib.util.find_spec("gmsh") is not None:
+        found["gmsh"] = "found"
+    for name, programs in PROGRAMS.items():
+        found[name] = next((path for program in programs if (path := shutil.which(program))), None)
+    found["gpu"] = _gpu()
+    found["cores"] = len(os.sched_getaffinity(0))
+    return found

@@ -1,0 +1,69 @@
+"""Running under mpirun: rank before MPI starts, and an end that reaches every rank."""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from coupling.errors import RunFailure, UserError
+
+_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
+_SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+_GRACE_SECONDS = 1.5
+
+
+def _from_environment(names: tuple[str, ...], default: int) -> int:
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), default)
+
+
+def rank() -> int:
+    """Rank of this process as its launcher says, without starting MPI; 0 outside mpirun."""
+    return _from_environment(_RANK_VARIABLES, 0)
+
+
+def size() -> int:
+    """Number of processes as the launcher says; 1 outside mpirun."""
+    return _from_environment(_SIZE_VARIABLES, 1)
+
+
+def world() -> Any:
+    """The world communicator (starts MPI)."""
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD
+
+
+def guard(command: Callable[[], None]) -> NoReturn:
+    """Run a command; whatever ends it badly on one rank ends all ranks, with one message and exit status 1 or 2.
+
+    A user's mistake is told in one line, a failure of the product itself with its traceback. Ranks other than 0 wait a
+    moment first: where every rank meets the same error, rank 0 alone speaks.
+    """
+    try:
+        command()
+    except (UserError, RunFailure) as error:
+        _end(f"multiscale: {error}", error.exit_status)
+    except KeyboardInterrupt:
+        _end("multiscale: stopped; what was computed is kept, the same command goes on from there", 1)
+    except SystemExit as leaving:
+        if leaving.code in (None, 0):
+            raise
+        _end("", leaving.code if isinstance(leaving.code, int) else 1)
+    except MemoryError:
+        _end("multiscale: out of memory; what was computed is kept; use fewer ranks or a coarser case", 1)
+    except BaseException:
+        _end(f"multiscale: internal error on rank {rank()}, please report it:\n{traceback.format_exc()}", 1)
+    sys.exit(0)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    if rank() != 0:
+        time.sleep(_GRACE_SECONDS)
+    sys.stdout.flush()
+    if message:
+        print(message, file=sys.stderr, flush=True)
+    if size() > 1 and "mpi4py.MPI" in sys.modules:
+        world().Abort(status)
+    os._exit(status)

@@ -1,0 +1,148 @@
+"""Text tables and JSON rows that the commands print."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from coupling.record import Property
+from multiscale.case import Case
+from multiscale.parameters import Parameter
+
+WIDTH = 150
+
+
+def render(*parts: Any) -> str:
+    """Text of rich tables and lines, as wide as the terminal and at least 100 columns."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=max(100, min(WIDTH, Console().width)), highlight=False)
+    for part in parts:
+        console.print(part, markup=False) if isinstance(part, str) else console.print(part)
+    return stream.getvalue().rstrip("\n")
+
+
+def plain_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table with a header and left-aligned text."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    return table
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, or nothing."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def uncertainty(prop: Property) -> str:
+    """'± error', 'low … high', 'upper bound', or nothing known."""
+    if prop.bound:
+        return f"{prop.bound} bound"
+    if prop.stderr is not None:
+        return f"± {number(prop.stderr)}"
+    if prop.low is not None and prop.high is not None:
+        return f"{number(prop.low)} … {number(prop.high)}"
+    return ""
+
+
+def source_text(prop: Property) -> str:
+    """The source in a few words: a reference, or the potential and runs behind an MD number."""
+    source = prop.source
+    if "reference" in source:
+        return str(source["reference"])
+    shown = [f"{key} {source[key]}" for key in ("potential", "method", "atoms", "picoseconds", "seeds") if key in source]
+    return ", ".join(shown) or ", ".join(f"{key} {value}" for key, value in source.items())
+
+
+def _trust(prop: Property) -> str:
+    grade = prop.source.get("grade")
+    return f"{prop.confidence}, {grade}" if grade else prop.confidence
+
+
+def parameter_rows(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
+    """JSON rows of the resolved parameters, losers included; SI units."""
+    return [
+        {"key": key, **_row(parameter.used), "losers": [_row(loser) for loser in parameter.losers]}
+        for key, parameter in parameters.items()
+    ]
+
+
+def _row(prop: Property) -> dict[str, Any]:
+    row = prop.to_dict()
+    del row["material"], row["quantity"]
+    return row | {"source": source_text(prop), "origin": row["source"]}
+
+
+def parameter_table(case: Case, parameters: Mapping[str, Parameter], note: str) -> str:
+    """The resolved parameters of a case and the candidates that lost."""
+    columns = ("parameter", "value", "unit", "±", "kind", "confidence", "source")
+
+    def cells(label: str, p: Property) -> tuple[str, ...]:
+        return label, number(p.value), p.unit, uncertainty(p), p.kind, _trust(p), source_text(p)
+
+    rows = []
+    for key, parameter in parameters.items():
+        rows.append(cells(key, parameter.used))
+        rows.extend(cells("   not used", loser) for loser in parameter.losers)
+    table = plain_table(f"{case.name} · {case.settings.title}", columns, rows)
+    return render(table, "", f"MD: {note}", f"{len(parameters)} parameters; nothing is fitted. Case hash {case.digest}.")
+
+
+def record_table(records: Iterable[Property]) -> str:
+    """Property records as a table."""
+    rows = [
+        (r.material, r.quantity, number(r.value), r.unit, uncertainty(r), f"{r.conditions.get('temperature_K', '')}", source_text(r))
+        for r in records
+    ]
+    return render(plain_table("", ("material", "quantity", "value", "unit", "±", "T (K)", "source"), rows))
+
+
+def answer_lines(summary: Mapping[str, Any]) -> str:
+    """The critical current density of a summary in a few lines."""
+    ccd = summary["ccd"]
+    lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)} · mechanism: {ccd['mechanism']} · nothing was fitted"]
+    if ccd.get("bound") == "lower":
+        lines.append("This is a lower bound: some or all draws did not crack up to the largest current of the protocol.")
+    largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
+    lines.append("error from: " + ", ".join(f"{origin} {share:.0%}" for origin, share in largest))
+    return "\n".join(lines)
+
+
+def interval(ccd: Mapping[str, Any]) -> str:
+    """'1.2 mA/cm^2 (90 %: 0.7 … 2.1)'."""
+    sign = "≥ " if ccd.get("bound") == "lower" else ""
+    return f"{sign}{ccd['value']:.3g} {ccd['unit']} ({ccd['level']:.0%}: {ccd['low']:.3g} … {ccd['high']:.3g})"
+
+
+def verification_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Exact against computed."""
+    cells = [
+        (
+            row["id"], row["quantity"], f"{row['exact']:.6g}", f"{row['computed']:.6g}", f"{row['relative_error']:.1e}",
+            f"{row['tolerance']:.0e}", "ok" if row["ok"] else "FAILED", f"{row['wall_s']:.1f}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    return render(plain_table("", ("id", "quantity", "exact", "computed", "error", "tolerance", "", "s"), cells))
+
+
+def potential_rows(cards: Iterable[Any]) -> list[dict[str, Any]]:
+    """JSON rows of potential cards."""
+    names = ("name", "elements", "members", "force_rmse_meV_per_A", "energy_rmse_meV_per_atom", "size_bytes")
+    return [{name: getattr(card, name) for name in names} for card in cards]
+
+
+def potential_table(cards: Iterable[Any]) -> str:
+    """Potentials with their held-out errors on crystals."""
+    rows = [
+        (
+            card.name, " ".join(card.elements), str(card.members), number(card.energy_rmse_meV_per_atom),
+            number(card.force_rmse_meV_per_A), f"{card.size_bytes / 1e6:.2f}",
+        )
+        for card in cards
+    ]  # fmt: skip
+    return render(plain_table("", ("name", "elements", "members", "meV/atom", "meV/Å", "MB"), rows))
