@@ -1,0 +1,323 @@
+"""The layered cell lithium | interphase | polycrystal | counter electrode with one surface flaw, meshed by gmsh.
+
+Lengths are metres. The lithium is not meshed: its surface is the line y = 0 and the faces of the flaw. Above it lie the
+interphase (0 < y < thickness, and along the flaw if it is lined), then Voronoi grains with boundaries of stated width.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from coupling.errors import UserError
+from meshes import voronoi
+from meshes.flaw import Flaw, add_wedge, require_positive
+from meshes.tags import BOUNDARIES, REGIONS
+
+SCALE = 1e6
+"""Model units per metre: gmsh's tolerances want numbers near one, so it draws in micrometres."""
+LARGEST_MESH = 2e6
+"""Triangles above which a cell is refused rather than drawn for hours."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How fine the mesh is, relative to the features that it resolves.
+
+    Attributes:
+        boundary_aspect: element length along a grain boundary over the boundary's width.
+        layer_divisions: elements across the interphase.
+        tip_divisions: elements on a quarter of the tip's circle.
+        growth: growth of the element size per distance from a feature.
+        largest: largest element over the grain size.
+    """
+
+    boundary_aspect: float = 3.0
+    layer_divisions: float = 2.5
+    tip_divisions: float = 4.0
+    growth: float = 0.25
+    largest: float = 0.15
+
+
+FINE = Resolution()
+"""For the case's own answer and pictures."""
+COARSE = Resolution(boundary_aspect=10.0, layer_divisions=1.0, tip_divisions=2.0, growth=0.6, largest=0.3)
+"""For sampling and tests: a few thousand triangles."""
+
+
+@dataclass(frozen=True)
+class LayeredCell:
+    """What is meshed.
+
+    Attributes:
+        width: of the cell between its symmetry sides, m.
+        electrolyte_thickness: of the polycrystal, m.
+        grain_size: square root of the mean grain area, m.
+        boundary_width: of the meshed grain boundaries, m.
+        interphase_thickness: of the reaction layer on the lithium, m.
+        flaw: the surface flaw, or None for a flat electrode.
+        seed: of the microstructure; the same seed gives the same mesh.
+        resolution: fineness of the mesh.
+    """
+
+    width: float
+    electrolyte_thickness: float
+    grain_size: float
+    boundary_width: float
+    interphase_thickness: float
+    flaw: Flaw | None = None
+    seed: int = 0
+    resolution: Resolution = FINE
+
+    def __post_init__(self) -> None:
+        """Refuse impossible cells. Raises UserError naming the key."""
+        for name in ("width", "electrolyte_thickness", "grain_size", "boundary_width", "interphase_thickness"):
+            require_positive(f"geometry.{name}", getattr(self, name))
+        self._refuse("boundary_width", self.boundary_width, 0.2 * self.grain_size, "a fifth of the grain size")
+        smaller = min(self.width, self.electrolyte_thickness)
+        self._refuse("grain_size", self.grain_size, smaller, "the cell's smaller side")
+        if self.flaw is None:
+            return
+        reach = self.flaw.depth + (self.interphase_thickness if self.flaw.lined else 0.0)
+        self._refuse("flaw.depth", reach, 0.8 * self.height, "0.8 of the cell's height, the lining included")
+        breadth = self.flaw.mouth_opening + 2 * self.interphase_thickness
+        self._refuse("flaw.mouth_opening", breadth, 0.5 * self.width, "half the cell's width, the lining included")
+        if self.flaw.depth <= self.interphase_thickness:
+            raise UserError(
+                f"geometry.flaw.depth: read {self.flaw.depth:g} m, which ends inside the interphase"
+                f" ({self.interphase_thickness:g} m thick); make it deeper"
+            )
+
+    @staticmethod
+    def _refuse(key: str, value: float, most: float, what: str) -> None:
+        if value > most:
+            raise UserError(f"geometry.{key}: read {value:g} m, which is above {most:g} m ({what}); make it smaller")
+
+    @property
+    def height(self) -> float:
+        """From the lithium surface to the counter electrode, m."""
+        return self.interphase_thickness + self.electrolyte_thickness
+
+    @property
+    def middle(self) -> float:
+        """Place of the flaw along the surface, m."""
+        return self.width / 2
+
+    def coarser(self) -> "LayeredCell":
+        """The same cell on the coarse mesh."""
+        return replace(self, resolution=COARSE)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures of a mesh: counts, smallest angle (degrees) and smallest and largest edge (m)."""
+
+    triangles: int
+    nodes: int
+    smallest_angle: float
+    smallest_edge: float
+    largest_edge: float
+
+
+def seeds(cell: LayeredCell) -> np.ndarray:
+    """Grain centres, shape (n, 2), m.
+
+    Fixed seeds frame the flaw: two, whose common boundary is normal to the surface, or one, whose grain holds the flaw.
+    """
+    box = _polycrystal(cell)
+    size, flaw, low = cell.grain_size, cell.flaw, box[1]
+    if flaw is None:
+        return voronoi.relaxed_seeds(box, size, cell.seed)
+    height = low + max(0.5 * size, 0.7 * (flaw.depth - low))
+    aside = 0.5 * size if flaw.at == "boundary" else 0.0
+    fixed = [(cell.middle - aside, height), (cell.middle + aside, height)][: 2 if aside else 1]
+    found = voronoi.relaxed_seeds(box, size, cell.seed, fixed)
+    margin = 0.0 if flaw.at == "boundary" else 0.3 * size
+    tip = flaw.depth + (cell.interphase_thickness if flaw.lined else 0.0) + 0.15 * size
+    for point in ((cell.middle, low), (cell.middle, min(tip, box[3]))):
+        radius = float(np.hypot(point[0] - fixed[0][0], point[1] - fixed[0][1])) + margin
+        found = voronoi.cleared(found, point, radius, keep=len(fixed))
+    return found
+
+
+def grains(cell: LayeredCell) -> list[np.ndarray]:
+    """Grain polygons without their half boundaries, each (n, 2), m."""
+    box, centres = _polycrystal(cell), seeds(cell)
+    shortest = max(0.05 * cell.grain_size, 2 * cell.boundary_width)
+    shrunk = (voronoi.cell(centres, k, box, gap=cell.boundary_width) for k in range(len(centres)))
+    return [voronoi.without_short_edges(polygon, shortest, box) for polygon in shrunk if len(polygon) > 2]
+
+
+def grain_index(cell: LayeredCell, points: np.ndarray) -> np.ndarray:
+    """Number of the grain whose Voronoi cell holds each point, shape (n,), from points (n, 2 or 3) in m."""
+    centres = seeds(cell)
+    distance = np.linalg.norm(points[:, None, :2] - centres[None], axis=2)
+    return np.argmin(distance, axis=1)
+
+
+def estimated_triangles(cell: LayeredCell) -> float:
+    """Rough number of triangles, from the lengths of boundaries and interphase over their element sizes."""
+    length = 2 * cell.width * cell.electrolyte_thickness / cell.grain_size
+    along_boundaries = length / (cell.resolution.boundary_aspect * cell.boundary_width)
+    along_layer = cell.width * cell.resolution.layer_divisions / cell.interphase_thickness
+    return 8 * (along_boundaries + along_layer) * (1 + 0.2 / cell.resolution.growth)
+
+
+def draw(cell: LayeredCell) -> Quality:
+    """Draw and mesh the cell in the current gmsh model (one rank); physical groups carry the names of `meshes.tags`.
+
+    Node coordinates are in metres when it returns.
+
+    Returns:
+        Figures of the mesh.
+
+    Raises:
+        UserError: the mesh would be absurdly large.
+    """
+    import gmsh
+
+    expected = estimated_triangles(cell)
+    if expected > LARGEST_MESH:
+        raise UserError(
+            f"geometry: about {expected:.0f} triangles are needed (grain boundaries {cell.boundary_width:g} m wide in a"
+            f" {cell.width:g} m cell); widen geometry.boundary_width or make the cell smaller"
+        )
+    surfaces = _fragments(cell)
+    gmsh.model.occ.synchronize()
+    for name, tags in surfaces.items():
+        gmsh.model.addPhysicalGroup(2, tags, REGIONS[name], name)
+    curves = _named_curves(cell)
+    for name, tags in curves.items():
+        gmsh.model.addPhysicalGroup(1, tags, BOUNDARIES[name], name)
+    _set_sizes(cell, surfaces, curves)
+    gmsh.model.mesh.generate(2)
+    gmsh.model.mesh.affineTransform([1 / SCALE, 0, 0, 0, 0, 1 / SCALE, 0, 0, 0, 0, 1 / SCALE, 0])
+    return _quality()
+
+
+def _polycrystal(cell: LayeredCell) -> voronoi.Box:
+    """The rectangle of the grains."""
+    return (0.0, cell.interphase_thickness, cell.width, cell.height)
+
+
+def _add_polygon(points: np.ndarray) -> int:
+    """Add a polygon (n, 2), m, to the OCC model; returns its surface tag."""
+    import gmsh
+
+    occ = gmsh.model.occ
+    corners = [occ.addPoint(x * SCALE, y * SCALE, 0) for x, y in points]
+    lines = [occ.addLine(a, b) for a, b in zip(corners, corners[1:] + corners[:1], strict=True)]
+    return occ.addPlaneSurface([occ.addCurveLoop(lines)])
+
+
+def _fragments(cell: LayeredCell) -> dict[str, list[int]]:
+    """Cut the cell into its regions; returns the surface tags of each region present."""
+    import gmsh
+
+    occ = gmsh.model.occ
+    body = [(2, _add_polygon(voronoi.rectangle((0.0, 0.0, cell.width, cell.height))))]
+    layer = [(2, _add_polygon(voronoi.rectangle((0.0, 0.0, cell.width, cell.interphase_thickness))))]
+    sleeve: list[tuple[int, int]] = []
+    hole: list[tuple[int, int]] = []
+    if cell.flaw is not None:
+        hole = [(2, add_wedge(cell.flaw, cell.middle, 0.0, SCALE))]
+        body, _ = occ.cut(body, hole, removeTool=False)
+        if cell.flaw.lined:
+            lining = (2, add_wedge(cell.flaw, cell.middle, cell.interphase_thickness, SCALE))
+            layer, _ = occ.fuse(layer, [lining])
+        elif cell.flaw.at == "boundary":
+            sleeve = [(2, add_wedge(cell.flaw, cell.middle, cell.boundary_width / 2, SCALE))]
+    polygons = [(2, _add_polygon(polygon)) for polygon in grains(cell)]
+    # Without this cut the grains' edges would go on inside the lining.
+    polygons, _ = occ.cut(polygons, [*layer, *sleeve, *hole], removeTool=False)
+    occ.remove(hole, recursive=True)
+    _, children = occ.fragment(body, [*layer, *sleeve, *polygons])
+    parts = [{tag for _, tag in child} for child in children]
+    inside: set[int] = set().union(*parts[: len(body)])
+    first = len(body) + len(layer)
+    interphase = inside.intersection(*[set().union(*parts[len(body) : first])])
+    boundary_sleeve: set[int] = set().union(*parts[first : first + len(sleeve)])
+    grain = (inside & set().union(*parts[first + len(sleeve) :])) - interphase - boundary_sleeve
+    occ.remove([(2, tag) for tag in sorted(set().union(*parts) - inside)], recursive=True)
+    regions = {"grain": grain, "boundary": inside - grain - interphase, "interphase": interphase}
+    return {name: sorted(tags) for name, tags in regions.items() if tags}
+
+
+def _named_curves(cell: LayeredCell) -> dict[str, list[int]]:
+    """Exterior curves by name."""
+    import gmsh
+
+    walls = {"lithium": (1, 0.0), "counter": (1, cell.height), "left": (0, 0.0), "right": (0, cell.width)}
+    named: dict[str, list[int]] = {name: [] for name in BOUNDARIES}
+    for _, tag in gmsh.model.getEntities(1):
+        if len(gmsh.model.getAdjacencies(1, tag)[0]) != 1:
+            continue
+        low, high = np.array(gmsh.model.getParametrizationBounds(1, tag)).ravel()
+        points = np.array(gmsh.model.getValue(1, tag, [low, (low + high) / 2, high])).reshape(3, 3) / SCALE
+        near = 1e-7 * cell.width
+        matches = [name for name, (axis, at) in walls.items() if np.all(np.abs(points[:, axis] - at) < near)]
+        named[matches[0] if matches else "flaw"].append(tag)
+    return {name: tags for name, tags in named.items() if tags}
+
+
+def _set_sizes(cell: LayeredCell, surfaces: dict[str, list[int]], curves: dict[str, list[int]]) -> None:
+    """Element sizes: small in boundaries, interphase and at the flaw, growing linearly away from them."""
+    import gmsh
+
+    resolution = cell.resolution
+    across = cell.interphase_thickness / resolution.layer_divisions
+    rims = {name: _outlines(tags) for name, tags in surfaces.items()}
+    along = resolution.boundary_aspect * cell.boundary_width
+    features = [(rims.get("boundary", []), along), (rims["interphase"], across)]
+    if cell.flaw is not None:
+        arc = [tag for tag in curves["flaw"] if gmsh.model.getType(1, tag) == "Circle"]
+        quarter = np.pi / 2 * cell.flaw.tip_radius
+        features += [(arc, quarter / resolution.tip_divisions), (curves["flaw"], min(across, 0.05 * cell.flaw.depth))]
+    largest = resolution.largest * cell.grain_size
+    fields = [_size_field(tags, size, largest, resolution.growth) for tags, size in features if tags]
+    smallest = gmsh.model.mesh.field.add("Min")
+    gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", fields)
+    gmsh.model.mesh.field.setAsBackgroundMesh(smallest)
+    for option in ("MeshSizeExtendFromBoundary", "MeshSizeFromPoints", "MeshSizeFromCurvature"):
+        gmsh.option.setNumber(f"Mesh.{option}", 0)
+    gmsh.option.setNumber("Mesh.Algorithm", 6)
+
+
+def _outlines(surfaces: list[int]) -> list[int]:
+    """All curves that bound the surfaces."""
+    import gmsh
+
+    return sorted({abs(t) for s in surfaces for _, t in gmsh.model.getBoundary([(2, s)], combined=False)})
+
+
+def _size_field(curves: list[int], size: float, largest: float, growth: float) -> int:
+    """A gmsh field: `size` on the curves, growing by `growth` per distance up to `largest` (m)."""
+    import gmsh
+
+    field = gmsh.model.mesh.field
+    distance, threshold = field.add("Distance"), field.add("Threshold")
+    field.setNumbers(distance, "CurvesList", curves)
+    field.setNumber(distance, "Sampling", 60)
+    settings: dict[str, Any] = {"InField": distance, "SizeMin": size * SCALE, "SizeMax": max(largest, size) * SCALE}
+    reach = 0.5 * size + max(largest - size, 0.0) / growth + 1e-12
+    settings |= {"DistMin": 0.5 * size * SCALE, "DistMax": reach * SCALE}
+    for name, value in settings.items():
+        field.setNumber(threshold, name, value)
+    return threshold
+
+
+def _quality() -> Quality:
+    """Figures of the mesh in the current model."""
+    import gmsh
+
+    tags, flat, _ = gmsh.model.mesh.getNodes()
+    place = np.empty((int(tags.max()) + 1, 3))
+    place[tags.astype(int)] = flat.reshape(-1, 3)
+    _, nodes = gmsh.model.mesh.getElementsByType(2)
+    corners = place[nodes.astype(int).reshape(-1, 3)][:, :, :2]
+    sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
+    a, b, c = sides.T
+    orders = ((a, b, c), (b, c, a), (c, a, b))
+    angles = [np.arccos(np.clip((q**2 + r**2 - p**2) / (2 * q * r), -1, 1)) for p, q, r in orders]
+    used = len(np.unique(nodes))
+    return Quality(len(corners), used, float(np.degrees(np.min(angles))), float(sides.min()), float(sides.max()))
