@@ -293,8 +293,8 @@ def solve_nonlinear(residual: ufl.Form, unknown: fem.Function, bcs: Sequence[Any
 class Reaction:
     """What fixed values do to a system: the residual of the equation at the fixed unknowns.
 
-    For ohmic conduction, ∫ i·n w ds with w = 1 on the boundary: the current that leaves the electrolyte there, exactly
-    balanced by the other boundaries.
+    For ohmic conduction it is the current that enters the electrolyte at the fixed boundary (A, or A/m in 2-D), exactly
+    balanced by what leaves elsewhere; for elasticity, the force on the held boundary.
     """
 
     def __init__(self, residual: ufl.Form, space: Any) -> None:

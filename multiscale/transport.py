@@ -54,8 +54,8 @@ def current_density(conductivity: Any, potential: Any) -> Any:
 def current_through(domain: Domain, conductivity: Any, potential: Any, *boundaries: str) -> ufl.Form:
     """Current that leaves the electrolyte through named outer boundaries, from the local field, A (A/m in 2-D).
 
-    Form  ∫ i·n ds (no argument). First order accurate at singular edges; where a potential is fixed, the reaction
-    (`solver.reaction`) is the accurate and conservative value.
+    Form  ∫ i·n ds (no argument), with the outward n. Where a potential is fixed, `solver.reaction` (current entering) is
+    the more accurate and exactly conservative value; where kinetics give the current, integrate that.
     """
     return dot(current_density(conductivity, potential), domain.normal) * domain.ds(*boundaries)
 

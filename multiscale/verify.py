@@ -1,0 +1,238 @@
+"""`multiscale verify`: problems with exact solutions, solved by the product itself, in one table.
+
+Exact values are closed forms written out here, independent of the code under test; sources in PHYSICS.md section 2.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coupling.errors import UserError
+
+Row = dict[str, Any]
+"""Keys: id, quantity, exact, computed, relative_error, tolerance, ok, wall_s."""
+Solve = Callable[[Any], Mapping[str, float]]
+
+_F, _R, _K, _T, _V = 96485.33212, 8.314462618, 1.380649e-23, 298.15, 1.300e-5
+_THERMAL = _R * _T / _F
+_E, _NU = 150e9, 0.257
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One number with an exact value.
+
+    Attributes:
+        id: as in PHYSICS.md section 2.
+        quantity: what, with its unit.
+        exact: the exact value, SI.
+        tolerance: allowed relative error.
+        solve: solves the problem on a communicator; gives this and perhaps other quantities by name.
+    """
+
+    id: str
+    quantity: str
+    exact: float
+    tolerance: float
+    solve: Solve
+
+    def compute(self, comm: Any) -> float:
+        """The product's own value, in the unit of `exact`."""
+        return float(self.solve(comm)[self.quantity])
+
+
+def problems() -> list[Problem]:
+    """All problems in the order of their ids."""
+    groups = [*_cells(), *_conduction(), *_mixtures(), *_elasticity(), *_kinetics(), *_lithium()]
+    return [
+        Problem(identifier, quantity, exact, tolerance, solve)
+        for identifier, tolerance, solve, values in groups
+        for quantity, exact in values.items()
+    ]
+
+
+Group = tuple[str, float, Solve, dict[str, float]]
+
+
+def _cells() -> list[Group]:
+    from multiscale.verification import electrochemistry as cell
+
+    def voltage(current: float) -> float:
+        return current * 100e-6 / 0.05 + 4 * _THERMAL * math.asinh(current / 20)
+
+    half = 2 * _THERMAL * math.asinh(0.5)
+    anodic, cathodic = _inverse_kinetics(1.0, 0.3, 0.7), _inverse_kinetics(-1.0, 0.3, 0.7)
+    symmetric = {
+        "cell voltage at 10 A/m2 (V)": voltage(10.0),
+        "overpotential of one electrode (V)": half,
+        "current density at 0.2 V (A/m2)": _bisect(lambda i: voltage(i) - 0.2, 0.0, 100.0),
+    }
+    asymmetric = {
+        "anodic overpotential (V)": anodic,
+        "cathodic overpotential (V)": cathodic,
+        "cell voltage (V)": 0.02 + anodic - cathodic,
+    }
+    return [("V01", 1e-4, cell.symmetric_cell, symmetric), ("V01e", 1e-4, cell.asymmetric_cell, asymmetric)]
+
+
+def _conduction() -> list[Group]:
+    from multiscale.verification import conduction
+
+    disk = {
+        "resistance (ohm)": 1 / (4 * 0.05 * 10e-6),
+        "current density at the centre over the mean": 0.5,
+        "current density at half the radius over the mean": 0.5 / math.sqrt(1 - 0.25),
+        "potential on the axis one radius away over the disk's": 0.5,
+    }
+    flux = {"insulating cylinder": 2.0, "insulating sphere": 1.5, "conducting cylinder": 2.0, "conducting sphere": 3.0}
+    flux |= {f"prolate tip, aspect {aspect:g}": _prolate_tip(aspect) for aspect in (2.0, 5.0, 10.0)}
+    return [("V05", 1e-2, conduction.disk_electrode, disk), ("V07", 2e-2, conduction.flux_concentration, flux)]
+
+
+def _mixtures() -> list[Group]:
+    from multiscale.verification import conduction
+
+    spheres = {"insulating": 0.8 * 2 / 2.2, "conducting": 1.4 / 0.8, "ratio 5": (7 + 1.6) / (7 - 0.8)}
+    mixtures = {f"spheres, {name}, {how}": k for how in ("solved", "formula") for name, k in spheres.items()}
+    mixtures |= {
+        "laminate, along": 0.8 + 0.2 * 5,
+        "laminate, across": 1 / (0.8 + 0.2 / 5),
+        "checkerboard": math.sqrt(5),
+    }
+    layered = 1 / (1 / 0.1 + 1e-3 / 1e-3)
+    brick = {"brick of grains, solved": layered, "brick of grains, formula": layered}
+    return [("V08", 1e-2, conduction.mixtures, mixtures), ("V08i", 1e-2, conduction.brick, brick)]
+
+
+def _elasticity() -> list[Group]:
+    from multiscale.verification import elasticity
+
+    vessels = {
+        "cylinder, hoop stress inside (Pa)": 1e8 * 5 / 3,
+        "cylinder, hoop stress outside (Pa)": 1e8 * 2 / 3,
+        "sphere, hoop stress inside (Pa)": 1e8 * (1 + 8 / 2) / 7,
+        "sphere, hoop stress outside (Pa)": 1e8 * 1.5 / 7,
+    }
+    three_bulk, four_shear = 7.82e9 / (1 - 2 * 0.381), 2 * _E / (1 + _NU)
+    inclusions = {
+        "same material, stress inside (Pa)": -2 * _E * 0.01 / (3 * (1 - _NU)),
+        "lithium in oxide, pressure inside (Pa)": three_bulk * four_shear * 0.01 / (three_bulk + four_shear),
+    }
+    toughness, a, compliance = 1.25e6, 1e-6, (1 - _NU**2) / _E
+    penny = toughness / 2 * math.sqrt(math.pi / a)
+    cracks = {
+        "fracture energy (J/m2)": toughness**2 * compliance,
+        "penny, critical pressure (Pa)": penny,
+        "central crack, critical pressure (Pa)": toughness / math.sqrt(math.pi * a),
+        "central crack, opening at 100 MPa (m)": 4 * 1e8 * a * compliance,
+        "penny, opening at 100 MPa (m)": 8 * 1e8 * a * compliance / math.pi,
+    }
+    overpotentials = {
+        "penny of 1 um, overpotential (V)": penny * _V / _F,
+        "penny of 100 nm, overpotential (V)": penny * math.sqrt(10) * _V / _F,
+    }
+    return [
+        ("V09", 1e-2, elasticity.vessels, vessels),
+        ("V09f", 1e-2, elasticity.inclusions, inclusions),
+        ("V10", 2e-2, elasticity.cracks, cracks),
+        ("V10f", 2e-2, elasticity.fracture_overpotential, overpotentials),
+    ]
+
+
+def _kinetics() -> list[Group]:
+    from multiscale.verification import electrochemistry as cell
+
+    half_η, half_work = 0.5 * _F * 0.02 / (_R * _T), 0.5 * _V * 1e8 / (_R * _T)
+    stressed = {
+        "drop of the equilibrium potential at 10 MPa (V)": _V * 1e7 / _F,
+        "current density at -20 mV and 100 MPa (A/m2)": -20 * math.sinh(half_η - half_work),
+        "current density at -20 mV, no pressure (A/m2)": -20 * math.sinh(half_η),
+        "stall pressure at -20 mV (Pa)": _F * 0.02 / _V,
+    }
+    return [("V12", 1e-4, cell.stressed_kinetics, stressed)]
+
+
+def _lithium() -> list[Group]:
+    from multiscale.verification import electrochemistry as cell
+
+    radius = 2 * 0.5 * _V / (_F * 0.1)
+    barrier, atoms = 4 / 3 * math.pi * radius**2 * 0.5, 4 / 3 * math.pi * radius**3 * 6.02214076e23 / _V
+    nucleus = {
+        "critical radius (m)": radius,
+        "barrier (eV)": barrier / 1.602176634e-19,
+        "atoms": atoms,
+        "Zeldovich factor": math.sqrt(barrier / (3 * math.pi * _K * _T)) / atoms,
+        "wall factor at 60 degrees": 0.15625,
+    }
+    lithium = {"thickness per 1 mAh/cm2 (m)": 36000 * _V / _F, "velocity at 1 mA/cm2 (m/s)": 10 * _V / _F}
+    return [("V14", 1e-4, cell.nucleation, nucleus), ("V19", 1e-4, cell.plating, lithium)]
+
+
+def _prolate_tip(aspect: float) -> float:
+    """Field at the tip of a conducting prolate spheroid over the far field: the inverse depolarisation factor."""
+    e = math.sqrt(1 - 1 / aspect**2)
+    return 1 / ((1 - e**2) / e**3 * (math.atanh(e) - e))
+
+
+def _inverse_kinetics(ratio: float, anodic: float, cathodic: float) -> float:
+    """Overpotential at which exp(αa x) - exp(-αc x) = ratio, x = Fη/RT, V."""
+    return _THERMAL * _bisect(lambda x: math.exp(anodic * x) - math.exp(-cathodic * x) - ratio, -20.0, 20.0)
+
+
+def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
+    """Root of an increasing function."""
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def select(ids: Sequence[str] | None) -> list[Problem]:
+    """Problems of the given ids (all without any). Raises UserError on an unknown id."""
+    known = problems()
+    names = list(dict.fromkeys(problem.id for problem in known))
+    for identifier in ids or ():
+        if identifier not in names:
+            raise UserError(f'verify: there is no problem "{identifier}"; known are: {", ".join(names)}')
+    return [problem for problem in known if not ids or problem.id in ids]
+
+
+def run(ids: Sequence[str] | None = None, comm: Any = None, progress: Callable[[str], None] | None = None) -> list[Row]:
+    """Solve the problems and compare with the exact values.
+
+    Args:
+        ids: which problems; all without any.
+        comm: MPI communicator (COMM_WORLD unless given); every rank gets the rows.
+        progress: called with each id before it is solved (on every rank).
+
+    Returns:
+        Rows as dictionaries; `wall_s` is the time of the solve that gave the row's number (shared within an id).
+
+    Raises:
+        UserError: an unknown id.
+        RunFailure: a solve that did not converge.
+    """
+    from mpi4py import MPI
+
+    comm = comm or MPI.COMM_WORLD
+    solved: dict[Solve, tuple[Mapping[str, float], float]] = {}
+    rows = []
+    for problem in select(ids):
+        if problem.solve not in solved:
+            if progress:
+                progress(problem.id)
+            start = time.perf_counter()
+            solved[problem.solve] = problem.solve(comm), time.perf_counter() - start
+        values, wall = solved[problem.solve]
+        rows.append(_row(problem, float(values[problem.quantity]), wall))
+    return rows
+
+
+def _row(problem: Problem, computed: float, wall: float) -> Row:
+    error = abs(computed - problem.exact) / abs(problem.exact)
+    return {
+        "id": problem.id, "quantity": problem.quantity, "exact": problem.exact, "computed": computed,
+        "relative_error": error, "tolerance": problem.tolerance, "ok": bool(error <= problem.tolerance), "wall_s": wall,
+    }  # fmt: skip
