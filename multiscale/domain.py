@@ -14,6 +14,11 @@ from coupling.errors import UserError
 from multiscale import dolfinx_compat
 
 
+SURFACE_DEGREE = 6
+"""Quadrature degree on facets unless said otherwise: the same points in a residual and in an integral of the same
+current, so that currents balance to rounding error (a degree estimated from each integrand would differ)."""
+
+
 class WeightedMeasure:
     """A UFL measure that carries a weight: `f * measure` gives the form ∫ f w dx (w = 2πr in axial symmetry)."""
 
@@ -86,11 +91,11 @@ class Domain:
         """Measure over the named regions, or over the whole mesh. Raises UserError on an unknown name."""
         return self._measure("dx", self.cell_tags, tags(names, self.regions, "region"), degree)
 
-    def ds(self, *names: str, degree: int | None = None) -> Any:
+    def ds(self, *names: str, degree: int = SURFACE_DEGREE) -> Any:
         """Measure over the named outer boundaries, or over all. Raises UserError on an unknown name."""
         return self._measure("ds", self.facet_tags, tags(names, self.boundaries, "boundary"), degree)
 
-    def dS(self, *names: str, degree: int | None = None) -> Any:
+    def dS(self, *names: str, degree: int = SURFACE_DEGREE) -> Any:
         """Measure over the named inner interfaces, or over all inner facets. Raises UserError on an unknown name.
 
         The weight is continuous; the integrand must say its sides ("+", "-") or be an average or a jump.
