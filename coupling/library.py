@@ -27,6 +27,7 @@ QUANTITIES: dict[str, str] = {
     "creep_reference_stress": "Pa",
     "creep_exponent": "1",
     "creep_activation_energy": "J/mol",
+    "creep_size_factor": "1",
     "self_diffusivity": "m^2/s",
     "activation_energy": "J/mol",
     "surface_energy": "J/m^2",

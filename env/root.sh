@@ -4,13 +4,13 @@ build_root() {
     target=$(root); aside="$cache/building-$$"; log="$cache/root.log"
     packages=$(grep -v '^#' "$here/packages.txt" | paste -sd, -)
     trap "rm -rf -- '$aside'" EXIT
-    mkdir -p "$aside"
+    mkdir -p "$aside/root"
     echo "building the private Debian 13 root in $target (once, about 2 minutes; log: $log)" >&2
     local -a tool=(mmdebstrap --variant=apt "--include=$packages" "--aptopt=Acquire::Retries \"3\"")
     if [ "$(id -u)" = 0 ]; then
         "${tool[@]}" trixie "$aside/root" >"$log" 2>&1 || explain_failure "$log"
     else
-        "${tool[@]}" --mode=unshare trixie - 2>"$log" | tar --extract --file=- --directory="$aside" --one-top-level=root \
+        "${tool[@]}" --mode=unshare trixie - 2>"$log" | tar --extract --file=- --directory="$aside/root" \
             --exclude='./dev/*' --no-same-owner 2>>"$log" || explain_failure "$log"
     fi
     rm -rf -- "$aside/root/var/cache/apt" "$aside/root/var/lib/apt/lists"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coupling.constants import GAS_CONSTANT
 from coupling.errors import UserError
 from coupling.homogenize import hashin_shtrikman_conductivity, hashin_shtrikman_moduli
 from coupling.library import ORDER, Material, choose
@@ -62,6 +61,7 @@ def _needed(case: Case) -> dict[str, tuple[tuple[str, ...], ...]]:
         ),
         interface.metal: (
             ("creep_reference_rate",), ("creep_reference_stress",), ("creep_exponent",), ("creep_activation_energy",),
+            ("creep_size_factor",),
         ),
     }  # fmt: skip
     if geometry.interlayer:
@@ -169,7 +169,7 @@ def _mixture(material: Material, leaf: Mapping[str, float]) -> tuple[float, floa
 def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
     """What the continuum model is set up with, from one value of every leaf; SI units.
 
-    Mixtures become effective media, boundary ratios multiply their base, creep is taken to the case's temperature.
+    Mixtures become effective media, boundary ratios multiply their base.
     """
     geometry, interface = case.settings.geometry, case.settings.interface
     bulk, boundary = geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material
@@ -189,8 +189,11 @@ def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
         "exchange_current_density": leaf[f"{transfer}.exchange_current_density"],
         "cathodic_transfer_coefficient": leaf[f"{transfer}.cathodic_transfer_coefficient"],
         "mechanical_transfer_coefficient": leaf[f"{transfer}.mechanical_transfer_coefficient"],
-        "creep_rate_constant": creep_rate_constant(metal, leaf),
+        "creep_reference_rate": leaf[f"{metal}.creep_reference_rate"],
+        "creep_reference_stress": leaf[f"{metal}.creep_reference_stress"],
         "creep_exponent": leaf[f"{metal}.creep_exponent"],
+        "creep_activation_energy": leaf[f"{metal}.creep_activation_energy"],
+        "creep_size_factor": leaf[f"{metal}.creep_size_factor"],
         "flaw_depth": leaf[FLAW_DEPTH],
         "stack_pressure": leaf["conditions.stack_pressure"],
         "temperature": leaf["conditions.temperature"],
@@ -202,15 +205,3 @@ def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
         names = ("interlayer_conductivity", "interlayer_youngs_modulus", "interlayer_poissons_ratio")
         inputs |= dict(zip(names, values, strict=True))
     return inputs
-
-
-def creep_rate_constant(metal: str, leaf: Mapping[str, float]) -> float:
-    """Norton prefactor A_T (Pa⁻ⁿ s⁻¹) of ε̇ = A_T σⁿ at the case's temperature.
-
-    The reference rate at the reference stress is stated at 298.15 K: A_T = ε̇₀ σ₀⁻ⁿ exp[−(Q/R)(1/T − 1/298.15)].
-    Source: LePage et al., J. Electrochem. Soc. 166, A89 (2019) for the power law.
-    """
-    rate, stress = leaf[f"{metal}.creep_reference_rate"], leaf[f"{metal}.creep_reference_stress"]
-    n, Q = leaf[f"{metal}.creep_exponent"], leaf[f"{metal}.creep_activation_energy"]
-    T = leaf["conditions.temperature"]
-    return rate * stress**-n * math.exp(-Q / GAS_CONSTANT * (1 / T - 1 / 298.15))
