@@ -1,0 +1,271 @@
+"""Self diffusivity of a species from a trajectory: an estimate with its error, or an upper bound when too little moved.
+
+Estimate: slope of the mean-squared displacement (MSD) by kinisi's Bayesian regression with the covariance of an MSD
+(McCluskey, Coles & Morgan, J. Chem. Theory Comput. 2025, doi:10.1021/acs.jctc.4c01249), drift of the framework removed.
+
+kinisi's covariance describes Gaussian displacements; that of rare hops carries shot noise as well, the same at every lag:
+a² / (6 D N t) of D², the inverse of the number of uncorrelated hops (checked on random walks, tests/test_diffusivity.py).
+Both are added.
+
+Bound: an ion has hopped when its position averaged over 0.5 ps has moved by more than half a hop length. Fewer than
+MINIMUM_HOPS hops, or a slope below twice its error, are no estimate; then the 95 % Poisson limit μ of the hops seen gives
+D ≤ μ a² / (6 N t) with the hop length a, N ions and the time t (no hop: μ = 3.0).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from scipy.stats import chi2
+
+from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.units import diffusivity_to_si
+
+MINIMUM_HOPS = 10
+"""Fewest hops from which a diffusivity is estimated; below, a bound is given."""
+AVERAGING_FS = 500.0
+"""Time over which positions are averaged before hops are counted, fs."""
+MINIMUM_FRAMES = 20
+"""Fewest frames a diffusivity is taken from."""
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Self diffusivity of one run.
+
+    Attributes:
+        value: m²/s; the bound itself where `bound` is "upper".
+        stderr: m²/s, None for a bound.
+        bound: "upper" (95 %) or None.
+        hops: hops counted; hop_length: Å; ions: number of ions; picoseconds: length of the trajectory.
+        lags: time differences (n,), fs; msd: mean-squared displacement (n,), Å², for plots.
+        reason: why it is an estimate or a bound, in words.
+    """
+
+    value: float
+    stderr: float | None
+    bound: Literal["upper"] | None
+    hops: int
+    hop_length: float
+    ions: int
+    picoseconds: float
+    lags: np.ndarray
+    msd: np.ndarray
+    reason: str
+
+    def to_property(self, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
+        """Record of the self diffusivity, m²/s."""
+        return Property(
+            material, "self_diffusivity", self.value, "m^2/s", stderr=self.stderr, bound=self.bound,
+            conditions=dict(conditions), kind="md",
+            source={**source, "ions": self.ions, "picoseconds": self.picoseconds, "hops": self.hops, "method": self.reason},
+        )  # fmt: skip
+
+
+def from_positions(
+    positions: np.ndarray,
+    moving: np.ndarray,
+    frame_interval: float,
+    hop_length: float | None = None,
+    seed: int = 0,
+) -> Diffusion:
+    """Self diffusivity of the `moving` atoms.
+
+    Args:
+        positions: unwrapped positions (frames, n, 3), Å.
+        moving: indices of the diffusing atoms; all others are the framework whose drift is removed (the moving atoms'
+            own mean where there is no other).
+        frame_interval: time between frames, fs.
+        hop_length: Å; None takes the mean distance to the nearest moving atom in the averaged starting structure.
+        seed: of kinisi's sampling.
+
+    Raises:
+        UserError: fewer than MINIMUM_FRAMES frames, or no moving atoms.
+    """
+    if len(positions) < MINIMUM_FRAMES:
+        raise UserError(f"{len(positions)} frames are too few for a diffusivity; at least {MINIMUM_FRAMES} are needed")
+    if len(moving) == 0:
+        raise UserError("no atom of that species in the trajectory")
+    tracks = without_drift(positions, moving)
+    window = max(1, min(round(AVERAGING_FS / frame_interval), len(tracks) // 4))
+    start = positions[:window].mean(axis=0)[moving]
+    length = hop_length if hop_length is not None else nearest_distance(start)
+    hops = count_hops(tracks, window, length)
+    picoseconds = len(tracks) * frame_interval / 1000.0
+    lags, msd, variance, independent = mean_squared_displacement(tracks, frame_interval)
+    common = {"hops": hops, "hop_length": length, "ions": len(moving), "picoseconds": picoseconds, "lags": lags, "msd": msd}
+    floor = poisson_limit(hops if hops < MINIMUM_HOPS else 0) * length**2 / (6 * len(moving) * picoseconds * 1000.0)
+    if hops < MINIMUM_HOPS:
+        reason = f"upper bound (95 %): {hops} hops of {length:.2f} Å in {len(moving) * picoseconds:.0f} ion-ps, Poisson"
+        return Diffusion(diffusivity_to_si(floor), None, "upper", reason=reason, **common)
+    slopes = _sample_slope(lags, msd, variance, independent, seed)
+    mean = float(np.mean(slopes)) / 6.0
+    spread = float(np.hypot(np.std(slopes, ddof=1) / 6.0, shot_noise(mean, length, len(moving), picoseconds)))
+    if mean < 2.0 * spread:
+        limit = max(float(np.quantile(slopes, 0.95)) / 6.0, floor)
+        reason = f"upper bound (95 %): {hops} hops, but the MSD slope is below twice its error (Bayesian regression, kinisi)"
+        return Diffusion(diffusivity_to_si(limit), None, "upper", reason=reason, **common)
+    reason = f"MSD slope by Bayesian regression (kinisi) from {lags[_diffusive_from(lags)]:.0f} fs on, framework drift removed"
+    return Diffusion(diffusivity_to_si(mean), diffusivity_to_si(spread), None, reason=reason, **common)
+
+
+def from_file(
+    path: str | Path, species: str, timestep_fs: float, temperature_K: float | None = None, hop_length: float | None = None
+) -> Property:
+    """Self diffusivity of `species` from any trajectory ASE reads.
+
+    Args:
+        path: trajectory; wrapped positions are unwrapped by the nearest image from frame to frame.
+        species: chemical symbol.
+        timestep_fs: time between the frames of the file, fs.
+        temperature_K: stored with the result where known.
+        hop_length: see `from_positions`.
+
+    Raises:
+        UserError: no such file, not a trajectory, too few frames, a species that is not in it, a time step that is not positive.
+    """
+    if not (np.isfinite(timestep_fs) and timestep_fs > 0):
+        raise UserError(f"time between frames {timestep_fs!r} fs: a positive time is needed, for example --timestep \"2 fs\"")
+    frames = read_frames(path)
+    if species not in atomic_numbers:
+        raise UserError(f"{path}: species {species!r} is not a chemical symbol; write for example Li")
+    moving = np.flatnonzero(frames[0].numbers == atomic_numbers[species])
+    if len(moving) == 0:
+        raise UserError(f"{path}: no {species} in it; it holds {', '.join(sorted(set(frames[0].get_chemical_symbols())))}")
+    try:
+        result = from_positions(unwrap(frames), moving, timestep_fs, hop_length)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    conditions = {} if temperature_K is None else {"temperature_K": temperature_K}
+    source = {"trajectory": str(path), "species": species, "frame_interval_fs": timestep_fs, "atoms": len(frames[0])}
+    return result.to_property(frames[0].get_chemical_formula(empirical=True), conditions, source)
+
+
+def read_frames(path: str | Path) -> list[Atoms]:
+    """Frames of a trajectory file. Raises UserError as `from_file` does."""
+    import ase.io
+
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such trajectory file")
+    try:
+        frames: list[Atoms] = ase.io.read(path, index=":")  # type: ignore[assignment]
+    except Exception as error:  # every reader of ASE raises its own
+        raise UserError(f"{path}: ASE cannot read it as a trajectory ({type(error).__name__}: {error})") from error
+    if not frames or any(not np.array_equal(frame.numbers, frames[0].numbers) for frame in frames):
+        raise UserError(f"{path}: the atoms change from frame to frame; a trajectory of the same atoms is needed")
+    return frames
+
+
+def unwrap(frames: Iterable[Atoms]) -> np.ndarray:
+    """Unwrapped positions (frames, n, 3), Å: each atom takes the nearest image of its last position, cell by cell."""
+    tracks: list[np.ndarray] = []
+    before = np.empty((0, 3))
+    for frame in frames:
+        if not tracks or frame.cell.rank < 3:
+            scaled = frame.positions if frame.cell.rank < 3 else frame.cell.scaled_positions(frame.positions)
+            tracks.append(frame.positions.copy())
+        else:
+            scaled = frame.cell.scaled_positions(frame.positions)
+            step = scaled - before
+            step -= np.round(step) * frame.pbc
+            tracks.append(tracks[-1] + step @ frame.cell.array)
+        before = scaled
+    return np.array(tracks)
+
+
+def without_drift(positions: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """Tracks (frames, moving, 3) of the moving atoms relative to the mean of the framework (of themselves if alone)."""
+    rest = np.setdiff1d(np.arange(positions.shape[1]), moving)
+    frame = rest if len(rest) else moving
+    drift = positions[:, frame].mean(axis=1, keepdims=True) if positions.shape[1] > 1 else np.zeros((len(positions), 1, 3))
+    return np.asarray(positions[:, moving] - drift, dtype=float)
+
+
+def nearest_distance(positions: np.ndarray) -> float:
+    """Mean distance of the points (n, 3) to their nearest neighbour, Å (no periodic images); 3 Å for a single point."""
+    from scipy.spatial import cKDTree
+
+    if len(positions) < 2:
+        return 3.0
+    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
+
+
+def count_hops(tracks: np.ndarray, window: int, hop_length: float) -> int:
+    """Hops of all ions: how often a position averaged over `window` frames left the last one by half a hop length."""
+    windows = len(tracks) // window
+    means = tracks[: windows * window].reshape(windows, window, *tracks.shape[1:]).mean(axis=1)
+    reference, hops = means[0].copy(), 0
+    for mean in means[1:]:
+        moved = np.linalg.norm(mean - reference, axis=1) > 0.5 * hop_length
+        reference[moved] = mean[moved]
+        hops += int(moved.sum())
+    return hops
+
+
+def poisson_limit(count: int, level: float = 0.95) -> float:
+    """Upper limit of a Poisson mean when `count` events were seen: χ²(level; 2 count + 2)/2 (2.996 for none)."""
+    return float(chi2.ppf(level, 2 * count + 2) / 2.0)
+
+
+def shot_noise(diffusivity: float, hop_length: float, ions: int, picoseconds: float) -> float:
+    """Standard error of D from the finite number 6 D N t/a² of uncorrelated hops, in the unit of D (Å²/fs; a in Å)."""
+    return float(np.sqrt(diffusivity * hop_length**2 / (6.0 * ions * 1000.0 * picoseconds)))
+
+
+def mean_squared_displacement(tracks: np.ndarray, frame_interval: float) -> tuple[np.ndarray, ...]:
+    """Lag times (fs), MSD (Å²), its variance (Å⁴) and number of independent displacements, each (n,), n ≤ 60.
+
+    Lags reach half the trajectory. The variance is that of Gaussian displacements, (2/3) MSD², divided by the number of
+    displacements that do not overlap, ions × time / lag; the MSD in it is smoothed by a straight line, since a
+    variance that follows the noise of the value biases the fit.
+    """
+    longest = len(tracks) // 2
+    lags = np.unique(np.linspace(1, longest, min(longest, 60)).round().astype(int))
+    msd = np.array([((tracks[lag:] - tracks[:-lag]) ** 2).sum(axis=-1).mean() for lag in lags])
+    independent = tracks.shape[1] * (len(tracks) - 1) / lags
+    smooth = np.maximum(np.polyval(np.polyfit(lags, msd, 1), lags), 0.1 * msd)
+    return lags * frame_interval, msd, (2.0 / 3.0) * smooth**2 / independent, independent
+
+
+def nernst_einstein(diffusivity: float, ions: int, volume: float, temperature: float, charge: float = 1.0) -> float:
+    """Ionic conductivity σ = (N/V) z² e² D/(k_B T), S/m, of independent ions (Haven ratio 1; PHYSICS.md 1.10).
+
+    Args:
+        diffusivity: D, m²/s. ions: N in the volume. volume: V, m³. temperature: T, K. charge: z, 1.
+    """
+    return ions / volume * (charge * ELEMENTARY_CHARGE) ** 2 * diffusivity / (BOLTZMANN * temperature)
+
+
+def _diffusive_from(lags: np.ndarray) -> int:
+    """Index of the first lag (fs) of the regression: a tenth of the run, 5 ps at most, beyond rattling in a cage."""
+    return int(np.searchsorted(lags, min(0.2 * lags[-1], 5000.0) - 1e-9))
+
+
+def _sample_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray, independent: np.ndarray, seed: int) -> np.ndarray:
+    """Posterior samples of the MSD slope, Å²/fs, from kinisi."""
+    import scipp
+    from kinisi.diffusion import Diffusion as Regression
+
+    data = scipp.DataArray(
+        data=scipp.array(dims=["time interval"], values=msd, variances=variance, unit="angstrom^2"),
+        coords={
+            "time interval": scipp.array(dims=["time interval"], values=lags, unit="fs"),
+            "n_samples": scipp.array(dims=["time interval"], values=independent),
+        },
+    )
+    regression = Regression(scipp.DataGroup({"da": data, "dimensionality": scipp.scalar(3)}))
+    state = np.random.get_state()
+    try:
+        regression.bayesian_regression(
+            start_dt=scipp.scalar(float(lags[_diffusive_from(lags)]), unit="fs"),
+            n_samples=500, n_burn=500, n_thin=5, progress=False, random_state=np.random.RandomState(seed),
+        )  # fmt: skip
+    finally:
+        np.random.set_state(state)
+    return np.asarray(regression.gradient.values)
