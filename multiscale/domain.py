@@ -13,7 +13,6 @@ from mpi4py import MPI
 from coupling.errors import UserError
 from multiscale import dolfinx_compat
 
-
 SURFACE_DEGREE = 6
 """Quadrature degree on facets unless said otherwise: the same points in a residual and in an integral of the same
 current, so that currents balance to rounding error (a degree estimated from each integrand would differ)."""

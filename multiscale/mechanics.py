@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import ufl
+from dolfinx import fem
 from ufl import Identity, dot, grad, inner, sym, tr
 
 from multiscale.domain import Domain
@@ -149,13 +150,21 @@ def crack_driving_force(
 
 def extension_field(
     domain: Domain, tip: tuple[float, ...], direction: tuple[float, ...], inner_radius: float, radius: float
-) -> Any:
-    """Virtual extension θ = d q(|x - tip|): unit vector d inside `inner_radius`, linear to zero at `radius` (m)."""
-    x = ufl.SpatialCoordinate(domain.mesh)
-    distance = ufl.sqrt(sum((x[i] - tip[i]) ** 2 for i in range(len(tip))) + (1e-9 * radius) ** 2)
-    q = ufl.max_value(0.0, ufl.min_value(1.0, (radius - distance) / (radius - inner_radius)))
-    length = float(np.linalg.norm(direction))
-    return ufl.as_vector([q * (component / length) for component in direction])
+) -> fem.Function:
+    """Virtual extension θ = d q(|x - tip|): unit vector d inside `inner_radius`, falling to zero at `radius` (m).
+
+    A piecewise linear function of the mesh, so that the driving force is the exact derivative of the discrete energy with
+    respect to moving the nodes by θ. Both radii should span a few elements.
+    """
+    unit = np.asarray(direction, dtype=float) / np.linalg.norm(direction)
+
+    def field(x: np.ndarray) -> np.ndarray:
+        distance = np.linalg.norm(x[: len(tip)] - np.asarray(tip)[:, None], axis=0)
+        return unit[:, None] * np.clip((radius - distance) / (radius - inner_radius), 0.0, 1.0)
+
+    θ = fem.Function(fem.functionspace(domain.mesh, ("P", 1, (len(tip),))))
+    θ.interpolate(field)
+    return θ
 
 
 def stress_intensity(energy_release_rate: Any, youngs_modulus: float, poisson_ratio: float) -> Any:

@@ -24,6 +24,13 @@ fem_petsc: Any = dolfinx.fem.petsc
 DIRECT_LIMIT = 150_000
 """Unknowns up to which the sparse direct solver (MUMPS) is the default; 2-D problems stay cheap well beyond it."""
 
+ROUNDING, STAGNATION = 1e-16, 100.0
+"""Residual level, relative to |J| |x|, that Newton's method aims at, and the multiple of it at which it may stagnate."""
+TRUE_RESIDUAL = 1e-5
+"""Largest residual, relative to the right side and computed anew, of a linear solve that counts as converged."""
+SMALLEST = 1e-300
+"""Stands for zero where PETSc asks for a residual below a limit."""
+
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "direct": {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_mat_solver_type": "mumps"},
     "direct-spd": {
@@ -184,9 +191,12 @@ class LinearSolver:
         self.u.x.scatter_forward()
         reason = self.ksp.getConvergedReason()
         name = reason_name(PETSc.KSP, reason)
-        norm = float(self.ksp.getResidualNorm())
-        if reason <= 0 or not np.isfinite(self.u.x.petsc_vec.norm()):
-            raise RunFailure(f"linear solve {self.prefix.rstrip('_')} failed: {name} (residual {norm:.3g})")
+        left_over = b.copy()
+        self.matrix.multAdd(self.u.x.petsc_vec, -b, left_over)
+        norm, size = float(left_over.norm()), float(b.norm())
+        if reason <= 0 or not norm <= TRUE_RESIDUAL * size:
+            why = name if reason <= 0 else "DIVERGED_SINGULAR (the equations cannot be met: is a boundary value missing?)"
+            raise RunFailure(f"linear solve {self.prefix.rstrip('_')} failed: {why} (residual {norm:.3g} of {size:.3g})")
         return SolveReport(self.ksp.getIterationNumber(), norm, name, self.unknowns, time.perf_counter() - start)
 
 
@@ -207,8 +217,11 @@ def assemble_into(vector: Any, form: Any) -> None:
 class NonlinearSolver:
     """Newton's method with line search on F(u; w) = 0, for repeated solves from the last solution.
 
-    The iteration stops when the residual has fallen by `rtol`, or lies at the rounding error of its own evaluation
-    (estimated from the diagonal of the Jacobian), or the step is below `stol` of the solution.
+    The iteration goes on until the residual lies at the rounding error of its own evaluation (ROUNDING times |J| |x|,
+    estimated from the diagonal), so that currents balance to rounding; the size of the first residual, which
+    exponential kinetics make arbitrary, does not matter. Newton's last step is nearly free. Where the line search finds
+    nothing better although the residual is within STAGNATION of that level, the solve has converged too
+    ("CONVERGED_ROUNDING").
 
     Args:
         residual: UFL form linear in its test function; changing numbers belong in fem.Constant or fem.Function.
@@ -216,13 +229,13 @@ class NonlinearSolver:
         bcs: Dirichlet conditions.
         jacobian: bilinear form; the derivative of the residual unless given.
         method, spd, near_nullspace, prefix: as `LinearSolver`; `spd` is False unless given.
-        rtol, stol, max_iterations: when to stop.
+        rtol, max_iterations: stop earlier, at a residual reduced by `rtol` (0: never); give up after so many.
     """
 
     def __init__(
         self, residual: ufl.Form, unknown: fem.Function, bcs: Sequence[Any] = (), jacobian: ufl.Form | None = None,
         method: str = "auto", spd: bool = False, near_nullspace: Any = None, prefix: str | None = None,
-        rtol: float = 1e-12, stol: float = 1e-13, max_iterations: int = 50,
+        rtol: float = 0.0, max_iterations: int = 50,
     ) -> None:  # fmt: skip
         """Compile the forms and set PETSc's SNES up."""
         space = unknown.function_space
@@ -238,8 +251,8 @@ class NonlinearSolver:
         self.snes = PETSc.SNES().create(space.mesh.comm)
         self.snes.setFunction(self._function, self._residual.x.petsc_vec)
         self.snes.setJacobian(self._jacobian, self.matrix)
-        self._tolerances = (rtol, stol, max_iterations)
-        self.snes.setTolerances(rtol=rtol, atol=0.0, stol=stol, max_it=max_iterations)
+        self._limits = {"rtol": rtol, "stol": 0.0, "max_it": max_iterations}
+        self._rounding, self._diagonal = SMALLEST, None
         options = {"snes_type": "newtonls", "snes_linesearch_type": "bt", "snes_linesearch_order": 2}
         _configure(self.snes, self.prefix, {**options, **OPTIONS[_method(method, self.unknowns, spd)]})
         if spd:
@@ -252,15 +265,20 @@ class NonlinearSolver:
         fem_petsc.apply_lifting(f, [self.J], [self.bcs], [self.u.x.petsc_vec], -1.0)
         f.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         fem_petsc.set_bc(f, self.bcs, self.u.x.petsc_vec, -1.0)
+        self._aim(snes, x)
 
     def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:
         matrix.zeroEntries()
         fem_petsc.assemble_matrix(matrix, self.J, bcs=self.bcs)
         matrix.assemble()
-        rtol, stol, most = self._tolerances
-        diagonal = matrix.getDiagonal()
-        diagonal.pointwiseMult(diagonal, x)
-        snes.setTolerances(rtol=rtol, atol=4e-16 * diagonal.norm(), stol=stol, max_it=most)
+        self._diagonal = matrix.getDiagonal()
+        self._aim(snes, x)
+
+    def _aim(self, snes: Any, x: Any) -> None:
+        """Set the residual to reach to the rounding error of its evaluation at x."""
+        if self._diagonal is not None:
+            self._rounding = max(ROUNDING * (self._diagonal * x).norm(), SMALLEST)
+        snes.setTolerances(atol=self._rounding, **self._limits)
 
     def solve(self) -> SolveReport:
         """Solve from the values now in the unknown.
@@ -271,10 +289,13 @@ class NonlinearSolver:
         start = time.perf_counter()
         before = self.u.x.array.copy()
         self._guess.x.array[:] = before
+        self._rounding, self._diagonal = SMALLEST, None
         self.snes.solve(None, self._guess.x.petsc_vec)
         reason, norm = self.snes.getConvergedReason(), float(self.snes.getFunctionNorm())
         name = reason_name(PETSc.SNES, reason)
         iterations = self.snes.getIterationNumber()
+        if reason == PETSc.SNES.ConvergedReason.DIVERGED_LINE_SEARCH and norm <= STAGNATION * self._rounding:
+            reason, name = PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS, "CONVERGED_ROUNDING"
         if reason <= 0 or not np.isfinite(norm):
             self.u.x.array[:] = before
             raise RunFailure(

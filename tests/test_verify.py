@@ -1,0 +1,97 @@
+"""Exact problems: every row holds, the closed forms are those of the design document, ranks do not matter."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from coupling.errors import UserError
+from multiscale import verify
+
+PRINTED = {
+    "V01": (0.0694543, 24.7271e-3, 33.6348),
+    "V01e": (30.7743e-3, -21.1820e-3, 71.9563e-3),
+    "V05": (5.000e5, 0.5, 0.577350, 0.5),
+    "V07": (2, 1.5, 2, 3, 5.76156, 17.9144, 49.2954),
+    "V08": (0.727273, 1.75, 1.38710, 0.727273, 1.75, 1.38710, 1.8, 1.19048, 2.236068),
+    "V08i": (0.0909091, 0.0909091),
+    "V09": (166.667e6, 66.6667e6, 71.4286e6, 21.4286e6),
+    "V09f": (-1345.9e6, 288.81e6),
+    "V10": (9.72866, 1107.78e6, 705.237e6, 2.49054e-9, 1.58552e-9),
+    "V10f": (149.258e-3, 471.995e-3),
+    "V12": (1.34736e-3, -2.54704, -7.98239, 148.439e6),
+    "V14": (1.34736e-9, 23.7308, 474.616, 0.0208581, 0.15625),
+    "V19": (4.85048e-6, 1.34736e-9),
+}
+"""Values printed in the table of exact solutions."""
+
+
+def test_closed_forms_are_the_printed_values():
+    exact: dict[str, list[float]] = {}
+    for problem in verify.problems():
+        exact.setdefault(problem.id, []).append(problem.exact)
+    assert exact == {name: pytest.approx(values, rel=2e-5) for name, values in PRINTED.items()}
+
+
+def test_tolerances_are_those_of_the_document():
+    stated = {"V01": 1e-4, "V05": 1e-2, "V07": 2e-2, "V08": 1e-2, "V09": 1e-2, "V10": 2e-2, "V12": 1e-4}
+    for problem in verify.problems():
+        assert problem.tolerance <= stated.get(problem.id, 2e-2)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return verify.run()
+
+
+@pytest.mark.parametrize("identifier", PRINTED)
+def test_solved_within_tolerance(rows, identifier):
+    mine = [row for row in rows if row["id"] == identifier]
+    assert len(mine) == len(PRINTED[identifier])
+    for row in mine:
+        assert row["ok"], f"{row['quantity']}: exact {row['exact']:.6g}, computed {row['computed']:.6g}"
+        assert row["relative_error"] == pytest.approx(abs(row["computed"] / row["exact"] - 1), abs=1e-12)
+
+
+def test_rows_are_json(rows):
+    keys = {"id", "quantity", "exact", "computed", "relative_error", "tolerance", "ok", "wall_s"}
+    assert all(set(row) == keys for row in json.loads(json.dumps(rows)))
+
+
+def test_a_wrong_answer_is_not_ok():
+    problem = verify.Problem("X", "one", 1.0, 1e-2, lambda comm: {"one": 1.02})
+    assert not verify._row(problem, problem.compute(None), 0.0)["ok"]
+
+
+def test_unknown_problem_is_refused():
+    with pytest.raises(UserError, match='no problem "V99"; known are: V01, V01e'):
+        verify.run(["V99"])
+
+
+SCRIPT = """
+import json, sys
+from mpi4py import MPI
+from multiscale import verify
+rows = verify.run(["V01", "V05", "V08", "V09f", "V10"])
+if MPI.COMM_WORLD.rank == 0:
+    json.dump([row["computed"] for row in rows], open(sys.argv[1], "w"))
+"""
+
+
+def _on_ranks(ranks: int, folder) -> list[float]:
+    script, answer = folder / "solve.py", folder / f"answer{ranks}.json"
+    script.write_text(SCRIPT)
+    command = ["mpirun", "-n", str(ranks), sys.executable, "-m", "mpi4py", str(script), str(answer)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(answer.read_text())
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun")
+def test_observables_do_not_depend_on_the_number_of_ranks(rows, tmp_path):
+    chosen = ("V01", "V05", "V08", "V09f", "V10")
+    one = [row["computed"] for row in rows if row["id"] in chosen]
+    for ranks in (1, 2, 3):
+        assert _on_ranks(ranks, tmp_path) == pytest.approx(one, rel=1e-8)
