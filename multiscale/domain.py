@@ -132,7 +132,10 @@ class Domain:
 
         Raises:
             UserError: an unknown boundary name.
+            ValueError: a function as value of one component.
         """
+        if component is not None and isinstance(value, fem.Function):
+            raise ValueError("one component can be fixed to a number or a constant only, not to a function")
         part = space if component is None else space.sub(component)
         facets = self.facets(*names)
         self.mesh.topology.create_connectivity(self.dimension - 1, self.dimension)

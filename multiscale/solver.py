@@ -6,6 +6,7 @@ factorisation patterns and preconditioners are kept between solves of one object
 
 import itertools
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -249,8 +250,9 @@ class NonlinearSolver:
         if near_nullspace is not None:
             self.matrix.setNearNullSpace(near_nullspace)
         self.snes = PETSc.SNES().create(space.mesh.comm)
-        self.snes.setFunction(self._function, self._residual.x.petsc_vec)
-        self.snes.setJacobian(self._jacobian, self.matrix)
+        this: Any = weakref.proxy(self)  # PETSc must not keep its owner alive, or nothing is ever freed
+        self.snes.setFunction(lambda snes, x, f: this._function(snes, x, f), self._residual.x.petsc_vec)
+        self.snes.setJacobian(lambda snes, x, J, P: this._jacobian(snes, x, J, P), self.matrix)
         self._limits = {"rtol": rtol, "stol": 0.0, "max_it": max_iterations}
         self._rounding, self._diagonal = SMALLEST, None
         options = {"snes_type": "newtonls", "snes_linesearch_type": "bt", "snes_linesearch_order": 2}
