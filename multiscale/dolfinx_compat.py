@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import inspect
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,12 @@ def read_gmsh(model: Any, comm: MPI.Comm, rank: int, gdim: int) -> tuple[dmesh.M
 
     Facets shared by two ranks are ghosted on both, so that integrals over inner facets are whole.
     """
-    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet)
-    data = importlib.import_module(_reader).model_to_mesh(model, comm, rank, gdim=gdim, partitioner=partitioner)
+    read = importlib.import_module(_reader).model_to_mesh
+    shared = dmesh.GhostMode.shared_facet
+    if "ghost_mode" in inspect.signature(read).parameters:  # newest: the ghost mode is an argument of its own
+        data = read(model, comm, rank, gdim=gdim, ghost_mode=shared)
+    else:
+        data = read(model, comm, rank, gdim=gdim, partitioner=dmesh.create_cell_partitioner(shared))
     if isinstance(data, tuple) and len(data) == 3:
         return data
     mesh, cells, facets = data.mesh, data.cell_tags, data.facet_tags  # 0.10: MeshData
@@ -30,11 +34,6 @@ def read_gmsh(model: Any, comm: MPI.Comm, rank: int, gdim: int) -> tuple[dmesh.M
         cells if cells is not None else dmesh.meshtags(mesh, dim, nothing, nothing),
         facets if facets is not None else dmesh.meshtags(mesh, dim - 1, nothing, nothing),
     )
-
-
-def physical_groups(model: Any, dimension: int) -> Mapping[str, int]:
-    """Names and tags of the physical groups of one dimension in a gmsh model."""
-    return {model.getPhysicalName(dimension, tag): tag for _, tag in model.getPhysicalGroups(dimension)}
 
 
 def interpolation_points(space: Any) -> np.ndarray:

@@ -58,10 +58,8 @@ class Domain:
         """
         names: Any = None
         if comm.rank == rank:
-            names = [
-                {name or f"group-{tag}": tag for name, tag in dolfinx_compat.physical_groups(model, dim).items()}
-                for dim in (gdim, gdim - 1)
-            ]
+            groups = [model.getPhysicalGroups(dim) for dim in (gdim, gdim - 1)]
+            names = [{model.getPhysicalName(dim, tag) or f"group-{tag}": tag for dim, tag in group} for group in groups]
         regions, boundaries = comm.bcast(names, root=rank)
         mesh, cells, facets = dolfinx_compat.read_gmsh(model, comm, rank, gdim)
         return cls(mesh, cells, facets, regions, boundaries, axisymmetric)
