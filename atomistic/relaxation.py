@@ -1,0 +1,39 @@
+"""Relaxation of atoms and cells with a stated end: largest force, or a stated number of steps."""
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from coupling.errors import RunFailure
+
+
+def relaxed(
+    atoms: Atoms, calculator: BaseCalculator, cell: bool = False, force: float = 0.01, steps: int = 500, strict: bool = True
+) -> Atoms:
+    """A relaxed copy of the atoms with the calculator attached.
+
+    Args:
+        atoms: periodic atoms.
+        calculator: ASE calculator.
+        cell: whether the cell relaxes as well (to zero stress).
+        force: largest force left on an atom, eV/Å (and on the cell, eV/Å per atom scale of ASE's FrechetCellFilter).
+        steps: most steps.
+        strict: whether to raise when `force` is not reached; else the best state reached is returned.
+
+    Raises:
+        RunFailure: the force is not reached, or it is not finite.
+    """
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import LBFGS
+
+    copy = atoms.copy()
+    copy.calc = calculator
+    target = FrechetCellFilter(copy) if cell else copy
+    converged = LBFGS(target, logfile=None, maxstep=0.1).run(fmax=force, steps=steps)
+    largest = float(np.linalg.norm(copy.get_forces(), axis=1).max())
+    if not np.isfinite(largest) or (strict and not converged):
+        raise RunFailure(
+            f"{atoms.get_chemical_formula()}: relaxation left a force of {largest:.3g} eV/Å after {steps} steps "
+            f"(wanted {force:g}); the potential may not know this structure"
+        )
+    return copy

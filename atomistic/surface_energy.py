@@ -1,0 +1,100 @@
+"""Surface energy of lithium and work of adhesion of lithium on a solid phase, from relaxed slabs at 0 K (J/m²)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from atomistic.relaxation import relaxed
+from coupling.errors import UserError
+from coupling.units import surface_energy_to_si
+
+
+@dataclass(frozen=True)
+class SlabEnergy:
+    """Energy per area (J/m²), its standard error, and the single values it is made of."""
+
+    value: float
+    stderr: float
+    values: tuple[float, ...]
+
+
+def surface_energy(
+    slab: Callable[[float], Atoms],
+    thicknesses: Sequence[float],
+    energy_per_atom: float,
+    calculator: BaseCalculator,
+    force: float = 0.02,
+    steps: int = 300,
+) -> SlabEnergy:
+    """γ = (E_slab − N e_bulk)/2A of a slab with two equal faces; the thickest slab is the value, the change the error.
+
+    Args:
+        slab: thickness (Å) → periodic slab with vacuum, normal along z.
+        thicknesses: at least two, Å.
+        energy_per_atom: of the relaxed bulk, e_bulk, eV.
+        calculator: ASE calculator.
+        force: largest force left, eV/Å.
+        steps: most relaxation steps.
+
+    Raises:
+        UserError: fewer than two thicknesses.
+        RunFailure: a relaxation fails.
+    """
+    if len(thicknesses) < 2:
+        raise UserError("a surface energy needs slabs of at least two thicknesses; the change between them is its error")
+    values = []
+    for thickness in sorted(thicknesses):
+        atoms = relaxed(slab(thickness), calculator, force=force, steps=steps)
+        excess = atoms.get_potential_energy() - len(atoms) * energy_per_atom
+        values.append(surface_energy_to_si(excess / (2 * area(atoms))))
+    return SlabEnergy(values[-1], abs(values[-1] - values[-2]), tuple(values))
+
+
+def work_of_adhesion(
+    joined: Atoms,
+    first: Atoms,
+    second: Atoms,
+    moving: np.ndarray,
+    shifts: Sequence[tuple[float, float]],
+    calculator: BaseCalculator,
+    force: float = 0.05,
+    steps: int = 150,
+) -> SlabEnergy:
+    """W = (E_first + E_second − E_joined)/A with all three relaxed in the same in-plane cell.
+
+    The two parts keep the in-plane strain they have in the joined cell, so that misfit strain drops out. The joined cell
+    is relaxed for several in-plane shifts of one part: an incoherent contact samples them all, so their mean is the
+    value and their standard deviation the error.
+
+    Args:
+        joined: both parts in contact at one interface, with vacuum.
+        first: one part alone in a cell of the same area; second: the other.
+        moving: boolean mask (n,) of the atoms of `joined` that are shifted.
+        shifts: fractions of the two in-plane cell vectors; at least two.
+        calculator: ASE calculator.
+        force: largest force wanted, eV/Å; an interface that still creeps after `steps` is taken as it is.
+        steps: most relaxation steps.
+
+    Raises:
+        UserError: fewer than two shifts.
+    """
+    if len(shifts) < 2:
+        raise UserError("a work of adhesion needs at least two in-plane shifts; their scatter is its error")
+    apart = sum(
+        relaxed(part, calculator, force=force, steps=steps, strict=False).get_potential_energy() for part in (first, second)
+    )
+    values = []
+    for along_a, along_b in shifts:
+        atoms = joined.copy()
+        atoms.positions[moving] += along_a * atoms.cell[0] + along_b * atoms.cell[1]
+        together = relaxed(atoms, calculator, force=force, steps=steps, strict=False).get_potential_energy()
+        values.append(surface_energy_to_si((apart - together) / area(joined)))
+    return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values))
+
+
+def area(atoms: Atoms) -> float:
+    """Area of the cell's face spanned by its first two vectors, Å²."""
+    return float(np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1])))
