@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from coupling.errors import RunFailure, UserError
@@ -79,7 +78,7 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
     from multiscale.tables import parameter_rows, parameter_table
 
     loaded = load_case(case)
-    from multiscale.stored import stored_records
+    from multiscale.pipeline import stored_records
 
     records, note = stored_records(loaded, _results(case, out))
     parameters = resolve(loaded, records)
@@ -119,7 +118,7 @@ def report(case: CaseArgument, out: OutOption = None) -> None:
 
 @app.command()
 def compare(
-    cases: Annotated[list[Path] | None, typer.Argument(metavar="[CASES]", help="Case folders [default: every case with results].")] = None,
+    cases: Annotated[list[Path] | None, typer.Argument(metavar="[CASES]", help="Case folders [default: all with results].")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write a parity plot (PNG or SVG).")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -127,9 +126,12 @@ def compare(
 
     Example: multiscale compare cases/li-lpscl
     """
-    from multiscale.comparison import compare_cases
+    from multiscale.compare import compare_cases
 
-    _show(compare_cases(cases or [], _experiments(), plot, as_json))
+    chosen = cases or sorted(path.parent.parent for path in _shipped().glob("*/results/summary.json"))
+    if not chosen:
+        raise UserError("no case has results yet; `multiscale run CASE` makes some")
+    _show(compare_cases(chosen, _experiments(), plot, as_json))
 
 
 @app.command()
@@ -300,17 +302,23 @@ def _experiments() -> Path:
 
 
 def _call() -> None:
-    """Run the command line; usage mistakes become exit status 2."""
+    """Run the command line; usage mistakes become `UserError`.
+
+    typer's usage exceptions are known by what they offer, since their home moved between its versions.
+    """
     try:
         app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as help_text:
-        _show(help_text.format_message())
-        raise SystemExit(2) from None
-    except click.exceptions.Abort:
-        raise KeyboardInterrupt from None
-    except click.ClickException as error:
-        where = getattr(error, "ctx", None)
-        path = where.command_path if where is not None else "multiscale"
+    except Exception as error:
+        kind = type(error).__name__
+        if kind == "Abort":
+            raise KeyboardInterrupt from None
+        if not hasattr(error, "format_message"):
+            raise
+        if kind == "NoArgsIsHelpError":
+            _show(error.format_message())
+            raise SystemExit(2) from None
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "multiscale"
         raise UserError(f"{error.format_message()} See `{path} --help`.") from None
 
 

@@ -11,13 +11,14 @@ from coupling.record import Property
 from multiscale.case import Case
 from multiscale.parameters import Parameter
 
-WIDTH = 150
+WIDTH = 180
+"""Columns of a table where no terminal says how wide it is."""
 
 
 def render(*parts: Any) -> str:
-    """Text of rich tables and lines, as wide as the terminal and at least 100 columns."""
-    stream = io.StringIO()
-    console = Console(file=stream, width=max(100, min(WIDTH, Console().width)), highlight=False)
+    """Text of rich tables and lines, as wide as the terminal (at least 100 columns)."""
+    stream, screen = io.StringIO(), Console()
+    console = Console(file=stream, width=max(100, screen.width) if screen.is_terminal else WIDTH, highlight=False)
     for part in parts:
         console.print(part, markup=False) if isinstance(part, str) else console.print(part)
     return stream.getvalue().rstrip("\n")
@@ -26,8 +27,8 @@ def render(*parts: Any) -> str:
 def plain_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A table with a header and left-aligned text."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     return table

@@ -1,0 +1,5 @@
+"""`python -m multiscale` is the `multiscale` command."""
+
+from multiscale.cli import main
+
+main()

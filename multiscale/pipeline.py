@@ -1,0 +1,186 @@
+"""The stages of a case in their order: atomistic, coupling, continuum, error bar, summary, report.
+
+This file and the command line alone put the rooms of the product together. Every stage is kept under a hash of what it
+depends on: a killed run goes on where it stopped, a finished stage is not repeated.
+"""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coupling.atomic import write_json
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.store import digest, read_records, write_records
+from multiscale.case import Case
+from multiscale.parameters import Parameter, continuum_inputs, nominal, resolve
+from multiscale.progress import Narrator
+
+FORMAT = 1
+"""Raised whenever a change of the code changes what a stage computes."""
+
+
+def study_settings(case: Case) -> Any:
+    """The MD study that the case's [atomistic] table asks for. Raises UserError if the potential is unknown."""
+    from atomistic.study import StudySettings
+
+    wanted = case.settings.atomistic
+    assert wanted is not None
+    return StudySettings(
+        potential=wanted.potential, quality=wanted.quality, phases=wanted.phases, disorder=wanted.disorder, seed=wanted.seed
+    )
+
+
+def _study_key(case: Case) -> str:
+    from atomistic.potential import describe
+
+    settings = study_settings(case)
+    return digest({"settings": asdict(settings), "potential": describe(settings.potential).sha256, "format": FORMAT})
+
+
+def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | None = None) -> list[Property]:
+    """Run the MD study of a case, or what is missing of it; the same records on every rank.
+
+    Raises:
+        UserError: the potential or a phase is unknown.
+        RunFailure: a run could not be finished; what is done is kept.
+    """
+    from atomistic import study
+
+    folder = results / "atomistic"
+    narrator = narrator or Narrator(comm.rank == 0)
+    with narrator.watch("atomistic") as update:
+        records = study.run(study_settings(case), folder, comm=comm, progress=update)
+    if comm.rank == 0:
+        write_records(folder / "records.json", records)
+        write_json(folder / "study.json", {"key": _study_key(case)})
+    comm.barrier()
+    return records
+
+
+def stored_records(case: Case, results: Path) -> tuple[list[Property], str]:
+    """MD records of an earlier run that still belong to the case, and a line that says what is there."""
+    if case.settings.atomistic is None:
+        return [], "the case asks for no MD"
+    folder = results / "atomistic"
+    if not (folder / "study.json").is_file() or not (folder / "records.json").is_file():
+        return [], f"not run yet; `multiscale md {case.folder}` or `multiscale run {case.folder}` adds its records"
+    if json.loads((folder / "study.json").read_text(encoding="utf-8"))["key"] != _study_key(case):
+        return [], f"the records in {folder} belong to other settings or another potential; run the case again"
+    records = read_records(folder / "records.json")
+    return records, f"{len(records)} records from {folder / 'records.json'}"
+
+
+@contextlib.contextmanager
+def _alone(results: Path, comm: Any) -> Iterator[None]:
+    """Hold the results folder: two runs never write into one.
+
+    Raises:
+        UserError: another run is at work there, or the folder cannot be made (on every rank alike).
+    """
+    stream, told = None, None
+    if comm.rank == 0:
+        try:
+            results.mkdir(parents=True, exist_ok=True)
+            stream = (results / ".lock").open("w")
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            told = f"{results}: another run is at work there; wait for it, or give this one its own --out DIR"
+        except OSError as error:
+            told = f"{results}: cannot be written ({error.strerror}); give another place with --out DIR"
+    told = comm.bcast(told)
+    if told:
+        raise UserError(told)
+    try:
+        yield
+    finally:
+        if stream is not None:
+            stream.close()
+
+
+def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict[str, Any]:
+    """Every stage that the case still needs; returns the summary (on every rank).
+
+    Raises:
+        UserError: the case cannot be run as it is, or the results folder is in use.
+        RunFailure: a stage could not be finished; the same command goes on from what is kept.
+    """
+    narrator = Narrator(comm.rank == 0)
+    with _alone(results, comm):
+        return _run_stages(case, results, comm, with_md and case.settings.atomistic is not None, narrator)
+
+
+def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: Narrator) -> dict[str, Any]:
+    from multiscale import answer
+
+    if comm.rank == 0:
+        ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
+        print(f"{case.name} · {case.settings.title} · {ranks} · {results}", flush=True)
+    resolve(case)  # a missing number is told before the long part, not after it
+    walls: dict[str, float] = {}
+    records = run_atomistic(case, results, comm, narrator) if with_md else []
+    walls["atomistic"] = narrator.seconds()
+    parameters = resolve(case, records)
+    if comm.rank == 0:
+        _write_parameters(results, parameters)
+    _say_sources(narrator, parameters)
+    inputs = {key: float(value[0]) for key, value in nominal(parameters).items()}
+    reference = answer.reference_solution(case, continuum_inputs(case, inputs), results, comm, narrator)
+    walls["continuum"] = narrator.seconds() - sum(walls.values())
+    spread = answer.distribution(case, parameters, reference, results, comm, narrator)
+    walls["error bar"] = narrator.seconds() - sum(walls.values())
+    hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}
+    summary = answer.summary(case, parameters, reference, spread) | {
+        "versions": versions(), "hashes": hashes, "wall_s": walls,
+    }  # fmt: skip
+    if comm.rank == 0:
+        _conclude(case, results, summary, narrator)
+    comm.barrier()
+    return summary
+
+
+def _write_parameters(results: Path, parameters: dict[str, Parameter]) -> None:
+    from multiscale.tables import parameter_rows
+
+    write_json(results / "parameters.json", {"parameters": parameter_rows(parameters)})
+
+
+def _say_sources(narrator: Narrator, parameters: dict[str, Parameter]) -> None:
+    kinds = [parameter.used.kind for parameter in parameters.values()]
+    counted = [f"{kinds.count(kind)} {words}" for kind, words in _KIND_WORDS.items() if kind in kinds]
+    bounds = sum(parameter.used.bound is not None for parameter in parameters.values())
+    narrator.say("coupling", f"{', '.join(counted)} inputs; {bounds} of them only bounds; see parameters.json")
+
+
+_KIND_WORDS = {"md": "MD", "measured": "measured", "derived": "derived", "assumed": "assumed or stated"}
+
+
+def _conclude(case: Case, results: Path, summary: dict[str, Any], narrator: Narrator) -> None:
+    """Write the summary and the report; tell the answer."""
+    from multiscale.report import write_report
+    from multiscale.tables import answer_lines
+
+    write_json(results / "summary.json", summary)
+    experiments = Path(__file__).resolve().parent.parent / "cases" / "_experiments" / "ccd.csv"
+    report = write_report(results, experiments if experiments.is_file() else None)
+    for line in answer_lines(summary).splitlines()[1:]:
+        narrator.say("answer", line)
+    narrator.say("report", str(report))
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of the product and of what computed the numbers."""
+    from multiscale.doctor import examine
+
+    found = examine()
+    names = ("multiscale", "dolfinx", "petsc", "gmsh", "mpi", "torch", "mace", "symmetrix", "ase", "kinisi")
+    return {name: found[name] for name in names} | {"numpy": np.__version__, "scipy": importlib.metadata.version("scipy")}
+
+

@@ -1,0 +1,78 @@
+"""What a run says while it works: one line a step, on rank 0 only."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+Update = Callable[[str, float], None]
+"""Report of progress: label of a task, done fraction between 0 and 1."""
+
+
+class Narrator:
+    """Tells the stages of a run; silent on every rank but 0.
+
+    Args:
+        speaks: whether this rank speaks.
+        stream: where to.
+        every_s: on a stream that is no terminal, seconds between two lines of one task.
+    """
+
+    def __init__(self, speaks: bool, stream: TextIO | None = None, every_s: float = 30.0) -> None:
+        self.speaks, self.every_s = speaks, every_s
+        self.stream = stream or sys.stdout
+        self._console = Console(file=self.stream, highlight=False)
+        self._start = time.monotonic()
+
+    def say(self, stage: str, text: str) -> None:
+        """One line: stage and what happened."""
+        if self.speaks:
+            print(f" {stage:<11s} {text}", file=self.stream, flush=True)
+
+    def seconds(self) -> float:
+        """Wall time since this narrator was made, s."""
+        return time.monotonic() - self._start
+
+    @contextlib.contextmanager
+    def watch(self, stage: str) -> Iterator[Update]:
+        """Progress of a stage: bars on a terminal, lines now and then elsewhere."""
+        if not self.speaks:
+            yield lambda label, done: None
+        elif self._console.is_terminal:
+            with self._bars(stage) as update:
+                yield update
+        else:
+            yield self._lines(stage)
+
+    @contextlib.contextmanager
+    def _bars(self, stage: str) -> Iterator[Update]:
+        columns = (TextColumn(" {task.fields[stage]:<11s} {task.description}"), BarColumn(24), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            rows: dict[str, int] = {}
+
+            def update(label: str, done: float) -> None:
+                if label not in rows:
+                    rows[label] = progress.add_task(label, total=1.0, stage=stage)
+                progress.update(rows[label], completed=done, visible=done < 1.0)
+                if done >= 1.0:
+                    progress.console.print(f" {stage:<11s} {label}: done", markup=False)
+
+            yield update
+
+    def _lines(self, stage: str) -> Update:
+        last: dict[str, float] = {}
+
+        def update(label: str, done: float) -> None:
+            now = time.monotonic()
+            if done < 1.0 and now - last.get(label, 0.0) < self.every_s:
+                return
+            if done >= 1.0 and last.get(label) == float("inf"):
+                return
+            last[label] = float("inf") if done >= 1.0 else now
+            self.say(stage, f"{label}: {'done' if done >= 1.0 else f'{done:.0%}'}")
+
+        return update
