@@ -167,6 +167,14 @@ def extension_field(
     return θ
 
 
+def opened_volume(displacement: Any, domain: Domain, *faces: str) -> ufl.Form:
+    """Volume opened by the faces of a crack or pore: -∫ u·n ds, m³ (m² in plane strain), n out of the solid.
+
+    Divided by the area of one face it is the mean opening when both faces are meshed, half of it when one is.
+    """
+    return -dot(displacement, domain.normal) * domain.ds(*faces)
+
+
 def stress_intensity(energy_release_rate: Any, youngs_modulus: float, poisson_ratio: float) -> Any:
     """K = sqrt(G E/(1-ν²)), Pa m^½, plane strain (PHYSICS.md 1.6)."""
     return np.sqrt(energy_release_rate * youngs_modulus / (1 - poisson_ratio**2))

@@ -44,7 +44,8 @@ def test_reader_with_its_own_ghost_mode(square, monkeypatch):
 
 def test_interpolation_points_as_method_and_attribute():
     for points in ("points", lambda: "points"):
-        assert dolfinx_compat.interpolation_points(SimpleNamespace(element=SimpleNamespace(interpolation_points=points))) == "points"
+        space = SimpleNamespace(element=SimpleNamespace(interpolation_points=points))
+        assert dolfinx_compat.interpolation_points(space) == "points"
 
 
 def test_the_installed_version_reads_names_from_gmsh():

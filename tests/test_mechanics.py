@@ -169,6 +169,16 @@ def test_driving_force_is_the_loss_of_energy_and_knows_no_path(penny):
     assert forces[0] == pytest.approx((shorter - longer) / (2 * step), rel=3e-3)
 
 
+@pytest.mark.parametrize("penny", [False, True])
+def test_opened_volume(penny):
+    """One quarter (half turn) of a filled crack: 2π p a²/E' in the plane, 16 p a³/(3E') for the penny, in all."""
+    a = 1e-6
+    domain, u, *_ = _filled_crack(a, penny)
+    modulus = OXIDE.plane_strain_modulus
+    exact = 16 * 1e8 * a**3 / (3 * modulus) / 2 if penny else 2 * np.pi * 1e8 * a**2 / modulus / 4
+    assert integral(mechanics.opened_volume(u, domain, "disk")) == pytest.approx(exact, rel=2e-2)
+
+
 def test_stress_intensity_round_trip():
     energy = mechanics.fracture_energy(1.25e6, 150e9, 0.257)
     assert energy == pytest.approx(9.72866, rel=1e-5)
