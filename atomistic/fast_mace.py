@@ -1,0 +1,197 @@
+"""The energy of a scalar-hidden MACE model, written for quick training on a CPU.
+
+It evaluates the parameters of mace-torch's own ScaleShiftMACE (two layers, hidden irreps N×0e), to round-off the same
+function: neighbours are padded to a table, so that the sum over neighbours is a batched matrix product, and the
+symmetric contraction runs over its non-zero monomials only. About five times faster to train than mace-torch's own
+graph on one core, because no array of the size edges × channels × spherical harmonics is ever made.
+
+Equations: Batatia et al., arXiv:2206.07697 (edge features, A-basis, B-basis, readouts).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames laid end to end: n atoms, m neighbours at most, g frames; Å, eV, eV/Å, eV/Å³."""
+
+    species: Tensor  # (n,) index into the model's elements
+    frame: Tensor  # (n,) number of the frame
+    neighbors: Tensor  # (n, m) index of the neighbour; unused places point to the atom itself
+    vectors: Tensor  # (n, m, 3) from the atom to the neighbour; unused places lie beyond the cutoff
+    volumes: Tensor  # (g,)
+    energies: Tensor  # (g,) labels
+    forces: Tensor  # (n, 3) labels
+    stresses: Tensor  # (g, 3, 3) labels
+
+
+def neighbor_table(atoms: Atoms, r_max: float) -> tuple[np.ndarray, np.ndarray]:
+    """Padded neighbours (n, m) and vectors (n, m, 3) within r_max of every atom, periodic images included."""
+    i, j, vectors = neighbor_list("ijD", atoms, r_max)
+    counts = np.bincount(i, minlength=len(atoms))
+    place = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.tile(np.arange(len(atoms))[:, None], (1, max(1, counts.max())))
+    padded = np.zeros((*table.shape, 3))
+    padded[..., 2] = 2 * r_max
+    table[i, place], padded[i, place] = j, vectors
+    return table, padded
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled frame with its neighbour table, ready to be put into a batch."""
+
+    frame: Atoms
+    neighbors: np.ndarray
+    vectors: np.ndarray
+
+
+def sample(frame: Atoms, r_max: float) -> Sample:
+    """Labelled frame (keys of atomistic.labels) with its neighbours within r_max (Å)."""
+    return Sample(frame, *neighbor_table(frame, r_max))
+
+
+def batch(samples: list[Sample], numbers: list[int], r_max: float, dtype: torch.dtype) -> Batch:
+    """Batch of samples; `numbers` are the atomic numbers of the model's elements in its order."""
+    frames = [sample.frame for sample in samples]
+    width = max(sample.neighbors.shape[1] for sample in samples)
+    offsets = np.cumsum([0, *(len(frame) for frame in frames)])
+    neighbors = np.tile(np.arange(offsets[-1])[:, None], (1, width))
+    vectors = np.zeros((*neighbors.shape, 3))
+    vectors[..., 2] = 2 * r_max
+    for one, offset in zip(samples, offsets[:-1], strict=True):
+        rows, columns = slice(offset, offset + len(one.frame)), slice(0, one.neighbors.shape[1])
+        neighbors[rows, columns] = one.neighbors + offset
+        vectors[rows, columns] = one.vectors
+
+    def numeric(values: Any) -> Tensor:
+        return torch.as_tensor(np.asarray(values), dtype=dtype)
+
+    return Batch(
+        species=torch.as_tensor([numbers.index(z) for frame in frames for z in frame.numbers]),
+        frame=torch.as_tensor(np.repeat(np.arange(len(frames)), np.diff(offsets))),
+        neighbors=torch.as_tensor(neighbors),
+        vectors=numeric(vectors),
+        volumes=numeric([frame.get_volume() for frame in frames]),
+        energies=numeric([frame.info["REF_energy"] for frame in frames]),
+        forces=numeric(np.concatenate([frame.arrays["REF_forces"] for frame in frames])),
+        stresses=numeric([frame.info["REF_stress"][[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3) for frame in frames]),
+    )
+
+
+def predict(model: Any, data: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Energies (g,), forces (n, 3) and stresses (g, 3, 3) that can be differentiated by the parameters.
+
+    All follow from G = ∂E/∂d, d the vectors from atom i to neighbour j: F_i = Σ_j G_ij − Σ_j G_ji, σ = Σ d ⊗ G / V.
+    """
+    vectors = data.vectors.detach().requires_grad_(True)
+    energies = _energies(model, data, vectors)
+    (slope,) = torch.autograd.grad(energies.sum(), vectors, create_graph=torch.is_grad_enabled())
+    forces = slope.sum(1).index_add(0, data.neighbors.reshape(-1), -slope.reshape(-1, 3))
+    virial = torch.einsum("nma,nmb->nab", data.vectors, slope)
+    stresses = torch.zeros_like(data.stresses).index_add(0, data.frame, virial) / data.volumes[:, None, None]
+    return energies, forces, (stresses + stresses.transpose(1, 2)) / 2
+
+
+def _energies(model: Any, data: Batch, vectors: Tensor) -> Tensor:
+    """Total energies (g,) in eV: atomic energies + scale·(readouts + ZBL) + shift."""
+    n, m, _ = vectors.shape
+    # mace-torch counts vectors from neighbour to atom
+    flat = -vectors.reshape(-1, 3)
+    lengths = flat.norm(dim=1, keepdim=True)
+    harmonics = model.spherical_harmonics(flat).reshape(n, m, -1)
+    radial = model.radial_embedding.bessel_fn(lengths) * model.radial_embedding.cutoff_fn(lengths)
+    features = model.node_embedding.linear.weight.view(len(model.atomic_numbers), -1) / len(model.atomic_numbers) ** 0.5
+    features = features[data.species]
+    per_atom = _repulsion(model, data, lengths.reshape(n, m)) if hasattr(model, "pair_repulsion_fn") else 0.0
+    for layer, (interaction, product) in enumerate(zip(model.interactions, model.products, strict=True)):
+        skip = None if layer == 0 else _species_mix(interaction.skip_tp, features, data.species)
+        basis = _a_basis(interaction, features, harmonics, radial, data)
+        features = product.linear(_contraction(product.symmetric_contractions.contractions[0], basis, data.species))
+        features = features if skip is None else features + skip
+        per_atom = per_atom + model.readouts[layer](features, None).squeeze(-1)
+    per_atom = model.scale_shift.scale * per_atom + model.scale_shift.shift
+    per_atom = per_atom + model.atomic_energies_fn.atomic_energies.reshape(-1)[data.species].to(per_atom.dtype)
+    return torch.zeros_like(data.energies).index_add(0, data.frame, per_atom)
+
+
+def _of_species(values: Tensor, species: Tensor) -> Tensor:
+    """From values (…, n, z, k) the one of each atom's own species: (…, n, k)."""
+    index = species.view(-1, 1, 1).expand(*values.shape[:-2], 1, values.shape[-1])
+    return values.gather(-2, index).squeeze(-2)
+
+
+def _species_mix(product: Any, features: Tensor, species: Tensor) -> Tensor:
+    """Scalars (n, k) times a weight matrix per species, mace-torch's skip connection of the second layer."""
+    n, channels = features.shape
+    weight = product.weight.view(channels, -1)
+    mixed = features @ (weight / weight.shape[1] ** 0.5)
+    return _of_species(mixed.view(n, -1, channels), species)
+
+
+def _a_basis(interaction: Any, features: Tensor, harmonics: Tensor, radial: Tensor, data: Batch) -> Tensor:
+    """A-basis ((l_max + 1)², n, k): Σ_j R_kl(r_ij) Y_lm(r_ij) h_jk, mixed over channels (and species, first layer)."""
+    n, m, count = harmonics.shape
+    channels, degrees = features.shape[1], int(count**0.5)
+    degree = torch.arange(degrees).repeat_interleave(2 * torch.arange(degrees) + 1)
+    sources = interaction.linear_up(features).index_select(0, data.neighbors.reshape(-1))
+    weights = interaction.conv_tp_weights(radial).view(n * m, degrees, channels) * sources[:, None]
+    # every l with every (l', m): one matrix product per atom, the fitting pairs are taken from it
+    pairs = torch.bmm(harmonics.transpose(1, 2), weights.view(n, m, -1)).view(n, count, degrees, channels)
+    summed = pairs.permute(1, 2, 0, 3)[torch.arange(count), degree]
+    mix = interaction.linear.weight.view(degrees, channels, channels) / (channels**0.5 * interaction.avg_num_neighbors)
+    if type(interaction).__name__ != "RealAgnosticInteractionBlock":
+        return torch.bmm(summed, mix[degree])
+    skip = interaction.skip_tp.weight.view(degrees, channels, -1)
+    both = torch.bmm(mix, skip) / skip.shape[2] ** 0.5
+    return _of_species(torch.bmm(summed, both[degree]).view(count, n, -1, channels), data.species)
+
+
+def _contraction(contraction: Any, basis: Tensor, species: Tensor) -> Tensor:
+    """Invariant polynomials (n, k) of the A-basis (lm, n, k), each with a weight per species and channel."""
+    order = contraction.correlation
+    weights = [contraction.weights[order - 1 - nu] for nu in range(1, order)] + [contraction.weights_max]
+    total: Tensor | float = 0.0
+    for nu, weight in enumerate(weights, 1):
+        indices, coefficients = _monomials(contraction.U_tensors(nu), nu)
+        product = basis.index_select(0, indices[0])
+        for index in indices[1:]:
+            product = product * basis.index_select(0, index)
+        invariants = coefficients.to(basis.dtype).T @ product.view(len(product), -1)
+        own = weight.transpose(0, 1).index_select(1, species)
+        total = total + (invariants.view(own.shape) * own).sum(0)
+    assert isinstance(total, Tensor)
+    return total
+
+
+_MONOMIALS: dict[tuple[int, int], tuple[list[Tensor], Tensor]] = {}
+
+
+def _monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
+    """Indices (order lists of t) and coefficients (t, paths) of the non-zero monomials of a coupling tensor."""
+    key = (order, tensor.shape[0])
+    if key not in _MONOMIALS:
+        entries = torch.nonzero(tensor.abs().amax(-1) > 1e-9)
+        monomials, where = torch.unique(entries.sort(dim=1).values, dim=0, return_inverse=True)
+        values = tensor[tuple(entries.T)].double()
+        coefficients = torch.zeros(len(monomials), tensor.shape[-1], dtype=torch.float64).index_add(0, where, values)
+        _MONOMIALS[key] = ([monomials[:, column].contiguous() for column in range(order)], coefficients)
+    return _MONOMIALS[key]
+
+
+def _repulsion(model: Any, data: Batch, lengths: Tensor) -> Tensor:
+    """Ziegler–Biersack–Littmark energy (n,) of every atom, by mace-torch's own term."""
+    n, m = lengths.shape
+    receivers = torch.arange(n).repeat_interleave(m)
+    attributes = torch.nn.functional.one_hot(data.species, len(model.atomic_numbers)).to(lengths.dtype)
+    edges = torch.stack([data.neighbors.reshape(-1), receivers])
+    energies: Tensor = model.pair_repulsion_fn(lengths.reshape(-1, 1), attributes, edges, model.atomic_numbers)
+    return energies.to(lengths.dtype)

@@ -1,0 +1,217 @@
+"""Fits a MACE model to labelled frames on the CPU, with checkpoints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from atomistic import mace_model
+from coupling.atomic import replacing
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to fit; energies in eV per atom, forces in eV/Å, stresses in eV/Å³."""
+
+    atoms_per_batch: int = 100
+    learning_rate: float = 0.01  # largest value of the cosine schedule
+    final_rate: float = 0.01  # last value as a fraction of the largest
+    warmup: float = 0.05  # fraction of the steps
+    average: float = 0.995  # exponential average of the weights per step
+    huber_energy: float = 0.01
+    huber_forces: float = 0.05
+    huber_stress: float = 0.002
+    energy_weight: float = 2.0
+    forces_weight: float = 1.0
+    stress_weight: float = 1.0
+    gradient_limit: float = 10.0
+
+
+def new_model(frames: list[Atoms], settings: dict[str, Any], seed: int) -> Any:
+    """ScaleShiftMACE with random weights; atomic energies by least squares, mean number of neighbours from the frames.
+
+    Args:
+        frames: labelled frames.
+        settings: channels, r_max (Å), radial_basis, cutoff_power, radial_layers, readout_width.
+        seed: seed of the weights.
+    """
+    import torch
+
+    from atomistic.fast_mace import neighbor_table
+
+    numbers = sorted({int(z) for frame in frames for z in frame.numbers})
+    counts = np.array([[np.sum(frame.numbers == z) for z in numbers] for frame in frames], dtype=float)
+    sizes = counts.sum(axis=1)
+    energies = np.array([frame.info["REF_energy"] for frame in frames])
+    atomic, *_ = np.linalg.lstsq(counts / sizes[:, None], energies / sizes, rcond=None)
+    near = [np.sum(np.linalg.norm(neighbor_table(f, settings["r_max"])[1], axis=2) < settings["r_max"]) for f in frames]
+    torch.manual_seed(seed)
+    return mace_model.build(
+        {
+            "r_max": settings["r_max"],
+            "num_bessel": settings["radial_basis"],
+            "num_polynomial_cutoff": settings["cutoff_power"],
+            "max_ell": 3,
+            "num_interactions": 2,
+            "num_elements": len(numbers),
+            "correlation": 3,
+            "radial_type": "bessel",
+            "apply_cutoff": True,
+            "pair_repulsion": True,
+            "use_reduced_cg": True,
+            "use_so3": False,
+            "use_agnostic_product": False,
+            "use_last_readout_only": False,
+            "radial_MLP": list(settings["radial_layers"]),
+            "interaction_cls": "RealAgnosticResidualInteractionBlock",
+            "interaction_cls_first": "RealAgnosticInteractionBlock",
+            "hidden_irreps": f"{settings['channels']}x0e",
+            "MLP_irreps": f"{settings['readout_width']}x0e",
+            "atomic_energies": [atomic.tolist()],
+            "avg_num_neighbors": float(np.sum(near) / sizes.sum()),
+            "atomic_numbers": numbers,
+            "atomic_inter_scale": 1.0,
+            "atomic_inter_shift": 0.0,
+        }
+    )
+
+
+def rate(progress: float, settings: FitSettings) -> float:
+    """Learning rate at `progress` in 0 … 1: linear rise, then half a cosine down to final_rate of the largest."""
+    if progress < settings.warmup:
+        return settings.learning_rate * progress / settings.warmup
+    angle = np.pi * (progress - settings.warmup) / (1 - settings.warmup)
+    low = settings.final_rate
+    return float(settings.learning_rate * (low + (1 - low) * 0.5 * (1 + np.cos(angle))))
+
+
+def loss(model: Any, data: Any, settings: FitSettings) -> Any:
+    """Huber losses of energy per atom, forces and stresses, each in units of its own width (dimensionless)."""
+    import torch
+    from torch.nn.functional import huber_loss
+
+    from atomistic.fast_mace import predict
+
+    energies, forces, stresses = predict(model, data)
+    sizes = torch.bincount(data.frame, minlength=len(energies))
+    total: Any = 0.0
+    for weight, width, error in (
+        (settings.energy_weight, settings.huber_energy, (energies - data.energies) / sizes),
+        (settings.forces_weight, settings.huber_forces, forces - data.forces),
+        (settings.stress_weight, settings.huber_stress, stresses - data.stresses),
+    ):
+        total = total + weight * huber_loss(error / width, torch.zeros_like(error))
+    return total
+
+
+def fit(
+    model: Any, train: list[Atoms], valid: list[Atoms], epochs: int, settings: FitSettings, seed: int, checkpoint: Path
+) -> Any:
+    """Fit in float32 and return the model with averaged weights; a checkpoint is written after every epoch and continued.
+
+    Args:
+        model: start (for example the model of the generation before).
+        train: labelled frames to learn from.
+        valid: labelled frames whose errors are printed.
+        epochs: passes over the training frames.
+        settings: see FitSettings.
+        seed: seed of the order of the frames.
+        checkpoint: file, read without pickled code.
+    """
+    import torch
+
+    from atomistic.fast_mace import batch, sample
+
+    model = model.float().train()
+    numbers, r_max = [int(z) for z in model.atomic_numbers], float(model.r_max)
+    samples, held = ([sample(frame, r_max) for frame in frames] for frames in (train, valid))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
+    averaged = [p.detach().clone() for p in parameters]
+    first = 0
+    if checkpoint.exists():
+        stored = torch.load(checkpoint, weights_only=True)
+        first = stored["epoch"]
+        for p, average, value, mean in zip(parameters, averaged, stored["weights"], stored["averaged"], strict=True):
+            p.data.copy_(value)
+            average.copy_(mean)
+        optimizer.load_state_dict(stored["optimizer"])
+    for epoch in range(first, epochs):
+        losses = []
+        groups = _groups([len(one.frame) for one in samples], settings.atoms_per_batch, seed + epoch)
+        for step, group in enumerate(groups):
+            progress = (epoch + (step + 1) / len(groups)) / epochs
+            for entry in optimizer.param_groups:
+                entry["lr"] = rate(progress, settings)
+            optimizer.zero_grad()
+            value = loss(model, batch([samples[i] for i in group], numbers, r_max, torch.float32), settings)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_limit)
+            optimizer.step()
+            losses.append(float(value.detach()))
+            with torch.no_grad():
+                keep = min(settings.average, (1 + epoch * len(groups) + step) / (10 + epoch * len(groups) + step))
+                for p, average in zip(parameters, averaged, strict=True):
+                    average.mul_(keep).add_(p, alpha=1 - keep)
+        state = {
+            "epoch": epoch + 1,
+            "weights": [p.detach() for p in parameters],
+            "averaged": averaged,
+            "optimizer": optimizer.state_dict(),
+        }
+        with replacing(checkpoint) as temporary:
+            torch.save(state, temporary)
+        _report(epoch + 1, epochs, float(np.mean(losses)), _with(model, parameters, averaged, held, numbers, r_max))
+    with torch.no_grad():
+        for p, average in zip(parameters, averaged, strict=True):
+            p.copy_(average)
+    return model.double().eval()
+
+
+def _groups(sizes: list[int], atoms_per_batch: int, seed: int) -> list[list[int]]:
+    """Frames in random order, grouped so that no batch of several frames exceeds the number of atoms."""
+    groups: list[list[int]] = [[]]
+    filled = 0
+    for index in np.random.default_rng(seed).permutation(len(sizes)):
+        if groups[-1] and filled + sizes[index] > atoms_per_batch:
+            groups.append([])
+            filled = 0
+        groups[-1].append(int(index))
+        filled += sizes[index]
+    return groups
+
+
+def _with(model: Any, parameters: list, averaged: list, held: list, numbers: list[int], r_max: float) -> tuple[float, float]:
+    """Validation errors (eV per atom, eV/Å) with the averaged weights; the model keeps its own."""
+    import torch
+
+    from atomistic.fast_mace import batch, predict
+
+    own = [p.detach().clone() for p in parameters]
+    energy, force, atoms = 0.0, 0.0, 0
+    try:
+        for p, average in zip(parameters, averaged, strict=True):
+            p.data.copy_(average)
+        for one in held:
+            data = batch([one], numbers, r_max, torch.float32)
+            energies, forces, _ = (value.detach() for value in predict(model, data))
+            energy += float(((energies - data.energies) / len(one.frame)).pow(2).sum())
+            force += float((forces - data.forces).pow(2).sum())
+            atoms += len(one.frame)
+    finally:
+        for p, value in zip(parameters, own, strict=True):
+            p.data.copy_(value)
+    if not held:
+        return float("nan"), float("nan")
+    return (energy / len(held)) ** 0.5, (force / (3 * atoms)) ** 0.5
+
+
+def _report(epoch: int, epochs: int, value: float, errors: tuple[float, float]) -> None:
+    """One line of progress."""
+    energy, force = errors
+    print(
+        f"  epoch {epoch}/{epochs}: loss {value:.4f}, validation {1e3 * energy:.1f} meV/atom, {1e3 * force:.0f} meV/Å",
+        flush=True,
+    )

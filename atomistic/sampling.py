@@ -1,0 +1,155 @@
+"""Configurations to learn from: rattled and strained cells, short relaxations, molecular dynamics at many temperatures.
+
+Every function takes a seed and gives the same frames for it.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.optimize import FIRE
+
+from atomistic.interface import amorphous, interface, li_slab
+from atomistic.structures import argyrodite, bulk, min_distance, supercell, unknown
+from coupling.errors import UserError
+
+CLOSEST = 1.3  # Å: a trajectory with a shorter distance has left the physical region
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Start of a job, as written under [[structure]] in a recipe; lengths in Å, density in g/cm³."""
+
+    id: str
+    kind: str  # crystal, argyrodite, surface, interface or amorphous
+    name: str = ""
+    face: str = "100"
+    disorder: float = 0.0
+    min_length: float = 1.0
+    thickness: float = 9.0
+    vacuum: float = 0.0
+    vacancies: int = 0
+    max_length: float = 11.0
+    density: float = 1.8
+    composition: tuple[tuple[str, int], ...] = ()
+
+
+def start(structure: Structure, seed: int) -> Atoms:
+    """Atoms of a structure: everything random in it (disorder, vacancies, packing) follows from the seed.
+
+    Raises:
+        UserError: unknown kind, or whatever the builders refuse.
+    """
+    builders: dict[str, Callable[[], Atoms]] = {
+        "crystal": lambda: supercell(bulk(structure.name), structure.min_length),
+        "argyrodite": lambda: argyrodite(structure.disorder, seed=seed),
+        "surface": lambda: li_slab(structure.face, structure.min_length, structure.thickness, structure.vacuum),
+        "interface": lambda: interface(
+            structure.name,
+            structure.face,
+            metal_thickness=structure.thickness,
+            phase_thickness=structure.min_length,
+            vacuum=structure.vacuum,
+            max_length=structure.max_length,
+        ),
+        "amorphous": lambda: amorphous(dict(structure.composition), structure.density, seed),
+    }
+    if structure.kind not in builders:
+        raise unknown("kind of structure", structure.kind, sorted(builders))
+    atoms = builders[structure.kind]()
+    if structure.vacancies:
+        lithium = np.flatnonzero(atoms.symbols == "Li")
+        if structure.vacancies >= len(lithium):
+            raise UserError(f"structure {structure.id!r}: {structure.vacancies} vacancies among {len(lithium)} lithium atoms")
+        del atoms[np.random.default_rng(seed + 1).choice(lithium, structure.vacancies, replace=False)]
+    atoms.info = {"structure": structure.id}
+    return atoms
+
+
+def seed_of(*words: object) -> int:
+    """A 32-bit seed that depends on the words alone (not on the order of jobs)."""
+    return int.from_bytes(hashlib.sha256("|".join(map(str, words)).encode()).digest()[:4], "big")
+
+
+def strained(atoms: Atoms, amplitude: float, random: np.random.Generator) -> Atoms:
+    """Atoms in a cell deformed by a random symmetric strain, every component uniform in ±amplitude."""
+    strain = random.uniform(-amplitude, amplitude, (3, 3))
+    deformed = atoms.copy()
+    deformed.set_cell(atoms.cell.array @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
+    return deformed
+
+
+def rattled_frames(atoms: Atoms, frames: int, strain: float, rattle: tuple[float, float], seed: int) -> list[Atoms]:
+    """Strained cells with Gaussian displacements whose standard deviation (Å) is spread evenly over `rattle`."""
+    random = np.random.default_rng(seed)
+    made = []
+    for deviation in np.linspace(*rattle, frames):
+        frame = strained(atoms, strain, random)
+        frame.positions += random.normal(0, deviation, frame.positions.shape)
+        made.append(frame)
+    return [frame for frame in made if min_distance(frame) > CLOSEST]
+
+
+def relaxed_frames(atoms: Atoms, calculator: Calculator, steps: int, interval: int) -> list[Atoms]:
+    """Every `interval`-th frame of a damped relaxation at fixed cell (FIRE, steps of at most 0.1 Å)."""
+    work = atoms.copy()
+    work.calc = calculator
+    frames: list[Atoms] = []
+    optimizer = FIRE(work, logfile=None, maxstep=0.1)
+    optimizer.attach(lambda: frames.append(_bare(work)), interval=interval)
+    optimizer.run(fmax=0.05, steps=steps)
+    return [frame for frame in frames if min_distance(frame) > CLOSEST]
+
+
+def md_frames(
+    atoms: Atoms,
+    calculator: Calculator,
+    temperature: float,
+    steps: int,
+    interval: int,
+    timestep_fs: float,
+    seed: int,
+    relax_steps: int = 0,
+) -> list[Atoms]:
+    """Frames of a Langevin trajectory at fixed cell, one every `interval` steps, the start left out.
+
+    The trajectory ends early when it leaves the physical region (two atoms nearer than CLOSEST, or a temperature above
+    five times the set one); the frames before that are kept, since that is where a model needs teaching.
+
+    Args:
+        atoms: start.
+        calculator: engine of the trajectory.
+        temperature: K.
+        steps: number of steps.
+        interval: steps between frames.
+        timestep_fs: fs.
+        seed: seed of velocities and noise.
+        relax_steps: FIRE steps before the dynamics, for random packings.
+    """
+    work = atoms.copy()
+    work.calc = calculator
+    if relax_steps:
+        FIRE(work, logfile=None, maxstep=0.1).run(fmax=0.2, steps=relax_steps)
+    random = np.random.default_rng(seed)
+    MaxwellBoltzmannDistribution(work, temperature_K=temperature, rng=random)
+    dynamics = Langevin(
+        work, timestep_fs * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=random, fixcm=False
+    )
+    frames: list[Atoms] = []
+    for _ in range(steps // interval):
+        dynamics.run(interval)
+        broken = not np.isfinite(work.positions).all() or work.get_temperature() > 5 * temperature
+        if broken or min_distance(work) < CLOSEST:
+            break
+        frames.append(_bare(work))
+    return frames
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    """Copy without calculator and momenta."""
+    return Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=dict(atoms.info))

@@ -1,0 +1,123 @@
+"""Bulk crystals with stated coordinates, S/Cl disorder of Li6PS5Cl, and supercells.
+
+The coordinates and their provenance are in `atomistic/data/structures.toml`.
+"""
+
+import difflib
+import functools
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.spacegroup import crystal
+
+from coupling.errors import UserError
+
+DATA = Path(__file__).parent / "data"
+ALIASES = {"Li": "Li_bcc", "Li6PS5Cl": "Li6PS5Cl_24g", "LPSCl": "Li6PS5Cl_24g"}
+# Prototypes that are no crystal on their own: a frame without lithium, and every partly filled site at once.
+NOT_CRYSTALS = ("LLZO_cubic_frame", "LLZO_cubic_allsites")
+
+
+@functools.cache
+def _prototypes() -> dict[str, dict[str, Any]]:
+    """Every entry of structures.toml by name."""
+    with (DATA / "structures.toml").open("rb") as stream:
+        return tomllib.load(stream)
+
+
+def names() -> list[str]:
+    """Names that `bulk` accepts, short names (Li, Li6PS5Cl) included, sorted."""
+    return sorted((set(_prototypes()) - set(NOT_CRYSTALS)) | set(ALIASES))
+
+
+def unknown(kind: str, name: str, known: list[str]) -> UserError:
+    """Error for a name that is not among `known`, with the nearest match."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")
+
+
+def bulk(name: str) -> Atoms:
+    """Conventional cell of a crystal, as written in structures.toml (not relaxed with any potential).
+
+    Returns:
+        Periodic Atoms (lengths in Å); `info["name"]` and `info["source"]` tell where it comes from.
+
+    Raises:
+        UserError: the name is not known.
+    """
+    key = ALIASES.get(name, name)
+    if name not in names():
+        raise unknown("structure", name, names())
+    entry = _prototypes()[key]
+    atoms = crystal(entry["species"], entry["positions"], spacegroup=entry["space_group"], cellpar=entry["cell"])
+    plain = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    plain.info = {"name": name, "source": f"structures.toml [{key}]: {entry['note'] or 'prototype'}"}
+    return plain
+
+
+def argyrodite(disorder: float, repeat: tuple[int, int, int] = (1, 1, 1), seed: int = 0) -> Atoms:
+    """Li6PS5Cl with a stated S/Cl disorder: the fraction of 4a sites (all Cl in the ordered crystal) that S occupies.
+
+    As many Cl sit on 4d sites (free S in the ordered crystal), so the composition is kept. 0 is the ordered crystal,
+    0.5 fully mixed (half S, half Cl on both kinds of site), 1 the inverse order. The number of exchanged pairs is
+    rounded to the nearest whole number; `info["disorder"]` holds the fraction that was reached.
+
+    Args:
+        disorder: fraction between 0 and 1.
+        repeat: repetitions of the cubic cell (4 formula units, 52 atoms) along each axis.
+        seed: seed of the choice of sites; the same seed gives the same atoms.
+
+    Raises:
+        UserError: disorder is not between 0 and 1, or a repetition is below 1.
+    """
+    if not 0.0 <= disorder <= 1.0:
+        raise UserError(f"disorder = {disorder!r}: read as the fraction of 4a sites occupied by S, it must lie in 0 … 1")
+    if min(repeat) < 1:
+        raise UserError(f"repeat = {repeat!r}: three whole numbers of at least 1 are needed")
+    cell = bulk("Li6PS5Cl")
+    # 4a and 4d sites are the ones whose fractional coordinates are multiples of 1/4: Cl on 4a, free S on 4d
+    quarters = 4 * cell.get_scaled_positions()
+    special = (np.abs(quarters - np.round(quarters)) < 1e-6).all(axis=1)
+    cell.set_tags(np.where(cell.symbols == "Cl", 1, np.where(special & (cell.symbols == "S"), 2, 0)))
+    atoms = cell.repeat(repeat)
+    sites_4a, sites_4d = (np.flatnonzero(atoms.get_tags() == tag) for tag in (1, 2))
+    exchanged = round(disorder * len(sites_4a))
+    random = np.random.default_rng(seed)
+    symbols = np.array(atoms.get_chemical_symbols())
+    symbols[random.permutation(sites_4a)[:exchanged]] = "S"
+    symbols[random.permutation(sites_4d)[:exchanged]] = "Cl"
+    mixed = Atoms(list(symbols), positions=atoms.positions, cell=atoms.cell, pbc=True)
+    mixed.info = dict(cell.info, disorder=exchanged / len(sites_4a), seed=seed)
+    return mixed
+
+
+def supercell(atoms: Atoms, min_length_angstrom: float) -> Atoms:
+    """Smallest repetition in which opposite faces of the cell are at least `min_length_angstrom` (Å) apart.
+
+    Raises:
+        UserError: the length is not positive.
+    """
+    if not min_length_angstrom > 0:
+        raise UserError(f"minimum length = {min_length_angstrom!r} Å: a positive length is needed")
+    heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
+    repeat = tuple(int(n) for n in np.maximum(1, np.ceil(min_length_angstrom / heights - 1e-9)))
+    return atoms.repeat(repeat)
+
+
+def density(atoms: Atoms) -> float:
+    """Mass density in g/cm³ (1 u/Å³ = 1.66053907 g/cm³)."""
+    return float(atoms.get_masses().sum() / atoms.get_volume() * 1.66053907)
+
+
+def min_distance(atoms: Atoms) -> float:
+    """Shortest distance in Å between two atoms, periodic images included."""
+    from ase.neighborlist import neighbor_list
+
+    cutoff = 1.0
+    while not len(distances := neighbor_list("d", atoms, cutoff)):
+        cutoff *= 1.5
+    return float(distances.min())
