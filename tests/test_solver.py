@@ -1,5 +1,6 @@
 """Solvers: every method agrees, failure has a name, continuation and control find their way."""
 
+import basix.ufl
 import numpy as np
 import pytest
 import ufl
@@ -8,8 +9,9 @@ from fem_tools import rectangle
 from petsc4py import PETSc
 
 from coupling.errors import RunFailure
-from multiscale import kinetics, transport
+from multiscale import kinetics, mechanics, transport
 from multiscale.domain import integral
+from multiscale.materials import Stiffness
 from multiscale.solver import (
     OPTIONS,
     LinearSolver,
@@ -160,3 +162,27 @@ def test_galvanostatic_control():
     assert voltage == pytest.approx(20 * 1e-5 / 0.01 + 2 * kinetics.overpotential_at(20.0, 5.0), rel=1e-9)
     with pytest.raises(RunFailure, match="was not found"):
         find_control(lambda x: np.tanh(x), 2.0, 0.0, 1.0, most=8)
+
+
+def test_monolithic_block_unknown():
+    """Potential and displacement in one mixed unknown: pressure from the displacement shifts the kinetics, one Newton solve."""
+    domain = rectangle(4, high=(1.0, 1.0))
+    cell = domain.mesh.basix_cell()
+    scalar, vector = basix.ufl.element("P", cell, 1), basix.ufl.element("P", cell, 2, shape=(2,))
+    space = fem.functionspace(domain.mesh, basix.ufl.mixed_element([scalar, vector]))
+    both, (w, _) = fem.Function(space), ufl.TestFunctions(space)
+    φ, u = ufl.split(both)
+    moduli, squeeze = Stiffness(domain.constant(1e9), domain.constant(1e9)), domain.constant(2e7)
+    pressure = -mechanics.stress(u, moduli, domain)[1, 1]
+    surface = kinetics.butler_volmer(-φ, domain.constant(1.0), pressure=pressure)
+    work = mechanics.pressure_work(u, squeeze, domain, "top")
+    potential = mechanics.elastic_energy(u, moduli, domain) - work
+    residual = transport.ohmic_conduction(domain.constant(1.0), φ, w, domain.dx())
+    residual += transport.current_inflow(surface, w, domain.ds("bottom"))
+    residual += ufl.derivative(potential, both, ufl.TestFunction(space))
+    sides = domain.fixed(space.sub(1), 0.0, "left", "right", component=0)
+    base = domain.fixed(space.sub(1), 0.0, "bottom", component=1)
+    report = NonlinearSolver(residual, both, [sides, base]).solve()
+    assert report.iterations < 10
+    rest = -kinetics.equilibrium_shift(2e7)
+    assert integral(φ * domain.dx()) == pytest.approx(rest, rel=1e-9)
