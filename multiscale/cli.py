@@ -118,7 +118,7 @@ def report(case: CaseArgument, out: OutOption = None) -> None:
 
 @app.command()
 def compare(
-    cases: Annotated[list[Path] | None, typer.Argument(metavar="[CASES]", help="Case folders [default: all with results].")] = None,
+    cases: Annotated[list[Path] | None, typer.Argument(metavar="[CASES]", help="Folders [default: all with results].")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write a parity plot (PNG or SVG).")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -227,7 +227,7 @@ def _potential() -> None:
 
 @app.command()
 def verify(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]", help="Problems by id, for example V05 [default: all].")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]", help="Problems by id, such as V05 [default: all].")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Solve problems with exact solutions by the product's own terms and meshes: exact, computed, error, tolerance.
@@ -257,7 +257,8 @@ def new(name: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to mak
     template = _shipped() / "li-lpscl" / "case.toml"
     name.mkdir(parents=True)
     shutil.copyfile(template, name / "case.toml")
-    (name / "README.md").write_text(f"# {name.name}\n\nWhich question does this case answer, and from which source?\n", encoding="utf-8")
+    question = "Which question does this case answer, and from which source?"
+    (name / "README.md").write_text(f"# {name.name}\n\n{question}\n", encoding="utf-8")
     _show(f"{name}/case.toml written; edit it, then `multiscale check {name}` and `multiscale run {name}`")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 Update = Callable[[str, float], None]
 """Report of progress: label of a task, done fraction between 0 and 1."""
@@ -52,7 +52,7 @@ class Narrator:
     def _bars(self, stage: str) -> Iterator[Update]:
         columns = (TextColumn(" {task.fields[stage]:<11s} {task.description}"), BarColumn(24), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
-            rows: dict[str, int] = {}
+            rows: dict[str, TaskID] = {}
 
             def update(label: str, done: float) -> None:
                 if label not in rows:

@@ -90,22 +90,27 @@ def parameter_table(case: Case, parameters: Mapping[str, Parameter], note: str) 
         rows.append(cells(key, parameter.used))
         rows.extend(cells("   not used", loser) for loser in parameter.losers)
     table = plain_table(f"{case.name} · {case.settings.title}", columns, rows)
-    return render(table, "", f"MD: {note}", f"{len(parameters)} parameters; nothing is fitted. Case hash {case.digest}.")
+    return render(table, "", f"MD: {note}", f"{len(parameters)} parameters. Case hash {case.digest}.")
 
 
 def record_table(records: Iterable[Property]) -> str:
     """Property records as a table."""
     rows = [
-        (r.material, r.quantity, number(r.value), r.unit, uncertainty(r), f"{r.conditions.get('temperature_K', '')}", source_text(r))
+        (
+            r.material, r.quantity, number(r.value), r.unit, uncertainty(r), number(r.conditions.get("temperature_K")),
+            source_text(r),
+        )
         for r in records
-    ]
+    ]  # fmt: skip
     return render(plain_table("", ("material", "quantity", "value", "unit", "±", "T (K)", "source"), rows))
 
 
 def answer_lines(summary: Mapping[str, Any]) -> str:
     """The critical current density of a summary in a few lines."""
     ccd = summary["ccd"]
-    lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)} · mechanism: {ccd['mechanism']} · nothing was fitted"]
+    fitted = summary["fitted_parameters"]
+    fit = f"fitted: {', '.join(fitted)}" if fitted else "nothing was fitted"
+    lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)} · mechanism: {ccd['mechanism']} · {fit}"]
     if ccd.get("bound") == "lower":
         lines.append("This is a lower bound: some or all draws did not crack up to the largest current of the protocol.")
     largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
