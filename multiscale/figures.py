@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, NullFormatter
+from scipy import stats
 
 from coupling.atomic import replacing
 from coupling.constants import GAS_CONSTANT
@@ -268,16 +269,20 @@ def _upper_bound(axes: Any, x: float, value: float, color: str, label: str | Non
     axes.plot(x, value / 3.2, alpha=0)
 
 
-def fit_curve(fit: Mapping[str, Any], temperatures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Natural logarithm of D and its standard error at `temperatures` (K) from a fit ln D = ln D0 − Ea/(R T), shape (n,) each.
+def fit_curve(fit: Mapping[str, Any], temperatures: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Natural logarithm of D and half its interval at `temperatures` (K), shape (n,) each, of a fit ln D = ln D0 − Ea/(R T).
 
-    "covariance" is that of (ln D0, Ea in J/mol); without it the error is NaN.
+    "covariance" is that of (ln D0, Ea in J/mol); without it the interval is NaN. "degrees" of freedom, where given, make the
+    interval Student's instead of Gaussian.
     """
     values = np.log(fit["D0"]) - fit["Ea_J_mol"] / (GAS_CONSTANT * temperatures)
     if fit.get("covariance") is None:
         return values, np.full_like(values, np.nan)
     slope = np.stack([np.ones_like(temperatures), -1 / (GAS_CONSTANT * temperatures)])
-    return values, np.sqrt(np.einsum("it,ij,jt->t", slope, np.asarray(fit["covariance"], dtype=float), slope))
+    variance = np.einsum("it,ij,jt->t", slope, np.asarray(fit["covariance"], dtype=float), slope)
+    tail, degrees = 0.5 + level / 2, fit.get("degrees")
+    quantile = stats.norm.ppf(tail) if degrees is None else stats.t.ppf(tail, degrees)
+    return values, quantile * np.sqrt(variance)
 
 
 def _fit_band(axes: Any, phase: Mapping[str, Any], color: str) -> None:
@@ -286,12 +291,10 @@ def _fit_band(axes: Any, phase: Mapping[str, Any], color: str) -> None:
     if not fit or hottest is None:
         return
     T = 1000 / np.linspace(1000 / hottest, 1000 / 298.15, 60)
-    values, error = fit_curve(fit, T)
+    values, half = fit_curve(fit, T)
     axes.plot(1000 / T, np.exp(values), color=color, linewidth=1.2)
-    if np.isfinite(error).all():
-        axes.fill_between(
-            1000 / T, np.exp(values - 1.96 * error), np.exp(values + 1.96 * error), color=color, alpha=0.15, linewidth=0
-        )
+    if np.isfinite(half).all():
+        axes.fill_between(1000 / T, np.exp(values - half), np.exp(values + half), color=color, alpha=0.15, linewidth=0)
 
 
 def _at_room_temperature(axes: Any, phase: Mapping[str, Any], color: str, marker: str, shift: float, palette: Palette) -> None:

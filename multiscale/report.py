@@ -189,9 +189,10 @@ def _how_far_off(run: Run, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in compared:
         if row["kind"] != "ccd":
             sign = "above" if row["kind"] == "lower_bound" else "below"
+            outcome = "consistent" if row["consistent"] else "<strong>inconsistent</strong>"
             said.append(
                 f"{escape(row['citation'])} puts it {sign} {html.number(row['measured'])} mA/cm²; "
-                f"the prediction is {html.number(row['ratio'])} times that: {'consistent' if row['consistent'] else '<strong>inconsistent</strong>'}."
+                f"the prediction is {html.number(row['ratio'])} times that: {outcome}."
             )
     return [*(html.paragraph(text) for text in said), _carrier(run)]
 
@@ -271,15 +272,19 @@ def diffusivities(run: Run) -> str:
         )
     from multiscale.figures import arrhenius, inline_svg
 
-    svg = inline_svg(arrhenius(phases), "arrhenius", "Lithium diffusivity against inverse temperature")
+    try:
+        svg = inline_svg(arrhenius(phases), "arrhenius", "Lithium diffusivity against inverse temperature")
+        cells = [
+            (escape(name), _room_value(phase.get("at_298K")), _energy(phase.get("fit")), str(len(phase.get("points", []))))
+            for name, phase in phases.items()
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"atomistic/arrhenius.json cannot be read ({error!r}); delete the folder and run this again:"
+        return html.section(title, html.missing(text, f"multiscale md {run.command}"))
     caption = (
         "Li diffusivity against inverse temperature. Lines and bands: Arrhenius fits with their 95 % interval; arrows pointing "
         "down: upper bounds, where nothing diffused on the time scale of the run; at the right, hollow: the value used at 298 K."
     )
-    cells = [
-        (escape(name), _room_value(phase.get("at_298K")), _energy(phase.get("fit")), str(len(phase.get("points", []))))
-        for name, phase in phases.items()
-    ]
     columns = (("phase", ""), ("D at 298 K (m²/s)", "n"), ("activation energy (eV)", "n"), ("temperatures", "n"))
     return html.section(title, html.picture(svg, caption), html.table(columns, cells))
 
@@ -298,13 +303,11 @@ def _room_value(room: Mapping[str, Any] | None) -> str:
 
 
 def _energy(fit: Mapping[str, Any] | None) -> str:
-    """Activation energy with its standard error, eV."""
-    if not fit or fit.get("Ea_J_mol") is None:
+    """Activation energy with its standard error, eV a particle."""
+    if not fit:
         return "–"
-    per_mole = FARADAY  # J/mol of one eV a particle
-    covariance = fit.get("covariance")
-    error = f" ± {html.number(math.sqrt(covariance[1][1]) / per_mole, 2)}" if covariance else ""
-    return html.number(fit["Ea_J_mol"] / per_mole) + error
+    error = f" ± {html.number(math.sqrt(fit['covariance'][1][1]) / FARADAY, 2)}" if fit.get("covariance") else ""
+    return html.number(fit["Ea_J_mol"] / FARADAY) + error
 
 
 def resistance(run: Run) -> str:

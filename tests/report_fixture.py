@@ -11,7 +11,8 @@ def write_results(folder: Path) -> Path:
     """A results folder filled with invented numbers."""
     (folder / "atomistic").mkdir(parents=True, exist_ok=True)
     for name, value in {
-        "summary.json": summary(), "parameters.json": {"parameters": parameters()}, "distribution.json": distribution(),
+        "summary.json": summary(),
+        "parameters.json": {"parameters": parameters()}, "distribution.json": distribution(),
         "atomistic/arrhenius.json": {"phases": phases()},
     }.items():  # fmt: skip
         (folder / name).write_text(json.dumps(value), encoding="utf-8")
@@ -24,17 +25,19 @@ def summary() -> dict:
         "case": "li-lpscl", "title": "Lithium on polycrystalline Li6PS5Cl <with its own> interphase",
         "question": "At which current density does plated lithium start to crack the electrolyte at a surface flaw?",
         "electrolyte": "Li6PS5Cl", "interlayer": None, "temperature_C": 25.0, "stack_pressure_MPa": 5.0,
-        "ccd": {"value": 1.24, "low": 0.31, "high": 5.2, "level": 0.9, "unit": "mA/cm^2", "mechanism": "initiation", "bound": None},
+        "ccd": {"value": 1.24, "low": 0.31, "high": 5.2, "level": 0.9, "unit": "mA/cm^2", "bound": None,
+                "mechanism": "initiation"},
         "mechanisms": {"initiation": {"value": 1.24, "low": 0.31, "high": 5.2}}, "fitted_parameters": [],
         "error_split": {
             "geometry.flaw.depth": 0.46, "Li-Li6PS5Cl-interface.exchange_current_density": 0.21, "Li3P.ionic_conductivity": 0.14,
             "Li6PS5Cl.fracture_toughness": 0.12, "geometry.seed": 0.05, "surrogate": 0.02,
         },
         "focusing_factor": 8.31, "detour_factor": 1.07, "asr_ohm_cm2": 14.2,
-        "asr_split": {"charge transfer": 9.1, "interphase": 3.9, "grains": 0.2, "grain boundaries": 1.0}, "charge_balance": 3.1e-13,
+        "asr_split": {"charge transfer": 9.1, "interphase": 3.9, "grains": 0.2, "grain boundaries": 1.0},
+        "charge_balance": 3.1e-13,
         "state": {
-            "flaw_pressure_MPa": 152.0, "overpotential_mV": 21.3, "stall_pressure_MPa": 158.0, "stress_intensity_MPa_sqrt_m": 0.33,
-            "extrusion_share": 0.28,
+            "flaw_pressure_MPa": 152.0, "overpotential_mV": 21.3, "stall_pressure_MPa": 158.0,
+            "stress_intensity_MPa_sqrt_m": 0.33, "extrusion_share": 0.28,
         },
         "versions": {"multiscale": "0.1.0", "dolfinx": "0.9.0", "cp2k": None}, "hashes": {"case": "3f9c21aa01bc77de"},
         "wall_s": {"atomistic": 302.4, "continuum": 61.0},
@@ -62,7 +65,8 @@ def parameters() -> list[dict]:
 
 
 def row(key: str, value: float, unit: str, **more: object) -> dict:
-    blank = {"stderr": None, "bound": None, "low": None, "high": None, "kind": "measured", "source": {}, "confidence": "memory"}
+    nothing = dict.fromkeys(("stderr", "bound", "low", "high"))
+    blank = {**nothing, "kind": "measured", "source": {}, "confidence": "memory"}
     return {"key": key, "value": value, "unit": unit, **blank, "conditions": {"temperature_K": 298.15}, "losers": [], **more}
 
 
@@ -76,10 +80,8 @@ def phases() -> dict:
     out: dict = {}
     for name, front, barrier in (("Li6PS5Cl", 2e-8, 2.9e4), ("Li3P", 5e-8, 3.6e4), ("Li", 3e-7, 5.2e4)):
         temperatures = (500.0, 650.0, 800.0, 1000.0)
-        points = [
-            {"temperature_K": T, "diffusivity": front * np.exp(-barrier / 8.314 / T), "stderr": 0.15 * front * np.exp(-barrier / 8.314 / T),
-             "bound": None} for T in temperatures
-        ]  # fmt: skip
+        law = {T: front * float(np.exp(-barrier / 8.314462618 / T)) for T in temperatures}
+        points = [{"temperature_K": T, "diffusivity": D, "stderr": 0.15 * D, "bound": None} for T, D in law.items()]
         room = front * np.exp(-barrier / 8.314 / 298.15)
         fit = {"D0": front, "Ea_J_mol": barrier, "covariance": [[0.12, 640.0], [640.0, 4.1e6]]}
         out[name] = {
