@@ -1,0 +1,209 @@
+"""Weighted fit of ln D against 1/T with its covariance, and the value at room temperature with an interval or a bound.
+
+ln D = ln D0 − E/(R T). Three cases, decided by the data:
+
+* Estimates at two or more temperatures: least squares with weights 1/σ², σ = stderr/D, parameters Gaussian with the
+  covariance (XᵀWX)⁻¹. If the scatter about the line is too large for the errors given (χ² improbable at 1 %), the errors
+  are scaled up by √(χ²/ν) and the intervals are Student's with ν degrees of freedom; `inflated` says so.
+* Upper bounds beside two or more estimates: a 95 % bound b from an event count has the likelihood exp(−3.0 D/b) of
+  seeing none; it multiplies the posterior, which is then summed by weighting samples.
+* Otherwise no line is drawn. D falls with temperature, so D at room temperature is below each bound, and below each estimate
+  (value + 1.645 stderr), made at a higher temperature: the smallest of them is the bound. A known least activation energy
+  sharpens it: b exp(−E (1/T_room − 1/T)/R).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
+
+NO_EVENT = 2.995732
+"""−ln 0.05: mean count that yields none with a probability of 5 %."""
+SAMPLES = 20_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One temperature: value in any unit with its standard error, or an upper bound (95 %, no error)."""
+
+    temperature: float
+    value: float
+    stderr: float | None = None
+    bound: Literal["upper"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no fit can use."""
+        if not (self.temperature > 0 and self.value > 0 and np.isfinite([self.temperature, self.value]).all()):
+            raise ValueError(f"temperature {self.temperature!r} K and value {self.value!r} must be positive and finite")
+        if self.bound is None and not (self.stderr is not None and 0 < self.stderr < np.inf):
+            raise ValueError(f"the value at {self.temperature:g} K needs a positive standard error or to be a bound")
+
+
+@dataclass(frozen=True)
+class ArrheniusFit:
+    """Line ln D = ln D0 − E/(R T).
+
+    Attributes:
+        log_prefactor: ln D0 (D0 in the unit of the data).
+        activation_energy: E, J/mol.
+        covariance: of (ln D0, E), (2, 2).
+        degrees: degrees of freedom of the intervals; None for Gaussian ones.
+        chi_square: scatter about the line in units of the errors given.
+        inflated: whether the errors given were too small for the scatter and have been scaled up.
+        bounds: how many upper bounds entered.
+        temperatures: lowest and highest temperature of the data, K.
+    """
+
+    log_prefactor: float
+    activation_energy: float
+    covariance: np.ndarray
+    degrees: int | None
+    chi_square: float
+    inflated: bool
+    bounds: int
+    temperatures: tuple[float, float]
+
+    def log_value(self, temperature: float) -> tuple[float, float]:
+        """ln D at a temperature (K) and its standard error."""
+        x = np.array([1.0, -1.0 / (GAS_CONSTANT * temperature)])
+        return float(x @ [self.log_prefactor, self.activation_energy]), float(np.sqrt(x @ self.covariance @ x))
+
+    def value(self, temperature: float) -> float:
+        """D at a temperature (K): the median."""
+        return float(np.exp(self.log_value(temperature)[0]))
+
+    def interval(self, temperature: float, level: float = 0.95) -> tuple[float, float]:
+        """Limits between which D at a temperature (K) lies with probability `level`."""
+        centre, error = self.log_value(temperature)
+        half = self.quantile(level) * error
+        return float(np.exp(centre - half)), float(np.exp(centre + half))
+
+    def energy_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Limits of the activation energy, J/mol."""
+        half = self.quantile(level) * float(np.sqrt(self.covariance[1, 1]))
+        return self.activation_energy - half, self.activation_energy + half
+
+    def quantile(self, level: float) -> float:
+        """Half width of a two-sided interval in standard errors."""
+        tail = 0.5 + level / 2
+        return float(stats.norm.ppf(tail) if self.degrees is None else stats.t.ppf(tail, self.degrees))
+
+
+@dataclass(frozen=True)
+class RoomValue:
+    """D at one temperature.
+
+    Attributes:
+        value: median of the fit, or the bound. stderr: that of a log-normal with the fit's σ of ln D; None for a bound.
+        low, high: 95 % interval; None for a bound.
+        bound: "upper" or None. fit: the line, None where none could be drawn. method: in words.
+    """
+
+    value: float
+    stderr: float | None
+    low: float | None
+    high: float | None
+    bound: Literal["upper"] | None
+    fit: ArrheniusFit | None
+    method: str
+
+
+def fit(points: Sequence[Point], seed: int = 0) -> ArrheniusFit:
+    """Fit of all points.
+
+    Raises:
+        ValueError: fewer than two different temperatures with an estimate.
+    """
+    known = [point for point in points if point.bound is None]
+    limits = [point for point in points if point.bound is not None]
+    if len({point.temperature for point in known}) < 2:
+        raise ValueError("an Arrhenius line needs estimates at two or more temperatures")
+    line, covariance, chi_square, degrees = _least_squares(known)
+    inflated = bool(degrees > 0 and stats.chi2.sf(chi_square, degrees) < 0.01)
+    if inflated:
+        covariance = covariance * chi_square / degrees
+    if limits:
+        line, covariance = _with_bounds(line, covariance, limits, degrees if inflated else None, seed)
+    temperatures = [point.temperature for point in points]
+    return ArrheniusFit(
+        log_prefactor=float(line[0]), activation_energy=float(line[1]), covariance=covariance,
+        degrees=degrees if inflated else None, chi_square=chi_square, inflated=inflated, bounds=len(limits),
+        temperatures=(min(temperatures), max(temperatures)),
+    )  # fmt: skip
+
+
+def at_temperature(
+    points: Sequence[Point], temperature: float = ROOM_TEMPERATURE, least_activation_energy: float = 0.0, seed: int = 0
+) -> RoomValue:
+    """D at `temperature` (K) from a fit where the data allow one, else an upper bound; see the module's text.
+
+    Args:
+        points: data above (or around) that temperature.
+        temperature: K.
+        least_activation_energy: J/mol, a known lower limit; used for bounds only.
+        seed: of the sampling with bounds.
+
+    Raises:
+        ValueError: no points, or a bound is asked for below which no datum lies (all data at lower temperatures).
+    """
+    if len({point.temperature for point in points if point.bound is None}) >= 2:
+        line = fit(points, seed)
+        centre, error = line.log_value(temperature)
+        low, high = line.interval(temperature)
+        low_t, high_t = line.temperatures
+        text = f"Arrhenius fit of {len(points)} points from {low_t:g} to {high_t:g} K" + (
+            f", {line.bounds} of them upper bounds" if line.bounds else ""
+        )
+        text += "; errors scaled up to the scatter" if line.inflated else ""
+        value = float(np.exp(centre))
+        return RoomValue(value, value * float(np.sqrt(np.expm1(min(error, 12.0) ** 2))), low, high, None, line, text)
+    above = [point for point in points if point.temperature >= temperature]
+    if not above:
+        raise ValueError(f"no bound at {temperature:g} K: no datum at or above that temperature")
+    candidates = [(_limit(point, temperature, least_activation_energy), point.temperature) for point in above]
+    bound, where = min(candidates)
+    how = f"activation energy at least {least_activation_energy:g} J/mol" if least_activation_energy > 0 else "D falls with temperature"
+    return RoomValue(bound, None, None, None, "upper", None, f"upper bound (95 %) at {where:g} K carried down: {how}")
+
+
+def _least_squares(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, float, int]:
+    """(ln D0, E), covariance (2, 2), χ², degrees of freedom of the weighted line."""
+    inverse = np.array([1.0 / (GAS_CONSTANT * point.temperature) for point in points])
+    logs = np.log([point.value for point in points])
+    weights = np.array([point.value / (point.stderr or np.inf) for point in points])
+    scale = np.mean(inverse)  # both columns of order one, for the conditioning of the normal equations
+    design = np.column_stack([np.ones(len(points)), -inverse / scale])
+    covariance = np.linalg.inv((design * weights[:, None] ** 2).T @ design)
+    line = covariance @ (design.T @ (weights**2 * logs))
+    chi_square = float(np.sum((weights * (logs - design @ line)) ** 2))
+    back = np.array([1.0, 1.0 / scale])
+    return line * back, covariance * np.outer(back, back), chi_square, len(points) - 2
+
+
+def _with_bounds(
+    line: np.ndarray, covariance: np.ndarray, limits: Sequence[Point], degrees: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the line's parameters after weighting with the likelihood of the upper bounds."""
+    rng = np.random.default_rng(seed)
+    draws = rng.standard_normal((SAMPLES, 2)) @ np.linalg.cholesky(covariance).T
+    if degrees is not None:
+        draws /= np.sqrt(rng.chisquare(degrees, SAMPLES) / degrees)[:, None]
+    draws += line
+    log_weight = np.zeros(SAMPLES)
+    for point in limits:
+        log_value = draws[:, 0] - draws[:, 1] / (GAS_CONSTANT * point.temperature)
+        log_weight -= NO_EVENT * np.exp(np.clip(log_value - np.log(point.value), -700, 700))
+    weights = np.exp(log_weight - log_weight.max())
+    if weights.sum() ** 2 / (weights**2).sum() < 100:
+        return line, covariance  # the bounds contradict the line: it is kept, and its χ² and the bounds are there to be seen
+    return np.average(draws, axis=0, weights=weights), np.cov(draws.T, aweights=weights)
+
+
+def _limit(point: Point, temperature: float, activation_energy: float) -> float:
+    """Upper limit (95 %) at a lower temperature from one datum."""
+    top = point.value if point.bound else point.value + 1.645 * (point.stderr or 0.0)
+    return float(top * np.exp(-activation_energy / GAS_CONSTANT * (1.0 / temperature - 1.0 / point.temperature)))

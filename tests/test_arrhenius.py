@@ -1,0 +1,110 @@
+"""Arrhenius fits: exact data, coverage of the intervals, bounds."""
+
+import numpy as np
+import pytest
+
+from coupling.arrhenius import Point, at_temperature, fit
+from coupling.constants import GAS_CONSTANT
+
+ENERGY, PREFACTOR = 30e3, 3e-8
+TEMPERATURES = (600.0, 700.0, 850.0, 1000.0)
+
+
+def truth(temperature: float) -> float:
+    """Diffusivity of the synthetic material, m²/s."""
+    return float(PREFACTOR * np.exp(-ENERGY / (GAS_CONSTANT * temperature)))
+
+
+def data(rng: np.random.Generator, errors: tuple[float, ...], stated: float = 1.0) -> list[Point]:
+    """Log-normal scatter with relative `errors`, stated `stated` times as large."""
+    points = []
+    for temperature, error in zip(TEMPERATURES, errors, strict=True):
+        value = truth(temperature) * np.exp(error * rng.standard_normal())
+        points.append(Point(temperature, value, stated * error * value))
+    return points
+
+
+def test_exact_data_give_the_line_back() -> None:
+    """Without scatter: parameters, value at 298.15 K, and the textbook covariance."""
+    line = fit([Point(t, truth(t), 0.1 * truth(t)) for t in TEMPERATURES])
+    assert line.activation_energy == pytest.approx(ENERGY, rel=1e-9)
+    assert np.exp(line.log_prefactor) == pytest.approx(PREFACTOR, rel=1e-9)
+    x = -1 / (GAS_CONSTANT * np.array(TEMPERATURES))
+    assert line.covariance[1, 1] == pytest.approx(0.1**2 / np.sum((x - x.mean()) ** 2), rel=1e-9)
+    room = at_temperature([Point(t, truth(t), 0.1 * truth(t)) for t in TEMPERATURES])
+    assert room.value == pytest.approx(truth(298.15), rel=1e-9)
+    assert room.low is not None and room.high is not None and room.low < room.value < room.high
+
+
+@pytest.mark.parametrize("errors", [(0.3, 0.2, 0.1, 0.05), (0.1, 0.1, 0.1, 0.1)])
+def test_intervals_cover_the_truth_at_the_stated_rate(errors: tuple[float, ...]) -> None:
+    """2000 synthetic data sets: 95 % and 68 % intervals of D(298 K) and of E within three standard errors of the rate."""
+    rng, hits, count = np.random.default_rng(1), np.zeros(4), 2000
+    for _ in range(count):
+        line = fit(data(rng, errors))
+        for column, level in enumerate((0.95, 0.68)):
+            low, high = line.interval(298.15, level)
+            hits[column] += low <= truth(298.15) <= high
+            low, high = line.energy_interval(level)
+            hits[2 + column] += low <= ENERGY <= high
+    for rate, level in zip(hits / count, (0.95, 0.68, 0.95, 0.68), strict=True):
+        assert abs(rate - level) < 3 * np.sqrt(level * (1 - level) / count) + 0.005  # 1 % of the sets trip the χ² test
+
+
+def test_errors_that_are_too_small_are_scaled_up() -> None:
+    """Errors stated four times too small: the fit notices in most sets, and then covers at least as often as it says."""
+    rng, noticed, hits = np.random.default_rng(2), 0, 0
+    for _ in range(500):
+        line = fit(data(rng, (0.2, 0.2, 0.2, 0.2), stated=0.25))
+        if line.inflated:
+            noticed += 1
+            low, high = line.interval(298.15)
+            hits += low <= truth(298.15) <= high
+    assert noticed > 250
+    assert hits / noticed > 0.9
+
+
+def test_bound_from_an_event_count_sharpens_the_fit() -> None:
+    """Estimates at the two highest temperatures, none seen below: the truth stays covered, the interval gets no wider."""
+    rng, hits, count = np.random.default_rng(3), 0, 300
+    for _ in range(count):
+        known = data(rng, (0.3, 0.3, 0.3, 0.3))[2:]
+        limit = Point(500.0, 4 * truth(500.0), bound="upper")
+        line, plain = fit([*known, limit]), fit(known)
+        assert line.log_value(298.15)[1] <= 1.01 * plain.log_value(298.15)[1]
+        low, high = line.interval(298.15)
+        hits += low <= truth(298.15) <= high
+    assert hits / count > 0.91
+
+
+def test_bounds_alone_give_the_smallest_bound() -> None:
+    """No activation energy known: the bound is not lowered on the way to 298 K; with one it is."""
+    points = [Point(900.0, 3e-11, bound="upper"), Point(700.0, 2e-11, bound="upper")]
+    room = at_temperature(points)
+    assert (room.bound, room.value, room.stderr, room.fit) == ("upper", 2e-11, None, None)
+    assert "700 K" in room.method
+    lowered = at_temperature(points, least_activation_energy=20e3)
+    assert lowered.value == pytest.approx(2e-11 * np.exp(-20e3 / GAS_CONSTANT * (1 / 298.15 - 1 / 700)))
+
+
+def test_single_estimate_is_an_upper_bound_at_room_temperature() -> None:
+    """One estimate draws no line; D(298 K) is below it, or below a smaller bound."""
+    room = at_temperature([Point(1000.0, 1e-9, 1e-10)])
+    assert room.bound == "upper"
+    assert room.value == pytest.approx(1.1645e-9)
+    assert at_temperature([Point(1000.0, 1e-9, 1e-10), Point(700.0, 1e-11, bound="upper")]).value == 1e-11
+
+
+def test_two_temperatures_are_enough_and_one_is_not() -> None:
+    """The exact line through two points has Gaussian intervals; one temperature twice is no line."""
+    line = fit([Point(600.0, truth(600.0), 1e-12), Point(900.0, truth(900.0), 1e-12)])
+    assert line.activation_energy == pytest.approx(ENERGY, rel=1e-9)
+    with pytest.raises(ValueError, match="two or more temperatures"):
+        fit([Point(600.0, 1e-10, 1e-12), Point(600.0, 1.1e-10, 1e-12)])
+
+
+@pytest.mark.parametrize("arguments", [(0.0, 1e-9, 1e-10), (300.0, -1e-9, 1e-10), (300.0, 1e-9, None), (300.0, 1e-9, 0.0)])
+def test_impossible_points_are_refused(arguments: tuple) -> None:
+    """Zero temperature, negative value, estimate without error."""
+    with pytest.raises(ValueError):
+        Point(*arguments)
