@@ -222,10 +222,13 @@ def thermal_momenta(masses: np.ndarray, temperature: float, rng: np.random.Gener
 
 def forget(calculator: BaseCalculator) -> None:
     """Empty the calculator's results and neighbour list, so that its next answer depends on the atoms alone."""
-    calculator.reset()
-    for name in ("nl", "_neighbor_cache"):
-        if getattr(calculator, name, None) is not None:
-            setattr(calculator, name, None)
+    for layer in (calculator, getattr(calculator, "inner", None)):
+        if layer is None:
+            continue
+        layer.reset()
+        for name in ("nl", "_neighbor_cache"):
+            if getattr(layer, name, None) is not None:
+                setattr(layer, name, None)
 
 
 def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:
