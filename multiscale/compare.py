@@ -172,11 +172,12 @@ def compare(cases: Iterable[CaseResult], experiments: Iterable[Measurement]) -> 
 def _statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     used = [row for row in rows if row["comparable"] and row["kind"] == "ccd"]
     enough = len(used) >= LEAST_FOR_STATISTICS
-    factors = [abs(math.log(row["ratio"])) for row in used]
+    factors = [abs(math.log(row["ratio"])) if row["ratio"] > 0 else math.inf for row in used]
+    middle = float(np.median(factors)) if used else math.inf
     measured, predicted = [row["measured"] for row in used], [row["predicted"] for row in used]
     return {
         "spearman": spearman(measured, predicted) if enough else None,
-        "median_factor": float(np.exp(np.median(factors))) if used else None,
+        "median_factor": math.exp(middle) if math.isfinite(middle) else None,
         "coverage": float(np.mean([row["consistent"] for row in used])) if enough else None,
     }
 
@@ -269,13 +270,17 @@ def statistics_lines(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def parity(comparison: Mapping[str, Any]) -> Figure:
-    """Predicted against measured on log axes, with intervals; bounds as arrows, kinds by marker; comparable rows only."""
+    """Predicted against measured on log axes, with intervals; bounds as arrows, kinds by marker; comparable rows only.
+
+    A prediction of zero has no place on a log axis and is left out.
+    """
     from multiscale.figures import KIND_MARKERS, PRINT, figure, plain_log_ticks
 
     rows = [row for row in comparison["rows"] if row["comparable"]]
     drawing = figure(5.0, PRINT)
     axes = drawing.axes[0]
     axes.set(xscale="log", yscale="log", xlabel="measured (mA/cm²)", ylabel="predicted (mA/cm²)")
+    rows = [row for row in rows if row["predicted"] > 0]
     values = [row[key] for row in rows for key in ("measured", "low", "high") if row[key] > 0] or [0.1, 10.0]
     limits = min(values) / 2, max(values) * 2
     axes.plot(limits, limits, color=PRINT.muted, linewidth=1)

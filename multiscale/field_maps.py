@@ -6,11 +6,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 
-from multiscale.figures import STYLE, THEMED, Palette, dress, figure
+from multiscale.figures import STYLE, THEMED, Palette, dress, figure, plain_log_ticks
 
 A_PER_M2_PER_MA_PER_CM2 = 10.0
 
@@ -61,69 +62,115 @@ def hottest_spot(field: CurrentMap) -> np.ndarray:
 
 
 def grain_outlines(field: CurrentMap) -> np.ndarray:
-    """Edges between triangles of different grain or region, shape (k, 2, 2), m."""
+    """Edges between triangles of different region, or of different grain within the largest region, shape (k, 2, 2), m."""
     edges = np.sort(field.triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     owner = np.repeat(np.arange(len(field.triangles)), 3)
     order = np.lexsort((edges[:, 1], edges[:, 0]))
     edges, owner = edges[order], owner[order]
     twin = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1))
     first, second = owner[twin], owner[twin + 1]
-    differ = (field.grain[first] != field.grain[second]) | (field.region[first] != field.region[second])
+    bulk = np.bincount(field.region.astype(int)).argmax()
+    grains = (field.grain[first] != field.grain[second]) & (field.region[first] == bulk)
+    differ = grains | (field.region[first] != field.region[second])
     return field.points[edges[twin[differ]]]
 
 
+def flaw_tip(field: CurrentMap) -> np.ndarray | None:
+    """Highest point of the open boundary that is not a side of the cell, shape (2,), m: the flaw's tip; None without one."""
+    edges = np.sort(field.triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    unique, counts = np.unique(edges, axis=0, return_counts=True)
+    open_points = field.points[np.unique(unique[counts == 1])]
+    low, high = field.points.min(axis=0), field.points.max(axis=0)
+    margin = 1e-6 * (high - low)
+    inner = open_points[((open_points > low + margin) & (open_points < high - margin)).all(axis=1)]
+    tip: np.ndarray | None = inner[np.argmax(inner[:, 1])] if len(inner) else None
+    return tip
+
+
 def current_map(field: CurrentMap, palette: Palette = THEMED) -> Figure:
-    """Size of the ionic current density (mA/cm², log scale) over the whole cell and, beside it, around the hottest spot."""
+    """Size of the ionic current density (mA/cm²; log scale where it spans a decade) in the cell and in close looks."""
     values = field.current_density / A_PER_M2_PER_MA_PER_CM2
     positive = values[values > 0]
+    if not len(positive):
+        raise ValueError("no current flows anywhere")
     low, high = np.quantile(positive, 0.002), positive.max()
     log_scale = bool(high / low > 10)
     norm = LogNorm(max(low, high * 1e-4), high) if log_scale else Normalize(0.0, high)
-    drawing, left, right = _two_panels(field, palette)
+    shown = np.maximum(values, norm.vmin or 0.0)
+    drawing, panels, bar = _panels(field, palette)
     with matplotlib.rc_context(STYLE):
-        for axes, outline in ((left, 0.25), (right, 0.5)):
-            drawn = axes.tripcolor(
-                _triangulation(field), np.maximum(values, norm.vmin or 0.0), norm=norm, cmap="cividis", rasterized=True
-            )
-            _outline(axes, field, outline)
-        _zoom(left, right, field, palette)
+        for index, axes in enumerate(panels):
+            drawn = axes.tripcolor(_triangulation(field), shown, norm=norm, cmap="cividis", rasterized=True)
+            _outline(axes, field, 0.35 if index == 0 else 0.6)
         name = f"current density (mA/cm²), {'logarithmic' if log_scale else 'linear'} scale"
-        _colour_bar(drawing, drawn, (left, right), name, palette)
+        _colour_bar(drawing, drawn, bar, name, palette)
+        if log_scale:
+            plain_log_ticks(bar.xaxis)
     return drawing
 
 
 def potential_map(field: CurrentMap, palette: Palette = THEMED) -> Figure:
-    """Electrolyte potential (mV) over the whole cell and around the hottest spot, with contours."""
+    """Electrolyte potential (mV) in the cell and in close looks, with contours evenly spaced within each panel."""
     values = field.potential * 1e3
-    drawing, left, right = _two_panels(field, palette)
-    near = np.linalg.norm(field.points - hottest_spot(field), axis=1) < _zoom_half_width(field) * 1.4
+    drawing, panels, bar = _panels(field, palette)
+    limits = {"vmin": values.min(), "vmax": values.max()}
+    x, y = field.points.T * 1e6
     with matplotlib.rc_context(STYLE):
-        for axes, shown in ((left, values), (right, values[near])):
-            limits = {"vmin": values.min(), "vmax": values.max()}
+        for axes in panels:
             drawn = axes.tripcolor(_triangulation(field), values, shading="gouraud", cmap="cividis", rasterized=True, **limits)
-            if np.ptp(shown) > 0:
-                levels = np.linspace(shown.min(), shown.max(), 12)[1:-1]
-                axes.tricontour(_triangulation(field), values, levels=levels, colors="white", linewidths=0.5, alpha=0.7)
-        _zoom(left, right, field, palette)
-        _colour_bar(drawing, drawn, (left, right), "electrolyte potential (mV), linear scale", palette)
+            (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+            inside = values[(x >= left) & (x <= right) & (y >= bottom) & (y <= top)]
+            if len(inside) and np.ptp(inside) > 1e-9 * np.abs(values).max():
+                levels = np.linspace(inside.min(), inside.max(), 10)[1:-1]
+                axes.tricontour(_triangulation(field), values, levels=levels, colors="white", linewidths=0.4, alpha=0.6)
+        _colour_bar(drawing, drawn, bar, "electrolyte potential (mV), linear scale", palette)
     return drawing
 
 
-def _two_panels(field: CurrentMap, palette: Palette) -> tuple[Figure, Any, Any]:
-    """Figure with the whole cell on the left and a square for the close look on the right; micrometres."""
-    width, height = np.ptp(field.points, axis=0)
-    drawing = figure(float(np.clip(1.3 + 2.15 * max(height / width, 1.0), 3.0, 6.5)), palette)
+def _panels(field: CurrentMap, palette: Palette) -> tuple[Figure, list[Any], Any]:
+    """Figure with the whole cell at the left, square close looks at the right, a colour bar below; lengths in µm.
+
+    Sizes are set in inches, so that no label is cut whatever the shape of the cell.
+    """
+    low, high = field.points.min(axis=0) * 1e6, field.points.max(axis=0) * 1e6
+    spots = {"hottest spot": hottest_spot(field) * 1e6}
+    if (tip := flaw_tip(field)) is not None:
+        spots["flaw tip"] = tip * 1e6
+    wide, side, bottom = 2.6, 1.2, 1.2
+    tall = float(np.clip(wide * (high[1] - low[1]) / (high[0] - low[0]), 2 * side + 0.5, 5.5))
+    drawing = figure(bottom + tall + 0.3, palette)
     drawing.clear()
-    with matplotlib.rc_context(STYLE):
-        left, right = drawing.subplots(1, 2)
-    for axes, title in ((left, "whole cell"), (right, "around the hottest spot")):
+    drawing.set_layout_engine("none")
+    width, height = drawing.get_size_inches()
+
+    def place(x: float, y: float, w: float, h: float) -> Any:
+        axes = drawing.add_axes((x / width, y / height, w / width, h / height))
         dress(axes, palette)
         axes.grid(False)
-        axes.set_aspect("equal")
-        axes.set_title(title, fontsize=10, color=palette.ink)
-        axes.set_xlabel("x (µm)", color=palette.ink)
-    left.set_ylabel("y (µm)", color=palette.ink)
-    return drawing, left, right
+        return axes
+
+    with matplotlib.rc_context(STYLE):
+        cell = place(0.55, bottom, wide, tall)
+        cell.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", anchor="N", xlabel="x (µm)", ylabel="y (µm)")
+        cell.set_title("whole cell", fontsize=10, color=palette.ink)
+        panels = [cell]
+        for index, (name, spot) in enumerate(spots.items()):
+            axes = place(3.85, bottom + tall - side - index * (side + 0.5), side, side)
+            half = float((high - low).max()) / 32
+            _close_look(cell, axes, name, np.clip(spot, low + half, high - half), half, palette.series[1 + 2 * index])
+            panels.append(axes)
+        bar = place(0.8, 0.5, width - 1.6, 0.12)
+    return drawing, panels, bar
+
+
+def _close_look(cell: Any, axes: Any, name: str, spot: np.ndarray, half: float, color: str) -> None:
+    """Limit axes to the square of half side `half` (µm) around a spot and mark that square in the cell."""
+    axes.set(xlim=(spot[0] - half, spot[0] + half), ylim=(spot[1] - half, spot[1] + half))
+    axes.set_title(name, fontsize=10, color=color)
+    axes.locator_params(nbins=3)
+    cell.indicate_inset([*(spot - half), 2 * half, 2 * half], edgecolor=color, alpha=1.0, linewidth=1.4)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=color, linewidth=1.4)
 
 
 def _triangulation(field: CurrentMap) -> Triangulation:
@@ -131,34 +178,12 @@ def _triangulation(field: CurrentMap) -> Triangulation:
 
 
 def _outline(axes: Any, field: CurrentMap, width: float) -> None:
-    from matplotlib.collections import LineCollection
-
-    axes.add_collection(
-        LineCollection(list(grain_outlines(field) * 1e6), colors="white", linewidths=width, alpha=0.55, rasterized=True)
-    )
+    lines = list(grain_outlines(field) * 1e6)
+    axes.add_collection(LineCollection(lines, colors="white", linewidths=width, alpha=0.6, rasterized=True), autolim=False)
 
 
-def _zoom_half_width(field: CurrentMap) -> float:
-    """Half the side of the close look, m: a sixteenth of the cell."""
-    return float(np.ptp(field.points, axis=0).max()) / 16
-
-
-def _zoom(left: Any, right: Any, field: CurrentMap, palette: Palette) -> None:
-    """Limit the right panel to the hottest spot and mark that square on the left."""
-    spot, half = hottest_spot(field) * 1e6, _zoom_half_width(field) * 1e6
-    low, high = field.points.min(axis=0) * 1e6, field.points.max(axis=0) * 1e6
-    centre = np.clip(spot, low + half, np.maximum(high - half, low + half))
-    left.set_xlim(low[0], high[0])
-    left.set_ylim(low[1], high[1])
-    right.set_xlim(centre[0] - half, centre[0] + half)
-    right.set_ylim(centre[1] - half, centre[1] + half)
-    left.indicate_inset([*(centre - half), 2 * half, 2 * half], edgecolor=palette.series[1], alpha=1.0, linewidth=1.4)
-    for spine in right.spines.values():
-        spine.set(visible=True, color=palette.series[1], linewidth=1.4)
-
-
-def _colour_bar(drawing: Figure, drawn: Any, panels: tuple[Any, Any], name: str, palette: Palette) -> None:
-    bar = drawing.colorbar(drawn, ax=list(panels), orientation="horizontal", shrink=0.9, aspect=40, pad=0.03)
+def _colour_bar(drawing: Figure, drawn: Any, axes: Any, name: str, palette: Palette) -> None:
+    bar = drawing.colorbar(drawn, cax=axes, orientation="horizontal")
     bar.set_label(name, color=palette.ink)
-    bar.ax.tick_params(which="both", colors=palette.muted, labelcolor=palette.ink)
+    axes.tick_params(which="both", colors=palette.muted, labelcolor=palette.ink)
     bar.outline.set_edgecolor(palette.muted)

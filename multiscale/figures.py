@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator
 from scipy import stats
 
 from coupling.atomic import replacing
-from coupling.constants import GAS_CONSTANT
+from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.experiments import KIND_LABELS, KINDS, Measurement
 
 WIDTH = 5.4
@@ -142,7 +142,8 @@ def ccd_distribution(
             _strips(last, kinds, measurements, comparable, palette)
             top.tick_params(labelbottom=False)
         values = [*(m.ccd_mA_cm2 for m in measurements), ccd["low"], ccd["high"], *np.quantile(samples, (0.005, 0.995))]
-        top.set_xlim(min(v for v in values if v > 0) / 2, max(values) * 2.5)
+        shown = [value for value in values if value > 0] or [0.1, 10.0]
+        top.set_xlim(min(shown) / 2, max(shown) * 2.5)
         plain_log_ticks(last.xaxis)
         last.set_xlabel("current density (mA/cm²)", color=palette.ink)
     return drawing
@@ -150,9 +151,12 @@ def ccd_distribution(
 
 def _histogram(axes: Any, samples: np.ndarray, ccd: Mapping[str, Any], palette: Palette) -> None:
     positive = samples[samples > 0]
+    axes.set_xscale("log")
+    axes.set_ylabel("share of draws (%)", color=palette.ink)
+    if not len(positive):
+        return
     edges = np.geomspace(positive.min() * 0.999, positive.max() * 1.001, 41)
     color = palette.series[0]
-    axes.set_xscale("log")
     axes.axvspan(ccd["low"], ccd["high"], color=color, alpha=0.13, linewidth=0)
     axes.hist(positive, bins=edges, weights=np.full(len(positive), 100 / len(samples)), color=color, alpha=0.75, linewidth=0)
     axes.axvline(ccd["value"], color=color, linewidth=1.6)
@@ -160,7 +164,6 @@ def _histogram(axes: Any, samples: np.ndarray, ccd: Mapping[str, Any], palette: 
         f"{ccd['value']:.3g}", (ccd["value"], 1.0), (3, -1), xycoords=("data", "axes fraction"), textcoords="offset points",
         color=palette.ink, fontweight="bold", va="top",
     )  # fmt: skip
-    axes.set_ylabel("share of draws (%)", color=palette.ink)
     axes.margins(y=0.18)
 
 
@@ -215,7 +218,7 @@ def arrhenius(phases: Mapping[str, Mapping[str, Any]], palette: Palette = THEMED
     """Diffusivity (m²/s, log) against 1000/T: points with error, upper bounds as downward arrows, fits with their band.
 
     Bounds of several phases at one temperature are set a little apart sideways, so that none hides another.
-    `phases` is the table of that name in atomistic/arrhenius.json; parts that are missing are left out.
+    `phases` is what atomistic/arrhenius.json holds, by phase; parts that are missing are left out.
     """
     drawing = figure(4.1, palette)
     axes = drawing.axes[0]
@@ -230,6 +233,7 @@ def arrhenius(phases: Mapping[str, Mapping[str, Any]], palette: Palette = THEMED
             _at_room_temperature(axes, phase, color, marker, shift, palette)
         axes.set_xlabel("1000 / T (1/K)")
         axes.set_ylabel("Li diffusivity (m²/s)")
+        _limit_decades(axes, phases)
         upper = axes.secondary_xaxis("top", functions=(_inverse_kilokelvin, _inverse_kilokelvin))
         upper.set_xlabel("T (K)", color=palette.ink)
         upper.tick_params(colors=palette.muted, labelcolor=palette.ink)
@@ -244,15 +248,25 @@ def arrhenius(phases: Mapping[str, Mapping[str, Any]], palette: Palette = THEMED
     return drawing
 
 
+def _limit_decades(axes: Any, phases: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep a wide band from pushing the data into a corner: the axis ends three decades beyond values and bounds."""
+    rooms = [phase.get("room") or {} for phase in phases.values()]
+    points = [p for phase in phases.values() for p in phase.get("points", [])]
+    values = [item["value"] for item in (*points, *rooms) if (item.get("value") or 0) > 0]
+    if values:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, min(values) / 1e3), min(high, max(values) * 1e3))
+
+
 def _inverse_kilokelvin(values: Any) -> np.ndarray:
     """1000/x, of temperatures or of their inverse alike; zero is kept away from."""
     return 1000.0 / np.maximum(np.asarray(values, dtype=float), 1e-9)
 
 
 def _points(axes: Any, name: str, phase: Mapping[str, Any], color: str, marker: str, shift: float) -> None:
-    points = [p for p in phase.get("points", []) if (p.get("diffusivity") or 0) > 0]
+    points = [p for p in phase.get("points", []) if (p.get("value") or 0) > 0]
     for index, p in enumerate(points):
-        x, D, error = 1000 / p["temperature_K"], p["diffusivity"], p.get("stderr")
+        x, D, error = 1000 / p["temperature_K"], p["value"], p.get("stderr")
         label = name if index == 0 else None
         if p.get("bound") == "upper":
             _upper_bound(axes, x + shift, D, color, label)
@@ -270,12 +284,12 @@ def _upper_bound(axes: Any, x: float, value: float, color: str, label: str | Non
 
 
 def fit_curve(fit: Mapping[str, Any], temperatures: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Natural logarithm of D and half its interval at `temperatures` (K), shape (n,) each, of a fit ln D = ln D0 − Ea/(R T).
+    """Natural logarithm of D and half its interval at `temperatures` (K), shape (n,) each.
 
-    "covariance" is that of (ln D0, Ea in J/mol); without it the interval is NaN. "degrees" of freedom, where given, make the
-    interval Student's instead of Gaussian.
+    The fit is ln D = log_prefactor − activation_energy/(R T), J/mol; "covariance" is that of the two. Without it the interval
+    is NaN. "degrees" of freedom, where given, make the interval Student's instead of Gaussian.
     """
-    values = np.log(fit["D0"]) - fit["Ea_J_mol"] / (GAS_CONSTANT * temperatures)
+    values = fit["log_prefactor"] - fit["activation_energy"] / (GAS_CONSTANT * temperatures)
     if fit.get("covariance") is None:
         return values, np.full_like(values, np.nan)
     slope = np.stack([np.ones_like(temperatures), -1 / (GAS_CONSTANT * temperatures)])
@@ -290,7 +304,7 @@ def _fit_band(axes: Any, phase: Mapping[str, Any], color: str) -> None:
     hottest = max((p["temperature_K"] for p in phase.get("points", [])), default=None)
     if not fit or hottest is None:
         return
-    T = 1000 / np.linspace(1000 / hottest, 1000 / 298.15, 60)
+    T = 1000 / np.linspace(1000 / hottest, 1000 / ROOM_TEMPERATURE, 60)
     values, half = fit_curve(fit, T)
     axes.plot(1000 / T, np.exp(values), color=color, linewidth=1.2)
     if np.isfinite(half).all():
@@ -298,7 +312,7 @@ def _fit_band(axes: Any, phase: Mapping[str, Any], color: str) -> None:
 
 
 def _at_room_temperature(axes: Any, phase: Mapping[str, Any], color: str, marker: str, shift: float, palette: Palette) -> None:
-    room, x = phase.get("at_298K"), 1000 / 298.15
+    room, x = phase.get("room"), 1000 / ROOM_TEMPERATURE
     if not room or not (room.get("value") or 0) > 0:
         return
     if room.get("bound") == "upper":

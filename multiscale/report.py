@@ -19,6 +19,11 @@ _MECHANISMS = {
     "propagation": "crack and lithium filament advance together to a short",
     "nucleation": "lithium forms inside the electrolyte",
 }
+_LIMITS = {
+    "stall": "the pressure in the flaw is close to the one that stops plating there",
+    "extrusion": "most of the lithium plated in the flaw creeps out of its mouth again",
+    "stack": "the stack pressure alone opens the flaw",
+}
 _STATE = (
     ("flaw_pressure_MPa", "lithium pressure in the flaw", "MPa"),
     ("stall_pressure_MPa", "pressure that would stop plating", "MPa"),
@@ -82,16 +87,15 @@ def answer(run: Run) -> str:
     measure = html.unit(ccd.get("unit", "mA/cm^2")).replace("cm<sup>2</sup>", "cm²")
     mechanism = str(ccd.get("mechanism", ""))
     told = f": {_MECHANISMS[mechanism]}" if mechanism in _MECHANISMS else ""
+    told = f" First mechanism: <strong>{escape(mechanism)}</strong>{told}." if mechanism else ""
+    limit = _LIMITS.get(str((run.summary.get("state") or {}).get("limited_by")))
     lines = [
         f'<div class="number">{"≥ " if bound else ""}{html.number(ccd["value"])}<span class="unit">{measure}</span></div>',
         f'<div class="range">{100 * ccd["level"]:.0f} % interval: {html.number(ccd["low"])} … '
         f"{html.number(ccd['high'])} {measure}</div>",
-        html.paragraph(
-            "Critical current density. " + (f"First mechanism: <strong>{escape(mechanism)}</strong>{told}." if mechanism else "")
-        ),
-        html.paragraph("The upper end is open: not every draw cracked up to the largest current of the protocol.")
-        if bound
-        else "",
+        html.paragraph(f"Critical current density.{told}"),
+        html.paragraph(f"At that current, {escape(limit)}.") if limit else "",
+        html.paragraph("The upper end is open: not every draw cracked up to the largest current tried.") if bound else "",
         _audit(run),
     ]
     return f'<div class="answer">{"".join(lines)}</div>{html.facts(_state(run.summary))}'
@@ -248,14 +252,14 @@ def maps(run: Run) -> str:
 
     try:
         field = read_current_map(path)
+        current = inline_svg(current_map(field), "current", "Map of the ionic current density in the cell")
+        potential = inline_svg(potential_map(field), "potential", "Map of the electrolyte potential in the cell")
     except (KeyError, ValueError, OSError) as error:
         text = f"The current map cannot be read ({error}); delete {path.name} and run this again:"
         return html.section(title, html.missing(text, f"multiscale run {run.command}"))
-    current = inline_svg(current_map(field), "current", "Map of the ionic current density in the cell")
-    potential = inline_svg(potential_map(field), "potential", "Map of the electrolyte potential in the cell")
     caption = (
         f"Size of the ionic current density at the critical current; {len(field.triangles)} triangles, lithium below. "
-        "White lines: grains and layers. The orange square is shown enlarged."
+        "White lines: grains and layers. The squares are shown enlarged at the right."
     )
     lines = "Electrolyte potential in the same cell. Contours are evenly spaced in each panel."
     return html.section(title, html.picture(current, caption), html.picture(potential, lines))
@@ -264,7 +268,7 @@ def maps(run: Run) -> str:
 def diffusivities(run: Run) -> str:
     """Arrhenius plot and the values at room temperature."""
     title = "Diffusivities from molecular dynamics"
-    phases: dict[str, Any] = (run.arrhenius or {}).get("phases") or {}
+    phases = {name: phase for name, phase in (run.arrhenius or {}).items() if phase}
     if not phases:
         return html.section(
             title,
@@ -275,7 +279,7 @@ def diffusivities(run: Run) -> str:
     try:
         svg = inline_svg(arrhenius(phases), "arrhenius", "Lithium diffusivity against inverse temperature")
         cells = [
-            (escape(name), _room_value(phase.get("at_298K")), _energy(phase.get("fit")), str(len(phase.get("points", []))))
+            (escape(name), _room_value(phase.get("room")), _energy(phase.get("fit")), _method(phase))
             for name, phase in phases.items()
         ]
     except (KeyError, TypeError, ValueError) as error:
@@ -285,7 +289,7 @@ def diffusivities(run: Run) -> str:
         "Li diffusivity against inverse temperature. Lines and bands: Arrhenius fits with their 95 % interval; arrows pointing "
         "down: upper bounds, where nothing diffused on the time scale of the run; at the right, hollow: the value used at 298 K."
     )
-    columns = (("phase", ""), ("D at 298 K (m²/s)", "n"), ("activation energy (eV)", "n"), ("temperatures", "n"))
+    columns = (("phase", ""), ("D at 298 K (m²/s)", "n"), ("activation energy (eV)", "n"), ("how", "wide"))
     return html.section(title, html.picture(svg, caption), html.table(columns, cells))
 
 
@@ -302,12 +306,19 @@ def _room_value(room: Mapping[str, Any] | None) -> str:
     return html.number(room["value"]) + spread
 
 
+def _method(phase: Mapping[str, Any]) -> str:
+    """How the value at room temperature was obtained, and how well the line fits."""
+    fit, told = phase.get("fit") or {}, str((phase.get("room") or {}).get("method", ""))
+    scatter = f"; χ² {fit['chi_square']:.2g}" if fit.get("chi_square") is not None else ""
+    return escape(f"{told or str(len(phase.get('points', []))) + ' temperatures'}{scatter}")
+
+
 def _energy(fit: Mapping[str, Any] | None) -> str:
     """Activation energy with its standard error, eV a particle."""
     if not fit:
         return "–"
     error = f" ± {html.number(math.sqrt(fit['covariance'][1][1]) / FARADAY, 2)}" if fit.get("covariance") else ""
-    return html.number(fit["Ea_J_mol"] / FARADAY) + error
+    return html.number(fit["activation_energy"] / FARADAY) + error
 
 
 def resistance(run: Run) -> str:

@@ -13,7 +13,7 @@ def write_results(folder: Path) -> Path:
     for name, value in {
         "summary.json": summary(),
         "parameters.json": {"parameters": parameters()}, "distribution.json": distribution(),
-        "atomistic/arrhenius.json": {"phases": phases()},
+        "atomistic/arrhenius.json": phases(),
     }.items():  # fmt: skip
         (folder / name).write_text(json.dumps(value), encoding="utf-8")
     np.savez(folder / "current_map.npz", **current_map())
@@ -81,18 +81,18 @@ def phases() -> dict:
     for name, front, barrier in (("Li6PS5Cl", 2e-8, 2.9e4), ("Li3P", 5e-8, 3.6e4), ("Li", 3e-7, 5.2e4)):
         temperatures = (500.0, 650.0, 800.0, 1000.0)
         law = {T: front * float(np.exp(-barrier / 8.314462618 / T)) for T in temperatures}
-        points = [{"temperature_K": T, "diffusivity": D, "stderr": 0.15 * D, "bound": None} for T, D in law.items()]
+        points = [{"temperature_K": T, "value": D, "stderr": 0.15 * D, "bound": None} for T, D in law.items()]
         room = front * np.exp(-barrier / 8.314 / 298.15)
-        fit = {"D0": front, "Ea_J_mol": barrier, "covariance": [[0.12, 640.0], [640.0, 4.1e6]]}
+        fit = {"log_prefactor": float(np.log(front)), "activation_energy": barrier, "covariance": [[0.12, 640.0], [640.0, 4.1e6]]}
         out[name] = {
             "points": points,
             "fit": fit,
-            "at_298K": {"value": room, "low": room / 2.5, "high": room * 2.5, "bound": None},
+            "room": {"value": room, "low": room / 2.5, "high": room * 2.5, "bound": None},
         }
-    bounded = [{"temperature_K": T, "diffusivity": 4e-12, "stderr": None, "bound": "upper"} for T in (650.0, 800.0, 1000.0)]
+    bounded = [{"temperature_K": T, "value": 4e-12, "stderr": None, "bound": "upper"} for T in (650.0, 800.0, 1000.0)]
     for name in ("Li2S", "LiCl"):
-        points = bounded if name == "Li2S" else [{**p, "diffusivity": 2e-12} for p in bounded]
-        out[name] = {"points": points, "fit": None, "at_298K": {"value": points[0]["diffusivity"], "bound": "upper"}}
+        points = bounded if name == "Li2S" else [{**p, "value": 2e-12} for p in bounded]
+        out[name] = {"points": points, "fit": None, "room": {"value": points[0]["value"], "bound": "upper"}}
     return out
 
 

@@ -165,3 +165,11 @@ def test_the_command_answers_and_refuses(tmp_path):
     experiments = tmp_path / "cases" / "_experiments" / "ccd.csv"
     with pytest.raises(UserError, match="no case has results yet"):
         compare_cases([], experiments)
+
+
+def test_a_prediction_of_zero_leaves_no_infinity(tmp_path):
+    found = compare([case_with(tmp_path, ccd=(0.0, 0.0, 0.5))], [measurement("m", 1.0), ROWS["ccd46"]])
+    assert found["median_factor"] is None
+    assert [row["consistent"] for row in found["rows"]] == [False, True]
+    json.dumps(found, allow_nan=False)
+    assert len(parity(found).axes[0].lines) == 1  # the diagonal alone

@@ -11,7 +11,7 @@ from report_fixture import current_map, phases, write_results
 
 from coupling.errors import UserError
 from multiscale.compare import CaseResult
-from multiscale.field_maps import grain_outlines, hottest_spot, read_current_map
+from multiscale.field_maps import flaw_tip, grain_outlines, hottest_spot, read_current_map
 from multiscale.figures import fit_curve
 from multiscale.report import write_report
 from multiscale.report_html import number, unit, words
@@ -126,7 +126,7 @@ def test_text_of_the_files_is_escaped(tmp_path):
     table["parameters"][0] |= {"key": f"{evil}.{evil}", "unit": evil, "kind": evil, "source": evil, "confidence": evil}
     (results / "parameters.json").write_text(json.dumps(table))
     curves = json.loads((results / "atomistic" / "arrhenius.json").read_text())
-    curves["phases"][evil] = curves["phases"].pop("Li")
+    curves[evil] = curves.pop("Li")
     (results / "atomistic" / "arrhenius.json").write_text(json.dumps(curves))
     html = write_report(results, TABLE).read_text(encoding="utf-8")
     assert "<script" not in html
@@ -168,11 +168,26 @@ def test_broken_parts_are_told_and_do_not_stop_the_page(tmp_path):
     results = write_results(tmp_path / "results")
     (results / "distribution.json").write_text("{")
     (results / "current_map.npz").write_bytes(b"no zip")
-    (results / "atomistic" / "arrhenius.json").write_text('{"phases": {"Li": {"points": [{"diffusivity": 1.0}]}}}')
+    (results / "atomistic" / "arrhenius.json").write_text('{"Li": {"points": [{"value": 1.0}]}, "LiCl": {}}')
     text = text_of(write_report(results, TABLE).read_text(encoding="utf-8"))
     assert "distribution.json: cannot be read" in text
     assert "The current map cannot be read" in text
     assert "arrhenius.json cannot be read" in text
+
+
+@pytest.mark.parametrize("samples", [[0.0] * 50, [0.0] * 25 + [0.3] * 25])
+def test_draws_that_crack_without_current_are_drawn(tmp_path, samples):
+    results = write_results(tmp_path / "results")
+    for part in ("current_map.npz", "atomistic/arrhenius.json"):
+        (results / part).unlink()
+    summary = json.loads((results / "summary.json").read_text())
+    summary["ccd"] |= {"value": 0.0, "low": 0.0, "high": 0.4}
+    summary["state"]["limited_by"] = "stack"
+    (results / "summary.json").write_text(json.dumps(summary))
+    (results / "distribution.json").write_text(json.dumps({"unit": "mA/cm^2", "samples": samples}))
+    html = write_report(results, TABLE).read_text(encoding="utf-8")
+    assert "the stack pressure alone opens the flaw" in html
+    assert "<svg" in html
 
 
 def test_no_summary_is_an_error_with_its_mend(tmp_path):
@@ -181,7 +196,7 @@ def test_no_summary_is_an_error_with_its_mend(tmp_path):
 
 
 def test_the_hottest_spot_and_the_grain_outlines(tmp_path):
-    np.savez(tmp_path / "m.npz", **current_map(20))
+    np.savez(tmp_path / "m.npz", **current_map(60))
     field = read_current_map(tmp_path / "m.npz")
     assert np.linalg.norm(hottest_spot(field) - [2e-6, 1e-6]) < 4e-7
     assert field.region_names == ("grain", "interphase")
@@ -191,6 +206,8 @@ def test_the_hottest_spot_and_the_grain_outlines(tmp_path):
     np.savez(tmp_path / "s.npz", **square)
     edges = grain_outlines(read_current_map(tmp_path / "s.npz"))
     assert np.allclose(edges[:, :, 0], 2e-6)
+    assert np.allclose(flaw_tip(field), [2e-6, 1e-6], atol=2e-7)
+    assert flaw_tip(read_current_map(tmp_path / "s.npz")) is None
     assert np.ptp(edges[:, :, 1]) == pytest.approx(4e-6)
     np.savez(tmp_path / "w.npz", **(square | {"grain": np.zeros(3)}))
     with pytest.raises(ValueError, match="grain has the shape"):
@@ -201,7 +218,7 @@ def test_the_band_of_a_fit_is_the_propagated_error():
     fit = phases()["Li6PS5Cl"]["fit"]
     values, half = fit_curve(fit, np.array([300.0, 1000.0]))
     rng = np.random.default_rng(1)
-    draws = rng.multivariate_normal([np.log(fit["D0"]), fit["Ea_J_mol"]], fit["covariance"], 40_000)
+    draws = rng.multivariate_normal([fit["log_prefactor"], fit["activation_energy"]], fit["covariance"], 40_000)
     for T, value, width in zip((300.0, 1000.0), values, half, strict=True):
         sampled = draws[:, 0] - draws[:, 1] / (8.314462618 * T)
         assert value == pytest.approx(sampled.mean(), abs=4 * sampled.std() / 200)
