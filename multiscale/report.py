@@ -88,7 +88,7 @@ def answer(run: Run) -> str:
     mechanism = str(ccd.get("mechanism", ""))
     told = f": {_MECHANISMS[mechanism]}" if mechanism in _MECHANISMS else ""
     told = f" First mechanism: <strong>{escape(mechanism)}</strong>{told}." if mechanism else ""
-    limit = _LIMITS.get(str((run.summary.get("state") or {}).get("limited_by")))
+    limit = _LIMITS.get(str(({**run.summary, **(run.summary.get("state") or {})}).get("limited_by")))
     lines = [
         f'<div class="number">{"≥ " if bound else ""}{html.number(ccd["value"])}<span class="unit">{measure}</span></div>',
         f'<div class="range">{100 * ccd["level"]:.0f} % interval: {html.number(ccd["low"])} … '
@@ -121,13 +121,14 @@ def _audit(run: Run) -> str:
 def _state(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The numbers that describe the state at the critical current; one without a name here is shown under its own."""
     plain = (
-        ("focusing_factor", "current focusing at the flaw", "1"), ("detour_factor", "current detour", "1"),
+        ("focusing_factor", "focusing: largest over mean current", "1"),
+        ("detour_factor", "detour: path over straight path", "1"),
         ("asr_ohm_cm2", "area-specific resistance", "ohm cm^2"),
     )  # fmt: skip
     state = summary.get("state") or {}
     known = {key for key, _, _ in _STATE}
     unnamed = [
-        (key, key.replace("_", " "), "1") for key, value in state.items() if key not in known and isinstance(value, int | float)
+        (key, key.replace("_", " "), "1") for key, value in state.items() if key not in known and type(value) in (int, float)
     ]
     values = {**summary, **state}
     found = [(label, values.get(key), measure) for key, label, measure in (*plain, *_STATE, *unnamed)]
@@ -287,7 +288,7 @@ def diffusivities(run: Run) -> str:
         return html.section(title, html.missing(text, f"multiscale md {run.command}"))
     caption = (
         "Li diffusivity against inverse temperature. Lines and bands: Arrhenius fits with their 95 % interval; arrows pointing "
-        "down: upper bounds, where nothing diffused on the time scale of the run; at the right, hollow: the value used at 298 K."
+        "down: upper bounds, where nothing diffused on the time scale of the run; at the right, hollow: the value at 298 K."
     )
     columns = (("phase", ""), ("D at 298 K (m²/s)", "n"), ("activation energy (eV)", "n"), ("how", "wide"))
     return html.section(title, html.picture(svg, caption), html.table(columns, cells))
@@ -334,7 +335,8 @@ def resistance(run: Run) -> str:
         (html.words(part), value / total, f"{html.number(value)} Ω cm²")
         for part, value in sorted(split.items(), key=lambda item: -item[1])
     ]
-    text = f"Area-specific resistance {html.number(run.summary.get('asr_ohm_cm2', total))} Ω cm², from low current."
+    whole = html.number(run.summary.get("asr_ohm_cm2", total))
+    text = f"Area-specific resistance {whole} Ω cm². Its parts, in the state shown above:"
     return html.section("Resistance of the cell", html.paragraph(text), html.bars(items, color=3))
 
 

@@ -73,4 +73,4 @@ def _command(results: Path, summary: Mapping[str, Any]) -> str:
     if not folder.is_absolute() and (folder / "case.toml").is_file():
         return folder.as_posix()
     name = str(summary.get("case", "CASE"))
-    return f"cases/{name}" if folder.resolve().parent.name == "cases" or results.is_absolute() else name
+    return f"cases/{name}" if folder.resolve().parent.name == "cases" else name

@@ -1,7 +1,10 @@
 """The report: whole, self-contained, honest about what is missing, safe against what stands in the files."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -116,6 +119,7 @@ def test_every_input_stands_with_source_and_what_lost(whole):
 
 def test_text_of_the_files_is_escaped(tmp_path):
     results = write_results(tmp_path / "results")
+    (results / "current_map.npz").unlink()
     evil = "<script>alert(1)</script>"
     summary = json.loads((results / "summary.json").read_text())
     summary |= {"title": evil, "question": evil, "case": evil, "fitted_parameters": [evil], "versions": {evil: evil}}
@@ -224,6 +228,23 @@ def test_the_band_of_a_fit_is_the_propagated_error():
         assert value == pytest.approx(sampled.mean(), abs=4 * sampled.std() / 200)
         assert width / 1.959964 == pytest.approx(sampled.std(), rel=0.02)
     assert fit_curve({**fit, "degrees": 2}, np.array([300.0]))[1][0] / half[0] == pytest.approx(4.302653 / 1.959964, rel=1e-5)
+
+
+def test_report_and_comparison_need_neither_finite_elements_nor_torch(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from report_fixture import write_results; from multiscale import compare, field_maps, report\n"
+        f"results = write_results(Path({str(tmp_path)!r}))\n(results / 'current_map.npz').unlink()\n"
+        f"report.write_report(results, Path({str(TABLE)!r}))\n"
+        f"compare.case_result({str(TABLE.parent.parent / 'li-lpscl')!r})\n"
+        "print([name for name in ('dolfinx', 'petsc4py', 'mpi4py', 'torch', 'gmsh') if name in sys.modules])"
+    )
+    path = os.pathsep.join([str(TABLE.parent.parent.parent), str(Path(__file__).parent)])
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
 
 
 def test_numbers_and_units_in_words():
