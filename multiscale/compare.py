@@ -270,11 +270,11 @@ def statistics_lines(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def parity(comparison: Mapping[str, Any]) -> Figure:
-    """Predicted against measured on log axes, with intervals; bounds as arrows, kinds by marker; comparable rows only.
+    """Predicted against measured on log axes, with intervals; bounds as arrows, kinds by colour; comparable rows only.
 
     A prediction of zero has no place on a log axis and is left out.
     """
-    from multiscale.figures import KIND_MARKERS, PRINT, figure, plain_log_ticks
+    from multiscale.figures import PRINT, figure, plain_log_ticks
 
     rows = [row for row in comparison["rows"] if row["comparable"]]
     drawing = figure(5.0, PRINT)
@@ -289,7 +289,7 @@ def parity(comparison: Mapping[str, Any]) -> Figure:
         color = PRINT.series[kinds.index(row["kind"])]
         x, y, spread = row["measured"], row["predicted"], [[row["predicted"] - row["low"]], [row["high"] - row["predicted"]]]
         axes.errorbar(
-            x, y, yerr=np.maximum(spread, 0.0), color=color, marker=KIND_MARKERS[row["kind"]], label=KIND_LABELS[row["kind"]]
+            x, y, yerr=np.maximum(spread, 0.0), color=color, marker="o", label=KIND_LABELS[row["kind"]]
         )
         if row["kind"] != "ccd":
             end = x * (1.5 if row["kind"] == "lower_bound" else 1 / 1.5)

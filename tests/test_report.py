@@ -232,7 +232,8 @@ def test_the_band_of_a_fit_is_the_propagated_error():
 
 def test_report_and_comparison_need_neither_finite_elements_nor_torch(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from report_fixture import write_results; from multiscale import compare, field_maps, report\n"
+        "import sys; from pathlib import Path; from report_fixture import write_results\n"
+        "from multiscale import compare, field_maps, report\n"
         f"results = write_results(Path({str(tmp_path)!r}))\n(results / 'current_map.npz').unlink()\n"
         f"report.write_report(results, Path({str(TABLE)!r}))\n"
         f"compare.case_result({str(TABLE.parent.parent / 'li-lpscl')!r})\n"
@@ -240,8 +241,6 @@ def test_report_and_comparison_need_neither_finite_elements_nor_torch(tmp_path):
     )
     path = os.pathsep.join([str(TABLE.parent.parent.parent), str(Path(__file__).parent)])
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False
-    )
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False
     )
     assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
