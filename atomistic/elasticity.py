@@ -69,9 +69,15 @@ def elastic_tensor(
     mean = raw.mean(axis=0)
     spread = np.ptp(raw, axis=0) / 2 if len(amplitudes) > 1 else np.zeros((6, 6))
     constants = symmetrised(mean, crystal_rotations(atoms) if rotations is None else rotations)
-    if np.linalg.eigvalsh(constants).min() <= 0:
-        raise RunFailure(f"{atoms.get_chemical_formula()}: unstable against a strain with this potential; no elastic tensor")
+    require_stable(constants, atoms.get_chemical_formula())
     return ElasticTensor(constants, np.maximum(spread, np.abs(mean - constants)))
+
+
+def require_stable(constants: np.ndarray, name: str) -> None:
+    """Raise RunFailure when a strain would lower the energy (an eigenvalue of C is not positive: Born's criterion)."""
+    lowest = float(np.linalg.eigvalsh(constants).min())
+    if lowest <= 0:
+        raise RunFailure(f"{name}: unstable against a strain with this potential (lowest stiffness {lowest / 1e9:.2g} GPa)")
 
 
 def _slope(atoms: Atoms, calculator: BaseCalculator, component: int, strain: float, force: float, steps: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Relaxation of atoms and cells with a stated end: largest force, or a stated number of steps."""
 
+import warnings
+
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
@@ -29,7 +31,9 @@ def relaxed(
     copy = atoms.copy()
     copy.calc = calculator
     target = FrechetCellFilter(copy) if cell else copy
-    converged = LBFGS(target, logfile=None, maxstep=0.1).run(fmax=force, steps=steps)
+    with warnings.catch_warnings():  # scipy's logm warns of errors of 1e-13
+        warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+        converged = LBFGS(target, logfile=None, maxstep=0.1).run(fmax=force, steps=steps)
     largest = float(np.linalg.norm(copy.get_forces(), axis=1).max())
     if not np.isfinite(largest) or (strict and not converged):
         raise RunFailure(

@@ -73,7 +73,7 @@ def work_of_adhesion(
         joined: both parts in contact at one interface, with vacuum.
         first: one part alone in a cell of the same area; second: the other.
         moving: boolean mask (n,) of the atoms of `joined` that are shifted.
-        shifts: fractions of the two in-plane cell vectors; at least two.
+        shifts: displacements (x, y) in Å; at least two.
         calculator: ASE calculator.
         force: largest force wanted, eV/Å; an interface that still creeps after `steps` is taken as it is.
         steps: most relaxation steps.
@@ -87,12 +87,20 @@ def work_of_adhesion(
         relaxed(part, calculator, force=force, steps=steps, strict=False).get_potential_energy() for part in (first, second)
     )
     values = []
-    for along_a, along_b in shifts:
+    for shift in shifts:
         atoms = joined.copy()
-        atoms.positions[moving] += along_a * atoms.cell[0] + along_b * atoms.cell[1]
+        atoms.positions[moving] += [*shift, 0.0]
         together = relaxed(atoms, calculator, force=force, steps=steps, strict=False).get_potential_energy()
         values.append(surface_energy_to_si((apart - together) / area(joined)))
     return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values))
+
+
+def generic_shifts(count: int, period: float) -> list[tuple[float, float]]:
+    """`count` displacements (x, y) in Å spread evenly over a square of side `period` (Å), none at a point of symmetry.
+
+    Source: the additive recurrence with the plastic number 1.3247… (Roberts' R2 sequence).
+    """
+    return [(period * ((0.5 + k / 1.32471795724) % 1), period * ((0.5 + k / 1.32471795724**2) % 1)) for k in range(1, count + 1)]
 
 
 def area(atoms: Atoms) -> float:

@@ -1,0 +1,277 @@
+"""Answers of a study's runs → property records with their sources, and the data behind the Arrhenius plots."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from atomistic import elasticity, nucleation
+from atomistic.diffusivity import nernst_einstein
+from atomistic.scheduler import Task
+from coupling import arrhenius
+from coupling.constants import AVOGADRO, BOLTZMANN, ROOM_TEMPERATURE
+from coupling.record import Property
+from coupling.units import length_to_si
+
+OVERPOTENTIALS = (0.05, 0.1, 0.2)
+"""Overpotentials for which nucleation is estimated, V."""
+Answered = list[tuple[Task, Mapping[str, Any]]]
+
+
+def reduce(
+    listed: Sequence[Task], answers: Sequence[Mapping[str, Any]], source: Mapping[str, Any]
+) -> tuple[list[Property], dict[str, Any]]:
+    """Records, and per phase the points and fit of ln D against 1/T.
+
+    Args:
+        listed: the runs. answers: theirs, in the same order. source: what every record names (potential, hash).
+    """
+    done = list(zip(listed, answers, strict=True))
+    records: list[Property] = []
+    curves: dict[str, Any] = {}
+    for phase in dict.fromkeys(task.parameters["phase"] for task in listed):
+        runs = [(task, answer) for task, answer in done if task.parameters["phase"] == phase]
+        own = {**source, "engine": runs[0][1]["engine"]}
+        found, curve = _transport(phase, _of(runs, "diffusion"), own)
+        records += found
+        if curve:
+            curves[phase] = curve
+        records += _static(phase, _of(runs, "elasticity"), own)
+        for task, answer in _of(runs, "surface"):
+            records.append(_surface(phase, task, answer, own))
+        for task, answer in _of(runs, "adhesion"):
+            records.append(_adhesion(phase, task, answer, own))
+    return records + _nucleation(records, done), curves
+
+
+def _of(runs: Answered, kind: str) -> Answered:
+    """Runs of one kind."""
+    return [(task, answer) for task, answer in runs if task.kind == kind]
+
+
+def _conditions(task: Task, **more: Any) -> dict[str, Any]:
+    """Conditions every record of a phase carries."""
+    disorder = {"disorder": task.parameters["disorder"]} if "disorder" in task.parameters else {}
+    return {**more, **disorder}
+
+
+def combine(values: Sequence[Mapping[str, Any]]) -> arrhenius.Point | None:
+    """One point of runs at the same temperature (`temperature`, `value`, `stderr`, `bound`), None of no run.
+
+    Estimates: mean weighted with 1/stderr², error the larger of that of the weights and that of the scatter. Bounds
+    beside an estimate are dropped; of bounds alone the exposures add, so that 1/bound adds.
+    """
+    if not values:
+        return None
+    temperature = values[0]["temperature"]
+    known = [item for item in values if item["bound"] is None]
+    if not known:
+        return arrhenius.Point(temperature, 1.0 / sum(1.0 / item["value"] for item in values), bound="upper")
+    value = np.array([item["value"] for item in known])
+    weight = 1.0 / np.array([item["stderr"] for item in known]) ** 2
+    mean = float(np.sum(weight * value) / weight.sum())
+    inner = 1.0 / math.sqrt(weight.sum())
+    outer = math.sqrt(float(np.sum(weight * (value - mean) ** 2)) / (len(known) - 1) / weight.sum()) if len(known) > 1 else 0.0
+    return arrhenius.Point(temperature, mean, max(inner, outer))
+
+
+def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[list[Property], dict[str, Any]]:
+    """Diffusivity at every temperature, Arrhenius fit, diffusivity and conductivity at room temperature."""
+    if not runs:
+        return [], {}
+    records, points = [], []
+    for temperature in sorted({task.parameters["temperature"] for task, _ in runs}):
+        here = [(task, answer) for task, answer in runs if task.parameters["temperature"] == temperature]
+        point = combine([{**answer, "temperature": temperature} for _, answer in here])
+        assert point is not None
+        points.append(point)
+        records.append(
+            Property(
+                phase, "self_diffusivity", point.value, "m^2/s", stderr=point.stderr, bound=point.bound,
+                conditions=_conditions(here[0][0], temperature_K=temperature, species=here[0][0].parameters["mobile"]),
+                source={**source, **_run_source(here), "method": here[0][1]["reason"]},
+            )
+        )  # fmt: skip
+    room = arrhenius.at_temperature(points)
+    everything = {**source, **_run_source(runs), "method": room.method, "cell": "no vacancies or impurities added"}
+    records += _room_records(phase, runs, room, everything)
+    return records, _curve(points, room)
+
+
+def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source: Mapping[str, Any]) -> list[Property]:
+    """Activation energy, diffusivity and conductivity at room temperature."""
+    task, coldest = min(runs, key=lambda run: run[0].parameters["temperature"])
+    conditions = _conditions(task, temperature_K=ROOM_TEMPERATURE, species=task.parameters["mobile"])
+    density = coldest["ions"] / (coldest["volume_A3"] * 1e-30)
+    factor = nernst_einstein(1.0, density, 1.0, ROOM_TEMPERATURE)
+    einstein = {"conversion": "Nernst–Einstein, Haven ratio 1 assumed", "ion_density_per_m3": density}
+    records = []
+    if room.fit is not None:
+        low, high = room.fit.energy_interval()
+        span = {"temperature_low_K": room.fit.temperatures[0], "temperature_high_K": room.fit.temperatures[1]}
+        records.append(
+            Property(
+                phase, "activation_energy", room.fit.activation_energy, "J/mol", stderr=float(np.sqrt(room.fit.covariance[1, 1])),
+                low=low, high=high, conditions=_conditions(task, **span), kind="derived", source=source,
+            )
+        )  # fmt: skip
+    for quantity, unit, scale, note in (
+        ("self_diffusivity", "m^2/s", 1.0, {}),
+        ("ionic_conductivity", "S/m", factor, einstein),
+    ):
+        low, high = (None, None) if room.low is None or room.high is None else (scale * room.low, scale * room.high)
+        records.append(
+            Property(
+                phase, quantity, scale * room.value, unit, stderr=None if room.stderr is None else scale * room.stderr,
+                bound=room.bound, low=low, high=high, conditions=conditions, kind="derived", source={**source, **note},
+            )
+        )  # fmt: skip
+    return records
+
+
+def _run_source(runs: Answered) -> dict[str, Any]:
+    """Seeds, atoms, picoseconds and hops of some runs."""
+    return {
+        "seeds": sorted({task.parameters["seed"] for task, _ in runs}),
+        "dtype": runs[0][0].parameters["dtype"],
+        "atoms": runs[0][1]["atoms"],
+        "picoseconds": sum(answer["picoseconds"] for _, answer in runs),
+        "temperatures_K": sorted({task.parameters["temperature"] for task, _ in runs}),
+        "hops": sum(answer["hops"] for _, answer in runs),
+        "keys": [task.key for task, _ in runs],
+    }
+
+
+def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue) -> dict[str, Any]:
+    """JSON-ready data of an Arrhenius plot (m²/s, K, J/mol)."""
+    line = room.fit
+    return {
+        "points": [
+            {"temperature_K": p.temperature, "value": p.value, "stderr": p.stderr, "bound": p.bound} for p in points
+        ],
+        "fit": None if line is None else {
+            "log_prefactor": line.log_prefactor, "activation_energy": line.activation_energy, "covariance": line.covariance.tolist(),
+            "chi_square": line.chi_square, "degrees": line.degrees, "inflated": line.inflated, "bounds": line.bounds,
+        },
+        "room": {
+            "temperature_K": ROOM_TEMPERATURE, "value": room.value, "stderr": room.stderr, "low": room.low, "high": room.high,
+            "bound": room.bound, "method": room.method,
+        },
+    }  # fmt: skip
+
+
+def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Property]:
+    """Lattice constants, molar volume, elastic constants and moduli of the relaxed cell(s) at 0 K.
+
+    Of several cells (disorder) the mean is given; its error holds their scatter.
+    """
+    if not runs:
+        return []
+    task, first = runs[0]
+    own = {
+        **source, "atoms": first["atoms"], "seeds": [t.parameters["seed"] for t, _ in runs], "dtype": task.parameters["dtype"],
+        "largest_force_eV_per_A": max(answer["largest_force"] for _, answer in runs), "keys": [t.key for t, _ in runs],
+    }  # fmt: skip
+    conditions = _conditions(task, temperature_K=0.0)
+    lengths = np.array([answer["cell_lengths_A"] for _, answer in runs])
+    if "disorder" in task.parameters or np.ptp(lengths) < 1e-3 * lengths.min():
+        axes = {"a": lengths.mean(axis=1)}
+    else:
+        axes = dict(zip("abc", lengths.T, strict=True))
+    records = [
+        _mean(phase, "lattice_constant", length_to_si(1.0) * values, "m", {**conditions, "axis": axis}, own) for axis, values in axes.items()
+    ]
+    volumes = np.array([answer["volume_A3"] * 1e-30 * AVOGADRO / answer["formula_units"] for _, answer in runs])
+    records.append(_mean(phase, "molar_volume", volumes, "m^3/mol", conditions, {**own, "per": "formula unit"}))
+    stable = [answer for _, answer in runs if "constants" in answer]
+    if stable:
+        records += elasticity.properties(_mean_tensor(stable), phase, conditions, {**own, "cells": len(stable)})
+    return records
+
+
+def _mean(
+    phase: str, quantity: str, values: np.ndarray, unit: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
+) -> Property:
+    """Mean of the values of several cells, with the error of the mean where there is more than one."""
+    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return Property(phase, quantity, float(np.mean(values)), unit, stderr=error, conditions=dict(conditions), source=dict(source))
+
+
+def _mean_tensor(answers: Sequence[Mapping[str, Any]]) -> elasticity.ElasticTensor:
+    """Mean elastic tensor of several cells; error: the larger of the mean fit error and the scatter, of the mean."""
+    constants = np.array([answer["constants"] for answer in answers])
+    inner = np.sqrt(np.mean(np.array([answer["stderr"] for answer in answers]) ** 2, axis=0))
+    outer = constants.std(axis=0, ddof=1) if len(answers) > 1 else np.zeros((6, 6))
+    return elasticity.ElasticTensor(constants.mean(axis=0), np.maximum(inner, outer) / math.sqrt(len(answers)))
+
+
+def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
+    """Surface energy of one face."""
+    own = {
+        **source, "thicknesses_A": task.parameters["thicknesses"], "values": answer["values"], "keys": [task.key],
+        "method": "relaxed slabs at 0 K; error = change with thickness",
+    }  # fmt: skip
+    conditions = {"miller": task.parameters["face"], "temperature_K": 0.0}
+    return Property(phase, "surface_energy", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own)
+
+
+def _adhesion(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
+    """Work of adhesion of the metal on the phase."""
+    own = {
+        **source, "atoms": answer["atoms"], "shifts": task.parameters["shifts"], "values": answer["values"], "keys": [task.key],
+        "strain": answer["strain"], "method": "relaxed slabs at 0 K, mean over in-plane shifts, error = their scatter",
+    }  # fmt: skip
+    material = f"{task.parameters['metal']}|{phase}"
+    conditions = _conditions(task, temperature_K=0.0)
+    return Property(material, "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own)
+
+
+def _nucleation(records: Sequence[Property], done: Answered) -> list[Property]:
+    """Barrier and rate of homogeneous lithium nucleation in each conductor, from the lowest surface energy."""
+    surfaces = [record for record in records if record.quantity == "surface_energy"]
+    if not surfaces or min(record.value for record in surfaces) <= 0:
+        return []
+    lowest = min(surfaces, key=lambda record: record.value)
+    gamma, relative = lowest.value, 3.0 * (lowest.stderr or 0.0) / lowest.value
+    found = []
+    for overpotential in OVERPOTENTIALS:
+        nucleus = nucleation.critical_nucleus(gamma, overpotential)
+        conditions = {"temperature_K": ROOM_TEMPERATURE, "overpotential_V": overpotential}
+        source = {
+            **lowest.source, "method": nucleation.LABEL, "surface": lowest.conditions["miller"], "critical_radius_m": nucleus.radius,
+            "critical_atoms": nucleus.atoms,
+        }  # fmt: skip
+        found.append(
+            Property(
+                lowest.material, "nucleation_barrier", nucleus.barrier, "J", stderr=relative * nucleus.barrier,
+                conditions=conditions, kind="derived", source=source, confidence="low",
+            )
+        )  # fmt: skip
+        found += [_rate(record, nucleus, relative, conditions, source, done) for record in _conductors(records)]
+    return found
+
+
+def _conductors(records: Sequence[Property]) -> list[Property]:
+    """Diffusivities at room temperature that are estimates."""
+    return [
+        record
+        for record in records
+        if record.quantity == "self_diffusivity" and record.bound is None and record.conditions["temperature_K"] == ROOM_TEMPERATURE
+    ]
+
+
+def _rate(
+    record: Property, nucleus: nucleation.Nucleus, relative: float, conditions: Mapping[str, Any], source: Mapping[str, Any], done: Answered
+) -> Property:
+    """log₁₀ of the nucleation rate (1/(m³ s)) in a conductor whose ions arrive with its room-temperature diffusivity."""
+    answer = next(a for task, a in done if task.kind == "diffusion" and task.parameters["phase"] == record.material)
+    sites = answer["ions"] / (answer["volume_A3"] * 1e-30)
+    attachment = nucleation.attachment_frequency(nucleus, record.value, length_to_si(answer["hop_length"]))
+    spread = math.hypot(
+        relative * nucleus.barrier / (BOLTZMANN * ROOM_TEMPERATURE), (record.stderr or 0.0) / record.value
+    ) / math.log(10)
+    return Property(
+        f"Li in {record.material}", "nucleation_rate_log10", nucleation.log10_rate(nucleus, sites, attachment), "1", stderr=spread,
+        conditions=dict(conditions), kind="derived", source={**source, "rate_unit": "1/(m^3 s)", "sites_per_m3": sites}, confidence="low",
+    )  # fmt: skip

@@ -1,0 +1,288 @@
+"""A study: a declared list of independent atomistic runs whose answers become property records.
+
+`plan` lists the runs, `run` spreads them over MPI ranks and reduces them. The effort of each quality stands in `QUALITIES`.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from atomistic import reduction, tasks
+from atomistic.scheduler import Progress, Task, run_tasks
+from atomistic.surface_energy import generic_shifts
+from coupling.atomic import write_json
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.store import digest, write_records
+
+VERSION = 1
+"""Counts changes of the code that change the numbers; part of every key."""
+PHASES = ("Li6PS5Cl", "Li3P", "Li2S", "LiCl", "Li")
+SHIFT_PERIOD = 3.5
+"""Lattice constant of lithium, Å, over which contacts are shifted."""
+Quality = Literal["quick", "standard", "production"]
+
+
+@dataclass(frozen=True)
+class PhaseEffort:
+    """Effort for the diffusivity of one phase.
+
+    Attributes:
+        length: least edge of the cell, Å. temperatures: K. equilibration, production: ps. seeds: runs per temperature.
+    """
+
+    length: float
+    temperatures: tuple[float, ...]
+    equilibration: float
+    production: float
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Effort of a whole study.
+
+    Attributes:
+        diffusion: per phase. slab_thicknesses: of the metal's surfaces, Å. contact_thickness: of each side of a contact, Å.
+        shifts: in-plane shifts of each contact. disorder_seeds: disordered cells whose elastic tensors are averaged.
+        faces: of the metal.
+    """
+
+    diffusion: Mapping[str, PhaseEffort]
+    slab_thicknesses: tuple[float, ...]
+    contact_thickness: float
+    shifts: int
+    disorder_seeds: int
+    faces: tuple[str, ...] = ("100", "110")
+
+
+def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dict[str, PhaseEffort]:
+    """Table rows → efforts."""
+    return {name: PhaseEffort(*values) for name, *values in rows}  # type: ignore[arg-type]
+
+
+# Temperatures lie below melting (Li 454 K, LiCl 878 K) and, where ions move, high enough for hundreds of hops in the run.
+_HOT, _COLD = (700.0, 800.0, 950.0, 1150.0), (700.0, 850.0, 1000.0)
+QUALITIES: dict[str, Effort] = {
+    #        phase, cell edge Å, temperatures K, equilibration ps, production ps, seeds
+    "quick": Effort(
+        _rows(
+            ("Li6PS5Cl", 15.0, _HOT, 1.0, 8.0, 1),
+            ("Li3P", 12.0, _COLD, 1.0, 8.0, 1),
+            ("Li2S", 11.0, _COLD, 0.6, 3.0, 1),
+            ("LiCl", 10.0, (500.0, 600.0, 700.0), 0.6, 3.0, 1),
+            ("Li", 13.0, (300.0, 350.0, 400.0), 0.6, 3.0, 1),
+        ),
+        slab_thicknesses=(12.0, 18.0), contact_thickness=8.0, shifts=3, disorder_seeds=2,
+    ),
+    "standard": Effort(
+        _rows(
+            ("Li6PS5Cl", 19.0, (600.0, *_HOT), 5.0, 50.0, 2),
+            ("Li3P", 16.0, (600.0, *_COLD), 5.0, 50.0, 1),
+            ("Li2S", 16.0, _COLD, 2.0, 20.0, 1),
+            ("LiCl", 15.0, (500.0, 600.0, 700.0), 2.0, 20.0, 1),
+            ("Li", 17.0, (300.0, 350.0, 400.0), 2.0, 20.0, 1),
+        ),
+        slab_thicknesses=(18.0, 26.0), contact_thickness=10.0, shifts=6, disorder_seeds=5,
+    ),
+    "production": Effort(
+        _rows(
+            ("Li6PS5Cl", 19.0, (500.0, 600.0, *_HOT), 20.0, 250.0, 4),
+            ("Li3P", 20.0, (500.0, 600.0, *_COLD), 20.0, 250.0, 2),
+            ("Li2S", 20.0, (700.0, 850.0, 1000.0, 1150.0), 10.0, 100.0, 2),
+            ("LiCl", 20.0, (500.0, 600.0, 700.0, 800.0), 10.0, 100.0, 2),
+            ("Li", 20.0, (300.0, 350.0, 400.0), 10.0, 100.0, 2),
+        ),
+        slab_thicknesses=(26.0, 40.0), contact_thickness=14.0, shifts=12, disorder_seeds=10,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What a study depends on.
+
+    Attributes:
+        potential: name or folder of the potential. quality: row of QUALITIES. phases: crystals to study.
+        disorder: S/Cl disorder of Li6PS5Cl, as in `structures.argyrodite`. seed: of every random choice.
+        engine: see `potential.load`. dynamics_dtype: precision of molecular dynamics; statics take float64.
+    """
+
+    potential: str = "lpscl"
+    quality: Quality = "quick"
+    phases: tuple[str, ...] = PHASES
+    disorder: float = 0.25
+    seed: int = 0
+    engine: str = "auto"
+    dynamics_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be studied."""
+        if self.quality not in QUALITIES:
+            raise UserError(f"quality {self.quality!r}; allowed: {', '.join(QUALITIES)}")
+        if not self.phases or len(set(self.phases)) != len(self.phases):
+            raise UserError(f"phases {self.phases!r}: at least one phase, none twice")
+        if not 0.0 <= self.disorder <= 1.0:
+            raise UserError(f"disorder = {self.disorder!r}: the fraction of 4a sites occupied by S, between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """Where the runs take potential, structures and effort from; the default is the product's own (`toolbox`).
+
+    Attributes:
+        sha256: hash of the potential. load: precision → its ASE calculator. effort: how much is done.
+        crystal: (phase, seed) → conventional or disordered cell. mobile: diffusing element.
+        metal: phase whose surfaces are wanted. slab: (face, thickness Å, lattice constant Å) → slab.
+        contacts: phases whose adhesion to the metal is wanted.
+        contact: (phase, thickness Å) → joined, metal alone, phase alone, mask of the metal, note on strain.
+    """
+
+    sha256: str
+    load: Callable[[str], BaseCalculator]
+    effort: Effort
+    crystal: Callable[[str, int], Atoms]
+    mobile: str = "Li"
+    metal: str = "Li"
+    slab: Callable[[str, float, float], Atoms] | None = None
+    contacts: tuple[str, ...] = ()
+    contact: Callable[[str, float], tuple[Atoms, Atoms, Atoms, Any, str]] | None = None
+
+
+def toolbox(settings: StudySettings) -> Toolbox:
+    """The product's potential, structures and effort.
+
+    Raises:
+        UserError: unknown potential or phase.
+    """
+    from atomistic import interface, potential, structures
+
+    effort = QUALITIES[settings.quality]
+    for phase in settings.phases:
+        if phase not in effort.diffusion:
+            raise structures.unknown("phase", phase, sorted(effort.diffusion))
+
+    def crystal(phase: str, seed: int) -> Atoms:
+        return structures.argyrodite(settings.disorder, seed=seed) if phase == "Li6PS5Cl" else structures.bulk(phase)
+
+    def slab(face: str, thickness: float, lattice_constant: float) -> Atoms:
+        return interface.li_slab(face, 0.1, thickness, vacuum=15.0, lattice_constant=lattice_constant)
+
+    def contact(phase: str, thickness: float) -> tuple[Atoms, Atoms, Atoms, Any, str]:
+        joined = interface.interface(phase, "100", thickness, thickness, vacuum=12.0, max_length=22.0, max_strain=0.065)
+        metal, other = interface.parts(joined, vacuum=12.0)
+        strain = ", ".join(f"{value:+.1%}" for value in joined.info["strain"])
+        return joined, metal, other, joined.get_tags() == interface.METAL, f"lithium (100) strained by {strain} in the plane"
+
+    return Toolbox(
+        sha256=potential.describe(settings.potential).sha256,
+        load=lambda dtype: potential.load(settings.potential, engine=settings.engine, dtype=dtype),
+        effort=effort, crystal=crystal, slab=slab,
+        contacts=tuple(phase for phase in settings.phases if phase in interface.PHASES), contact=contact,
+    )  # fmt: skip
+
+
+def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, ...]:
+    """Every run of the study, in a fixed order.
+
+    Raises:
+        UserError: unknown potential or phase.
+    """
+    tools = tools or toolbox(settings)
+    listed: list[Task] = []
+
+    def add(kind: str, label: str, cost: float, **parameters: Any) -> None:
+        parameters["dtype"] = settings.dynamics_dtype if kind == "diffusion" else "float64"
+        key = digest({"kind": kind, "version": VERSION, "potential": tools.sha256, "engine": settings.engine, **parameters})
+        listed.append(Task(key, label, cost, kind, parameters))
+
+    for phase in settings.phases:
+        seed = settings.seed
+        cell = tools.crystal(phase, seed)
+        disorder = {"disorder": cell.info["disorder"]} if "disorder" in cell.info else {}
+        common = {"phase": phase, "mobile": tools.mobile, **disorder}
+        effort = tools.effort.diffusion[phase]
+        repeat = _repeat(cell, effort.length)
+        atoms = len(cell) * math.prod(repeat)
+        steps = 500.0 * (effort.equilibration + effort.production)
+        for temperature in effort.temperatures:
+            for number in range(effort.seeds):
+                add(
+                    "diffusion", f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
+                    _seconds(atoms, steps, 4.5e-5), **common, temperature=temperature, repeat=list(repeat), seed=seed + 1000 * number,
+                    equilibration=effort.equilibration, production=effort.production,
+                )  # fmt: skip
+        for number in range(tools.effort.disorder_seeds if disorder else 1):
+            name = f"{phase} elasticity" + (f" cell {number + 1}" if disorder else "")
+            add("elasticity", name, _seconds(len(cell), 3000 if disorder else 300), **common, seed=seed + number)
+        if phase == tools.metal and tools.slab:
+            for face in tools.effort.faces:
+                add(
+                    "surface", f"{phase} surface ({face})", _seconds(20, 80), **common, seed=seed,
+                    face=face, thicknesses=list(tools.effort.slab_thicknesses),
+                )  # fmt: skip
+        if phase in tools.contacts and tools.contact:
+            shifts = [list(shift) for shift in generic_shifts(tools.effort.shifts, SHIFT_PERIOD)]
+            add(
+                "adhesion", f"{tools.metal}|{phase} adhesion", _seconds(200, 150 * (2 + len(shifts))), **common, seed=seed,
+                metal=tools.metal, shifts=shifts, thickness=tools.effort.contact_thickness,
+            )  # fmt: skip
+    return tuple(listed)
+
+
+def run(
+    settings: StudySettings,
+    store: str | Path,
+    comm: Any = None,
+    progress: Progress | None = None,
+    tools: Toolbox | None = None,
+) -> list[Property]:
+    """Property records of a study; what the store already holds is not computed again.
+
+    Writes to the store `records.json` (the records), `arrhenius.json` (diffusivities against temperature with their fits) and
+    `problems.json` (a sentence for each quantity the potential could not give, such as moduli of an unstable crystal).
+
+    Args:
+        settings: see StudySettings.
+        store: folder of answers and checkpoints, shared by all ranks.
+        comm: mpi4py communicator; None for a single process. The records are returned on every rank.
+        progress: (label, share 0 … 1), called on rank 0.
+        tools: other structures or another calculator than the product's own.
+
+    Raises:
+        UserError: unknown potential or phase.
+        RunFailure: a run failed; what was computed before is kept.
+    """
+    store = Path(store)
+    tools = tools or toolbox(settings)
+    listed = plan(settings, tools)
+    calculator = functools.cache(tools.load)
+
+    def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
+        return tasks.perform(task.kind, task.parameters, tools, calculator(task.parameters["dtype"]), folder, tick)
+
+    answers = run_tasks(listed, work, store, comm, progress)
+    source = {"potential": settings.potential, "potential_sha256": tools.sha256, "version": VERSION}
+    records, curves = reduction.reduce(listed, answers, source)
+    if comm is None or comm.rank == 0:
+        write_json(store / "arrhenius.json", curves)
+        write_json(store / "problems.json", [answer["problem"] for answer in answers if "problem" in answer])
+        write_records(store / "records.json", records)
+    return records
+
+
+def _repeat(cell: Atoms, length: float) -> tuple[int, int, int]:
+    """Repetitions that make every edge at least `length` (Å)."""
+    a, b, c = (max(1, math.ceil(length / edge - 1e-9)) for edge in cell.cell.lengths())
+    return a, b, c
+
+
+def _seconds(atoms: int, steps: float, per_atom: float = 1e-4) -> float:
+    """Estimated time of steps with the shipped potential on one core; float32 takes half the time per atom."""
+    return steps * (0.0015 + per_atom * atoms)

@@ -1,0 +1,138 @@
+"""What each kind of run of a study does: parameters in, JSON-ready answer out."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from atomistic import diffusivity, dynamics, elasticity, surface_energy
+from atomistic.dynamics import DynamicsSettings
+from atomistic.relaxation import relaxed
+from coupling.errors import RunFailure
+
+if TYPE_CHECKING:
+    from atomistic.study import Toolbox
+
+Tick = Callable[[float], None]
+
+
+def perform(
+    kind: str, parameters: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick
+) -> dict[str, Any]:
+    """Answer of one run; `folder` keeps its checkpoints."""
+    engine = getattr(calculator, "engine", type(calculator).__name__)
+    dynamics.forget(calculator)  # so that the answer does not depend on what this process did before
+    answer = {"diffusion": _diffusion, "elasticity": _elasticity, "surface": _surface, "adhesion": _adhesion}[kind](
+        parameters, tools, calculator, folder, tick
+    )
+    return {"engine": engine, **answer}
+
+
+def _diffusion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
+    """Constant-pressure equilibration, then constant-volume production in the mean cell: diffusivity of the mobile element."""
+    atoms = _start(p, tools, calculator).repeat(p["repeat"])
+    total = p["equilibration"] + p["production"]
+    share = p["equilibration"] / total
+    npt = DynamicsSettings(
+        p["temperature"], p["equilibration"], "npt", friction_time=100.0, barostat_time=500.0,
+        frame_interval=20.0, checkpoint_interval=200.0, seed=p["seed"],
+    )  # fmt: skip
+    warm = dynamics.run(atoms, calculator, npt, folder / "equilibration", lambda part: tick(share * part))
+    start = warm.final.copy()
+    momenta = start.get_momenta()
+    start.set_cell(warm.mean_cell(), scale_atoms=True)
+    start.set_momenta(momenta)
+    nvt = DynamicsSettings(
+        p["temperature"], p["production"], "nvt", friction_time=2000.0, frame_interval=40.0, checkpoint_interval=400.0,
+        seed=p["seed"] + 1,
+    )  # fmt: skip
+    cold = dynamics.run(start, calculator, nvt, folder / "production", lambda part: tick(share + (1 - share) * part))
+    moving = np.flatnonzero(np.array(start.get_chemical_symbols()) == p["mobile"])
+    found = diffusivity.from_positions(cold.positions, moving, cold.frame_interval, seed=p["seed"])
+    return {
+        "value": found.value, "stderr": found.stderr, "bound": found.bound, "hops": found.hops, "hop_length": found.hop_length,
+        "ions": found.ions, "picoseconds": found.picoseconds, "reason": found.reason,
+        "lags_fs": found.lags.tolist(), "msd_A2": found.msd.tolist(),
+        "atoms": len(start), "volume_A3": float(start.get_volume()), "formula_units": _formula_units(start),
+        "mean_temperature": float(np.mean(cold.temperatures)), "halvings": max(warm.halvings, cold.halvings),
+    }  # fmt: skip
+
+
+def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
+    """Relaxed cell at 0 K and its elastic tensor, symmetrised as the crystal (a disordered one as the cubic mean).
+
+    A disordered cell is shaken by 0.1 Å before it relaxes, so that its ions leave the symmetric sites of the ideal crystal
+    for a minimum that bears a strain.
+    """
+    cell = tools.crystal(p["phase"], p["seed"])
+    disordered = "disorder" in cell.info
+    if disordered:
+        cell.rattle(0.1, rng=np.random.default_rng(p["seed"]))
+    atoms = relaxed(cell, calculator, cell=True, force=0.004, steps=2000, strict=False)
+    tick(0.3)
+    answer = {
+        "atoms": len(atoms), "cell_lengths_A": atoms.cell.lengths().tolist(), "volume_A3": float(atoms.get_volume()),
+        "formula_units": _formula_units(atoms), "energy_per_atom_eV": float(atoms.get_potential_energy()) / len(atoms),
+        "largest_force": float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
+    }  # fmt: skip
+    rotations = CUBIC if disordered else elasticity.crystal_rotations(cell)
+    try:
+        tensor = elasticity.elastic_tensor(atoms, calculator, force=0.004, rotations=rotations, steps=300)
+    except RunFailure as failure:
+        return {**answer, "problem": f"{p['phase']}: no elastic constants: {failure}"}
+    return {**answer, "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist()}
+
+
+def _surface(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
+    """Surface energy of one face of the metal."""
+    assert tools.slab is not None
+    make = tools.slab
+    bulk = relaxed(tools.crystal(p["phase"], p["seed"]), calculator, cell=True, force=0.002)
+    length = float(bulk.cell.lengths()[0])
+    energy = float(bulk.get_potential_energy()) / len(bulk)
+    found = surface_energy.surface_energy(
+        lambda thickness: make(p["face"], thickness, length), p["thicknesses"], energy, calculator
+    )
+    return {"value": found.value, "stderr": found.stderr, "values": list(found.values)}
+
+
+def _adhesion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
+    """Work of adhesion of the metal on one phase."""
+    assert tools.contact is not None
+    joined, metal, phase, moving, note = tools.contact(p["phase"], p["thickness"])
+    shifts = [(float(a), float(b)) for a, b in p["shifts"]]
+    found = surface_energy.work_of_adhesion(joined, metal, phase, moving, shifts, calculator)
+    return {"value": found.value, "stderr": found.stderr, "values": list(found.values), "atoms": len(joined), "strain": note}
+
+
+def _start(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator) -> Atoms:
+    """Cell to be repeated: relaxed with its shape when ordered, as it is (relaxed by the dynamics) when disordered."""
+    cell = tools.crystal(p["phase"], p["seed"])
+    if "disorder" in cell.info:
+        return cell
+    plain = relaxed(cell, calculator, cell=True, force=0.01, steps=300, strict=False).copy()
+    plain.calc = None
+    return plain
+
+
+def _formula_units(atoms: Atoms) -> int:
+    """Formula units in the cell: the greatest common divisor of the numbers of each element."""
+    counts = np.unique(atoms.numbers, return_counts=True)[1]
+    return int(np.gcd.reduce(counts))
+
+
+def _cubic_group() -> np.ndarray:
+    """The 48 operations of a cube, (48, 3, 3)."""
+    import itertools
+
+    operations = []
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            operations.append(np.diag(signs)[list(order)])
+    return np.array(operations)
+
+
+CUBIC = _cubic_group()
