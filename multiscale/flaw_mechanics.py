@@ -104,6 +104,7 @@ class FlawMechanics:
         fill(self._shear, self.domain, {name: m.shear_modulus for name, m in materials.items()})
         by_flaw, released_flaw = self._unit_load(1.0, 0.0, reassemble=True)
         by_stack, _ = self._unit_load(0.0, 1.0)
+        self._unit_fields = (by_flaw, by_stack)
         self.displacement.x.array[:] = by_flaw + by_stack
         released_both = self._released(1.0, 1.0)
         self.displacement.x.array[:] = by_stack
@@ -115,6 +116,12 @@ class FlawMechanics:
         mixed = modulus * (released_both - released_flaw - released_stack) / (2 * intensity)
         distance, unloaded, openings = self._openings((by_flaw, by_stack))
         return FlawResponse(intensity, float(mixed), distance, unloaded, openings[0], openings[1])
+
+    def combined(self, flaw_pressure: float, stack_pressure: float) -> fem.Function:
+        """Displacement under both pressures, m (after `response`)."""
+        by_flaw, by_stack = self._unit_fields
+        self.displacement.x.array[:] = flaw_pressure * by_flaw + stack_pressure * by_stack
+        return self.displacement
 
     def _unit_load(self, in_flaw: float, on_lithium: float, reassemble: bool = False) -> tuple[np.ndarray, float]:
         """Displacement (local array) and energy release rate under one load."""

@@ -8,14 +8,16 @@ Steady state at an applied plating current i:
   creep the net current into the flaw is zero: plating near the tip stalls against dissolution near the mouth;
 * K_I is linear in p_f and the stack pressure; the flaw grows when it reaches the local toughness.
 
-The flaw's pressure is taken uniform. For the fracture load that is conservative (the pressure falls towards the mouth);
-for the thermodynamic stall it means that lithium redistributes freely inside the flaw. p_f grows with i, so the critical
-current is the root in i of the balance taken at the pressure of fracture: one scalar search around the field solve.
+The flaw's pressure is taken uniform, so lithium redistributes freely inside the flaw: an upper estimate of the critical
+current where the potential varies along the flaw. `stalled_critical_current` is the lower one: nothing moves, every
+point stalls by itself and the pressure of the tip loads the whole flaw. Together they are the error of this closure;
+they agree where kinetics dominate (large Wagner number) and part where the flux detours (PHYSICS.md 1.6, V24).
+p_f grows with i, so the critical current is the root in i of the balance taken at the pressure of fracture.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -26,8 +28,9 @@ from scipy.optimize import brentq
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import RunFailure, UserError
 from meshes.polycrystal import LayeredCell
+from multiscale.cell_properties import CellProperties
 from multiscale.domain import Domain, fill, piecewise
-from multiscale.extrusion import Creep, extrusion_rate
+from multiscale.extrusion import extrusion_rate
 from multiscale.flaw_mechanics import FlawMechanics, FlawResponse
 from multiscale.kinetics import butler_volmer, overpotential_at, stall_pressure
 from multiscale.materials import Elastic
@@ -42,55 +45,6 @@ ROOT_TOLERANCE = 1e-11
 """Relative tolerance of flaw pressure and critical current."""
 SURFACE_DEGREE = 6
 """Quadrature degree on the lithium surface, the same in every form so that currents balance to rounding."""
-
-
-@dataclass(frozen=True)
-class CellProperties:
-    """Everything the initiation model needs besides the geometry, SI.
-
-    Attributes:
-        conductivity: ionic conductivity of "grain", "boundary" and "interphase", S/m.
-        elastic: elastic constants of the same regions.
-        exchange_current_density: of lithium against the interphase, A/m².
-        temperature: K.
-        stack_pressure: pressure of the lithium on its flat surface, Pa.
-        grain_toughness, boundary_toughness: K_Ic of a grain and of a grain boundary, Pa m^½.
-        creep: of the lithium in the flaw; None switches extrusion off.
-        anodic_transfer: αa of Butler-Volmer (αc = 1 - αa).
-        mechanical_transfer: αm; αc unless given.
-    """
-
-    conductivity: Mapping[str, float]
-    elastic: Mapping[str, Elastic]
-    exchange_current_density: float
-    temperature: float
-    stack_pressure: float
-    grain_toughness: float
-    boundary_toughness: float
-    creep: Creep | None
-    anodic_transfer: float = 0.5
-    mechanical_transfer: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values. Raises UserError naming the quantity."""
-        named = {f"conductivity of {name}": value for name, value in self.conductivity.items()}
-        for name in ("exchange_current_density", "temperature", "grain_toughness", "boundary_toughness"):
-            named[name] = getattr(self, name)
-        for name, value in named.items():
-            if not (math.isfinite(value) and value > 0):
-                raise UserError(f"{name}: read {value:g}; it must be a positive number")
-        if not (math.isfinite(self.stack_pressure) and self.stack_pressure >= 0):
-            raise UserError(f"stack_pressure: read {self.stack_pressure:g} Pa; it must not be negative")
-        if not 0 < self.anodic_transfer < 1:
-            raise UserError(f"anodic_transfer: read {self.anodic_transfer:g}; it must lie between 0 and 1")
-
-    def without_extrusion(self) -> "CellProperties":
-        """The same cell whose flaw lets no lithium out."""
-        return replace(self, creep=None)
-
-    def without_boundaries(self) -> "CellProperties":
-        """The same cell with boundaries that conduct like the grains: the flux is no longer detoured by them."""
-        return replace(self, conductivity={**self.conductivity, "boundary": self.conductivity["grain"]})
 
 
 @dataclass(frozen=True)
@@ -175,7 +129,7 @@ class InitiationModel:
         self.potential = fem.Function(self.space, name="potential_V")
         self.conductivity = piecewise(domain, dict.fromkeys(domain.regions, 1.0))
         self.applied = domain.constant(0.0)
-        names = ("i0", "temperature", "anodic", "mechanical", "stack", "flaw")
+        names = ("i0", "temperature", "anodic", "mechanical", "stack", "flaw", "open")
         self._constants = {name: domain.constant(1.0) for name in names}
         self._solver = NonlinearSolver(self._residual(), self.potential, spd=True)
         self._forms = self._compile()
@@ -190,6 +144,11 @@ class InitiationModel:
         """Unknowns of the potential."""
         return unknowns_of(self.space)
 
+    @property
+    def displacement(self) -> fem.Function:
+        """Displacement under the present pressures, m."""
+        return self._mechanics.combined(float(self._constants["flaw"].value), self.properties.stack_pressure)
+
     def surface_current(self, boundary: Literal["lithium", "flaw"]) -> Any:
         """i_n on one part of the lithium surface, A/m² (UFL; negative when plating)."""
         c = self._constants
@@ -202,9 +161,8 @@ class InitiationModel:
         test = ufl.TestFunction(self.space)
         form = ohmic_conduction(self.conductivity, self.potential, test, self.domain.dx())
         form += current_inflow(self.applied, test, self.domain.ds("counter"))
-        for boundary in ("lithium", "flaw"):
-            form += current_inflow(self.surface_current(boundary), test, self.ds(boundary))
-        return form
+        form += current_inflow(self.surface_current("lithium"), test, self.ds("lithium"))
+        return form + current_inflow(self._constants["open"] * self.surface_current("flaw"), test, self.ds("flaw"))
 
     def ds(self, *boundaries: str) -> Any:
         """Surface measure of the lithium boundaries, with the quadrature of the field equation."""
@@ -277,6 +235,8 @@ class InitiationModel:
         Rises with the applied current and falls with the flaw pressure.
         """
         self.solve_field(current_density, flaw_pressure)
+        if not self._constants["open"].value:
+            return (stall_pressure(self.hot_spot()) / flaw_pressure - 1) * current_density * self.cell.width
         leaving = self.extrusion(flaw_pressure) * FARADAY / LITHIUM_MOLAR_VOLUME
         return self._assemble(self._forms.flaw) - leaving
 
@@ -329,6 +289,18 @@ class InitiationModel:
         limit: Literal["stall", "extrusion"] = "extrusion" if state.extrusion_share > 0.5 else "stall"
         return Critical(state.current_density, None, limit, state, self._solves)
 
+    def stalled_critical_current(self, largest: float = LARGEST_CURRENT, guess: float | None = None) -> Critical:
+        """Critical current if no lithium moves inside the flaw nor leaves it: every point of it stalls by itself.
+
+        The faces then carry no current and the hottest spot's stall pressure is taken for the whole flaw, which is
+        conservative. Arguments and errors as `critical_current`.
+        """
+        self._constants["open"].value = 0.0
+        try:
+            return self.critical_current(largest, guess)
+        finally:
+            self._constants["open"].value = 1.0
+
     def _bounded(self, largest: float) -> Critical:
         """The answer when the flaw survives the largest current tried."""
         state = self.at_current(largest)
@@ -336,7 +308,7 @@ class InitiationModel:
         return Critical(largest, "lower", limit, state, self._solves)
 
     def _first_guess(self, pressure: float) -> float:
-        """Current density of a flat surface that stalls at `pressure`, or what creep lets out if that is more, A/m²."""
+        """Current density of a flat surface that stalls at `pressure`, or what creep lets out if more, A/m²."""
         p = self.properties
         equilibrium = -LITHIUM_MOLAR_VOLUME * pressure / FARADAY
         flat = -float(butler_volmer(equilibrium, p.exchange_current_density, p.anodic_transfer, None, p.temperature))
@@ -371,7 +343,8 @@ class InitiationModel:
     def _state(self, current_density: float, flaw_pressure: float) -> State:
         """Solve once more and collect what is reported."""
         report = self.solve_field(current_density, flaw_pressure)
-        net, plated = self._assemble(self._forms.flaw), self._assemble(self._forms.plated)
+        share = float(self._constants["open"].value)
+        net, plated = share * self._assemble(self._forms.flaw), share * self._assemble(self._forms.plated)
         into = current_density * self.cell.width
         imbalance = abs(into - net - self._assemble(self._forms.flat))
         out = self.extrusion(flaw_pressure) * FARADAY / LITHIUM_MOLAR_VOLUME
