@@ -47,6 +47,7 @@ class Task:
     timestep_fs: float = 2.0
     relax_steps: int = 0
     engine: str = "potential"  # or "teacher": who drives relax and md
+    last: int = 99  # last generation whose fit still uses the frames
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,9 @@ def read_recipe(path: str | Path) -> Recipe:
             if name not in structures:
                 raise UserError(f"{path}: a task names structure {name!r}; known: {', '.join(structures)}")
     recipe: Recipe = _frozen(Recipe, raw | {"structures": structures, "tasks": tasks}, str(path))
+    every = [job.name for generation in {task.generation for task in tasks} for job in jobs(recipe, generation)]
+    if twice := sorted({name for name in every if every.count(name) > 1}):
+        raise UserError(f"{path}: two tasks make the same job {twice[0]!r}: raise `copies` in one task instead")
     return recipe
 
 
@@ -178,19 +182,24 @@ def run_jobs(recipe: Recipe, generation: int | str, out: Path, calculator: Calla
 
 
 def load_frames(recipe: Recipe, generations: list[int | str], out: Path) -> list[Atoms]:
-    """All labelled frames of some generations, in the order of the recipe; REF_* values are in info and arrays."""
+    """Labelled frames of some generations, in the order of the recipe; REF_* values are in info and arrays.
+
+    Left out are tasks whose `last` generation is below the highest one asked for, and frames above max_force.
+    """
     frames: list[Atoms] = []
+    newest = max((generation for generation in generations if isinstance(generation, int)), default=0)
     for generation in generations:
         for job in jobs(recipe, generation):
             path = out / "frames" / f"{job.name}.extxyz"
-            if path.stat().st_size:
+            if job.task.last >= newest and path.stat().st_size:
                 frames += read(path, ":", format="extxyz")
-    return frames
+    return [frame for frame in frames if labels.usable(frame, recipe.max_force)]
 
 
 def split(frames: list[Atoms], every: int) -> tuple[list[Atoms], list[Atoms]]:
-    """Training and validation frames: whole jobs go to one side, one job in `every` (by hash) to validation."""
-    chosen = {name for name in {frame.info["job"] for frame in frames} if seed_of("validation", name) % every == 0}
+    """Training and validation frames: whole jobs go to one side, one job in `every` (the first by hash) to validation."""
+    names = sorted({frame.info["job"] for frame in frames}, key=lambda name: seed_of("validation", name))
+    chosen = set(names[: len(names) // every])
     return [f for f in frames if f.info["job"] not in chosen], [f for f in frames if f.info["job"] in chosen]
 
 
