@@ -7,7 +7,8 @@ from meshes.flaw import Flaw
 from meshes.polycrystal import COARSE, FINE, LayeredCell
 from multiscale.case import Case
 from multiscale.extrusion import Creep
-from multiscale.initiation import CellProperties, InitiationModel
+from multiscale.cell_properties import CellProperties
+from multiscale.initiation import InitiationModel
 from multiscale.layered import layered_domain
 from multiscale.materials import Elastic
 

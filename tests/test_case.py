@@ -36,14 +36,14 @@ BAD = [
     ('thickness      = "4 um"', "thickness      = 4", "thickness      = 4", "geometry.electrolyte.thickness", "bare number 4"),
     ('thickness  = "20 nm"', 'thickness  = "20 MPa"', "20 MPa", "geometry.interlayer.thickness", "cannot be expressed in m"),
     ('thickness  = "20 nm"', 'thickness  = "-20 nm"', "-20 nm", "geometry.interlayer.thickness", "must be above 0 m"),
-    ('width     = "4 um"', 'width     = "nan um"', "nan um", "geometry.width", "not a finite number"),
+    ('width     = "6 um"', 'width     = "nan um"', "nan um", "geometry.width", "not a finite number"),
     ('width = "10 nm"', 'widht = "10 nm"', "widht", "geometry.electrolyte.grain_boundary.widht", 'did you mean "width"'),
     ('material   = "Li6PS5Cl-interphase"', 'material   = "Li6PS5Cl-interfase"', "interfase", "geometry.interlayer.material", "did you mean"),
     ("disorder  = 0.25", "disorder  = 1.5", "disorder", "atomistic.disorder", "between 0 and 1"),
     ('mechanisms    = ["initiation"]', 'mechanisms    = ["magic"]', "magic", "physics.mechanisms", "allowed"),
     ("designs         = 48", 'designs         = "48"', '"48"', "uncertainty.designs", "valid integer"),
     ("level           = 0.90", "level           = 90", "= 90", "uncertainty.level", "less than 1"),
-    ('depth_range = ["0.3 um", "2 um"]', 'depth_range = ["3 um", "4 um"]', "[[geometry.flaw]]", "geometry.flaw", "depth_range"),
+    ('depth_range = ["0.3 um", "1.5 um"]', 'depth_range = ["3 um", "4 um"]', "[[geometry.flaw]]", "geometry.flaw", "depth_range"),
     ('maximum = "100 mA/cm^2"', 'maximum = "1e-6 mA/cm^2"', "[protocol]", "protocol", "above first"),
 ]
 
@@ -59,7 +59,7 @@ def test_bad_input_names_file_line_and_key(edited, old, new, on_line, key, said)
 
 
 def test_a_key_given_twice(edited):
-    folder = edited('width     = "4 um"', 'width     = "4 um"\nwidth = "5 um"')
+    folder = edited('width     = "6 um"', 'width     = "4 um"\nwidth = "5 um"')
     with pytest.raises(UserError, match=r"case\.toml:8: not valid TOML.*only once"):
         load_case(folder)
 
