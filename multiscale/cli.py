@@ -111,9 +111,11 @@ def report(case: CaseArgument, out: OutOption = None) -> None:
     Example: multiscale report cases/li-lpscl
     """
     _summary(case, out)
+    from multiscale.compare import case_result
     from multiscale.report import write_report
 
-    _show(str(write_report(_results(case, out), _experiments())))
+    results = _results(case, out)
+    _show(str(write_report(results, _experiments(), case_result(case, results))))
 
 
 @app.command()

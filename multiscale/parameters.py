@@ -19,7 +19,8 @@ TEMPERATURE_TOLERANCE = 5.0
 MIXTURE_MODEL = "interlayer.position_between_bounds"
 """Leaf that says where between the Hashin–Shtrikman bounds a mixture lies: 0 lower, 1 upper bound."""
 FLAW_DEPTH = "geometry.flaw.depth"
-MICROSTRUCTURE = "geometry.seed"
+LARGEST_POISSONS_RATIO = 0.49
+"""Draws of Poisson's ratio are kept below this: an uncertain one may otherwise pass the incompressible limit."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _mixture(material: Material, leaf: Mapping[str, float]) -> tuple[float, floa
     volumes = np.array([c.moles * leaf[f"{c.material}.molar_volume"] for c in material.mixture.components])
     fractions = volumes / volumes.sum()
     young = np.array([leaf[f"{name}.youngs_modulus"] for name in names])
-    poisson = np.array([leaf[f"{name}.poissons_ratio"] for name in names])
+    poisson = np.minimum([leaf[f"{name}.poissons_ratio"] for name in names], LARGEST_POISSONS_RATIO)
     bulk, shear = young / (3 * (1 - 2 * poisson)), young / (2 * (1 + poisson))
     position = leaf[MIXTURE_MODEL]
     conductivities = np.array([leaf[f"{name}.ionic_conductivity"] for name in names])
@@ -183,7 +184,7 @@ def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
         "grain_conductivity": leaf[f"{bulk}.ionic_conductivity"],
         "boundary_conductivity": of_boundary("ionic_conductivity", "conductivity_ratio"),
         "youngs_modulus": leaf[f"{bulk}.youngs_modulus"],
-        "poissons_ratio": leaf[f"{bulk}.poissons_ratio"],
+        "poissons_ratio": min(leaf[f"{bulk}.poissons_ratio"], LARGEST_POISSONS_RATIO),
         "grain_toughness": leaf[f"{bulk}.fracture_toughness"],
         "boundary_toughness": of_boundary("fracture_toughness", "toughness_ratio"),
         "exchange_current_density": leaf[f"{transfer}.exchange_current_density"],

@@ -141,7 +141,8 @@ def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: N
         "versions": versions(), "hashes": hashes, "wall_s": walls,
     }  # fmt: skip
     if comm.rank == 0:
-        _conclude(case, results, summary, narrator)
+        write_json(results / "distribution.json", answer.distribution_json(case, spread))
+        _conclude(results, summary, narrator)
     comm.barrier()
     return summary
 
@@ -162,7 +163,7 @@ def _say_sources(narrator: Narrator, parameters: dict[str, Parameter]) -> None:
 _KIND_WORDS = {"md": "MD", "measured": "measured", "derived": "derived", "assumed": "assumed or stated"}
 
 
-def _conclude(case: Case, results: Path, summary: dict[str, Any], narrator: Narrator) -> None:
+def _conclude(results: Path, summary: dict[str, Any], narrator: Narrator) -> None:
     """Write the summary and the report; tell the answer."""
     from multiscale.report import write_report
     from multiscale.tables import answer_lines
