@@ -104,13 +104,16 @@ def from_positions(
     if hops < MINIMUM_HOPS:
         reason = f"upper bound (95 %): {hops} hops of {length:.2f} Å in {len(moving) * picoseconds:.0f} ion-ps, Poisson"
         return Diffusion(diffusivity_to_si(floor), None, "upper", reason=reason, **common)
-    slopes = _sample_slope(lags, msd, variance, independent, seed)
+    data = (lags, msd, variance, independent)
+    slope, error = least_squares_slope(*data)
+    rough = max(slope, 0.0) / 6.0
+    if slope / 6.0 < 2.0 * np.hypot(error / 6.0, shot_noise(rough, length, len(moving), picoseconds)):
+        limit = max(rough + 1.645 * error / 6.0, floor)
+        reason = f"upper bound (95 %): {hops} hops, but the MSD slope is below twice its error"
+        return Diffusion(diffusivity_to_si(limit), None, "upper", reason=reason, **common)
+    slopes = _sample_slope(*data, seed)
     mean = float(np.mean(slopes)) / 6.0
     spread = float(np.hypot(np.std(slopes, ddof=1) / 6.0, shot_noise(mean, length, len(moving), picoseconds)))
-    if mean < 2.0 * spread:
-        limit = max(float(np.quantile(slopes, 0.95)) / 6.0, floor)
-        reason = f"upper bound (95 %): {hops} hops, but the MSD slope is below twice its error (Bayesian regression, kinisi)"
-        return Diffusion(diffusivity_to_si(limit), None, "upper", reason=reason, **common)
     reason = f"MSD slope by Bayesian regression (kinisi) from {lags[_diffusive_from(lags)]:.0f} fs on, framework drift removed"
     return Diffusion(diffusivity_to_si(mean), diffusivity_to_si(spread), None, reason=reason, **common)
 
@@ -243,8 +246,27 @@ def nernst_einstein(diffusivity: float, ions: int, volume: float, temperature: f
 
 
 def _diffusive_from(lags: np.ndarray) -> int:
-    """Index of the first lag (fs) of the regression: a tenth of the run, 5 ps at most, beyond rattling in a cage."""
-    return int(np.searchsorted(lags, min(0.2 * lags[-1], 5000.0) - 1e-9))
+    """Index of the first lag of the regression: a tenth of the run, a fifth of the longest lag.
+
+    That is beyond rattling in a cage, and the covariance used is too optimistic when much shorter lags enter.
+    """
+    return int(np.searchsorted(lags, 0.2 * lags[-1] - 1e-9))
+
+
+def least_squares_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray, independent: np.ndarray) -> tuple[float, float]:
+    """MSD slope and its error, Å²/fs, by generalised least squares in closed form (arguments as `mean_squared_displacement`).
+
+    The covariance is that of kinisi, C_ij = σ²_i n_i/n_j for lags i ≤ j; it decides whether there is a slope to be sampled.
+    """
+    first = _diffusive_from(lags)
+    x, y, v, n = (values[first:] for values in (lags, msd, variance, independent))
+    index = np.arange(len(x))
+    low, high = np.minimum.outer(index, index), np.maximum.outer(index, index)
+    eigenvalues, vectors = np.linalg.eigh(v[low] * n[low] / n[high])
+    inverse = (vectors / np.maximum(eigenvalues, 1e-12 * eigenvalues[-1])) @ vectors.T
+    design = np.column_stack([x / x[-1], np.ones_like(x)])
+    covariance = np.linalg.inv(design.T @ inverse @ design)
+    return float((covariance @ design.T @ inverse @ y)[0] / x[-1]), float(np.sqrt(covariance[0, 0]) / x[-1])
 
 
 def _sample_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray, independent: np.ndarray, seed: int) -> np.ndarray:
@@ -260,12 +282,12 @@ def _sample_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray, indep
         },
     )
     regression = Regression(scipp.DataGroup({"da": data, "dimensionality": scipp.scalar(3)}))
-    state = np.random.get_state()
+    state = np.random.get_state()  # noqa: NPY002 (kinisi seeds numpy's global generator; it is put back)
     try:
         regression.bayesian_regression(
             start_dt=scipp.scalar(float(lags[_diffusive_from(lags)]), unit="fs"),
             n_samples=500, n_burn=500, n_thin=5, progress=False, random_state=np.random.RandomState(seed),
         )  # fmt: skip
     finally:
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002
     return np.asarray(regression.gradient.values)

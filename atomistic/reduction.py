@@ -90,11 +90,11 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
             Property(
                 phase, "self_diffusivity", point.value, "m^2/s", stderr=point.stderr, bound=point.bound,
                 conditions=_conditions(here[0][0], temperature_K=temperature, species=here[0][0].parameters["mobile"]),
-                source={**source, **_run_source(here), "method": here[0][1]["reason"]},
+                source={**source, **_run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
         )  # fmt: skip
     room = arrhenius.at_temperature(points)
-    everything = {**source, **_run_source(runs), "method": room.method, "cell": "no vacancies or impurities added"}
+    everything = {**source, **_run_source(runs), "method": room.method, "defects": "none added"}
     records += _room_records(phase, runs, room, everything)
     return records, _curve(points, room)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from atomistic.study import Toolbox
 
 Tick = Callable[[float], None]
+VOLUME_CHANGE = 0.2
+"""Relative change of volume beyond which a constant-pressure run no longer is the crystal."""
 
 
 def perform(
@@ -32,33 +34,55 @@ def perform(
 
 
 def _diffusion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
-    """Constant-pressure equilibration, then constant-volume production in the mean cell: diffusivity of the mobile element."""
-    atoms = _start(p, tools, calculator).repeat(p["repeat"])
+    """Equilibration, then constant-volume production in the mean cell: diffusivity of the mobile element."""
     total = p["equilibration"] + p["production"]
     share = p["equilibration"] / total
-    npt = DynamicsSettings(
-        p["temperature"], p["equilibration"], "npt", friction_time=100.0, barostat_time=500.0,
-        frame_interval=20.0, checkpoint_interval=200.0, seed=p["seed"],
-    )  # fmt: skip
-    warm = dynamics.run(atoms, calculator, npt, folder / "equilibration", lambda part: tick(share * part))
-    start = warm.final.copy()
-    momenta = start.get_momenta()
-    start.set_cell(warm.mean_cell(), scale_atoms=True)
-    start.set_momenta(momenta)
-    nvt = DynamicsSettings(
+    start, problem = _equilibrated(p, tools, calculator, folder, lambda part: tick(share * part))
+    settings = DynamicsSettings(
         p["temperature"], p["production"], "nvt", friction_time=2000.0, frame_interval=40.0, checkpoint_interval=400.0,
         seed=p["seed"] + 1,
     )  # fmt: skip
-    cold = dynamics.run(start, calculator, nvt, folder / "production", lambda part: tick(share + (1 - share) * part))
+    run = dynamics.run(start, calculator, settings, folder / "production", lambda part: tick(share + (1 - share) * part))
     moving = np.flatnonzero(np.array(start.get_chemical_symbols()) == p["mobile"])
-    found = diffusivity.from_positions(cold.positions, moving, cold.frame_interval, seed=p["seed"])
+    found = diffusivity.from_positions(run.positions, moving, run.frame_interval, seed=p["seed"])
     return {
         "value": found.value, "stderr": found.stderr, "bound": found.bound, "hops": found.hops, "hop_length": found.hop_length,
         "ions": found.ions, "picoseconds": found.picoseconds, "reason": found.reason,
         "lags_fs": found.lags.tolist(), "msd_A2": found.msd.tolist(),
         "atoms": len(start), "volume_A3": float(start.get_volume()), "formula_units": _formula_units(start),
-        "mean_temperature": float(np.mean(cold.temperatures)), "halvings": max(warm.halvings, cold.halvings),
+        "mean_temperature": float(np.mean(run.temperatures)), "halvings": run.halvings,
+        "cell": "that of the structure file, fixed" if problem else "mean of a constant-pressure run",
+        **({"problem": problem} if problem else {}),
     }  # fmt: skip
+
+
+def _equilibrated(
+    p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick
+) -> tuple[Atoms, str]:
+    """Atoms with momenta in the mean cell of a constant-pressure run, and "".
+
+    When that run leaves the solid (volume changed by more than VOLUME_CHANGE, or unstable), the potential does not hold the
+    crystal at this temperature without pressure: the cell of the structure file is taken and the second answer says so.
+    """
+    common = {"temperature": p["temperature"], "picoseconds": p["equilibration"], "seed": p["seed"]}
+    common |= {"friction_time": 100.0, "frame_interval": 20.0, "checkpoint_interval": 200.0}
+    atoms = _start(p, tools, calculator).repeat(p["repeat"])
+    try:
+        warm = dynamics.run(atoms, calculator, DynamicsSettings(ensemble="npt", **common), folder / "equilibration", tick)
+        change = abs(np.linalg.det(warm.mean_cell())) / atoms.get_volume() - 1.0
+        reason = f"volume changed by {change:+.0%}" if abs(change) > VOLUME_CHANGE else ""
+    except RunFailure:
+        reason = "unstable"
+    if reason:
+        atoms = tools.crystal(p["phase"], p["seed"]).repeat(p["repeat"])
+        fixed = dynamics.run(atoms, calculator, DynamicsSettings(ensemble="nvt", **common), folder / "equilibration-fixed", tick)
+        return fixed.final, (
+            f"{p['phase']} at {p['temperature']:g} K: constant-pressure run left the solid ({reason}); cell of the structure file used"
+        )
+    start, momenta = warm.final.copy(), warm.final.get_momenta()
+    start.set_cell(warm.mean_cell(), scale_atoms=True)
+    start.set_momenta(momenta)
+    return start, ""
 
 
 def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""Surface energy and adhesion of Lennard-Jones crystals against direct sums over planes."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import fcc100
+from ase.calculators.lj import LennardJones
+
+from atomistic import surface_energy
+from coupling.errors import UserError
+from coupling.units import surface_energy_to_si
+
+A0, CUTOFF = 5.25, 7.0  # Å
+
+
+def potential() -> LennardJones:
+    return LennardJones(epsilon=0.0104, sigma=3.4, rc=CUTOFF, smooth=False)
+
+
+def slab(thickness: float, vacuum: float = 20.0) -> Atoms:
+    """fcc (100) slab of that thickness (Å, rounded up to layers), unrelaxed, one atom a layer."""
+    layers = int(np.ceil(thickness / (A0 / 2)))
+    atoms = fcc100("Ar", (1, 1, layers), a=A0, vacuum=vacuum / 2, periodic=True)
+    return atoms
+
+
+def across_plane() -> float:
+    """Energy per area (eV/Å²) of the bonds that a (100) cut severs, from the pair sum over layers above and below."""
+    edge = 4 * 0.0104 * ((3.4 / CUTOFF) ** 12 - (3.4 / CUTOFF) ** 6)
+    side = A0 / np.sqrt(2)
+    total = 0.0
+    for step in range(1, 6):  # layers apart; `step` pairs of layers are that far apart across the cut
+        offset = 0.5 * side * (step % 2)
+        grid = np.arange(-6, 7) * side + offset
+        x, y = np.meshgrid(grid, grid)
+        r = np.sqrt(x**2 + y**2 + (step * A0 / 2) ** 2)
+        r = r[r < CUTOFF]
+        total += step * np.sum(4 * 0.0104 * ((3.4 / r) ** 12 - (3.4 / r) ** 6) - edge)
+    return total / side**2
+
+
+def bulk_energy() -> float:
+    """Energy per atom of the crystal, eV, from a slab without vacuum."""
+    atoms = fcc100("Ar", (1, 1, 4), a=A0, periodic=True)
+    atoms.set_cell([*atoms.cell.lengths()[:2], 2 * A0])
+    atoms.calc = potential()
+    return float(atoms.get_potential_energy() / 4)
+
+
+def test_unrelaxed_surface_energy_is_half_the_severed_bonds() -> None:
+    """γ = −E_cut/2 for a rigid cut; no change with thickness once both faces are further apart than the cutoff."""
+    found = surface_energy.surface_energy(slab, (16.0, 24.0), bulk_energy(), potential(), force=10.0)
+    assert found.value == pytest.approx(-0.5 * surface_energy_to_si(across_plane()), rel=1e-6)
+    assert found.stderr < 1e-9
+    assert len(found.values) == 2
+
+
+def test_relaxation_lowers_the_surface_energy_a_little() -> None:
+    """Argon (100) relaxes outwards by a few percent of its energy."""
+    stiff = surface_energy.surface_energy(slab, (16.0, 24.0), bulk_energy(), potential(), force=10.0)
+    soft = surface_energy.surface_energy(slab, (16.0, 24.0), bulk_energy(), potential(), force=1e-3)
+    assert 0.9 * stiff.value < soft.value < stiff.value
+
+
+def test_thin_slab_shows_in_the_error() -> None:
+    """A single layer severs fewer bonds between second layers: the error says so."""
+    found = surface_energy.surface_energy(slab, (2.0, 16.0), bulk_energy(), potential(), force=10.0)
+    assert found.stderr > 0.01 * found.value
+
+
+def test_adhesion_of_a_crystal_to_itself_is_twice_its_surface_energy() -> None:
+    """W = 2 γ when the two halves of a crystal are put together in register."""
+    whole = slab(24.0)
+    order = np.argsort(whole.positions[:, 2])
+    half = np.zeros(len(whole), bool)
+    half[order[len(whole) // 2 :]] = True
+    period = A0 / np.sqrt(2)
+    found = surface_energy.work_of_adhesion(
+        whole, whole[half], whole[~half], half, [(0.0, 0.0), (period, 0.0)], potential(), force=10.0
+    )
+    assert found.value == pytest.approx(-surface_energy_to_si(across_plane()), rel=1e-6)
+    assert found.stderr < 1e-9
+
+
+def test_shift_out_of_register_lowers_adhesion_and_scatters() -> None:
+    """Registry matters: generic shifts give a smaller mean and an error."""
+    whole = slab(24.0)
+    half = whole.positions[:, 2] > np.median(whole.positions[:, 2])
+    shifts = surface_energy.generic_shifts(4, A0 / np.sqrt(2))
+    found = surface_energy.work_of_adhesion(whole, whole[half], whole[~half], half, shifts, potential(), force=10.0, steps=1)
+    assert found.value < -surface_energy_to_si(across_plane())
+    assert found.stderr > 0
+
+
+def test_generic_shifts_are_spread_out() -> None:
+    """No two coincide, all lie in the square."""
+    shifts = np.array(surface_energy.generic_shifts(12, 3.5))
+    assert ((shifts >= 0) & (shifts < 3.5)).all()
+    gaps = np.linalg.norm(shifts[:, None] - shifts[None], axis=-1) + 9 * np.eye(12)
+    assert gaps.min() > 0.4
+
+
+def test_one_thickness_or_shift_is_refused() -> None:
+    """Nothing to take an error from."""
+    with pytest.raises(UserError, match="two thicknesses"):
+        surface_energy.surface_energy(slab, (16.0,), 0.0, potential())
+    with pytest.raises(UserError, match="two in-plane shifts"):
+        surface_energy.work_of_adhesion(slab(8.0), slab(8.0), slab(8.0), np.zeros(5, bool), [(0.0, 0.0)], potential())
