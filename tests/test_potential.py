@@ -1,0 +1,174 @@
+"""The shipped potential: loads without pickle, both engines agree, refuses what it does not know, meets its card."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from atomistic import mace_model, potential, tensors
+from atomistic.structures import argyrodite, bulk
+from coupling.errors import UserError
+
+LPSCL = potential.SHIPPED / "lpscl"
+
+
+def rattled():
+    atoms = argyrodite(0.5, seed=2)
+    atoms.rattle(0.08, seed=1)
+    return atoms
+
+
+def test_the_card_states_identity_and_size() -> None:
+    card = potential.describe("lpscl")
+    assert "lpscl" in potential.available()
+    assert card.elements == ("Li", "P", "S", "Cl")
+    assert card.members == 1
+    assert card.size_bytes < 5e6
+    assert len(card.sha256) == 64
+    assert card.energy_rmse_meV_per_atom is not None
+    assert card.energy_rmse_meV_per_atom <= 10
+    assert card.force_rmse_meV_per_A is not None
+    assert card.force_rmse_meV_per_A <= 80
+
+
+def test_no_file_of_the_potential_is_a_pickle() -> None:
+    for file in LPSCL.iterdir():
+        head = file.read_bytes()[:64]
+        assert file.suffix in (".json", ".toml", ".md", ".safetensors", ".extxyz"), file
+        assert not head.startswith((b"\x80", b"PK")), file
+
+
+def test_engines_agree_on_energy_forces_and_stress() -> None:
+    pytest.importorskip("symmetrix")
+    atoms, got = rattled(), {}
+    for engine in ("symmetrix", "mace"):
+        atoms.calc = potential.load("lpscl", engine=engine)
+        got[engine] = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+    assert np.abs(got["mace"][1]).max() > 0.5
+    assert got["symmetrix"][0] == pytest.approx(got["mace"][0], abs=1e-6 * len(atoms))
+    np.testing.assert_allclose(got["symmetrix"][1], got["mace"][1], atol=1e-5)
+    np.testing.assert_allclose(got["symmetrix"][2], got["mace"][2], atol=1e-6)
+
+
+def test_single_precision_is_close_to_double() -> None:
+    atoms, got = rattled(), {}
+    for dtype in ("float64", "float32"):
+        atoms.calc = potential.load("lpscl", dtype=dtype)
+        got[dtype] = atoms.get_forces()
+    np.testing.assert_allclose(got["float32"], got["float64"], atol=2e-3)
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy() -> None:
+    atoms = rattled()
+    atoms.calc = potential.load("lpscl")
+    forces, stress, step = atoms.get_forces(), atoms.get_stress(), 1e-3
+    energies = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.calc = atoms.calc
+        moved.positions[5, 1] += sign * step
+        energies.append(moved.get_potential_energy())
+    assert forces[5, 1] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=2e-4)
+    strained = []
+    for sign in (1, -1):
+        deformed = atoms.copy()
+        deformed.calc = atoms.calc
+        deformed.set_cell(atoms.cell.array @ (np.eye(3) + np.diag([0, 0, sign * step])), scale_atoms=True)
+        strained.append(deformed.get_potential_energy())
+    assert stress[2] == pytest.approx((strained[0] - strained[1]) / (2 * step) / atoms.get_volume(), abs=2e-5)
+
+
+def test_an_element_that_was_not_taught_is_refused() -> None:
+    atoms = bulk("Li2O")
+    atoms.calc = potential.load("lpscl")
+    with pytest.raises(UserError, match=r"'lpscl' does not know O \(it covers Li, P, S, Cl\)"):
+        atoms.get_potential_energy()
+
+
+def test_wrong_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown potential 'lpsc'; did you mean 'lpscl'"):
+        potential.load("lpsc")
+    with pytest.raises(UserError, match="unknown engine 'lammps'"):
+        potential.load("lpscl", engine="lammps")
+    with pytest.raises(UserError, match="unknown dtype 'double'"):
+        potential.load("lpscl", dtype="double")
+    with pytest.raises(UserError, match="pickled model can run any code"):
+        potential.load(tmp_path / "foreign.model")
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    for name in (mace_model.CONFIG, mace_model.STATE, mace_model.TEXT):
+        (tmp_path / name).write_bytes((LPSCL / name).read_bytes())
+    (tmp_path / mace_model.STATE).write_bytes((LPSCL / mace_model.STATE).read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"model.safetensors: not a readable safetensors file"):
+        potential.load(tmp_path, engine="mace")
+    arrays = tensors.load(LPSCL / mace_model.STATE)
+    tensors.save(tmp_path / mace_model.STATE, dict(list(arrays.items())[:-1]))
+    with pytest.raises(UserError, match=r"model.safetensors does not fit config.json"):
+        potential.load(tmp_path, engine="mace")
+    (tmp_path / mace_model.TEXT).write_text("{}")
+    if potential.importlib.util.find_spec("symmetrix"):
+        with pytest.raises(UserError, match="symmetrix cannot evaluate it"):
+            potential.load(tmp_path, engine="symmetrix")
+    (tmp_path / mace_model.CONFIG).write_text("{")
+    with pytest.raises(UserError, match=r"config\.json"):
+        potential.describe(tmp_path)
+
+
+def test_loading_leaves_the_process_as_it_was() -> None:
+    code = (
+        "import os, torch; from atomistic import potential; potential.load('lpscl', engine='mace', dtype='float32'); "
+        "assert 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' not in os.environ; assert torch.get_default_dtype() == torch.float32; "
+        "potential.load('lpscl', engine='mace'); assert torch.get_default_dtype() == torch.float32"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != mace_model.PICKLE_SWITCH}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_several_processes_compile_the_first_time_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("symmetrix")
+    code = (
+        "from atomistic import potential; from atomistic.structures import bulk; atoms = bulk('Li6PS5Cl'); "
+        "atoms.calc = potential.load('lpscl', dtype='float32'); print(round(atoms.get_potential_energy(), 2))"
+    )
+    environment = os.environ | {"SYMMETRIX_JIT_CACHE": str(tmp_path / "kernels")}
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0], answers
+    assert answers[0][0] == answers[1][0] != ""
+
+
+def test_held_out_frames_meet_the_stated_errors() -> None:
+    frames = read(LPSCL / "held_out.extxyz", ":")
+    stated = json.loads((LPSCL / potential.CARD).read_text())["held_out"]
+    calculator = potential.load("lpscl")
+    energy, force = [], []
+    for frame in frames:
+        assert frame.info["teacher"] == "CHGNet 0.3.0"
+        assert frame.info["family"] in stated
+        atoms = frame.copy()
+        atoms.calc = calculator
+        energy.append((atoms.get_potential_energy() - frame.info["REF_energy"]) / len(atoms))
+        force.append((atoms.get_forces() - frame.arrays["REF_forces"]).ravel())
+    assert np.sqrt(np.mean(np.square(energy))) <= 10e-3
+    assert np.sqrt(np.mean(np.concatenate(force) ** 2)) <= 80e-3
+
+
+def test_safetensors_round_trip(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(3, dtype=np.int64), "c": np.array([True, False])}
+    tensors.save(tmp_path / "x.safetensors", arrays)
+    back = tensors.load(tmp_path / "x.safetensors")
+    assert list(back) == list(arrays)
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        assert back[name].shape == array.shape
+        np.testing.assert_array_equal(back[name], array)

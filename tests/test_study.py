@@ -1,0 +1,213 @@
+"""Studies: the plan, independence of the number of ranks, nothing twice, killed runs, records."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_study
+
+from atomistic import reduction, scheduler, study
+from atomistic.scheduler import Task
+from coupling.errors import RunFailure, UserError
+from coupling.store import find, read_records
+
+SCRIPT = Path(__file__).with_name("tiny_study.py")
+
+
+def mpirun(ranks: int, store: Path, *more: str) -> subprocess.Popen:
+    """Start the tiny study on some ranks, in its own process group."""
+    if shutil.which("mpirun") is None:
+        pytest.skip("no mpirun here")
+    environment = os.environ | {"PYTHONPATH": f"{SCRIPT.parent.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = ["mpirun", "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py", str(SCRIPT), str(store), *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen, seconds: float = 120) -> str:
+    """Output of a run that must end well in time."""
+    try:
+        output = process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail(f"still running after {seconds} s")
+    assert process.returncode == 0, output
+    return output
+
+
+def wait_until_free(lock: Path, seconds: float = 30) -> None:
+    """Wait until the ranks of a killed mpirun are gone: they end when they lose it."""
+    deadline = time.monotonic() + seconds
+    with lock.open("w") as stream:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.05)
+            else:
+                return
+    pytest.fail("ranks of a killed mpirun live on")
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Store of the tiny study run in this process."""
+    store = tmp_path_factory.mktemp("serial")
+    study.run(tiny_study.SETTINGS, store, tools=tiny_study.tools())
+    return store
+
+
+def test_plan_lists_independent_runs() -> None:
+    """Every run has its own key; the key changes with potential, quality and seed, and with nothing else."""
+    listed = study.plan(tiny_study.SETTINGS, tiny_study.tools())
+    assert [task.kind for task in listed] == ["diffusion"] * 2 + ["elasticity", "surface", "adhesion"]
+    assert len({task.key for task in listed}) == len(listed)
+    assert all(task.cost > 0 for task in listed)
+    assert [task.key for task in study.plan(tiny_study.SETTINGS, tiny_study.tools())] == [task.key for task in listed]
+    other = study.plan(study.StudySettings(phases=("Ar",), seed=6), tiny_study.tools())
+    assert not {task.key for task in other} & {task.key for task in listed}
+
+
+def test_plan_of_the_first_system() -> None:
+    """Li6PS5Cl with its disorder, Li3P, Li2S, LiCl and Li: three or more temperatures each, every quality dearer than the last."""
+    pytest.importorskip("atomistic.potential")
+    if not (Path(study.__file__).parent / "data" / "potentials" / "lpscl" / "config.json").exists():
+        pytest.skip("no potential is shipped")
+    costs = []
+    for quality in study.QUALITIES:
+        listed = study.plan(study.StudySettings(quality=quality))
+        costs.append(sum(task.cost for task in listed))
+        for phase in study.PHASES:
+            own = [task for task in listed if task.parameters["phase"] == phase]
+            assert len({task.parameters["temperature"] for task in own if task.kind == "diffusion"}) >= 3
+            assert sum(task.kind == "elasticity" for task in own) >= 1
+        assert {task.parameters["disorder"] for task in listed if task.parameters["phase"] == "Li6PS5Cl"} == {0.25}
+    assert costs[0] < 0.2 * costs[1] < 0.04 * costs[2]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_numbers_do_not_depend_on_the_ranks(serial: Path, tmp_path: Path, ranks: int) -> None:
+    """Records and Arrhenius data of 1, 2 and 3 ranks are the same files as those of one process, byte for byte."""
+    assert f"{ranks} ranks agree" in finish(mpirun(ranks, tmp_path / "store"))
+    for name in ("records.json", "arrhenius.json", "problems.json"):
+        assert (tmp_path / "store" / name).read_bytes() == (serial / name).read_bytes()
+    assert not (tmp_path / "store" / "claims").exists()
+
+
+def test_exception_on_a_rank_ends_the_run(tmp_path: Path) -> None:
+    """No rank waits for one that failed."""
+    process = mpirun(2, tmp_path / "store", "fail")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert "no such potential" in output
+
+
+def test_killed_run_continues(serial: Path, tmp_path: Path) -> None:
+    """kill -9 of all ranks in the middle of the dynamics; the next run keeps what was done and gives the same numbers."""
+    store = tmp_path / "store"
+    process = mpirun(2, store)
+    deadline = time.monotonic() + 60
+    while not list(store.glob("*/production/segment-*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until_free(store / "lock")
+    kept = {path: path.stat().st_mtime_ns for path in store.glob("*/*/segment-*.npz")}
+    assert kept
+    assert not (store / "records.json").exists()
+    finish(mpirun(2, store))
+    assert (store / "records.json").read_bytes() == (serial / "records.json").read_bytes()
+    assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
+
+
+def test_finished_study_is_not_repeated(serial: Path) -> None:
+    """A second call computes nothing: it would fail, having no potential."""
+    records = study.run(tiny_study.SETTINGS, serial, tools=tiny_study.tools(fail=True))
+    assert records == read_records(serial / "records.json")
+
+
+def test_damaged_answer_is_computed_again(tmp_path: Path) -> None:
+    """A half-written answer of another tool does not stop or poison a run."""
+    task = Task("key", "label", 1.0, "kind", {})
+    (tmp_path / "key.json").write_text('{"key": "key", "answ')
+    assert scheduler.run_tasks([task], lambda *_: {"value": 1}, tmp_path) == [{"value": 1}]
+
+
+def test_two_runs_in_one_store_are_refused(tmp_path: Path) -> None:
+    """The second is told; the lock goes with its holder."""
+    task = Task("key", "label", 1.0, "kind", {})
+
+    def work(*_: object) -> dict:
+        with pytest.raises(RunFailure, match="another run is working"):
+            scheduler.run_tasks([task], lambda *_: {}, tmp_path)
+        return {"value": 2}
+
+    assert scheduler.run_tasks([task], work, tmp_path) == [{"value": 2}]
+
+
+def test_progress_reaches_one(tmp_path: Path) -> None:
+    """Shares of each task and of the whole are reported and end at 1."""
+    seen: dict[str, list[float]] = {}
+    tasks = [Task(f"k{n}", f"task {n}", float(n), "kind", {}) for n in (1, 2, 3)]
+
+    def work(task: Task, folder: Path, tick: scheduler.Tick) -> dict:
+        tick(0.5)
+        return {"value": task.cost}
+
+    scheduler.run_tasks(tasks, work, tmp_path, progress=lambda label, share: seen.setdefault(label, []).append(share))
+    assert seen[scheduler.OVERALL][-1] == pytest.approx(1.0)
+    assert sorted(seen[scheduler.OVERALL]) == seen[scheduler.OVERALL]
+    assert seen["task 3"][0] == 0.0
+
+
+def test_records_tell_where_they_come_from(serial: Path) -> None:
+    """Each quantity of the study, with unit, error or bound, and a source down to hash, seed, atoms and picoseconds."""
+    records = read_records(serial / "records.json")
+    quantities = {record.quantity for record in records}
+    assert quantities >= {
+        "self_diffusivity", "ionic_conductivity", "bulk_modulus", "shear_modulus", "youngs_modulus", "poissons_ratio", "elastic_C11",
+        "surface_energy", "work_of_adhesion", "lattice_constant", "molar_volume", "nucleation_barrier",
+    }  # fmt: skip
+    cold = find(records, "Ar", "self_diffusivity")[0]
+    assert (cold.bound, cold.stderr, cold.conditions["temperature_K"]) == ("upper", None, 300.0)
+    assert cold.source["potential_sha256"] == "argon"
+    assert cold.source["seeds"] == [5]
+    assert cold.source["atoms"] == 32
+    assert cold.source["picoseconds"] == pytest.approx(0.8)
+    assert find(records, "Ar|Ar", "work_of_adhesion")[0].value > 0
+    length = find(records, "Ar", "lattice_constant")[0].value
+    assert find(records, "Ar", "molar_volume")[0].value == pytest.approx(length**3 / 4 * 6.02214076e23)
+    curve = json.loads((serial / "arrhenius.json").read_text())["Ar"]
+    assert [point["temperature_K"] for point in curve["points"]] == [300.0, 400.0]
+
+
+def test_runs_at_one_temperature_are_combined() -> None:
+    """Weighted mean; scatter beyond the errors widens the error; bounds add their exposure."""
+    pair = [{"temperature": 700.0, "value": v, "stderr": 1.0, "bound": None} for v in (10.0, 12.0)]
+    point = reduction.combine(pair)
+    assert point is not None
+    assert (point.value, point.stderr) == pytest.approx((11.0, 1.0))
+    wide = reduction.combine([{**item, "stderr": 0.1} for item in pair])
+    assert wide is not None
+    assert wide.stderr == pytest.approx(1.0)
+    bounds = reduction.combine([{"temperature": 700.0, "value": 3.0, "stderr": None, "bound": "upper"}] * 2)
+    assert bounds is not None
+    assert (bounds.value, bounds.bound) == (1.5, "upper")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"quality": "best"}, "quick, standard, production"), ({"phases": ()}, "at least one"), ({"disorder": 1.5}, "between 0 and 1")],
+)
+def test_impossible_settings_are_refused(wrong: dict, message: str) -> None:
+    """Each with what is allowed."""
+    with pytest.raises(UserError, match=message):
+        study.StudySettings(**wrong)
