@@ -93,6 +93,8 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 source={**source, **_run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
         )  # fmt: skip
+    if points[-1].temperature < ROOM_TEMPERATURE:
+        return records, {}  # nothing is carried to a temperature above all data
     room = arrhenius.at_temperature(points)
     everything = {**source, **_run_source(runs), "method": room.method, "defects": "none added"}
     records += _room_records(phase, runs, room, everything)

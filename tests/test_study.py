@@ -180,7 +180,7 @@ def test_records_tell_where_they_come_from(serial: Path) -> None:
     assert (cold.bound, cold.stderr, cold.conditions["temperature_K"]) == ("upper", None, 300.0)
     assert cold.source["potential_sha256"] == "argon"
     assert cold.source["seeds"] == [5]
-    assert cold.source["atoms"] == 32
+    assert cold.source["atoms"] == 4
     assert cold.source["picoseconds"] == pytest.approx(0.8)
     assert find(records, "Ar|Ar", "work_of_adhesion")[0].value > 0
     length = find(records, "Ar", "lattice_constant")[0].value

@@ -14,7 +14,7 @@ from atomistic.study import Effort, PhaseEffort, StudySettings, Toolbox, run
 
 SETTINGS = StudySettings(phases=("Ar",), seed=5)
 EFFORT = Effort(
-    {"Ar": PhaseEffort(length=9.0, temperatures=(300.0, 400.0), equilibration=0.1, production=0.8)},
+    {"Ar": PhaseEffort(length=5.0, temperatures=(300.0, 400.0), equilibration=0.1, production=0.8)},
     slab_thicknesses=(6.0, 9.0), contact_thickness=5.0, shifts=2, disorder_seeds=1, faces=("100",),
 )  # fmt: skip
 
