@@ -1,0 +1,47 @@
+"""The numbers of expected.toml, from the first case's own reference solution."""
+
+import math
+import tomllib
+
+import pytest
+from launch import ROOT
+
+from multiscale.answer import reference_solution
+from multiscale.case import load_case
+from multiscale.parameters import continuum_inputs, nominal, resolve
+from multiscale.progress import Narrator
+
+CASE = ROOT / "cases" / "li-lpscl"
+ROWS = tomllib.loads((CASE / "expected.toml").read_text(encoding="utf-8"))["expected"]
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """Every quantity that expected.toml may name."""
+    from mpi4py import MPI
+
+    case = load_case(CASE)
+    leaf = {key: float(value[0]) for key, value in nominal(resolve(case)).items()}
+    inputs = continuum_inputs(case, leaf)
+    folder = tmp_path_factory.mktemp("reference")
+    found = reference_solution(case, inputs, folder, MPI.COMM_SELF, Narrator(False))
+    figures, state = found.figures, found.critical["state"]
+    clamp = state["stress_intensity"] / (1.1215 * math.sqrt(math.pi * inputs["flaw_depth"]))
+    straight = case.settings.geometry.electrolyte.thickness / inputs["grain_conductivity"]
+    return {
+        "charge_balance": figures["charge_imbalance"],
+        "asr_sum_over_total": sum(figures["asr"].values()) / figures["asr_total"],
+        "stress_intensity_over_toughness": state["stress_intensity"] / state["toughness"],
+        "stress_intensity_over_half_plane": clamp / state["flaw_pressure"],
+        "grain_resistance_over_straight_path": (figures["asr"]["grain"] + figures["asr"]["boundary"]) / straight,
+        "detour_factor": figures["detour_factor"],
+    }
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["quantity"] for row in ROWS])
+def test_the_case_reproduces(computed, row):
+    value = computed[row["quantity"]]
+    if "value" in row:
+        assert value == pytest.approx(row["value"], rel=row["tolerance"]), row["source"]
+    assert value >= row.get("at_least", -math.inf), row["source"]
+    assert value <= row.get("at_most", math.inf), row["source"]
