@@ -27,6 +27,7 @@ from coupling.errors import UserError
 from coupling.record import Property
 from coupling.units import diffusivity_to_si
 
+Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 MINIMUM_HOPS = 10
 """Fewest hops from which a diffusivity is estimated; below, a bound is given."""
 AVERAGING_FS = 500.0
@@ -98,24 +99,38 @@ def from_positions(
     length = hop_length if hop_length is not None else nearest_distance(start)
     hops = count_hops(tracks, window, length)
     picoseconds = len(tracks) * frame_interval / 1000.0
-    lags, msd, variance, independent = mean_squared_displacement(tracks, frame_interval)
-    common = {"hops": hops, "hop_length": length, "ions": len(moving), "picoseconds": picoseconds, "lags": lags, "msd": msd}
-    floor = poisson_limit(hops if hops < MINIMUM_HOPS else 0) * length**2 / (6 * len(moving) * picoseconds * 1000.0)
+    data = mean_squared_displacement(tracks, frame_interval)
+    ion_time = len(moving) * picoseconds * 1000.0
+    value, stderr, reason = _estimate(data, hops, length, ion_time, seed)
+    return Diffusion(
+        value=diffusivity_to_si(value),
+        stderr=None if stderr is None else diffusivity_to_si(stderr),
+        bound="upper" if stderr is None else None,
+        hops=hops,
+        hop_length=length,
+        ions=len(moving),
+        picoseconds=picoseconds,
+        lags=data[0],
+        msd=data[1],
+        reason=reason,
+    )
+
+
+def _estimate(data: Curve, hops: int, hop_length: float, ion_time: float, seed: int) -> tuple[float, float | None, str]:
+    """Value, standard error (None: the value is a bound), Å²/fs, and the reason in words; `ion_time` N t in fs."""
+    floor = poisson_limit(hops if hops < MINIMUM_HOPS else 0) * hop_length**2 / (6 * ion_time)
     if hops < MINIMUM_HOPS:
-        reason = f"upper bound (95 %): {hops} hops of {length:.2f} Å in {len(moving) * picoseconds:.0f} ion-ps, Poisson"
-        return Diffusion(diffusivity_to_si(floor), None, "upper", reason=reason, **common)
-    data = (lags, msd, variance, independent)
+        return floor, None, f"upper bound (95 %): {hops} hops of {hop_length:.2f} Å in {ion_time / 1000:.0f} ion-ps, Poisson"
     slope, error = least_squares_slope(*data)
     rough = max(slope, 0.0) / 6.0
-    if slope / 6.0 < 2.0 * np.hypot(error / 6.0, shot_noise(rough, length, len(moving), picoseconds)):
+    if slope / 6.0 < 2.0 * np.hypot(error / 6.0, shot_noise(rough, hop_length, ion_time)):
         limit = max(rough + 1.645 * error / 6.0, floor)
-        reason = f"upper bound (95 %): {hops} hops, but the MSD slope is below twice its error"
-        return Diffusion(diffusivity_to_si(limit), None, "upper", reason=reason, **common)
-    slopes = _sample_slope(*data, seed)
+        return limit, None, f"upper bound (95 %): {hops} hops, but the MSD slope is below twice its error"
+    slopes = _sample_slope(*data, seed=seed)
     mean = float(np.mean(slopes)) / 6.0
-    spread = float(np.hypot(np.std(slopes, ddof=1) / 6.0, shot_noise(mean, length, len(moving), picoseconds)))
-    reason = f"MSD slope by Bayesian regression (kinisi) from {lags[_diffusive_from(lags)]:.0f} fs on, framework drift removed"
-    return Diffusion(diffusivity_to_si(mean), diffusivity_to_si(spread), None, reason=reason, **common)
+    spread = float(np.hypot(np.std(slopes, ddof=1) / 6.0, shot_noise(mean, hop_length, ion_time)))
+    start = data[0][_diffusive_from(data[0])]
+    return mean, spread, f"MSD slope by Bayesian regression (kinisi) from {start:.0f} fs on, framework drift removed"
 
 
 def from_file(
@@ -134,7 +149,7 @@ def from_file(
         UserError: no such file, not a trajectory, too few frames, a species that is not in it, a time step that is not positive.
     """
     if not (np.isfinite(timestep_fs) and timestep_fs > 0):
-        raise UserError(f"time between frames {timestep_fs!r} fs: a positive time is needed, for example --timestep \"2 fs\"")
+        raise UserError(f'time between frames {timestep_fs!r} fs: a positive time is needed, for example --timestep "2 fs"')
     frames = read_frames(path)
     if species not in atomic_numbers:
         raise UserError(f"{path}: species {species!r} is not a chemical symbol; write for example Li")
@@ -216,12 +231,12 @@ def poisson_limit(count: int, level: float = 0.95) -> float:
     return float(chi2.ppf(level, 2 * count + 2) / 2.0)
 
 
-def shot_noise(diffusivity: float, hop_length: float, ions: int, picoseconds: float) -> float:
-    """Standard error of D from the finite number 6 D N t/a² of uncorrelated hops, in the unit of D (Å²/fs; a in Å)."""
-    return float(np.sqrt(diffusivity * hop_length**2 / (6.0 * ions * 1000.0 * picoseconds)))
+def shot_noise(diffusivity: float, hop_length: float, ion_time: float) -> float:
+    """Standard error of D (Å²/fs) from the finite number 6 D N t/a² of uncorrelated hops; a in Å, `ion_time` N t in fs."""
+    return float(np.sqrt(diffusivity * hop_length**2 / (6.0 * ion_time)))
 
 
-def mean_squared_displacement(tracks: np.ndarray, frame_interval: float) -> tuple[np.ndarray, ...]:
+def mean_squared_displacement(tracks: np.ndarray, frame_interval: float) -> Curve:
     """Lag times (fs), MSD (Å²), its variance (Å⁴) and number of independent displacements, each (n,), n ≤ 60.
 
     Lags reach half the trajectory. The variance is that of Gaussian displacements, (2/3) MSD², divided by the number of

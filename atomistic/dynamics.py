@@ -222,13 +222,13 @@ def thermal_momenta(masses: np.ndarray, temperature: float, rng: np.random.Gener
 
 def forget(calculator: BaseCalculator) -> None:
     """Empty the calculator's results and neighbour list, so that its next answer depends on the atoms alone."""
-    for layer in (calculator, getattr(calculator, "inner", None)):
-        if layer is None:
-            continue
-        layer.reset()
-        for name in ("nl", "_neighbor_cache"):
-            if getattr(layer, name, None) is not None:
-                setattr(layer, name, None)
+    layers: list[Any] = [calculator, getattr(calculator, "inner", None)]
+    for layer in layers:
+        if layer is not None:
+            layer.reset()
+            for name in ("nl", "_neighbor_cache"):
+                if getattr(layer, name, None) is not None:
+                    setattr(layer, name, None)
 
 
 def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:
@@ -278,7 +278,7 @@ def _read_segment(path: Path) -> dict[str, np.ndarray] | None:
 
 def _segments(folder: Path) -> list[dict[str, np.ndarray]]:
     """Arrays of the finished segments up to the first that is missing or damaged."""
-    found = []
+    found: list[dict[str, np.ndarray]] = []
     while (segment := _read_segment(_segment_file(folder, len(found)))) is not None:
         found.append(segment)
     return found
@@ -311,7 +311,8 @@ def _advance(
             reason = str(trip)
             continue
         with replacing(_segment_file(folder, index)) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays, **dataclasses.asdict(after), halvings=halvings)
+            contents: dict[str, Any] = {**arrays, **dataclasses.asdict(after), "halvings": halvings}
+            np.savez(stream, **contents)
         return after
     kept = index * settings.checkpoint_interval / 1000.0
     raise RunFailure(

@@ -159,9 +159,7 @@ def polycrystal(tensor: ElasticTensor, samples: int = 500, seed: int = 0) -> Mod
     return Moduli(*pairs)
 
 
-def properties(
-    tensor: ElasticTensor, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
-) -> list[Property]:
+def properties(tensor: ElasticTensor, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
     """Records of the polycrystal's moduli and of the 21 elastic constants that differ from zero (Pa)."""
     moduli = polycrystal(tensor)
     named = [

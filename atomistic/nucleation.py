@@ -54,7 +54,9 @@ def critical_nucleus(
     """
     driving = FARADAY * abs(overpotential) - molar_volume * confining_pressure
     if driving <= 0 or surface_energy <= 0:
-        raise ValueError(f"no driving force for nucleation: F|η| − V w = {driving:.4g} J/mol, surface energy {surface_energy:.4g} J/m²")
+        raise ValueError(
+            f"no driving force for nucleation: F|η| − V w = {driving:.4g} J/mol, surface energy {surface_energy:.4g} J/m²"
+        )
     radius = 2 * surface_energy * molar_volume / driving
     sphere = 16 * math.pi * surface_energy**3 * molar_volume**2 / (3 * driving**2)
     atoms = 4 / 3 * math.pi * radius**3 * AVOGADRO / molar_volume
@@ -62,7 +64,9 @@ def critical_nucleus(
     return Nucleus(radius, contact_factor(angle) * sphere, atoms, zeldovich)
 
 
-def attachment_frequency(nucleus: Nucleus, diffusivity: float, hop_length: float, molar_volume: float = LITHIUM_MOLAR_VOLUME) -> float:
+def attachment_frequency(
+    nucleus: Nucleus, diffusivity: float, hop_length: float, molar_volume: float = LITHIUM_MOLAR_VOLUME
+) -> float:
     """Frequency β* (1/s) at which ions join the critical nucleus: sites on its surface times the hop rate 6 D/a² to it.
 
     β* = 4 π r*² (N_A/V)^(2/3) D/a²: one of six hops points inwards.

@@ -88,11 +88,16 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
         points.append(point)
         records.append(
             Property(
-                phase, "self_diffusivity", point.value, "m^2/s", stderr=point.stderr, bound=point.bound,
+                phase,
+                "self_diffusivity",
+                point.value,
+                "m^2/s",
+                stderr=point.stderr,
+                bound=point.bound,
                 conditions=_conditions(here[0][0], temperature_K=temperature, species=here[0][0].parameters["mobile"]),
                 source={**source, **_run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
-        )  # fmt: skip
+        )
     if points[-1].temperature < ROOM_TEMPERATURE:
         return records, {}  # nothing is carried to a temperature above all data
     room = arrhenius.at_temperature(points)
@@ -110,25 +115,43 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
     einstein = {"conversion": "Nernst–Einstein, Haven ratio 1 assumed", "ion_density_per_m3": density}
     records = []
     if room.fit is not None:
-        low, high = room.fit.energy_interval()
+        least, most = room.fit.energy_interval()
         span = {"temperature_low_K": room.fit.temperatures[0], "temperature_high_K": room.fit.temperatures[1]}
         records.append(
             Property(
-                phase, "activation_energy", room.fit.activation_energy, "J/mol", stderr=float(np.sqrt(room.fit.covariance[1, 1])),
-                low=low, high=high, conditions=_conditions(task, **span), kind="derived", source=source,
+                phase,
+                "activation_energy",
+                room.fit.activation_energy,
+                "J/mol",
+                stderr=float(np.sqrt(room.fit.covariance[1, 1])),
+                low=least,
+                high=most,
+                conditions=_conditions(task, **span),
+                kind="derived",
+                source=source,
             )
-        )  # fmt: skip
+        )
     for quantity, unit, scale, note in (
         ("self_diffusivity", "m^2/s", 1.0, {}),
         ("ionic_conductivity", "S/m", factor, einstein),
     ):
-        low, high = (None, None) if room.low is None or room.high is None else (scale * room.low, scale * room.high)
+        low = None if room.low is None else scale * room.low
+        high = None if room.high is None else scale * room.high
         records.append(
             Property(
-                phase, quantity, scale * room.value, unit, stderr=None if room.stderr is None else scale * room.stderr,
-                bound=room.bound, low=low, high=high, conditions=conditions, kind="derived", source={**source, **note},
+                phase,
+                quantity,
+                scale * room.value,
+                unit,
+                stderr=None if room.stderr is None else scale * room.stderr,
+                bound=room.bound,
+                low=low,
+                high=high,
+                conditions=conditions,
+                kind="derived",
+                source={**source, **note},
             )
-        )  # fmt: skip
+        )
     return records
 
 
@@ -149,18 +172,28 @@ def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue) -> dict
     """JSON-ready data of an Arrhenius plot (m²/s, K, J/mol)."""
     line = room.fit
     return {
-        "points": [
-            {"temperature_K": p.temperature, "value": p.value, "stderr": p.stderr, "bound": p.bound} for p in points
-        ],
-        "fit": None if line is None else {
-            "log_prefactor": line.log_prefactor, "activation_energy": line.activation_energy, "covariance": line.covariance.tolist(),
-            "chi_square": line.chi_square, "degrees": line.degrees, "inflated": line.inflated, "bounds": line.bounds,
+        "points": [{"temperature_K": p.temperature, "value": p.value, "stderr": p.stderr, "bound": p.bound} for p in points],
+        "fit": None
+        if line is None
+        else {
+            "log_prefactor": line.log_prefactor,
+            "activation_energy": line.activation_energy,
+            "covariance": line.covariance.tolist(),
+            "chi_square": line.chi_square,
+            "degrees": line.degrees,
+            "inflated": line.inflated,
+            "bounds": line.bounds,
         },
         "room": {
-            "temperature_K": ROOM_TEMPERATURE, "value": room.value, "stderr": room.stderr, "low": room.low, "high": room.high,
-            "bound": room.bound, "method": room.method,
+            "temperature_K": ROOM_TEMPERATURE,
+            "value": room.value,
+            "stderr": room.stderr,
+            "low": room.low,
+            "high": room.high,
+            "bound": room.bound,
+            "method": room.method,
         },
-    }  # fmt: skip
+    }
 
 
 def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Property]:
@@ -172,9 +205,13 @@ def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
         return []
     task, first = runs[0]
     own = {
-        **source, "atoms": first["atoms"], "seeds": [t.parameters["seed"] for t, _ in runs], "dtype": task.parameters["dtype"],
-        "largest_force_eV_per_A": max(answer["largest_force"] for _, answer in runs), "keys": [t.key for t, _ in runs],
-    }  # fmt: skip
+        **source,
+        "atoms": first["atoms"],
+        "seeds": [t.parameters["seed"] for t, _ in runs],
+        "dtype": task.parameters["dtype"],
+        "largest_force_eV_per_A": max(answer["largest_force"] for _, answer in runs),
+        "keys": [t.key for t, _ in runs],
+    }
     conditions = _conditions(task, temperature_K=0.0)
     lengths = np.array([answer["cell_lengths_A"] for _, answer in runs])
     if "disorder" in task.parameters or np.ptp(lengths) < 1e-3 * lengths.min():
@@ -182,7 +219,8 @@ def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     else:
         axes = dict(zip("abc", lengths.T, strict=True))
     records = [
-        _mean(phase, "lattice_constant", length_to_si(1.0) * values, "m", {**conditions, "axis": axis}, own) for axis, values in axes.items()
+        _mean(phase, "lattice_constant", length_to_si(1.0) * values, "m", {**conditions, "axis": axis}, own)
+        for axis, values in axes.items()
     ]
     volumes = np.array([answer["volume_A3"] * 1e-30 * AVOGADRO / answer["formula_units"] for _, answer in runs])
     records.append(_mean(phase, "molar_volume", volumes, "m^3/mol", conditions, {**own, "per": "formula unit"}))
@@ -211,9 +249,12 @@ def _mean_tensor(answers: Sequence[Mapping[str, Any]]) -> elasticity.ElasticTens
 def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
     """Surface energy of one face."""
     own = {
-        **source, "thicknesses_A": task.parameters["thicknesses"], "values": answer["values"], "keys": [task.key],
+        **source,
+        "thicknesses_A": task.parameters["thicknesses"],
+        "values": answer["values"],
+        "keys": [task.key],
         "method": "relaxed slabs at 0 K; error = change with thickness",
-    }  # fmt: skip
+    }
     conditions = {"miller": task.parameters["face"], "temperature_K": 0.0}
     return Property(phase, "surface_energy", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own)
 
@@ -221,12 +262,19 @@ def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
 def _adhesion(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
     """Work of adhesion of the metal on the phase."""
     own = {
-        **source, "atoms": answer["atoms"], "shifts": task.parameters["shifts"], "values": answer["values"], "keys": [task.key],
-        "strain": answer["strain"], "method": "relaxed slabs at 0 K, mean over in-plane shifts, error = their scatter",
-    }  # fmt: skip
+        **source,
+        "atoms": answer["atoms"],
+        "shifts": task.parameters["shifts"],
+        "values": answer["values"],
+        "keys": [task.key],
+        "strain": answer["strain"],
+        "method": "relaxed slabs at 0 K, mean over in-plane shifts, error = their scatter",
+    }
     material = f"{task.parameters['metal']}|{phase}"
     conditions = _conditions(task, temperature_K=0.0)
-    return Property(material, "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own)
+    return Property(
+        material, "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own
+    )
 
 
 def _nucleation(records: Sequence[Property], done: Answered) -> list[Property]:
@@ -241,15 +289,25 @@ def _nucleation(records: Sequence[Property], done: Answered) -> list[Property]:
         nucleus = nucleation.critical_nucleus(gamma, overpotential)
         conditions = {"temperature_K": ROOM_TEMPERATURE, "overpotential_V": overpotential}
         source = {
-            **lowest.source, "method": nucleation.LABEL, "surface": lowest.conditions["miller"], "critical_radius_m": nucleus.radius,
+            **lowest.source,
+            "method": nucleation.LABEL,
+            "surface": lowest.conditions["miller"],
+            "critical_radius_m": nucleus.radius,
             "critical_atoms": nucleus.atoms,
-        }  # fmt: skip
+        }
         found.append(
             Property(
-                lowest.material, "nucleation_barrier", nucleus.barrier, "J", stderr=relative * nucleus.barrier,
-                conditions=conditions, kind="derived", source=source, confidence="low",
+                lowest.material,
+                "nucleation_barrier",
+                nucleus.barrier,
+                "J",
+                stderr=relative * nucleus.barrier,
+                conditions=conditions,
+                kind="derived",
+                source=source,
+                confidence="low",
             )
-        )  # fmt: skip
+        )
         found += [_rate(record, nucleus, relative, conditions, source, done) for record in _conductors(records)]
     return found
 
@@ -259,12 +317,19 @@ def _conductors(records: Sequence[Property]) -> list[Property]:
     return [
         record
         for record in records
-        if record.quantity == "self_diffusivity" and record.bound is None and record.conditions["temperature_K"] == ROOM_TEMPERATURE
+        if record.quantity == "self_diffusivity"
+        and record.bound is None
+        and record.conditions["temperature_K"] == ROOM_TEMPERATURE
     ]
 
 
 def _rate(
-    record: Property, nucleus: nucleation.Nucleus, relative: float, conditions: Mapping[str, Any], source: Mapping[str, Any], done: Answered
+    record: Property,
+    nucleus: nucleation.Nucleus,
+    relative: float,
+    conditions: Mapping[str, Any],
+    source: Mapping[str, Any],
+    done: Answered,
 ) -> Property:
     """log₁₀ of the nucleation rate (1/(m³ s)) in a conductor whose ions arrive with its room-temperature diffusivity."""
     answer = next(a for task, a in done if task.kind == "diffusion" and task.parameters["phase"] == record.material)
@@ -274,6 +339,13 @@ def _rate(
         relative * nucleus.barrier / (BOLTZMANN * ROOM_TEMPERATURE), (record.stderr or 0.0) / record.value
     ) / math.log(10)
     return Property(
-        f"Li in {record.material}", "nucleation_rate_log10", nucleation.log10_rate(nucleus, sites, attachment), "1", stderr=spread,
-        conditions=dict(conditions), kind="derived", source={**source, "rate_unit": "1/(m^3 s)", "sites_per_m3": sites}, confidence="low",
-    )  # fmt: skip
+        f"Li in {record.material}",
+        "nucleation_rate_log10",
+        nucleation.log10_rate(nucleus, sites, attachment),
+        "1",
+        stderr=spread,
+        conditions=dict(conditions),
+        kind="derived",
+        source={**source, "rate_unit": "1/(m^3 s)", "sites_per_m3": sites},
+        confidence="low",
+    )

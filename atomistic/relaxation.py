@@ -1,6 +1,8 @@
 """Relaxation of atoms and cells with a stated end: largest force, or a stated number of steps."""
 
+import os
 import warnings
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -30,10 +32,10 @@ def relaxed(
 
     copy = atoms.copy()
     copy.calc = calculator
-    target = FrechetCellFilter(copy) if cell else copy
+    target: Any = FrechetCellFilter(copy) if cell else copy
     with warnings.catch_warnings():  # scipy's logm warns of errors of 1e-13
         warnings.filterwarnings("ignore", message="logm result may be inaccurate")
-        converged = LBFGS(target, logfile=None, maxstep=0.1).run(fmax=force, steps=steps)
+        converged = LBFGS(target, logfile=os.devnull, maxstep=0.1).run(fmax=force, steps=steps)
     largest = float(np.linalg.norm(copy.get_forces(), axis=1).max())
     if not np.isfinite(largest) or (strict and not converged):
         raise RunFailure(

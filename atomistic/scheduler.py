@@ -106,7 +106,14 @@ def _do(task: Task, work: Work, store: Path, board: "_Board") -> None:
     seconds = round(time.monotonic() - begin, 2)
     write_json(
         store / f"{task.key}.json",
-        {"key": task.key, "label": task.label, "kind": task.kind, "parameters": task.parameters, "seconds": seconds, "answer": answer},
+        {
+            "key": task.key,
+            "label": task.label,
+            "kind": task.kind,
+            "parameters": task.parameters,
+            "seconds": seconds,
+            "answer": answer,
+        },
     )
     board.update(task.label, 1.0)
 
@@ -177,6 +184,7 @@ class _Board:
                 self.progress(label, share)
         total = sum(task.cost for task in self.tasks) or 1.0
         done = sum(
-            task.cost * (1.0 if (self.store / f"{task.key}.json").exists() else running.get(task.label, 0.0)) for task in self.tasks
+            task.cost * (1.0 if (self.store / f"{task.key}.json").exists() else running.get(task.label, 0.0))
+            for task in self.tasks
         )
         self.progress(OVERALL, done / total)

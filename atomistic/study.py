@@ -214,25 +214,42 @@ def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, .
         for temperature in effort.temperatures:
             for number in range(effort.seeds):
                 add(
-                    "diffusion", f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
-                    _seconds(atoms, steps, 4.5e-5), **common, temperature=temperature, repeat=list(repeat), seed=seed + 1000 * number,
-                    equilibration=effort.equilibration, production=effort.production,
-                )  # fmt: skip
+                    "diffusion",
+                    f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
+                    _seconds(atoms, steps, 4.5e-5),
+                    **common,
+                    temperature=temperature,
+                    repeat=list(repeat),
+                    seed=seed + 1000 * number,
+                    equilibration=effort.equilibration,
+                    production=effort.production,
+                )
         for number in range(tools.effort.disorder_seeds if disorder else 1):
             name = f"{phase} elasticity" + (f" cell {number + 1}" if disorder else "")
             add("elasticity", name, _seconds(len(cell), 3000 if disorder else 300), **common, seed=seed + number)
         if phase == tools.metal and tools.slab:
             for face in tools.effort.faces:
                 add(
-                    "surface", f"{phase} surface ({face})", _seconds(20, 80), **common, seed=seed,
-                    face=face, thicknesses=list(tools.effort.slab_thicknesses),
-                )  # fmt: skip
+                    "surface",
+                    f"{phase} surface ({face})",
+                    _seconds(20, 80),
+                    **common,
+                    seed=seed,
+                    face=face,
+                    thicknesses=list(tools.effort.slab_thicknesses),
+                )
         if phase in tools.contacts and tools.contact:
             shifts = [list(shift) for shift in generic_shifts(tools.effort.shifts, SHIFT_PERIOD)]
             add(
-                "adhesion", f"{tools.metal}|{phase} adhesion", _seconds(200, 150 * (2 + len(shifts))), **common, seed=seed,
-                metal=tools.metal, shifts=shifts, thickness=tools.effort.contact_thickness,
-            )  # fmt: skip
+                "adhesion",
+                f"{tools.metal}|{phase} adhesion",
+                _seconds(200, 150 * (2 + len(shifts))),
+                **common,
+                seed=seed,
+                metal=tools.metal,
+                shifts=shifts,
+                thickness=tools.effort.contact_thickness,
+            )
     return tuple(listed)
 
 

@@ -39,21 +39,36 @@ def _diffusion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculato
     share = p["equilibration"] / total
     start, problem = _equilibrated(p, tools, calculator, folder, lambda part: tick(share * part))
     settings = DynamicsSettings(
-        p["temperature"], p["production"], "nvt", friction_time=2000.0, frame_interval=40.0, checkpoint_interval=400.0,
+        p["temperature"],
+        p["production"],
+        "nvt",
+        friction_time=2000.0,
+        frame_interval=40.0,
+        checkpoint_interval=400.0,
         seed=p["seed"] + 1,
-    )  # fmt: skip
+    )
     run = dynamics.run(start, calculator, settings, folder / "production", lambda part: tick(share + (1 - share) * part))
     moving = np.flatnonzero(np.array(start.get_chemical_symbols()) == p["mobile"])
     found = diffusivity.from_positions(run.positions, moving, run.frame_interval, seed=p["seed"])
     return {
-        "value": found.value, "stderr": found.stderr, "bound": found.bound, "hops": found.hops, "hop_length": found.hop_length,
-        "ions": found.ions, "picoseconds": found.picoseconds, "reason": found.reason,
-        "lags_fs": found.lags.tolist(), "msd_A2": found.msd.tolist(),
-        "atoms": len(start), "volume_A3": float(start.get_volume()), "formula_units": _formula_units(start),
-        "mean_temperature": float(np.mean(run.temperatures)), "halvings": run.halvings,
+        "value": found.value,
+        "stderr": found.stderr,
+        "bound": found.bound,
+        "hops": found.hops,
+        "hop_length": found.hop_length,
+        "ions": found.ions,
+        "picoseconds": found.picoseconds,
+        "reason": found.reason,
+        "lags_fs": found.lags.tolist(),
+        "msd_A2": found.msd.tolist(),
+        "atoms": len(start),
+        "volume_A3": float(start.get_volume()),
+        "formula_units": _formula_units(start),
+        "mean_temperature": float(np.mean(run.temperatures)),
+        "halvings": run.halvings,
         "cell": "that of the structure file, fixed" if problem else "mean of a constant-pressure run",
         **({"problem": problem} if problem else {}),
-    }  # fmt: skip
+    }
 
 
 def _equilibrated(
@@ -77,7 +92,8 @@ def _equilibrated(
         atoms = tools.crystal(p["phase"], p["seed"]).repeat(p["repeat"])
         fixed = dynamics.run(atoms, calculator, DynamicsSettings(ensemble="nvt", **common), folder / "equilibration-fixed", tick)
         return fixed.final, (
-            f"{p['phase']} at {p['temperature']:g} K: constant-pressure run left the solid ({reason}); cell of the structure file used"
+            f"{p['phase']} at {p['temperature']:g} K: constant-pressure run left the solid ({reason}); "
+            "cell of the structure file used"
         )
     start, momenta = warm.final.copy(), warm.final.get_momenta()
     start.set_cell(warm.mean_cell(), scale_atoms=True)
@@ -98,10 +114,13 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     atoms = relaxed(cell, calculator, cell=True, force=0.004, steps=2000, strict=False)
     tick(0.3)
     answer = {
-        "atoms": len(atoms), "cell_lengths_A": atoms.cell.lengths().tolist(), "volume_A3": float(atoms.get_volume()),
-        "formula_units": _formula_units(atoms), "energy_per_atom_eV": float(atoms.get_potential_energy()) / len(atoms),
+        "atoms": len(atoms),
+        "cell_lengths_A": atoms.cell.lengths().tolist(),
+        "volume_A3": float(atoms.get_volume()),
+        "formula_units": _formula_units(atoms),
+        "energy_per_atom_eV": float(atoms.get_potential_energy()) / len(atoms),
         "largest_force": float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
-    }  # fmt: skip
+    }
     rotations = CUBIC if disordered else elasticity.crystal_rotations(cell)
     try:
         tensor = elasticity.elastic_tensor(atoms, calculator, force=0.004, rotations=rotations, steps=300)

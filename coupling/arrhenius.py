@@ -68,7 +68,7 @@ class ArrheniusFit:
     temperatures: tuple[float, float]
 
     def log_value(self, temperature: float) -> tuple[float, float]:
-        """ln D at a temperature (K) and its standard error."""
+        """Logarithm of D at a temperature (K) and its standard error."""
         x = np.array([1.0, -1.0 / (GAS_CONSTANT * temperature)])
         return float(x @ [self.log_prefactor, self.activation_energy]), float(np.sqrt(x @ self.covariance @ x))
 
@@ -166,7 +166,11 @@ def at_temperature(
         raise ValueError(f"no bound at {temperature:g} K: no datum at or above that temperature")
     candidates = [(_limit(point, temperature, least_activation_energy), point.temperature) for point in above]
     bound, where = min(candidates)
-    how = f"activation energy at least {least_activation_energy:g} J/mol" if least_activation_energy > 0 else "D falls with temperature"
+    how = (
+        f"activation energy at least {least_activation_energy:g} J/mol"
+        if least_activation_energy > 0
+        else "D falls with temperature"
+    )
     return RoomValue(bound, None, None, None, "upper", None, f"upper bound (95 %) at {where:g} K carried down: {how}")
 
 

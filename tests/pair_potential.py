@@ -13,9 +13,11 @@ ARGON_SIGMA = 3.405  # Å
 class PairPotential(Calculator):
     """Lennard-Jones energy (shifted to zero at the cutoff), forces and stress, with a Verlet list that has a skin."""
 
-    implemented_properties = ["energy", "forces", "stress"]
+    implemented_properties = ("energy", "forces", "stress")
 
-    def __init__(self, epsilon: float = ARGON_EPSILON, sigma: float = ARGON_SIGMA, cutoff: float = 8.5, skin: float = 1.0) -> None:
+    def __init__(
+        self, epsilon: float = ARGON_EPSILON, sigma: float = ARGON_SIGMA, cutoff: float = 8.5, skin: float = 1.0
+    ) -> None:
         """epsilon in eV, lengths in Å."""
         super().__init__()
         self.epsilon, self.sigma, self.cutoff, self.skin = epsilon, sigma, cutoff, skin
@@ -37,7 +39,9 @@ class PairPotential(Calculator):
         pull = (-24 * self.epsilon * (2 * sixth**2 - sixth) / square)[:, None] * vector
         forces = np.empty_like(positions)
         for axis in range(3):
-            forces[:, axis] = np.bincount(first, pull[:, axis], len(positions)) - np.bincount(second, pull[:, axis], len(positions))
+            forces[:, axis] = np.bincount(first, pull[:, axis], len(positions)) - np.bincount(
+                second, pull[:, axis], len(positions)
+            )
         virial = pull.T @ vector / np.prod(lengths)
         stress = np.array([virial[0, 0], virial[1, 1], virial[2, 2], virial[1, 2], virial[0, 2], virial[0, 1]])
         self.results = {"energy": float(energy), "forces": forces, "stress": stress}

@@ -33,7 +33,9 @@ def test_exact_data_give_the_line_back() -> None:
     assert line.covariance[1, 1] == pytest.approx(0.1**2 / np.sum((x - x.mean()) ** 2), rel=1e-9)
     room = at_temperature([Point(t, truth(t), 0.1 * truth(t)) for t in TEMPERATURES])
     assert room.value == pytest.approx(truth(298.15), rel=1e-9)
-    assert room.low is not None and room.high is not None and room.low < room.value < room.high
+    assert room.low is not None
+    assert room.high is not None
+    assert room.low < room.value < room.high
 
 
 @pytest.mark.parametrize("errors", [(0.3, 0.2, 0.1, 0.05), (0.1, 0.1, 0.1, 0.1)])

@@ -105,7 +105,9 @@ def test_killed_run_continues_with_the_same_numbers(tmp_path: Path) -> None:
     kept = len(list(folder.glob("segment-*.npz")))
     assert 3 <= kept < 100
     settings = dataclasses.replace(SHORT, picoseconds=40.0)
-    assert same(dynamics.run(argon(), potential(), settings, folder), dynamics.run(argon(), potential(), settings, tmp_path / "whole"))
+    assert same(
+        dynamics.run(argon(), potential(), settings, folder), dynamics.run(argon(), potential(), settings, tmp_path / "whole")
+    )
 
 
 def test_finished_run_is_not_repeated(tmp_path: Path) -> None:
@@ -159,7 +161,10 @@ def test_barostat_forgets_where_it_started(tmp_path: Path) -> None:
     fixed = argon(np.mean(lengths) / 10.5)
     held = dataclasses.replace(SHORT, picoseconds=10.0)
     trajectory = dynamics.run(fixed, calculator, held, tmp_path / "held")
-    pressures = [_pressure(fixed, frame, calculator) + len(fixed) * units.kB * 40 / fixed.get_volume() for frame in trajectory.positions[20:]]
+    pressures = [
+        _pressure(fixed, frame, calculator) + len(fixed) * units.kB * 40 / fixed.get_volume()
+        for frame in trajectory.positions[20:]
+    ]
     assert abs(np.mean(pressures)) / units.GPa < 0.03  # bulk modulus about 2.7 GPa: 1 % of the volume
 
 
@@ -172,7 +177,8 @@ def _pressure(atoms: Atoms, positions: np.ndarray, calculator: PairPotential) ->
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"picoseconds": -1.0}, {"timestep": 0.0}, {"temperature": float("nan")}, {"frame_interval": 3.0}, {"ensemble": "nvx"}]
+    "wrong",
+    [{"picoseconds": -1.0}, {"timestep": 0.0}, {"temperature": float("nan")}, {"frame_interval": 3.0}, {"ensemble": "nvx"}],
 )
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     """Each with a sentence that names the setting."""

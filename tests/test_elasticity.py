@@ -36,14 +36,16 @@ class EmbeddedAtom(Calculator):
     def density(self, r: np.ndarray) -> np.ndarray:
         return np.exp(-self.density_decay * (r / self.length - 1)) * self.switch(r)
 
-    def calculate(self, atoms=None, properties=None, system_changes=all_changes):  # noqa: ANN001, ANN201
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         first, vector, r = neighbor_list("iDd", self.atoms, self.cutoff)
         step = 1e-6
         slope = lambda function: (function(r + step) - function(r - step)) / (2 * step)  # noqa: E731
         second = neighbor_list("j", self.atoms, self.cutoff)
         rho = np.bincount(first, self.density(r), len(self.atoms))
-        force_scale = slope(self.pair) - self.embedding * (0.5 / np.sqrt(rho[first]) + 0.5 / np.sqrt(rho[second])) * slope(self.density)
+        force_scale = slope(self.pair) - self.embedding * (0.5 / np.sqrt(rho[first]) + 0.5 / np.sqrt(rho[second])) * slope(
+            self.density
+        )
         pull = (force_scale / r)[:, None] * vector
         forces = np.stack([np.bincount(first, pull[:, axis], len(self.atoms)) for axis in range(3)], axis=1)
         virial = 0.5 * pull.T @ vector / self.atoms.get_volume()

@@ -77,7 +77,7 @@ def test_plan_lists_independent_runs() -> None:
 
 
 def test_plan_of_the_first_system() -> None:
-    """Li6PS5Cl with its disorder, Li3P, Li2S, LiCl and Li: three or more temperatures each, every quality dearer than the last."""
+    """Three or more temperatures of each phase, Li6PS5Cl with its disorder, every quality dearer than the last."""
     pytest.importorskip("atomistic.potential")
     if not (Path(study.__file__).parent / "data" / "potentials" / "lpscl" / "config.json").exists():
         pytest.skip("no potential is shipped")
@@ -173,9 +173,19 @@ def test_records_tell_where_they_come_from(serial: Path) -> None:
     records = read_records(serial / "records.json")
     quantities = {record.quantity for record in records}
     assert quantities >= {
-        "self_diffusivity", "ionic_conductivity", "bulk_modulus", "shear_modulus", "youngs_modulus", "poissons_ratio", "elastic_C11",
-        "surface_energy", "work_of_adhesion", "lattice_constant", "molar_volume", "nucleation_barrier",
-    }  # fmt: skip
+        "self_diffusivity",
+        "ionic_conductivity",
+        "bulk_modulus",
+        "shear_modulus",
+        "youngs_modulus",
+        "poissons_ratio",
+        "elastic_C11",
+        "surface_energy",
+        "work_of_adhesion",
+        "lattice_constant",
+        "molar_volume",
+        "nucleation_barrier",
+    }
     cold = find(records, "Ar", "self_diffusivity")[0]
     assert (cold.bound, cold.stderr, cold.conditions["temperature_K"]) == ("upper", None, 300.0)
     assert cold.source["potential_sha256"] == "argon"
@@ -205,7 +215,11 @@ def test_runs_at_one_temperature_are_combined() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"quality": "best"}, "quick, standard, production"), ({"phases": ()}, "at least one"), ({"disorder": 1.5}, "between 0 and 1")],
+    [
+        ({"quality": "best"}, "quick, standard, production"),
+        ({"phases": ()}, "at least one"),
+        ({"disorder": 1.5}, "between 0 and 1"),
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict, message: str) -> None:
     """Each with what is allowed."""
