@@ -41,7 +41,7 @@ class Resolution:
 
 FINE = Resolution()
 """For the case's own answer and pictures."""
-COARSE = Resolution(boundary_aspect=10.0, layer_divisions=1.0, tip_divisions=2.0, growth=0.6, largest=0.3)
+COARSE = Resolution(boundary_aspect=15.0, layer_divisions=1.0, tip_divisions=1.5, growth=1.0, largest=0.5)
 """For sampling and tests: a few thousand triangles."""
 
 

@@ -105,6 +105,7 @@ class _Forms:
     flaw: Any
     plated: Any
     flat: Any
+    slope: Any
 
 
 class InitiationModel:
@@ -170,11 +171,14 @@ class InitiationModel:
 
     def _compile(self) -> _Forms:
         into_flaw, into_flat = -self.surface_current("flaw"), -self.surface_current("lithium")
-        plated = ufl.max_value(into_flaw, 0.0)
+        plated, opened = ufl.max_value(into_flaw, 0.0), self._constants["open"] * into_flaw
+        one = fem.Function(self.space)
+        one.x.array[:] = 1.0
         return _Forms(
             fem.form(into_flaw * self.ds("flaw")),
             fem.form(plated * self.ds("flaw")),
             fem.form(into_flat * self.ds("lithium")),
+            fem.form(ufl.derivative(into_flat * self.ds("lithium") + opened * self.ds("flaw"), self.potential, one)),
         )
 
     def update(self, properties: CellProperties) -> None:
@@ -340,9 +344,17 @@ class InitiationModel:
     def _assemble(self, form: Any) -> float:
         return self.domain.comm.allreduce(fem.assemble_scalar(form))
 
+    def _balance_charge(self) -> None:
+        """Newton's step for the constant part of φ, twice: frees the charge balance of rounding, moves no current."""
+        for _ in range(2):
+            net = float(self._constants["open"].value) * self._assemble(self._forms.flaw)
+            lacking = float(self.applied.value) * self.cell.width - net - self._assemble(self._forms.flat)
+            self.potential.x.array[:] += lacking / self._assemble(self._forms.slope)
+
     def _state(self, current_density: float, flaw_pressure: float) -> State:
         """Solve once more and collect what is reported."""
         report = self.solve_field(current_density, flaw_pressure)
+        self._balance_charge()
         share = float(self._constants["open"].value)
         net, plated = share * self._assemble(self._forms.flaw), share * self._assemble(self._forms.plated)
         into = current_density * self.cell.width

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -131,6 +134,35 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     run_all(points, counted, tmp_path, key="b")
     assert len(calls) == 18
     assert set(json.loads(files[2].read_text())["inputs"]) == set(SPREADS)
+
+
+SCRIPT = """
+import sys
+from mpi4py import MPI
+from test_sampling import ORIGINS, power_law, samples
+from multiscale.sampling import design, propagate, run_all
+comm, inputs = MPI.COMM_WORLD, samples()
+points = design(inputs, 16, seed=1)
+runs = run_all(points, power_law, sys.argv[1] + str(comm.size), "ranks", comm)
+found = propagate(inputs, points, runs, ORIGINS, level=0.9, seed=3)
+answers = comm.gather([found.low, found.median, found.high, *found.error_split.values()])
+if comm.rank == 0:
+    assert all(answer == answers[0] for answer in answers)
+    print(answers[0])
+"""
+
+
+def test_same_distribution_on_one_two_and_three_ranks(tmp_path: Path) -> None:
+    """Runs spread over ranks give the very same distribution, on every rank."""
+    pytest.importorskip("mpi4py")
+    here, answers = Path(__file__).parent, []
+    environment = {**os.environ, "PYTHONPATH": f"{here.parent}:{here}"}
+    for ranks in (1, 2, 3):
+        command = ["mpirun", "-n", str(ranks), sys.executable, "-m", "mpi4py", "-c", SCRIPT, f"{tmp_path}/runs"]
+        found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert found.returncode == 0, found.stderr
+        answers.append(json.loads(found.stdout.splitlines()[-1]))
+    assert answers[1] == answers[0] and answers[2] == answers[0]
 
 
 def test_few_failures_are_left_out_and_many_end_the_run(tmp_path: Path) -> None:
