@@ -74,6 +74,7 @@ class Recipe:
     name: str
     seed: int
     epochs: tuple[int, ...]  # of the fit of each generation
+    held_out_engine: int  # generation whose potential drives the held-out trajectories; -1: the teacher
     validation_every: int  # one job in so many is for validation
     max_force: float  # eV/Å: frames with a larger teacher force are left out
     structures: dict[str, Structure]
@@ -272,8 +273,7 @@ def train(recipe_path: str | Path, out: str | Path) -> Path:
     for generation in range(len(recipe.epochs)):
         engine = None if before is None else _engine(before)
         run_jobs(recipe, generation, target, engine)
-        if generation == len(recipe.epochs) - 1:
-            # held-out trajectories are driven by the last potential but one, so they do not favour the last
+        if generation == recipe.held_out_engine + 1:
             run_jobs(recipe, HELD_OUT, target, engine)
         stored = fit_generation(recipe, generation, target, before)
         before = stored
