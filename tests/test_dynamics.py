@@ -184,3 +184,19 @@ def test_impossible_settings_are_refused(wrong: dict) -> None:
     """Each with a sentence that names the setting."""
     with pytest.raises(UserError, match=next(iter(wrong))):
         dataclasses.replace(SHORT, **wrong)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_shipped_potential_resumes_with_the_same_numbers(tmp_path: Path, dtype: str) -> None:
+    """The shipped potential on its fast engine, whose neighbour list has a skin: a new process and a resumed run agree."""
+    pytest.importorskip("symmetrix")
+    from atomistic import potential, structures
+
+    if "lpscl" not in potential.available():
+        pytest.skip("no potential is shipped")
+    settings = DynamicsSettings(800.0, 0.12, frame_interval=20, checkpoint_interval=40, friction_time=100)
+    atoms = structures.bulk("LiCl")
+    whole = dynamics.run(atoms, potential.load("lpscl", dtype=dtype), settings, tmp_path / "run")
+    (tmp_path / "run" / "segment-00002.npz").unlink()
+    again = dynamics.run(atoms, potential.load("lpscl", dtype=dtype), settings, tmp_path / "run")
+    assert same(whole, again)
