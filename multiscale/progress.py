@@ -1,6 +1,7 @@
 """What a run says while it works: one line a step, on rank 0 only."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -42,11 +43,20 @@ class Narrator:
         """Progress of a stage: bars on a terminal, lines now and then elsewhere."""
         if not self.speaks:
             yield lambda label, done: None
-        elif self._console.is_terminal:
+        elif self._on_screen():
             with self._bars(stage) as update:
                 yield update
         else:
             yield self._lines(stage)
+
+    def _on_screen(self) -> bool:
+        """Whether lines can be redrawn. mpirun's own terminal has no width: it may lead into a file."""
+        if not self._console.is_terminal:
+            return False
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns > 0
+        except (OSError, ValueError):
+            return False
 
     @contextlib.contextmanager
     def _bars(self, stage: str) -> Iterator[Update]:
@@ -64,15 +74,28 @@ class Narrator:
             yield update
 
     def _lines(self, stage: str) -> Update:
+        first: dict[str, float] = {}
         last: dict[str, float] = {}
 
         def update(label: str, done: float) -> None:
             now = time.monotonic()
-            if done < 1.0 and now - last.get(label, 0.0) < self.every_s:
+            first.setdefault(label, now)
+            if done < 1.0 and now - last.get(label, first[label]) < self.every_s:
                 return
             if done >= 1.0 and last.get(label) == float("inf"):
                 return
             last[label] = float("inf") if done >= 1.0 else now
-            self.say(stage, f"{label}: {'done' if done >= 1.0 else f'{done:.0%}'}")
+            left = (now - first[label]) * (1.0 / done - 1.0) if done > 0.02 else 0.0
+            told = "done" if done >= 1.0 else f"{done:.0%}" + (f", about {duration(left)} left" if left else "")
+            self.say(stage, f"{label}: {told}")
 
         return update
+
+
+def duration(seconds: float) -> str:
+    """'42 s', '3 min 20 s' or '2 h 5 min'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
