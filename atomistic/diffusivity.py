@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
@@ -228,7 +228,7 @@ def count_hops(tracks: np.ndarray, window: int, hop_length: float) -> int:
 
 def poisson_limit(count: int, level: float = 0.95) -> float:
     """Upper limit of a Poisson mean when `count` events were seen: χ²(level; 2 count + 2)/2 (2.996 for none)."""
-    return float(chi2.ppf(level, 2 * count + 2) / 2.0)
+    return float(gammaincinv(count + 1, level))
 
 
 def shot_noise(diffusivity: float, hop_length: float, ion_time: float) -> float:

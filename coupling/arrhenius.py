@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 
@@ -90,7 +90,7 @@ class ArrheniusFit:
     def quantile(self, level: float) -> float:
         """Half width of a two-sided interval in standard errors."""
         tail = 0.5 + level / 2
-        return float(stats.norm.ppf(tail) if self.degrees is None else stats.t.ppf(tail, self.degrees))
+        return float(special.ndtri(tail) if self.degrees is None else special.stdtrit(self.degrees, tail))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def fit(points: Sequence[Point], seed: int = 0) -> ArrheniusFit:
     if len({point.temperature for point in known}) < 2:
         raise ValueError("an Arrhenius line needs estimates at two or more temperatures")
     line, covariance, chi_square, degrees = _least_squares(known)
-    inflated = bool(degrees > 0 and stats.chi2.sf(chi_square, degrees) < 0.01)
+    inflated = bool(degrees > 0 and special.gammaincc(degrees / 2, chi_square / 2) < 0.01)
     if inflated:
         covariance = covariance * chi_square / degrees
     if limits:

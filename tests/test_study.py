@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -211,6 +212,65 @@ def test_runs_at_one_temperature_are_combined() -> None:
     bounds = reduction.combine([{"temperature": 700.0, "value": 3.0, "stderr": None, "bound": "upper"}] * 2)
     assert bounds is not None
     assert (bounds.value, bounds.bound) == (1.5, "upper")
+
+
+def _diffusion(temperature: float, value: float, stderr: float | None) -> tuple[Task, dict]:
+    """A made-up answer of a diffusion run: 24 ions in (10 Å)³."""
+    parameters = {"phase": "X", "mobile": "Li", "temperature": temperature, "seed": 1, "dtype": "float32", "disorder": 0.25}
+    answer = {
+        "engine": "test", "value": value, "stderr": stderr, "bound": None if stderr else "upper", "hops": 50,
+        "hop_length": 3.0, "reason": "made up",
+        "ions": 24, "picoseconds": 10.0, "atoms": 52, "volume_A3": 1000.0, "formula_units": 4, "cell": "fixed",
+    }  # fmt: skip
+    return Task(f"X{temperature}", f"X {temperature}", 1.0, "diffusion", parameters), answer
+
+
+def test_reduction_of_estimates_to_room_temperature() -> None:
+    """Exact Arrhenius data: activation energy, diffusivity and Nernst–Einstein conductivity at 298 K, and a nucleation rate."""
+    energy, prefactor = 25e3, 2e-8
+    runs = [_diffusion(t, prefactor * math.exp(-energy / (8.314462618 * t)), 1e-11) for t in (600.0, 800.0, 1000.0)]
+    surface = Task("s", "s", 1.0, "surface", {"phase": "X", "face": "100", "thicknesses": [1, 2], "seed": 1})
+    runs.append((surface, {"engine": "test", "value": 0.5, "stderr": 0.01, "values": [0.49, 0.5]}))
+    records, curves = reduction.reduce([task for task, _ in runs], [answer for _, answer in runs], {"potential": "test"})
+    room = 298.15
+    value = prefactor * math.exp(-energy / (8.314462618 * room))
+    assert find(records, "X", "activation_energy")[0].value == pytest.approx(energy)
+    assert find(records, "X", "self_diffusivity")[-1].value == pytest.approx(value)
+    conductivity = find(records, "X", "ionic_conductivity")[0]
+    assert conductivity.value == pytest.approx(24e27 * 1.602176634e-19**2 * value / (1.380649e-23 * room))
+    assert conductivity.low is not None
+    assert conductivity.low < conductivity.value
+    assert "Nernst–Einstein" in conductivity.source["conversion"]
+    assert conductivity.conditions["disorder"] == 0.25
+    barrier = find(records, "X", "nucleation_barrier")[1]
+    assert barrier.value / 1.602176634e-19 == pytest.approx(23.7308, rel=1e-5)
+    assert barrier.stderr == pytest.approx(3 * 0.02 * barrier.value)
+    rate = find(records, "Li in X", "nucleation_rate_log10")[1]
+    assert -500 < rate.value < 0
+    assert rate.source["method"] == "classical nucleation theory, bulk surface energy"
+    assert curves["X"]["room"]["bound"] is None
+
+
+def test_reduction_of_bounds_stays_a_bound() -> None:
+    """Nothing moved at any temperature: the conductivity at 298 K is an upper bound without an error, and no rate is given."""
+    runs = [_diffusion(t, bound, None) for t, bound in ((600.0, 2e-10), (800.0, 1e-10))]
+    records, curves = reduction.reduce([task for task, _ in runs], [answer for _, answer in runs], {"potential": "test"})
+    conductivity = find(records, "X", "ionic_conductivity")[0]
+    assert (conductivity.bound, conductivity.stderr, conductivity.low) == ("upper", None, None)
+    assert find(records, "X", "self_diffusivity")[-1].value == 1e-10
+    assert not find(records, "X", "activation_energy")
+    assert curves["X"]["fit"] is None
+
+
+def test_unstable_crystal_yields_no_moduli() -> None:
+    """What the potential cannot give is missing, not invented; the lattice constant stays."""
+    task = Task("e", "e", 1.0, "elasticity", {"phase": "X", "mobile": "Li", "seed": 1, "dtype": "float64"})
+    answer = {
+        "engine": "test", "atoms": 4, "cell_lengths_A": [4.0, 4.0, 4.0], "volume_A3": 64.0, "formula_units": 4,
+        "energy_per_atom_eV": -1.0, "largest_force": 0.001, "problem": "X: no elastic constants",
+    }  # fmt: skip
+    records, _ = reduction.reduce([task], [answer], {"potential": "test"})
+    assert {record.quantity for record in records} == {"lattice_constant", "molar_volume"}
 
 
 @pytest.mark.parametrize(
