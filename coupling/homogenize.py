@@ -1,4 +1,4 @@
-"""Effective properties of mixtures: bounds, exact laminates, Maxwell and the brick layer (PHYSICS.md 1.12).
+"""Effective properties of mixtures: bounds, exact laminates, Maxwell and the brick layer (docs/physics.md 1.12).
 
 Phases are along the first axis: `values` has shape (phases,) or (phases, samples), `fractions` (phases,) or the same;
 results have shape () or (samples,). Everything works for ionic conductivity (S/m) as for any other diffusive property.
@@ -47,7 +47,7 @@ def maxwell(matrix: Any, inclusion: Any, fraction: Any) -> Any:
 
     k = km [2 km + ki + 2 f (ki - km)] / [2 km + ki - f (ki - km)];   `inclusion` may be 0 or infinite.
 
-    Source: Maxwell, Treatise on Electricity and Magnetism (1873); PHYSICS.md 1.12.
+    Source: Maxwell, Treatise on Electricity and Magnetism (1873); docs/physics.md 1.12.
     """
     if np.any(np.isinf(inclusion)):
         return matrix * (1 + 2 * fraction) / (1 - fraction)
@@ -81,7 +81,7 @@ def hashin_shtrikman_conductivity(values: ArrayLike, fractions: ArrayLike) -> Ra
     Raises:
         ValueError: fractions that do not add up to one, negative values.
 
-    Source: Hashin & Shtrikman, J. Appl. Phys. 33, 3125 (1962); PHYSICS.md 1.12.
+    Source: Hashin & Shtrikman, J. Appl. Phys. 33, 3125 (1962); docs/physics.md 1.12.
     """
     v, f = _phases(values, fractions)
     smallest, largest = _extremes(v, f)
@@ -126,6 +126,6 @@ def brick_layer(bulk: Any, boundary: Any, grain_size: Any, boundary_width: Any) 
         bulk, boundary: conductivities of grain and boundary, S/m.
         grain_size, boundary_width: d and δ, m; the formula wants δ much smaller than d.
 
-    Source: van Dijk & Burggraaf, Phys. Status Solidi A 63, 229 (1981); PHYSICS.md 1.12.
+    Source: van Dijk & Burggraaf, Phys. Status Solidi A 63, 229 (1981); docs/physics.md 1.12.
     """
     return 1.0 / (1.0 / bulk + boundary_width / grain_size / boundary)

@@ -1,4 +1,4 @@
-"""Classical nucleation of lithium inside a solid (PHYSICS.md 1.8). Below about 1 nm it is qualitative only."""
+"""Classical nucleation of lithium inside a solid (docs/physics.md 1.8). Below about 1 nm it is qualitative only."""
 
 import math
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def critical_nucleus(
     Raises:
         ValueError: a surface energy, temperature or volume that is not positive, or a contact angle outside (0, π].
 
-    Source: PHYSICS.md 1.8 (Volmer & Weber 1926; Zeldovich 1943).
+    Source: docs/physics.md 1.8 (Volmer & Weber 1926; Zeldovich 1943).
     """
     if not (surface_energy > 0 and temperature > 0 and molar_volume > 0 and contact_angle > 0):
         raise ValueError("surface energy, temperature, molar volume and contact angle must be positive")

@@ -6,8 +6,8 @@ from typing import Any
 from meshes.flaw import Flaw
 from meshes.polycrystal import COARSE, FINE, LayeredCell
 from multiscale.case import Case
-from multiscale.extrusion import Creep
 from multiscale.cell_properties import CellProperties
+from multiscale.extrusion import Creep
 from multiscale.initiation import InitiationModel
 from multiscale.layered import layered_domain
 from multiscale.materials import Elastic

@@ -1,6 +1,6 @@
 """Creep of lithium out of a slit: exact power-law channel flow, and the pressure it needs (pure NumPy).
 
-Lithium creeps by ε̇ = A σⁿ (PHYSICS.md 1.4). In simple shear σ_eq = √3 τ and γ̇ = √3 ε̇, so γ̇ = √3 A (√3 τ)ⁿ.
+Lithium creeps by ε̇ = A σⁿ (docs/physics.md 1.4). In simple shear σ_eq = √3 τ and γ̇ = √3 ε̇, so γ̇ = √3 A (√3 τ)ⁿ.
 """
 
 import math
@@ -60,7 +60,7 @@ def slit_flow(gradient: Any, half_opening: Any, creep: Creep, temperature: float
     ε̇(σ)    creep.rate     1/s
     ======  =============  =====
 
-    Source: PHYSICS.md 1.4 (n = 1 gives the plane Poiseuille flow of viscosity η = 1/(3A)).
+    Source: docs/physics.md 1.4 (n = 1 gives the plane Poiseuille flow of viscosity η = 1/(3A)).
     """
     wall = math.sqrt(3) * gradient * half_opening
     return 2 * math.sqrt(3) * half_opening**2 * creep.rate(wall, temperature) / (creep.exponent + 2)

@@ -1,4 +1,4 @@
-"""Initiation: the applied current at which lithium plated into a surface flaw breaks the electrolyte (PHYSICS.md 3).
+"""Initiation: the applied current at which lithium plated into a surface flaw breaks the electrolyte (docs/physics.md 3).
 
 Steady state at an applied plating current i:
 
@@ -11,7 +11,7 @@ Steady state at an applied plating current i:
 The flaw's pressure is taken uniform, so lithium redistributes freely inside the flaw: an upper estimate of the critical
 current where the potential varies along the flaw. `stalled_critical_current` is the lower one: nothing moves, every
 point stalls by itself and the pressure of the tip loads the whole flaw. Together they are the error of this closure;
-they agree where kinetics dominate (large Wagner number) and part where the flux detours (PHYSICS.md 1.6, V24).
+they agree where kinetics dominate (large Wagner number) and part where the flux detours (docs/physics.md 1.6, V24).
 p_f grows with i, so the critical current is the root in i of the balance taken at the pressure of fracture.
 """
 

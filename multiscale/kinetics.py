@@ -1,4 +1,4 @@
-"""Charge transfer at the lithium surface: Butler-Volmer with a pressure-shifted equilibrium (PHYSICS.md 1.2).
+"""Charge transfer at the lithium surface: Butler-Volmer with a pressure-shifted equilibrium (docs/physics.md 1.2).
 
 One code path serves numbers, arrays and UFL expressions.
 """
@@ -67,7 +67,7 @@ def butler_volmer(
     ======  ========================  =======
 
     The current vanishes at Δ = -V p/F for every αm when αa + αc = 1. Exponentials are bounded (`bounded_exp`).
-    Source: PHYSICS.md 1.2(a), (d); structure of Ganser et al., J. Electrochem. Soc. 166, H167 (2019).
+    Source: docs/physics.md 1.2(a), (d); structure of Ganser et al., J. Electrochem. Soc. 166, H167 (2019).
     """
     αa, αc = anodic_transfer, 1 - anodic_transfer if cathodic_transfer is None else cathodic_transfer
     αm = αc if mechanical_transfer is None else mechanical_transfer
@@ -79,12 +79,12 @@ def butler_volmer(
 
 
 def equilibrium_shift(pressure: Any, molar_volume: Any = LITHIUM_MOLAR_VOLUME) -> Any:
-    """Shift of the equilibrium potential by pressure, V: ΔU = -V p/F (PHYSICS.md 1.2b). Pressure hinders plating."""
+    """Shift of the equilibrium potential by pressure, V: ΔU = -V p/F (docs/physics.md 1.2b). Pressure hinders plating."""
     return -molar_volume * pressure / FARADAY
 
 
 def stall_pressure(overpotential: Any, molar_volume: Any = LITHIUM_MOLAR_VOLUME) -> Any:
-    """Pressure at which plating at a (negative) overpotential stops, Pa: p = -F η/V (PHYSICS.md 1.6), an upper bound."""
+    """Pressure at which plating at a (negative) overpotential stops, Pa: p = -F η/V (docs/physics.md 1.6), an upper bound."""
     return -FARADAY * overpotential / molar_volume
 
 
@@ -117,7 +117,7 @@ def overpotential_at(
 
 
 def plating_velocity(current_density: Any, molar_volume: Any = LITHIUM_MOLAR_VOLUME) -> Any:
-    """Velocity of the metal surface into the electrolyte, m/s: v = -V i_n/F, positive when plating (PHYSICS.md 1.3)."""
+    """Velocity of the metal surface into the electrolyte, m/s: v = -V i_n/F, positive when plating (docs/physics.md 1.3)."""
     return -molar_volume * current_density / FARADAY
 
 

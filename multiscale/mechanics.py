@@ -42,14 +42,14 @@ def energy_density(strain_tensor: Any, stiffness: Stiffness, eigenstrain: Any = 
         stiffness: Lamé fields, Pa.
         eigenstrain: ε0, 3×3 (`volumetric_eigenstrain`), or None.
 
-    Source: PHYSICS.md 1.3.
+    Source: docs/physics.md 1.3.
     """
     elastic = strain_tensor if eigenstrain is None else strain_tensor - eigenstrain
     return stiffness.first_lame / 2 * tr(elastic) ** 2 + stiffness.shear_modulus * inner(elastic, elastic)
 
 
 def volumetric_eigenstrain(volume_change: Any) -> Any:
-    """Isotropic eigenstrain ε0 = (J/3) I of a volume change J (1 for 100 %), PHYSICS.md 1.3."""
+    """Isotropic eigenstrain ε0 = (J/3) I of a volume change J (1 for 100 %), docs/physics.md 1.3."""
     return volume_change / 3 * Identity(3)
 
 
@@ -176,10 +176,10 @@ def opened_volume(displacement: Any, domain: Domain, *faces: str) -> ufl.Form:
 
 
 def stress_intensity(energy_release_rate: Any, youngs_modulus: float, poisson_ratio: float) -> Any:
-    """K = sqrt(G E/(1-ν²)), Pa m^½, plane strain (PHYSICS.md 1.6)."""
+    """K = sqrt(G E/(1-ν²)), Pa m^½, plane strain (docs/physics.md 1.6)."""
     return np.sqrt(energy_release_rate * youngs_modulus / (1 - poisson_ratio**2))
 
 
 def fracture_energy(toughness: Any, youngs_modulus: float, poisson_ratio: float) -> Any:
-    """Gc = K_Ic² (1-ν²)/E, J/m² (PHYSICS.md 1.6)."""
+    """Gc = K_Ic² (1-ν²)/E, J/m² (docs/physics.md 1.6)."""
     return toughness**2 * (1 - poisson_ratio**2) / youngs_modulus

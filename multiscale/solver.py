@@ -37,7 +37,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "direct-spd": {
         "ksp_type": "preonly", "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps",
     },
-    "amg": {  # scalar diffusion with contrasts (FIELD_NOTES.md: 11 iterations at contrast 1e6)
+    "amg": {  # scalar diffusion with contrasts (11 iterations at contrast 1e6)
         "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 500, "pc_type": "hypre", "pc_hypre_type": "boomeramg",
         "pc_hypre_boomeramg_coarsen_type": "HMIS", "pc_hypre_boomeramg_interp_type": "ext+i",
         "pc_hypre_boomeramg_P_max": 4, "pc_hypre_boomeramg_agg_nl": 1, "pc_hypre_boomeramg_strong_threshold": 0.5,

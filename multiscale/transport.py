@@ -1,4 +1,4 @@
-"""Ion transport in solid electrolytes: the single-ion conductor (PHYSICS.md 1.1d)."""
+"""Ion transport in solid electrolytes: the single-ion conductor (docs/physics.md 1.1d)."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def ohmic_conduction(conductivity: Any, potential: Any, test: Any, measure: Any)
     w       test          V
     ======  ============  =====
 
-    Source: Newman & Thomas-Alyea, Electrochemical Systems; PHYSICS.md 1.1(d).
+    Source: Newman & Thomas-Alyea, Electrochemical Systems; docs/physics.md 1.1(d).
     """
     return inner(flux(conductivity, grad(potential)), grad(test)) * measure
 
@@ -31,7 +31,7 @@ def current_inflow(current_density: Any, test: Any, measure: Any) -> ufl.Form:
     """Current that enters the electrolyte through a boundary.
 
     Weak form  -∫ j w ds, with j = i·n (A/m²) and n from the metal into the electrolyte: exactly the anodic-positive
-    surface current of Butler-Volmer (PHYSICS.md 0).
+    surface current of Butler-Volmer (docs/physics.md 0).
     """
     return -current_density * test * measure
 

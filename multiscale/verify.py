@@ -1,6 +1,6 @@
 """`multiscale verify`: problems with exact solutions, solved by the product itself, in one table.
 
-Exact values are closed forms written out here, independent of the code under test; sources in PHYSICS.md section 2.
+Exact values are closed forms written out here, independent of the code under test; sources in docs/physics.md section 2.
 """
 
 import math
@@ -25,7 +25,7 @@ class Problem:
     """One number with an exact value.
 
     Attributes:
-        id: as in PHYSICS.md section 2.
+        id: as in docs/physics.md section 2.
         quantity: what, with its unit.
         exact: the exact value, SI.
         tolerance: allowed relative error.

@@ -38,7 +38,7 @@ BAD = [
     ('thickness  = "20 nm"', 'thickness  = "-20 nm"', "-20 nm", "geometry.interlayer.thickness", "must be above 0 m"),
     ('width     = "6 um"', 'width     = "nan um"', "nan um", "geometry.width", "not a finite number"),
     ('width = "10 nm"', 'widht = "10 nm"', "widht", "geometry.electrolyte.grain_boundary.widht", 'did you mean "width"'),
-    ('material   = "Li6PS5Cl-interphase"', 'material   = "Li6PS5Cl-interfase"', "interfase", "geometry.interlayer.material", "did you mean"),
+    ('material   = "Li6PS5Cl-interphase"', 'material   = "Li6PS5Cl-x"', "Cl-x", "geometry.interlayer.material", "did you mean"),
     ("disorder  = 0.25", "disorder  = 1.5", "disorder", "atomistic.disorder", "between 0 and 1"),
     ('mechanisms    = ["initiation"]', 'mechanisms    = ["magic"]', "magic", "physics.mechanisms", "allowed"),
     ("designs         = 48", 'designs         = "48"', '"48"', "uncertainty.designs", "valid integer"),

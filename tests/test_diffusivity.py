@@ -118,7 +118,7 @@ def test_hops_are_counted() -> None:
 
 
 def test_lennard_jones_liquid() -> None:
-    """ρ* 0.8141, T* 0.781: D* 0.0452, corrected for the size of the box (PHYSICS.md 1.10), 5 % and the statistical error.
+    """ρ* 0.8141, T* 0.781: D* 0.0452, corrected for the size of the box (docs/physics.md 1.10), 5 % and the statistical error.
 
     The reference is itself a finite box of about 10 σ; shear viscosity η* 2.9 near the triple point (Yeh–Hummer term).
     """

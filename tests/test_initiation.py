@@ -57,7 +57,7 @@ def conducting(value: float) -> dict[str, float]:
 def test_edge_crack_in_a_wide_cell() -> None:
     """K_I → 1.1215 p √(π c), mouth opening 4 · 1.454 p c/E' of an edge crack; pressure all around: 1 - ν/(1-ν) of it.
 
-    Sources: PHYSICS.md 1.6; Tada, Paris & Irwin, Stress Analysis of Cracks Handbook (edge crack of a half plane).
+    Sources: docs/physics.md 1.6; Tada, Paris & Irwin, Stress Analysis of Cracks Handbook (edge crack of a half plane).
     The cell is finite (20 flaw depths wide), which is worth 3 %.
     """
     flaw = replace(FLAW, depth=0.3e-6, mouth_opening=5e-9, tip_radius=1e-9)
@@ -79,7 +79,8 @@ def test_stall_without_ohmic_drop_is_butler_volmer(model: InitiationModel) -> No
     potential = -LITHIUM_MOLAR_VOLUME * pressure / FARADAY
     expected = -butler_volmer(potential, 25.7, 0.5, 0.5, 298.15, properties.stack_pressure)
     flat = 1 - FLAW.mouth_opening / CELL.width
-    assert critical.limited_by == "stall" and critical.bound is None
+    assert critical.limited_by == "stall"
+    assert critical.bound is None
     assert critical.state.hot_spot_overpotential == pytest.approx(potential, rel=1e-4)
     assert critical.state.flaw_pressure == pytest.approx(critical.state.stall_pressure, rel=1e-4)
     assert critical.current_density == pytest.approx(expected * flat, rel=1e-4)
@@ -114,7 +115,7 @@ def test_lithium_balance_and_charge(model: InitiationModel) -> None:
 def detoured(depth: float) -> tuple[InitiationModel, float]:
     """A flaw in a uniform conductor without kinetic resistance, everything scaled with its depth; its detour curve.
 
-    The curve (V24; PHYSICS.md 1.6) gives the tip the drop i c/κ along the flaw: i_c = κ V p_c/(F c) ∝ c^-1.5.
+    The curve (V24; docs/physics.md 1.6) gives the tip the drop i c/κ along the flaw: i_c = κ V p_c/(F c) ∝ c^-1.5.
     """
     scale = depth / 0.4e-6
     flaw = Flaw(depth, 6e-9 * scale, 1.5e-9 * scale, at="grain", lined=False)

@@ -1,4 +1,4 @@
-"""Classical nucleation against PHYSICS.md V14 and its own identities."""
+"""Classical nucleation against docs/physics.md V14 and its own identities."""
 
 import math
 

@@ -35,7 +35,8 @@ def test_resistances_add_up(model: InitiationModel) -> None:
     assert set(figures.asr) == {"charge_transfer", "grain", "boundary", "interphase"}
     assert sum(figures.asr.values()) == pytest.approx(figures.asr_total, rel=1e-6)
     assert figures.charge_imbalance < 1e-10
-    assert figures.detour_factor > 1 and figures.focusing_factor > 1
+    assert figures.detour_factor > 1
+    assert figures.focusing_factor > 1
 
 
 def test_small_current_resistance_is_linear_kinetics_and_ohm(model: InitiationModel) -> None:
@@ -71,7 +72,8 @@ def test_flux_focuses_without_kinetic_resistance(model: InitiationModel) -> None
         model.update(replace(changed, exchange_current_density=exchange))
         model.at_current(20.0)
         currents.append(CellMeter(model, WINDOW).read().focusing_factor)
-    assert 1 < currents[0] < 1.1 and currents[1] > 2
+    assert 1 < currents[0] < 1.1
+    assert currents[1] > 2
 
 
 def test_largest_window_mean_is_exact() -> None:
@@ -99,7 +101,8 @@ def test_fields_are_written_whole_and_read_back(model: InitiationModel, tmp_path
     model.at_current(20.0)
     for _ in range(2):
         path = write_fields(tmp_path / "fields.bp", model)
-        assert path.is_dir() and any(path.iterdir())
+        assert path.is_dir()
+        assert any(path.iterdir())
     assert [p.name for p in tmp_path.iterdir()] == ["fields.bp"]
     adios2 = pytest.importorskip("adios2")
     with adios2.Stream(str(path), "r") as stream:
@@ -116,7 +119,8 @@ def test_triangulated_field_integrates_to_the_cell(model: InitiationModel) -> No
     edges = points[triangles[:, 1:]] - points[triangles[:, :1]]
     wedge = (CELL.flaw.mouth_opening / 2 + CELL.flaw.tip_radius) * CELL.flaw.depth
     assert np.abs(np.linalg.det(edges)).sum() / 2 == pytest.approx(CELL.width * CELL.height - wedge, rel=1e-3)
-    assert values.shape == (len(triangles),) and values.min() > 0
+    assert values.shape == (len(triangles),)
+    assert values.min() > 0
     with pytest.raises(UserError, match="potential_V"):
         triangulated(model, "temperature")
 

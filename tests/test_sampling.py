@@ -126,11 +126,13 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
 
     points = design(samples(), 8, seed=1)
     first = run_all(points, counted, tmp_path, key="a")
-    assert run_all(points, counted, tmp_path, key="a") == first and len(calls) == 8
+    assert run_all(points, counted, tmp_path, key="a") == first
+    assert len(calls) == 8
     files = sorted(tmp_path.iterdir())
     files[0].unlink()
     files[1].write_text('{"value": 1')
-    assert run_all(points, counted, tmp_path, key="a") == first and len(calls) == 10
+    assert run_all(points, counted, tmp_path, key="a") == first
+    assert len(calls) == 10
     run_all(points, counted, tmp_path, key="b")
     assert len(calls) == 18
     assert set(json.loads(files[2].read_text())["inputs"]) == set(SPREADS)
@@ -162,7 +164,8 @@ def test_same_distribution_on_one_two_and_three_ranks(tmp_path: Path) -> None:
         found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert found.returncode == 0, found.stderr
         answers.append(json.loads(found.stdout.splitlines()[-1]))
-    assert answers[1] == answers[0] and answers[2] == answers[0]
+    assert answers[1] == answers[0]
+    assert answers[2] == answers[0]
 
 
 def test_few_failures_are_left_out_and_many_end_the_run(tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_few_failures_are_left_out_and_many_end_the_run(tmp_path: Path) -> None:
     found = propagate(inputs, points, failing(32), ORIGINS, level=0.9, seed=1)
     assert (found.runs, found.failures) == (31, 1)
     assert found.median == pytest.approx(10, rel=0.05)
-    with pytest.raises(RunFailure, match="16 of 32.*no convergence"):
+    with pytest.raises(RunFailure, match=r"16 of 32.*no convergence"):
         failing(2)
 
 
@@ -222,4 +225,5 @@ def test_fixed_inputs_give_one_number(tmp_path: Path) -> None:
     points = design(inputs, 8, seed=1)
     runs = run_all(points, lambda p, k: (p["x"] ** 2, False), tmp_path, key="fixed")
     found = propagate(inputs, points, runs, {"x": "input"}, level=0.9, seed=1)
-    assert found.low == pytest.approx(4.0) and found.high == pytest.approx(4.0)
+    assert found.low == pytest.approx(4.0)
+    assert found.high == pytest.approx(4.0)

@@ -19,6 +19,7 @@ RECIPE = """
 name = "tiny"
 seed = 1
 epochs = [2, 1]
+held_out_engine = 0
 validation_every = 3
 max_force = 25.0
 [model]
@@ -92,7 +93,7 @@ def test_the_shipped_recipe_covers_what_the_card_promises() -> None:
     [
         ("frames = 4", "frame = 4", "unknown key 'frame'; known: .*frames"),
         ('structures = ["Li", "LiCl"]', 'structures = ["Na"]', "names structure 'Na'; known: Li, LiCl"),
-        ("epochs = [2, 1]", "", "missing 1 required positional argument: 'epochs'"),
+        ("epochs = [2, 1]\n", "", "missing 1 required positional argument: 'epochs'"),
         ('family = "surface"', 'family = "strained"', "two tasks make the same job 'g0-strained-rattle-Li-0K-0'"),
         ("[model]", "[model", "not readable as a recipe"),
     ],

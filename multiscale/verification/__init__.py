@@ -1,1 +1,1 @@
-"""Problems with exact solutions (PHYSICS.md section 2), solved with the product's own terms and meshes."""
+"""Problems with exact solutions (docs/physics.md section 2), solved with the product's own terms and meshes."""

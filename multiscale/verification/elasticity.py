@@ -15,7 +15,7 @@ from multiscale.solver import solve_nonlinear
 from multiscale.verification.tools import at_vertex, meshed, unknown
 
 OXIDE = Elastic(150e9, 0.257)
-"""The garnet of PHYSICS.md V09f and V10."""
+"""The garnet of docs/physics.md V09f and V10."""
 LITHIUM = Elastic(7.82e9, 0.381)
 """Polycrystalline lithium (Masias et al. 2019)."""
 TOUGHNESS = 1.25e6
