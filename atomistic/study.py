@@ -73,11 +73,11 @@ QUALITIES: dict[str, Effort] = {
     #        phase, cell edge Å, temperatures K, equilibration ps, production ps, seeds
     "quick": Effort(
         _rows(
-            ("Li6PS5Cl", 15.0, _HOT, 1.0, 8.0, 1),
-            ("Li3P", 12.0, _COLD, 1.0, 8.0, 1),
-            ("Li2S", 11.0, _COLD, 0.6, 3.0, 1),
-            ("LiCl", 10.0, (500.0, 600.0, 700.0), 0.6, 3.0, 1),
-            ("Li", 13.0, (300.0, 350.0, 400.0), 0.6, 3.0, 1),
+            ("Li6PS5Cl", 15.0, _HOT, 0.8, 5.0, 1),
+            ("Li3P", 12.0, _COLD, 0.8, 6.0, 1),
+            ("Li2S", 11.0, _COLD, 0.6, 2.0, 1),
+            ("LiCl", 10.0, (500.0, 600.0, 700.0), 0.6, 2.0, 1),
+            ("Li", 13.0, (300.0, 350.0, 400.0), 0.6, 2.0, 1),
         ),
         slab_thicknesses=(12.0, 18.0), contact_thickness=8.0, shifts=3, disorder_seeds=2,
     ),
