@@ -252,7 +252,7 @@ def mean_squared_displacement(tracks: np.ndarray, frame_interval: float) -> Curv
 
 
 def nernst_einstein(diffusivity: float, ions: int, volume: float, temperature: float, charge: float = 1.0) -> float:
-    """Ionic conductivity σ = (N/V) z² e² D/(k_B T), S/m, of independent ions (Haven ratio 1; PHYSICS.md 1.10).
+    """Ionic conductivity σ = (N/V) z² e² D/(k_B T), S/m, of independent ions (Haven ratio 1; docs/physics.md 1.10).
 
     Args:
         diffusivity: D, m²/s. ions: N in the volume. volume: V, m³. temperature: T, K. charge: z, 1.

@@ -1,4 +1,4 @@
-"""Classical nucleation of lithium from a surface energy (PHYSICS.md 1.8), SI units.
+"""Classical nucleation of lithium from a surface energy (docs/physics.md 1.8), SI units.
 
 Below about 1 nm the theory is qualitative; every record made here says "classical nucleation theory, bulk surface energy".
 """

@@ -127,7 +127,7 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
                 low=least,
                 high=most,
                 conditions=_conditions(task, **span),
-                kind="derived",
+                kind="md",
                 source=source,
             )
         )
@@ -148,7 +148,7 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
                 low=low,
                 high=high,
                 conditions=conditions,
-                kind="derived",
+                kind="md",
                 source={**source, **note},
             )
         )

@@ -61,8 +61,16 @@ def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | Non
     if comm.rank == 0:
         write_records(folder / "records.json", records)
         write_json(folder / "study.json", {"key": _study_key(case)})
+    for problem in md_problems(results) if comm.rank == 0 else []:
+        narrator.say("atomistic", f"note: {problem}")
     comm.barrier()
     return records
+
+
+def md_problems(results: Path) -> list[str]:
+    """What the potential could not give, a sentence each; empty without MD."""
+    path = results / "atomistic" / "problems.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def stored_records(case: Case, results: Path) -> tuple[list[Property], str]:
@@ -138,7 +146,7 @@ def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: N
     walls["error bar"] = narrator.seconds() - sum(walls.values())
     hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}
     summary = answer.summary(case, parameters, reference, spread) | {
-        "versions": versions(), "hashes": hashes, "wall_s": walls,
+        "md_problems": md_problems(results) if with_md else [], "versions": versions(), "hashes": hashes, "wall_s": walls,
     }  # fmt: skip
     if comm.rank == 0:
         write_json(results / "distribution.json", answer.distribution_json(case, spread))

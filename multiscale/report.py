@@ -291,7 +291,8 @@ def diffusivities(run: Run) -> str:
         "down: upper bounds, where nothing diffused on the time scale of the run; at the right, hollow: the value at 298 K."
     )
     columns = (("phase", ""), ("D at 298 K (m²/s)", "n"), ("activation energy (eV)", "n"), ("how", "wide"))
-    return html.section(title, html.picture(svg, caption), html.table(columns, cells))
+    problems = [html.paragraph(escape(str(problem)), "alarm") for problem in run.summary.get("md_problems", [])]
+    return html.section(title, html.picture(svg, caption), html.table(columns, cells), *problems)
 
 
 def _room_value(room: Mapping[str, Any] | None) -> str:
