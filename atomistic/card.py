@@ -64,6 +64,15 @@ def elastic_reference(name: str, calculator: Calculator) -> dict[str, float]:
     }
 
 
+def teacher_references(training_dir: Path) -> dict[str, dict[str, float]]:
+    """`elastic_reference` of every phase with the teacher, kept in the training folder once computed."""
+    path = training_dir / "teacher_references.json"
+    if not path.exists():
+        write_json(path, {name: elastic_reference(name, labels.teacher()) for name in PHASES})
+    found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def processor() -> str:
     """Name of the processor."""
     with contextlib.suppress(OSError):
@@ -146,13 +155,8 @@ def card(training_dir: Path, folder: Path) -> dict[str, Any]:
     held_out = training.load_frames(recipe, [training.HELD_OUT], training_dir)
     learned = training.load_frames(recipe, list(range(len(recipe.epochs))), training_dir)
     calculator, quick = potential.load(folder), potential.load(folder, dtype="float32")
-    references: dict[str, Any] = {}
-    for name in PHASES:
-        references[name] = {
-            "potential": elastic_reference(name, calculator),
-            "teacher": elastic_reference(name, labels.teacher()),
-        }
-        print(name, references[name], flush=True)
+    taught = teacher_references(training_dir)
+    references = {name: {"potential": elastic_reference(name, calculator), "teacher": taught[name]} for name in PHASES}
     return {
         "name": recipe.name,
         "elements": mace_model.elements_of(folder),

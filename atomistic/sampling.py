@@ -37,6 +37,7 @@ class Structure:
     max_length: float = 11.0
     density: float = 1.8
     composition: tuple[tuple[str, int], ...] = ()
+    scale: float = 1.0  # factor on all lengths, for example the teacher's lattice constant over the measured one
 
 
 def start(structure: Structure, seed: int) -> Atoms:
@@ -67,6 +68,7 @@ def start(structure: Structure, seed: int) -> Atoms:
         if structure.vacancies >= len(lithium):
             raise UserError(f"structure {structure.id!r}: {structure.vacancies} vacancies among {len(lithium)} lithium atoms")
         del atoms[np.random.default_rng(seed + 1).choice(lithium, structure.vacancies, replace=False)]
+    atoms.set_cell(atoms.cell.array * structure.scale, scale_atoms=True)
     atoms.info = {"structure": structure.id}
     return atoms
 
@@ -84,12 +86,30 @@ def strained(atoms: Atoms, amplitude: float, random: np.random.Generator) -> Ato
     return deformed
 
 
-def rattled_frames(atoms: Atoms, frames: int, strain: float, rattle: tuple[float, float], seed: int) -> list[Atoms]:
-    """Strained cells with Gaussian displacements whose standard deviation (Å) is spread evenly over `rattle`."""
+def rattled_frames(
+    atoms: Atoms,
+    frames: int,
+    strain: float,
+    rattle: tuple[float, float],
+    seed: int,
+    volume: tuple[float, float] = (1.0, 1.0),
+) -> list[Atoms]:
+    """Strained cells with Gaussian displacements.
+
+    Args:
+        atoms: start.
+        frames: number of frames.
+        strain: amplitude of the random strain.
+        rattle: standard deviations of the displacements (Å), spread evenly from the first to the last.
+        seed: seed of everything random.
+        volume: factors on the volume, spread evenly from the first to the last and shuffled.
+    """
     random = np.random.default_rng(seed)
     made = []
-    for deviation in np.linspace(*rattle, frames):
+    volumes = np.random.default_rng(seed + 1).permutation(np.linspace(*volume, frames))
+    for deviation, factor in zip(np.linspace(*rattle, frames), volumes, strict=True):
         frame = strained(atoms, strain, random)
+        frame.set_cell(frame.cell.array * factor ** (1 / 3), scale_atoms=True)
         frame.positions += random.normal(0, deviation, frame.positions.shape)
         made.append(frame)
     return [frame for frame in made if min_distance(frame) > CLOSEST]

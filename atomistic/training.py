@@ -41,6 +41,7 @@ class Task:
     frames: int = 10
     strain: float = 0.0
     rattle: tuple[float, float] = (0.02, 0.1)
+    volume: tuple[float, float] = (1.0, 1.0)
     temperatures: tuple[float, ...] = (300.0,)
     steps: int = 500
     interval: int = 100
@@ -143,7 +144,7 @@ def sample(recipe: Recipe, job: Job, calculator: Calculator | None) -> list[Atom
     task = job.task
     atoms = sampling.start(recipe.structures[job.structure], job.seed)
     if task.method == "rattle":
-        return sampling.rattled_frames(atoms, task.frames, task.strain, task.rattle, job.seed)
+        return sampling.rattled_frames(atoms, task.frames, task.strain, task.rattle, job.seed, task.volume)
     random = np.random.default_rng(job.seed)
     atoms = sampling.strained(atoms, task.strain, random)
     atoms.positions += random.normal(0, 0.02, atoms.positions.shape)

@@ -81,7 +81,7 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_the_shipped_recipe_covers_what_the_card_promises() -> None:
     recipe = training.read_recipe(potential.SHIPPED / "lpscl" / "recipe.toml")
     families = {task.family for task in recipe.tasks}
-    assert families == {"crystal", "strained", "hot", "surface", "interface", "amorphous"}
+    assert families == {"crystal", "strained", "elastic", "hot", "surface", "interface", "amorphous"}
     held_out = {job.seed for job in training.jobs(recipe, training.HELD_OUT)}
     learned = {job.seed for generation in range(len(recipe.epochs)) for job in training.jobs(recipe, generation)}
     assert held_out
