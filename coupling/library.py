@@ -1,5 +1,6 @@
 """Material files: sourced numbers that a person can read, and mixtures made of other materials."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,29 +13,33 @@ from coupling.record import Property
 from coupling.toml_input import Table, TomlFile, nearest, read, validate
 from coupling.units import UnitError, to_si
 
-QUANTITIES: dict[str, str] = {
-    "ionic_conductivity": "S/m",
-    "conductivity_ratio": "1",
-    "youngs_modulus": "Pa",
-    "poissons_ratio": "1",
-    "fracture_toughness": "Pa m^0.5",
-    "toughness_ratio": "1",
-    "exchange_current_density": "A/m^2",
-    "cathodic_transfer_coefficient": "1",
-    "mechanical_transfer_coefficient": "1",
-    "molar_volume": "m^3/mol",
-    "creep_reference_rate": "1/s",
-    "creep_reference_stress": "Pa",
-    "creep_exponent": "1",
-    "creep_activation_energy": "J/mol",
-    "creep_size_factor": "1",
-    "self_diffusivity": "m^2/s",
-    "activation_energy": "J/mol",
-    "surface_energy": "J/m^2",
-    "work_of_adhesion": "J/m^2",
-    "interfacial_resistance": "ohm m^2",
+_POSITIVE = (0.0, math.inf)
+LIMITS: dict[str, tuple[str, tuple[float, float]]] = {
+    "ionic_conductivity": ("S/m", _POSITIVE),
+    "conductivity_ratio": ("1", _POSITIVE),
+    "youngs_modulus": ("Pa", _POSITIVE),
+    "poissons_ratio": ("1", (-1.0, 0.5)),
+    "fracture_toughness": ("Pa m^0.5", _POSITIVE),
+    "toughness_ratio": ("1", _POSITIVE),
+    "exchange_current_density": ("A/m^2", _POSITIVE),
+    "cathodic_transfer_coefficient": ("1", (0.0, 1.0)),
+    "mechanical_transfer_coefficient": ("1", (-1e-12, 1.0 + 1e-12)),
+    "molar_volume": ("m^3/mol", _POSITIVE),
+    "creep_reference_rate": ("1/s", _POSITIVE),
+    "creep_reference_stress": ("Pa", _POSITIVE),
+    "creep_exponent": ("1", _POSITIVE),
+    "creep_activation_energy": ("J/mol", (-1e-12, math.inf)),
+    "creep_size_factor": ("1", _POSITIVE),
+    "self_diffusivity": ("m^2/s", _POSITIVE),
+    "activation_energy": ("J/mol", _POSITIVE),
+    "surface_energy": ("J/m^2", _POSITIVE),
+    "work_of_adhesion": ("J/m^2", _POSITIVE),
+    "interfacial_resistance": ("ohm m^2", _POSITIVE),
 }
-"""Quantities a material file may state and the SI unit each is held in."""
+"""Quantities a material file may state: the SI unit each is held in, and the open interval its values lie in."""
+QUANTITIES = {name: unit for name, (unit, _) in LIMITS.items()}
+TEMPERED = frozenset({"ionic_conductivity", "self_diffusivity", "exchange_current_density", "conductivity_ratio"})
+"""Quantities that change so fast with temperature that the file must say at which they hold."""
 
 
 class PropertyEntry(Table):
@@ -60,7 +65,7 @@ class Component(Table):
     """One phase of a mixture with its amount per formula of reaction."""
 
     material: str
-    moles: float = Field(gt=0)
+    moles: float = Field(gt=0, lt=1e6)
 
 
 class Mixture(Table):
@@ -108,15 +113,29 @@ def _number(file: TomlFile, location: tuple[str | int, ...], text: str, unit: st
         raise UserError(file.complaint(location, str(error))) from None
 
 
+def _limited(file: TomlFile, location: tuple[str | int, ...], text: str, quantity: str) -> float:
+    """Value of a quantity that lies within its physical limits."""
+    unit, (low, high) = LIMITS[quantity]
+    value = _number(file, location, text, unit)
+    if not low < value < high:
+        limits = f"between {low:.3g} and {high:.3g}" if math.isfinite(high) else f"above {low:.3g}"
+        raise UserError(file.complaint(location, f'read "{text}"; {quantity} lies {limits} {unit}'))
+    return value
+
+
+_CONDITIONS = {"temperature": ("temperature_K", "K"), "pressure": ("pressure_Pa", "Pa")}
+
+
 def _conditions(file: TomlFile, index: int, entry: PropertyEntry) -> dict[str, Any]:
-    known = {"temperature": ("temperature_K", "K"), "pressure": ("pressure_Pa", "Pa")}
+    where = ("property", index, "conditions")
     out: dict[str, Any] = {}
     for key, value in entry.conditions.items():
-        if key in known:
-            name, unit = known[key]
-            out[name] = _number(file, ("property", index, "conditions"), str(value), unit)
-        else:
-            out[key] = value
+        if key not in _CONDITIONS:
+            raise UserError(file.complaint(where, f'unknown condition "{key}"; {nearest(key, list(_CONDITIONS))}'))
+        name, unit = _CONDITIONS[key]
+        out[name] = _number(file, where, str(value), unit)
+    if entry.quantity in TEMPERED and "temperature_K" not in out:
+        raise UserError(file.complaint(("property", index), f"{entry.quantity} needs conditions = {{ temperature = ... }}"))
     return out
 
 
@@ -127,12 +146,15 @@ def _property(file: TomlFile, material: str, index: int, entry: PropertyEntry) -
         raise UserError(file.complaint((*where, "quantity"), f'unknown quantity "{entry.quantity}"; {hint}'))
     unit = QUANTITIES[entry.quantity]
     low, high = (None, None) if entry.range is None else (
-        _number(file, (*where, "range"), text, unit) for text in entry.range
+        _limited(file, (*where, "range"), text, entry.quantity) for text in entry.range
     )  # fmt: skip
+    value = _limited(file, (*where, "value"), entry.value, entry.quantity)
+    if low is not None and high is not None and not low <= value <= high:
+        raise UserError(file.complaint((*where, "range"), f"value {entry.value} lies outside range {list(entry.range or ())}"))
     try:
         return Property(
             material=material, quantity=entry.quantity, unit=unit, bound=entry.bound, low=low, high=high,
-            value=_number(file, (*where, "value"), entry.value, unit),
+            value=value,
             stderr=None if entry.stderr is None else _number(file, (*where, "stderr"), entry.stderr, unit),
             conditions=_conditions(file, index, entry), kind=entry.kind, confidence=entry.confidence,
             source={"reference": entry.source, "file": file.path.name, "grade": entry.grade}
@@ -163,7 +185,10 @@ def find_material(name: str, folders: Sequence[Path]) -> Material:
     for folder in folders:
         path = folder / f"{name}.toml"
         if path.is_file():
-            return read_material(path)
+            material = read_material(path)
+            if material.name != name:
+                raise UserError(f'{path}:1: name: read "{material.name}"; it must be the file\'s own name, "{name}"')
+            return material
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
     raise UserError(f'unknown material "{name}"; {nearest(name, known)}')
 
@@ -173,7 +198,20 @@ ORDER: tuple[str, ...] = ("md", "measured", "derived", "assumed")
 
 
 def choose(candidates: Iterable[Property], order: Sequence[str] = ORDER) -> list[Property]:
-    """Candidates, the one to use first: by kind in `order`, an estimate before a bound within one kind."""
-    return sorted(candidates, key=lambda p: (order.index(p.kind), p.bound is not None))
+    """Candidates, the one to use first: by kind in `order`; a bound gives way to every estimate that it allows.
+
+    A bound says less than an estimate that obeys it, whatever the kinds: it is used only where no estimate is known, or
+    where it contradicts them all.
+    """
+    known = list(candidates)
+    estimates = [p for p in known if p.bound is None]
+
+    def gives_way(p: Property) -> bool:
+        return p.bound is not None and any(obeys(estimate, p) for estimate in estimates)
+
+    return sorted(known, key=lambda p: (gives_way(p), order.index(p.kind), p.bound is not None))
 
 
+def obeys(estimate: Property, bound: Property) -> bool:
+    """Whether an estimate lies on the allowed side of a bound."""
+    return estimate.value <= bound.value if bound.bound == "upper" else estimate.value >= bound.value

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from coupling.errors import UserError
-from coupling.library import ORDER, Material, find_material
+from coupling.library import ORDER, QUANTITIES, Material, find_material
 from coupling.toml_input import Flag, InUnit, Table, TomlFile, Whole, fraction, nearest, read, validate
 
 Kind = Literal["md", "measured", "derived", "assumed"]
@@ -155,10 +155,10 @@ class Choice(Table):
 class Uncertainty(Table):
     """How the error bar is made: `designs` model runs carry a surrogate that `samples` draws go through."""
 
-    level: Annotated[float, Field(gt=0.0, lt=1.0)]
-    samples: Annotated[Whole, Field(ge=100)]
-    designs: Annotated[Whole, Field(ge=8)]
-    microstructures: Annotated[Whole, Field(ge=1)]
+    level: Annotated[float, Field(ge=0.5, le=0.99)]
+    samples: Annotated[Whole, Field(ge=100, le=1_000_000)]
+    designs: Annotated[Whole, Field(ge=8, le=10_000)]
+    microstructures: Annotated[Whole, Field(ge=1, le=1000)]
     seed: Annotated[Whole, Field(ge=0)]
 
 
@@ -211,6 +211,8 @@ def load_case(folder: str | Path) -> Case:
         UserError: the folder is none or holds no case.toml; any wrong key, unit or value; an unknown material.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise UserError(f"{folder}: give the case folder, not a file: {folder.parent}")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such case folder; `multiscale new {folder.name or 'NAME'}` makes one")
     if not (folder / "case.toml").is_file():
@@ -259,7 +261,11 @@ def _check_choice(case: Case) -> None:
     """Every key of [properties.use] names a material of the case."""
     for key in case.settings.properties.use:
         material, _, quantity_name = key.partition(".")
-        if material not in case.materials or not quantity_name:
+        if material in case.materials and quantity_name not in QUANTITIES:
+            where = ("properties", "use", key)
+            hint = nearest(quantity_name, list(QUANTITIES))
+            raise UserError(case.file.complaint(where, f'unknown quantity "{quantity_name}"; {hint}'))
+        if material not in case.materials:
             where = ("properties", "use", key)
             hint = nearest(material, sorted(case.materials))
             raise UserError(case.file.complaint(where, f'read "{key}"; write "material.quantity"; {hint}'))

@@ -78,8 +78,9 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
     from multiscale.tables import parameter_rows, parameter_table
 
     loaded = load_case(case)
-    from multiscale.pipeline import stored_records
+    from multiscale.pipeline import stored_records, validate_all
 
+    validate_all(loaded)
     records, note = stored_records(loaded, _results(case, out))
     parameters = resolve(loaded, records)
     if as_json:

@@ -61,7 +61,7 @@ class State:
         flaw_current: net current into the flaw, A per metre of depth (positive plating).
         plated_current: plating part of it alone, A/m; the difference is dissolved again near the mouth.
         extrusion_share: extruded part of what is plated into the flaw.
-        charge_imbalance: |in - out| over in.
+        charge_imbalance: |in - out| over in, as the field solve left it.
         report: of the last field solve.
     """
 
@@ -344,21 +344,27 @@ class InitiationModel:
     def _assemble(self, form: Any) -> float:
         return self.domain.comm.allreduce(fem.assemble_scalar(form))
 
-    def _balance_charge(self) -> None:
-        """Newton's step for the constant part of φ, twice: frees the charge balance of rounding, moves no current."""
+    def _balance_charge(self) -> float:
+        """Newton's step for the constant part of φ, twice: frees the charge balance of rounding, moves no current.
+
+        Returns:
+            What was lacking before, A/m: the imbalance of the field solve itself.
+        """
+        lacks = []
         for _ in range(2):
             net = float(self._constants["open"].value) * self._assemble(self._forms.flaw)
             lacking = float(self.applied.value) * self.cell.width - net - self._assemble(self._forms.flat)
             self.potential.x.array[:] += lacking / self._assemble(self._forms.slope)
+            lacks.append(abs(lacking))
+        return lacks[0]
 
     def _state(self, current_density: float, flaw_pressure: float) -> State:
         """Solve once more and collect what is reported."""
         report = self.solve_field(current_density, flaw_pressure)
-        self._balance_charge()
+        imbalance = self._balance_charge()
         share = float(self._constants["open"].value)
         net, plated = share * self._assemble(self._forms.flaw), share * self._assemble(self._forms.plated)
         into = current_density * self.cell.width
-        imbalance = abs(into - net - self._assemble(self._forms.flat))
         out = self.extrusion(flaw_pressure) * FARADAY / LITHIUM_MOLAR_VOLUME
         hottest = self.hot_spot()
         return State(

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coupling.constants import ROOM_TEMPERATURE
 from coupling.errors import UserError
 from coupling.homogenize import hashin_shtrikman_conductivity, hashin_shtrikman_moduli
-from coupling.library import ORDER, Material, choose
+from coupling.library import ORDER, QUANTITIES, TEMPERED, Material, choose
 from coupling.record import Property, sample
 from coupling.store import digest
+from meshes.polycrystal import LARGEST_MESH, estimated_triangles
 from multiscale.case import Case
+from multiscale.geometry import layered_cell
 
 Samples = Mapping[str, np.ndarray]
 TEMPERATURE_TOLERANCE = 5.0
@@ -43,35 +46,72 @@ def _stated_value(key: str, value: float, unit: str, source: str, spread: tuple[
 
 
 def _candidates(material: Material, quantity: str, records: Iterable[Property], temperature: float) -> list[Property]:
-    """Properties of one quantity known near the case's temperature, from files and from MD."""
+    """Properties of one quantity from files and from MD; what changes fast with temperature, near the case's temperature."""
     named = [p for p in (*records, *material.properties) if p.material == material.name and p.quantity == quantity]
+    if quantity not in TEMPERED:
+        return named
     return [p for p in named if abs(p.conditions.get("temperature_K", temperature) - temperature) <= TEMPERATURE_TOLERANCE]
 
 
-def _needed(case: Case) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Quantities wanted of each material; a tuple of several names means the first that is known."""
+Alternatives = tuple[str, ...]
+
+
+def _needed(case: Case) -> dict[str, tuple[Alternatives, ...]]:
+    """Quantities wanted of each material; several names in one entry mean the first that is known.
+
+    A material may play several parts: what it needs for each is joined.
+    """
     geometry, interface = case.settings.geometry, case.settings.interface
-    boundary = geometry.electrolyte.grain_boundary.material
-    needed: dict[str, tuple[tuple[str, ...], ...]] = {
-        geometry.electrolyte.material: (
-            ("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",), ("fracture_toughness",),
-        ),
-        boundary: (("ionic_conductivity", "conductivity_ratio"), ("fracture_toughness", "toughness_ratio")),
-        interface.charge_transfer: (
-            ("exchange_current_density",), ("cathodic_transfer_coefficient",), ("mechanical_transfer_coefficient",),
-        ),
-        interface.metal: (
-            ("creep_reference_rate",), ("creep_reference_stress",), ("creep_exponent",), ("creep_activation_energy",),
-            ("creep_size_factor",),
-        ),
-    }  # fmt: skip
+    bulk, boundary = geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material
+    parts: list[tuple[str, tuple[Alternatives, ...]]] = [
+        (bulk, (("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",), ("fracture_toughness",))),
+        (boundary, (("ionic_conductivity", "conductivity_ratio"), ("fracture_toughness", "toughness_ratio"))),
+        (interface.charge_transfer, tuple((name,) for name in _TRANSFER)),
+        (interface.metal, tuple((name,) for name in _CREEP)),
+    ]
     if geometry.interlayer:
         layer = case.materials[geometry.interlayer.material]
-        phases = [c.material for c in layer.mixture.components] if layer.mixture else [layer.name]
-        wanted: tuple[tuple[str, ...], ...] = (("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",))
-        for phase in phases:
-            needed[phase] = (*wanted, ("molar_volume",)) if layer.mixture else wanted
+        wanted: tuple[Alternatives, ...] = (("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",))
+        if layer.mixture:
+            parts += [(c.material, (*wanted, ("molar_volume",))) for c in layer.mixture.components]
+        else:
+            parts.append((layer.name, wanted))
+    needed: dict[str, tuple[Alternatives, ...]] = {}
+    for name, quantities in parts:
+        needed[name] = tuple(dict.fromkeys((*needed.get(name, ()), *quantities)))
     return needed
+
+
+_TRANSFER = ("exchange_current_density", "cathodic_transfer_coefficient", "mechanical_transfer_coefficient")
+_CREEP = (
+    "creep_reference_rate", "creep_reference_stress", "creep_exponent", "creep_activation_energy", "creep_size_factor",
+)  # fmt: skip
+_BY_MD = ("ionic_conductivity", "youngs_modulus", "poissons_ratio", "molar_volume")
+
+
+def validate(case: Case) -> None:
+    """Refuse a case before anything long: a number known nowhere that MD will not bring, or a cell that cannot be drawn.
+
+    Raises:
+        UserError: as `resolve`, or the geometry is impossible at some depth of the flaw's range.
+    """
+    wanted = case.settings.atomistic
+    promised = [
+        Property(phase, quantity, 0.25, QUANTITIES[quantity], source={"reference": "what the MD stage will bring"})
+        for phase in (wanted.phases if wanted else ())
+        for quantity in _BY_MD
+        if phase in case.materials and abs(case.settings.conditions.temperature - ROOM_TEMPERATURE) <= TEMPERATURE_TOLERANCE
+    ]
+    resolve(case, promised)
+    flaw = case.settings.geometry.flaw[0]
+    for depth in {flaw.depth, *(flaw.depth_range or ())}:
+        try:
+            cell = layered_cell(case, depth, case.settings.geometry.seed, fine=True)
+            if (triangles := estimated_triangles(cell)) > LARGEST_MESH:
+                most = f"at most {LARGEST_MESH:.0g}: make the cell smaller or its features larger"
+                raise UserError(f"about {triangles:.1g} triangles; {most}")
+        except UserError as error:
+            raise UserError(case.file.complaint(("geometry",), str(error))) from None
 
 
 def resolve(case: Case, records: Iterable[Property] = ()) -> dict[str, Parameter]:
@@ -107,9 +147,10 @@ def _first_known(
                 where = ("properties", "use", key)
                 raise UserError(case.file.complaint(where, f'no number of kind "{first}" is known for {key}'))
             return Parameter(key, found[0], tuple(found[1:]))
+    near = f" near {temperature:.2f} K" if names[0] in TEMPERED else ""
     raise UserError(
-        f"{material.path}: {' or '.join(names)} is not known near {temperature:.2f} K; "
-        f"add a [[property]] with that quantity and its source, or let MD compute it ([atomistic] phases)"
+        f"{material.path}:1: {' or '.join(names)} of {material.name} is not known{near}; "
+        "add a [[property]] with that quantity and its source"
     )
 
 

@@ -20,7 +20,7 @@ from coupling.errors import UserError
 from coupling.record import Property
 from coupling.store import digest, read_records, write_records
 from multiscale.case import Case
-from multiscale.parameters import Parameter, continuum_inputs, nominal, resolve
+from multiscale.parameters import Parameter, continuum_inputs, nominal, resolve, validate
 from multiscale.progress import Narrator
 
 FORMAT = 1
@@ -38,11 +38,30 @@ def study_settings(case: Case) -> Any:
     )
 
 
+def validate_all(case: Case, with_md: bool = True) -> None:
+    """Everything that can be refused before the long part: numbers, geometry, potential and phases.
+
+    Raises:
+        UserError: with file, line and key.
+    """
+    validate(case)
+    if case.settings.atomistic is None or not with_md:
+        return
+    from atomistic.study import toolbox
+
+    try:
+        toolbox(study_settings(case))
+    except UserError as error:
+        raise UserError(case.file.complaint(("atomistic",), str(error))) from None
+
+
 def _study_key(case: Case) -> str:
     from atomistic.potential import describe
+    from atomistic.study import VERSION
 
     settings = study_settings(case)
-    return digest({"settings": asdict(settings), "potential": describe(settings.potential).sha256, "format": FORMAT})
+    potential = describe(settings.potential).sha256
+    return digest({"settings": asdict(settings), "potential": potential, "study": VERSION, "format": FORMAT})
 
 
 def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | None = None) -> list[Property]:
@@ -120,6 +139,7 @@ def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict
         UserError: the case cannot be run as it is, or the results folder is in use.
         RunFailure: a stage could not be finished; the same command goes on from what is kept.
     """
+    validate_all(case, with_md)
     narrator = Narrator(comm.rank == 0)
     with _alone(results, comm):
         return _run_stages(case, results, comm, with_md and case.settings.atomistic is not None, narrator)
@@ -131,7 +151,6 @@ def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: N
     if comm.rank == 0:
         ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
         print(f"{case.name} · {case.settings.title} · {ranks} · {results}", flush=True)
-    resolve(case)  # a missing number is told before the long part, not after it
     walls: dict[str, float] = {}
     records = run_atomistic(case, results, comm, narrator) if with_md else []
     walls["atomistic"] = narrator.seconds()

@@ -42,7 +42,7 @@ BAD = [
     ("disorder  = 0.25", "disorder  = 1.5", "disorder", "atomistic.disorder", "between 0 and 1"),
     ('mechanisms    = ["initiation"]', 'mechanisms    = ["magic"]', "magic", "physics.mechanisms", "allowed"),
     ("designs         = 48", 'designs         = "48"', '"48"', "uncertainty.designs", "valid integer"),
-    ("level           = 0.90", "level           = 90", "= 90", "uncertainty.level", "less than 1"),
+    ("level           = 0.90", "level           = 90", "= 90", "uncertainty.level", "less than or equal to 0.99"),
     ('depth_range = ["0.3 um", "1.5 um"]', 'depth_range = ["3 um", "4 um"]', "[[geometry.flaw]]", "geometry.flaw", "depth_range"),
     ('maximum = "100 mA/cm^2"', 'maximum = "1e-6 mA/cm^2"', "[protocol]", "protocol", "above first"),
 ]

@@ -57,6 +57,31 @@ def test_an_estimate_wins_over_a_bound_of_its_kind(case):
     assert P.resolve(case, [bound, estimate])["Li3P.ionic_conductivity"].used == estimate
 
 
+def test_a_bound_gives_way_to_an_estimate_that_obeys_it(case):
+    loose = md("Li2S", "ionic_conductivity", 50.0, "S/m", bound="upper")
+    chosen = P.resolve(case, [loose])["Li2S.ionic_conductivity"]
+    assert chosen.used.kind == "measured"
+    assert chosen.losers == (loose,)
+
+
+def test_moduli_computed_at_rest_are_used(case):
+    static = Property("Li6PS5Cl", "youngs_modulus", 20e9, "Pa", stderr=1e9, conditions={"temperature_K": 0.0}, source=MD)
+    assert P.resolve(case, [static])["Li6PS5Cl.youngs_modulus"].used == static
+
+
+def test_what_cannot_be_drawn_or_found_is_told_before_md(case):
+    P.validate(case)
+    geometry = case.settings.geometry
+    wide = geometry.flaw[0].model_copy(update={"mouth": 0.5e-6})
+    broken = case.settings.model_copy(update={"geometry": geometry.model_copy(update={"flaw": (wide,)})})
+    with pytest.raises(UserError, match=r"case\.toml:4: geometry: .*mouth"):
+        P.validate(dataclasses.replace(case, settings=broken))
+    without = {**case.materials, "Li3P": dataclasses.replace(case.materials["Li3P"], properties=())}
+    with pytest.raises(UserError, match="not known"):
+        P.resolve(dataclasses.replace(case, materials=without))
+    P.validate(dataclasses.replace(case, materials=without))  # MD brings what is missing
+
+
 def test_a_number_at_another_temperature_is_not_used(case):
     hot = Property("Li3P", "ionic_conductivity", 5.0, "S/m", conditions={"temperature_K": 900.0}, source=MD)
     assert P.resolve(case, [hot])["Li3P.ionic_conductivity"].used.kind == "measured"
@@ -72,7 +97,7 @@ def test_every_input_has_a_source(case):
 
 def test_draws_of_one_key_do_not_depend_on_the_others(case):
     few = P.resolve(case)
-    more = P.resolve(case, [md("Li2S", "ionic_conductivity", 1e-9, "S/m", bound="upper")])
+    more = P.resolve(case, [md("Li2S", "ionic_conductivity", 1e-12, "S/m", bound="upper")])
     a, b = P.draw(few, 50, seed=3), P.draw(more, 50, seed=3)
     np.testing.assert_array_equal(a["Li3P.ionic_conductivity"], b["Li3P.ionic_conductivity"])
     assert not np.array_equal(a["Li2S.ionic_conductivity"], b["Li2S.ionic_conductivity"])
@@ -80,9 +105,10 @@ def test_draws_of_one_key_do_not_depend_on_the_others(case):
 
 
 def test_a_bound_is_drawn_below_itself(case):
-    bounded = P.resolve(case, [md("Li2S", "ionic_conductivity", 1e-9, "S/m", bound="upper")])
-    assert P.draw(bounded, 500, seed=1)["Li2S.ionic_conductivity"].max() <= 1e-9
-    assert P.nominal(bounded)["Li2S.ionic_conductivity"][0] < 1e-9
+    bounded = P.resolve(case, [md("Li2S", "ionic_conductivity", 1e-12, "S/m", bound="upper")])
+    assert bounded["Li2S.ionic_conductivity"].used.bound == "upper"
+    assert P.draw(bounded, 500, seed=1)["Li2S.ionic_conductivity"].max() <= 1e-12
+    assert P.nominal(bounded)["Li2S.ionic_conductivity"][0] < 1e-12
 
 
 def test_boundary_ratios_multiply_their_base(case):
