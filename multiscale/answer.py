@@ -15,17 +15,20 @@ from coupling.errors import RunFailure
 from coupling.library import ORDER
 from coupling.store import digest
 from multiscale.case import Case
+from multiscale.geometry import TIP_SHARE
 from multiscale.parameters import FLAW_DEPTH, Parameter, continuum_inputs, draw, nominal
 from multiscale.progress import Narrator
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a change of the code changes a critical current; part of every key."""
 FOCUS_WINDOW = 20e-9
 """Length along the lithium surface over which the focused current is averaged, m."""
 SMALLEST_CURRENT = 1e-3
 """Critical currents below this (A/m²) count as this: the flaw opens by itself."""
+CLOSURE = "how lithium moves inside the flaw (model)"
+"""Origin of the error between free redistribution of lithium in the flaw and none."""
 SEARCH_BEYOND = 100.0
-"""The surrogate's runs look this many times beyond the protocol's largest current, so that it sees a smooth answer."""
+"""Runs look this many times beyond the protocol's largest current, so that the surrogate sees a smooth answer."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def reference_solution(
     model = initiation_model(case, inputs, case.settings.geometry.seed, comm, fine=True)
     triangles = model.domain.mesh.topology.index_map(2).size_global
     narrator.say("continuum", f"mesh {triangles} triangles · {model.unknowns} unknowns")
-    largest = case.settings.protocol.maximum
+    largest = SEARCH_BEYOND * case.settings.protocol.maximum
     stalled = model.stalled_critical_current(largest)
     critical = model.critical_current(largest, guess=stalled.current_density or None)
     if critical.current_density <= 0:  # the stack pressure alone opens the flaw: the fields are shown at the first current
@@ -157,16 +160,37 @@ def distribution(
     if runs[0].failure:
         raise RunFailure(f"the run at the best values failed on the coarse mesh: {runs[0].failure}")
     fine, coarse = reference.critical["current_density"], runs[0].value
-    ratio = fine / coarse if fine > 0 and coarse > 0 else 1.0
+    exact = reference.critical["bound"] is None and not runs[0].is_bound and min(fine, coarse) > 0
+    ratio = fine / coarse if exact else 1.0
     found = sampling.propagate(
         inputs, points[1:], runs[1:], origins(case, parameters, inputs), wanted.level, wanted.seed,
-        correction=ratio, mesh_error=abs(ratio - 1.0), smallest=SMALLEST_CURRENT, largest=case.settings.protocol.maximum,
+        correction=ratio, mesh_error=abs(ratio - 1.0), smallest=SMALLEST_CURRENT,
+        largest=SEARCH_BEYOND * case.settings.protocol.maximum,
     )  # fmt: skip
+    samples, split = _with_closure(found, reference, wanted.seed)
+    largest = case.settings.protocol.maximum
+    samples = np.minimum(samples, largest)
+    tail = (1 - wanted.level) / 2
+    low, median, high = (float(q) for q in np.quantile(samples, [tail, 0.5, 1 - tail]))
+    beyond = float(np.mean(samples >= largest))
     key = digest({"version": VERSION, "case": case.digest, "points": points, "runs": [run.value for run in runs[:1]]})
-    return Spread(
-        found.samples, found.median, found.low, found.high, "lower" if found.bound_share > (1 - wanted.level) / 2 else None,
-        dict(found.error_split), found.runs, found.failures, key,
-    )  # fmt: skip
+    return Spread(samples, median, low, high, "lower" if beyond > tail else None, split, found.runs, found.failures, key)
+
+
+def _with_closure(found: Any, reference: Reference, seed: int) -> tuple[np.ndarray, dict[str, float]]:
+    """Samples and error split with the error of how lithium moves inside the flaw.
+
+    Free redistribution and none are the two extremes; where between them the truth lies is unknown, so every sample is
+    moved by a share, uniform on the logarithm, of their distance at the best values.
+    """
+    free, stalled = reference.critical["current_density"], reference.stalled
+    distance = float(np.log(free / stalled)) if min(free, stalled) > 0 else 0.0
+    shares = np.random.default_rng([seed, 1]).uniform(0.0, 1.0, len(found.samples))
+    variance, own = float(np.var(np.log(found.samples))), distance**2 / 12
+    total = variance + own
+    split = {origin: share * variance / total for origin, share in found.error_split.items()} if total > 0 else {}
+    split[CLOSURE] = own / total if total > 0 else 0.0
+    return found.samples * np.exp(-shares * distance), dict(sorted(split.items(), key=lambda item: -item[1]))
 
 
 def _coarse_current(case: Case, point: Mapping[str, float], number: int) -> tuple[float, bool]:
@@ -183,7 +207,7 @@ def _coarse_current(case: Case, point: Mapping[str, float], number: int) -> tupl
 
 
 def origins(case: Case, parameters: Mapping[str, Parameter], inputs: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Where the error of each continuum input comes from, in words: the parameter behind it and its kind."""
+    """Where the error of each continuum input comes from: the key of the parameter behind it, or words for the interlayer."""
     geometry, interface = case.settings.geometry, case.settings.interface
     bulk, boundary = geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material
     behind = {
@@ -205,8 +229,7 @@ def origins(case: Case, parameters: Mapping[str, Parameter], inputs: Mapping[str
         key = behind.get(name) or next(
             (k for k in (f"{interface.charge_transfer}.{quantity}", f"{interface.metal}.{quantity}") if k in parameters), name
         )
-        used = parameters.get(key)
-        named[name] = f"{key} ({used.used.bound + ' bound, ' if used.used.bound else ''}{used.used.kind})" if used else key
+        named[name] = key
     return named
 
 
@@ -251,6 +274,7 @@ def summary(case: Case, parameters: Mapping[str, Parameter], reference: Referenc
             "extrusion_share": state["extrusion_share"],
             "limited_by": reference.critical["limited_by"],
         },
+        "settings": {"focus_window_nm": FOCUS_WINDOW * 1e9, "tip_radius_over_mouth": TIP_SHARE},
         "mesh": {"triangles": reference.triangles, "unknowns": reference.unknowns},
         "model_runs": {"used": spread.runs, "failed": spread.failures},
     }  # fmt: skip

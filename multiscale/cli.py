@@ -49,6 +49,15 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def _refuse_stale(case: Path, summary: dict[str, Any]) -> None:
+    """Results of an earlier state of the case are not told as its answer. Raises UserError."""
+    from multiscale.case import load_case
+
+    if summary.get("hashes", {}).get("case") != load_case(case).digest:
+        told = "case.toml or a material file has changed since these results were computed"
+        raise UserError(f"{case}: {told}; run `multiscale run {case}` again")
+
+
 @app.command()
 def run(
     case: CaseArgument,
@@ -96,6 +105,7 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
     Example: multiscale ccd cases/li-lpscl --json
     """
     summary = _summary(case, out)
+    _refuse_stale(case, summary)
     if as_json:
         keys = ("case", "ccd", "mechanisms", "fitted_parameters", "error_split")
         _show_json({key: summary[key] for key in keys})
@@ -111,7 +121,7 @@ def report(case: CaseArgument, out: OutOption = None) -> None:
 
     Example: multiscale report cases/li-lpscl
     """
-    _summary(case, out)
+    _refuse_stale(case, _summary(case, out))
     from multiscale.compare import case_result
     from multiscale.report import write_report
 
@@ -134,6 +144,8 @@ def compare(
     chosen = cases or sorted(path.parent.parent for path in _shipped().glob("*/results/summary.json"))
     if not chosen:
         raise UserError("no case has results yet; `multiscale run CASE` makes some")
+    for case in chosen:
+        _refuse_stale(case, _summary(case, None))
     _show(compare_cases(chosen, _experiments(), plot, as_json))
 
 

@@ -165,7 +165,8 @@ def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: N
     walls["error bar"] = narrator.seconds() - sum(walls.values())
     hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}
     summary = answer.summary(case, parameters, reference, spread) | {
-        "md_problems": md_problems(results) if with_md else [], "versions": versions(), "hashes": hashes, "wall_s": walls,
+        "md": with_md, "md_problems": md_problems(results) if with_md else [],
+        "versions": versions(), "hashes": hashes, "wall_s": walls,
     }  # fmt: skip
     if comm.rank == 0:
         write_json(results / "distribution.json", answer.distribution_json(case, spread))

@@ -14,6 +14,9 @@ from multiscale import report_html as html
 from multiscale.compare import CaseResult, compare_row, fitted_keys, verdict
 from multiscale.results import Run, read_run
 
+_NO_INPUTS = (
+    "surrogate and microstructure", "mesh", "interactions", "how lithium moves inside the flaw (model)",
+)  # fmt: skip
 _MECHANISMS = {
     "initiation": "lithium plated into the flaw presses until the electrolyte cracks at its tip",
     "propagation": "crack and lithium filament advance together to a short",
@@ -94,11 +97,24 @@ def answer(run: Run) -> str:
         f'<div class="range">{100 * ccd["level"]:.0f} % interval: {html.number(ccd["low"])} … '
         f"{html.number(ccd['high'])} {measure}</div>",
         html.paragraph(f"Critical current density.{told}"),
-        html.paragraph(f"At that current, {escape(limit)}.") if limit else "",
+        html.paragraph("The number is the median of the draws of all inputs."),
+        html.paragraph(_best(run.summary, limit)),
         html.paragraph("The upper end is open: not every draw cracked up to the largest current tried.") if bound else "",
         _audit(run),
     ]
     return f'<div class="answer">{"".join(lines)}</div>{html.facts(_state(run.summary))}'
+
+
+def _best(summary: Mapping[str, Any], limit: str | None) -> str:
+    """The fine solution at the best value of every input, to which state, resistances and maps belong."""
+    best = summary.get("at_best_values") or {}
+    if not best:
+        return f"At the critical current, {escape(limit)}." if limit else ""
+    told = f"; there, {escape(limit)}" if limit else ""
+    return (
+        f"At the best value of every input it is {html.number(best['value'])} mA/cm²{told}. "
+        "The figures below, the resistances and the maps belong to that state."
+    )
 
 
 def _audit(run: Run) -> str:
@@ -169,7 +185,7 @@ def _distribution(run: Run, matching: Sequence[Measurement], rows: Sequence[Mapp
     comparable = {row["id"]: row["comparable"] for row in rows}
     drawing = ccd_distribution(run.distribution["samples"], run.summary["ccd"], matching, comparable)
     caption = (
-        f"Predicted critical current density ({len(run.distribution['samples'])} draws of the inputs; line: best value, band: "
+        f"Predicted critical current density ({len(run.distribution['samples'])} draws of the inputs; line: median, band: "
         "interval) over the measured values. Arrows point to the side a bound leaves open. Filled: same kind of cell as the "
         "case; hollow: listed, not compared. Kinds of measurement are never pooled."
     )
@@ -210,9 +226,14 @@ def _carrier(run: Run) -> str:
     split = run.summary.get("error_split") or {}
     if not split:
         return ""
-    origin, share = max(split.items(), key=lambda item: item[1])
+    inputs = {origin: share for origin, share in split.items() if origin not in _NO_INPUTS}
+    if not inputs:
+        return ""
+    origin, share = max(inputs.items(), key=lambda item: item[1])
     row = next((row for row in run.parameters or [] if row["key"] == origin), None)
     told = f" It is {escape(str(row['kind']))} (confidence: {escape(str(row.get('confidence')))})." if row else ""
+    method = sum(share for origin, share in split.items() if origin in _NO_INPUTS)
+    told += f" The method itself (surrogate, mesh, closures, interactions) adds {_percent(method)}."
     return html.paragraph(
         f"The input that most likely carries the error is the <strong>{escape(html.words(origin))}</strong>, "
         f"with {_percent(share)} of the spread of the prediction.{told}", "note",
@@ -259,7 +280,8 @@ def maps(run: Run) -> str:
         text = f"The current map cannot be read ({error}); delete {path.name} and run this again:"
         return html.section(title, html.missing(text, f"multiscale run {run.command}"))
     caption = (
-        f"Size of the ionic current density at the critical current; {len(field.triangles)} triangles, lithium below. "
+        "Size of the ionic current density at the critical current of the best values; "
+        f"{len(field.triangles)} triangles, lithium below. "
         "White lines: grains and layers. The squares are shown enlarged at the right."
     )
     lines = "Electrolyte potential in the same cell. Contours are evenly spaced in each panel."
@@ -270,6 +292,8 @@ def diffusivities(run: Run) -> str:
     """Arrhenius plot and the values at room temperature."""
     title = "Diffusivities from molecular dynamics"
     phases = {name: phase for name, phase in (run.arrhenius or {}).items() if phase}
+    if not phases and run.summary.get("md") is False:
+        return html.section(title, html.paragraph("This run was told to leave molecular dynamics out (--no-md)."))
     if not phases:
         return html.section(
             title,

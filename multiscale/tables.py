@@ -111,8 +111,10 @@ def answer_lines(summary: Mapping[str, Any]) -> str:
     fitted = summary["fitted_parameters"]
     fit = f"fitted: {', '.join(fitted)}" if fitted else "nothing was fitted"
     lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)} · mechanism: {ccd['mechanism']} · {fit}"]
+    best = summary["at_best_values"]
+    lines.append(f"at the best value of every input {best['value']:.3g} {best['unit']}, limited by {best['limited_by']}")
     if ccd.get("bound") == "lower":
-        lines.append("This is a lower bound: some or all draws did not crack up to the largest current of the protocol.")
+        lines.append("The upper end is open: some draws did not crack up to the largest current of the protocol.")
     largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
     lines.append("error from: " + ", ".join(f"{origin} {share:.0%}" for origin, share in largest))
     return "\n".join(lines)
