@@ -68,7 +68,7 @@ def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dic
 
 
 # Temperatures lie below melting (Li 454 K, LiCl 878 K) and, where ions move, high enough for hundreds of hops in the run.
-_HOT, _COLD = (700.0, 800.0, 950.0, 1150.0), (700.0, 850.0, 1000.0)
+_HOT, _COLD = (600.0, 700.0, 800.0, 900.0), (700.0, 850.0, 1000.0)
 QUALITIES: dict[str, Effort] = {
     #        phase, cell edge Å, temperatures K, equilibration ps, production ps, seeds
     "quick": Effort(
@@ -83,7 +83,7 @@ QUALITIES: dict[str, Effort] = {
     ),
     "standard": Effort(
         _rows(
-            ("Li6PS5Cl", 19.0, (600.0, *_HOT), 5.0, 50.0, 2),
+            ("Li6PS5Cl", 19.0, (500.0, *_HOT), 5.0, 50.0, 2),
             ("Li3P", 16.0, (600.0, *_COLD), 5.0, 50.0, 1),
             ("Li2S", 16.0, _COLD, 2.0, 20.0, 1),
             ("LiCl", 15.0, (500.0, 600.0, 700.0), 2.0, 20.0, 1),
@@ -93,7 +93,7 @@ QUALITIES: dict[str, Effort] = {
     ),
     "production": Effort(
         _rows(
-            ("Li6PS5Cl", 19.0, (500.0, 600.0, *_HOT), 20.0, 250.0, 4),
+            ("Li6PS5Cl", 19.0, (450.0, 500.0, *_HOT), 20.0, 250.0, 4),
             ("Li3P", 20.0, (500.0, 600.0, *_COLD), 20.0, 250.0, 2),
             ("Li2S", 20.0, (700.0, 850.0, 1000.0, 1150.0), 10.0, 100.0, 2),
             ("LiCl", 20.0, (500.0, 600.0, 700.0, 800.0), 10.0, 100.0, 2),
