@@ -184,13 +184,14 @@ nearer to experiment or to DFT than the teacher is.
 (symmetrix-xl), the same numbers in both. No pickle.
 
 **Data.** {training_frames} frames, {training_atoms} atoms in the last fit: crystals (ordered and disordered Li6PS5Cl, vacancies)
-at 100–1000 K, strained, above 1000 K, lithium surfaces (100), (110), (111), four Li | phase interfaces, five random mixtures.
-Frames with a teacher force above {max_force} eV/Å are left out, of the held-out set too. All settings and seeds: `recipe.toml`.
+at 100–1000 K, strained, above 1000 K, lithium surfaces (100), (110), (111), four Li | phase interfaces, five random mixtures,
+equations of state, close contacts. Frames with a teacher force above {max_force} eV/Å (contacts: 25 eV/Å) are left out, of the
+held-out set too. All settings and seeds: `recipe.toml`. {note}
 
 ## Held-out errors
-Trajectories of their own seeds, never in a fit; part of the crystals along dynamics of the teacher itself (800 K; lithium
-350 K), the others driven by the potential of the generation before the last. "Size of forces" is the root mean square of the
-teacher's own forces.
+Trajectories of their own seeds, never in a fit; part of the crystals along dynamics of the teacher itself (800 K, 500 K;
+lithium 350 K, 500 K), the others driven by the potential of generation {held_out_engine}, which is a rough one: its lithium slabs
+came apart, and "surface" holds those frames too. "Size of forces" is the root mean square of the teacher's own forces.
 
 | family | frames | energy, meV/atom | forces, meV/Å | size of forces, meV/Å | stress, GPa |
 |---|---|---|---|---|---|
@@ -256,8 +257,16 @@ def _reference_rows(table: dict[str, dict[str, dict[str, float]]]) -> str:
     )
 
 
-def render(found: dict[str, Any], recipe: training.Recipe, hours: str, diffusion: str = "") -> str:
-    """Text of card.md from the content of card.json; `diffusion` is a paragraph of its own, `hours` the cost of training."""
+def render(found: dict[str, Any], recipe: training.Recipe, hours: str, note: str = "", diffusion: str = "") -> str:
+    """Text of card.md from the content of card.json and what a person has to add.
+
+    Args:
+        found: content of card.json.
+        recipe: recipe of the potential.
+        hours: cost of the training, in words.
+        note: how these weights came about, where the recipe does not say it.
+        diffusion: a section of its own.
+    """
     crystal = found["held_out"]["crystal"]
     energy, force = crystal["energy_rmse_meV_per_atom"], crystal["force_rmse_meV_per_A"]
     met = {True: "met", False: "missed"}
@@ -271,6 +280,8 @@ def render(found: dict[str, Any], recipe: training.Recipe, hours: str, diffusion
         teacher=found["teacher"],
         model=recipe.model,
         max_force=recipe.max_force,
+        held_out_engine=recipe.held_out_engine,
+        note=note,
         training_frames=found["training_frames"],
         training_atoms=found["training_atoms"],
         errors=_error_rows(found["held_out"]),
@@ -308,12 +319,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("training_dir", type=Path, help="the --out folder of atomistic.training")
     parser.add_argument("folder", type=Path, help="folder of the potential, with its recipe.toml")
     parser.add_argument("--hours", default="two hours", help="cost of the training, in words")
+    parser.add_argument("--note", default="", help="how these weights came about, where the recipe does not say it")
+    parser.add_argument("--diffusion", default="", help="text of a section on diffusion against the teacher")
     options = parser.parse_args(arguments)
     ship_frames(options.training_dir, options.folder)
     found = card(options.training_dir, options.folder)
     write_json(options.folder / potential.CARD, found)
     recipe = training.read_recipe(options.folder / "recipe.toml")
-    write_text(options.folder / "card.md", render(found, recipe, options.hours))
+    write_text(options.folder / "card.md", render(found, recipe, options.hours, options.note, options.diffusion))
     print(json.dumps(found, indent=1))
     return 0
 

@@ -115,6 +115,30 @@ def rattled_frames(
     return [frame for frame in made if min_distance(frame) > CLOSEST]
 
 
+def contact_frames(atoms: Atoms, frames: int, approach: tuple[float, float], rattle: float, seed: int) -> list[Atoms]:
+    """Frames in which one atom is pushed towards its nearest neighbour, so that the model learns the repulsion.
+
+    Args:
+        atoms: start.
+        frames: number of frames.
+        approach: distance left over the distance before, spread evenly from the first to the last.
+        rattle: standard deviation of the displacements before the push, Å.
+        seed: seed of everything random.
+    """
+    random = np.random.default_rng(seed)
+    made = []
+    for left in np.linspace(*approach, frames):
+        frame = atoms.copy()
+        frame.positions += random.normal(0, rattle, frame.positions.shape)
+        mover = int(random.integers(len(frame)))
+        others = np.delete(np.arange(len(frame)), mover)
+        vectors = frame.get_distances(mover, others, mic=True, vector=True)
+        nearest = vectors[np.argmin(np.linalg.norm(vectors, axis=1))]
+        frame.positions[mover] += (1 - left) * nearest
+        made.append(frame)
+    return made
+
+
 def relaxed_frames(atoms: Atoms, calculator: Calculator, steps: int, interval: int) -> list[Atoms]:
     """Every `interval`-th frame of a damped relaxation at fixed cell (FIRE, steps of at most 0.1 Å)."""
     work = atoms.copy()

@@ -34,7 +34,7 @@ class Task:
     """One [[task]] of a recipe: a sampling method on several structures."""
 
     generation: int | str  # number of the fit that first uses it, or "test": never used in a fit
-    method: str  # rattle, relax or md
+    method: str  # rattle, contact, relax or md
     family: str  # label under which errors are reported
     structures: tuple[str, ...]
     copies: int = 1
@@ -49,6 +49,8 @@ class Task:
     relax_steps: int = 0
     engine: str = "potential"  # or "teacher": who drives relax and md
     last: int = 99  # last generation whose fit still uses the frames
+    approach: tuple[float, float] = (0.5, 0.95)  # contact: distance left over distance before
+    max_force: float = 0.0  # eV/Å; 0: the recipe's
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def sample(recipe: Recipe, job: Job, calculator: Calculator | None) -> list[Atom
     atoms = sampling.start(recipe.structures[job.structure], job.seed)
     if task.method == "rattle":
         return sampling.rattled_frames(atoms, task.frames, task.strain, task.rattle, job.seed, task.volume)
+    if task.method == "contact":
+        return sampling.contact_frames(atoms, task.frames, task.approach, task.rattle[0], job.seed)
     random = np.random.default_rng(job.seed)
     atoms = sampling.strained(atoms, task.strain, random)
     atoms.positions += random.normal(0, 0.02, atoms.positions.shape)
@@ -155,7 +159,7 @@ def sample(recipe: Recipe, job: Job, calculator: Calculator | None) -> list[Atom
         return sampling.md_frames(
             atoms, engine, job.temperature, task.steps, task.interval, task.timestep_fs, job.seed, task.relax_steps
         )
-    raise UserError(f"task of generation {task.generation}: unknown method {task.method!r}; known: rattle, relax, md")
+    raise UserError(f"task of generation {task.generation}: unknown method {task.method!r}; known: rattle, contact, relax, md")
 
 
 def run_jobs(recipe: Recipe, generation: int | str, out: Path, calculator: Callable[[], Calculator] | None) -> None:
@@ -166,11 +170,11 @@ def run_jobs(recipe: Recipe, generation: int | str, out: Path, calculator: Calla
         path = out / "frames" / f"{job.name}.extxyz"
         if path.exists():
             continue
-        if engine is None and calculator is not None and job.task.method != "rattle":
+        if engine is None and calculator is not None and job.task.method not in ("rattle", "contact"):
             engine = calculator()
         began = time.monotonic()
         frames = sample(recipe, job, engine)
-        labelled = labels.label_all(frames, recipe.max_force)
+        labelled = labels.label_all(frames, job.task.max_force or recipe.max_force)
         for frame in labelled:
             frame.info |= {"family": job.task.family, "job": job.name}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,8 +198,9 @@ def load_frames(recipe: Recipe, generations: list[int | str], out: Path) -> list
         for job in jobs(recipe, generation):
             path = out / "frames" / f"{job.name}.extxyz"
             if job.task.last >= newest and path.stat().st_size:
-                frames += read(path, ":", format="extxyz")
-    return [frame for frame in frames if labels.usable(frame, recipe.max_force)]
+                limit = job.task.max_force or recipe.max_force
+                frames += [frame for frame in read(path, ":", format="extxyz") if labels.usable(frame, limit)]
+    return frames
 
 
 def split(frames: list[Atoms], every: int) -> tuple[list[Atoms], list[Atoms]]:

@@ -81,7 +81,7 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_the_shipped_recipe_covers_what_the_card_promises() -> None:
     recipe = training.read_recipe(potential.SHIPPED / "lpscl" / "recipe.toml")
     families = {task.family for task in recipe.tasks}
-    assert families == {"crystal", "strained", "elastic", "hot", "surface", "interface", "amorphous"}
+    assert families == {"crystal", "strained", "elastic", "contact", "hot", "surface", "interface", "amorphous"}
     held_out = {job.seed for job in training.jobs(recipe, training.HELD_OUT)}
     learned = {job.seed for generation in range(len(recipe.epochs)) for job in training.jobs(recipe, generation)}
     assert held_out
@@ -114,6 +114,14 @@ def test_sampling_is_seeded_and_keeps_atoms_apart() -> None:
     assert holes.get_chemical_formula() == "Li6S4"
     with pytest.raises(UserError, match="unknown kind of structure 'cristal'"):
         sampling.start(sampling.Structure("x", "cristal", name="Li"), seed=0)
+
+
+def test_contact_frames_bring_one_pair_as_close_as_asked() -> None:
+    atoms = bulk("Li").repeat(3)
+    frames = sampling.contact_frames(atoms, 3, (0.5, 0.9), rattle=0.0, seed=1)
+    assert [min_distance(frame) / min_distance(atoms) for frame in frames] == pytest.approx([0.5, 0.7, 0.9])
+    wide = sampling.rattled_frames(atoms, 3, 0.0, (0.0, 0.01), seed=1, volume=(0.8, 1.2))
+    assert sorted(frame.get_volume() / atoms.get_volume() for frame in wide) == pytest.approx([0.8, 1.0, 1.2])
 
 
 def test_teacher_stress_is_the_strain_derivative_of_its_energy() -> None:
