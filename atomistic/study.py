@@ -68,7 +68,7 @@ def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dic
 
 
 # Temperatures lie below melting (Li 454 K, LiCl 878 K) and, where ions move, high enough for hundreds of hops in the run.
-_HOT, _COLD = (600.0, 700.0, 800.0, 900.0), (700.0, 850.0, 1000.0)
+_HOT, _COLD = (600.0, 675.0, 750.0, 825.0), (700.0, 850.0, 1000.0)
 QUALITIES: dict[str, Effort] = {
     #        phase, cell edge Å, temperatures K, equilibration ps, production ps, seeds
     "quick": Effort(
@@ -76,7 +76,7 @@ QUALITIES: dict[str, Effort] = {
             ("Li6PS5Cl", 15.0, _HOT, 0.8, 5.0, 1),
             ("Li3P", 12.0, _COLD, 0.8, 6.0, 1),
             ("Li2S", 11.0, _COLD, 0.6, 2.0, 1),
-            ("LiCl", 10.0, (500.0, 600.0, 700.0), 0.6, 2.0, 1),
+            ("LiCl", 10.0, (400.0, 450.0, 500.0), 0.6, 2.0, 1),
             ("Li", 13.0, (300.0, 350.0, 400.0), 0.6, 2.0, 1),
         ),
         slab_thicknesses=(12.0, 18.0), contact_thickness=8.0, shifts=3, disorder_seeds=2,
@@ -86,7 +86,7 @@ QUALITIES: dict[str, Effort] = {
             ("Li6PS5Cl", 19.0, (500.0, *_HOT), 5.0, 50.0, 2),
             ("Li3P", 16.0, (600.0, *_COLD), 5.0, 50.0, 1),
             ("Li2S", 16.0, _COLD, 2.0, 20.0, 1),
-            ("LiCl", 15.0, (500.0, 600.0, 700.0), 2.0, 20.0, 1),
+            ("LiCl", 15.0, (400.0, 450.0, 500.0), 2.0, 20.0, 1),
             ("Li", 17.0, (300.0, 350.0, 400.0), 2.0, 20.0, 1),
         ),
         slab_thicknesses=(18.0, 26.0), contact_thickness=10.0, shifts=6, disorder_seeds=5,
@@ -96,7 +96,7 @@ QUALITIES: dict[str, Effort] = {
             ("Li6PS5Cl", 19.0, (450.0, 500.0, *_HOT), 20.0, 250.0, 4),
             ("Li3P", 20.0, (500.0, 600.0, *_COLD), 20.0, 250.0, 2),
             ("Li2S", 20.0, (700.0, 850.0, 1000.0, 1150.0), 10.0, 100.0, 2),
-            ("LiCl", 20.0, (500.0, 600.0, 700.0, 800.0), 10.0, 100.0, 2),
+            ("LiCl", 20.0, (400.0, 450.0, 500.0, 550.0), 10.0, 100.0, 2),
             ("Li", 20.0, (300.0, 350.0, 400.0), 10.0, 100.0, 2),
         ),
         slab_thicknesses=(26.0, 40.0), contact_thickness=14.0, shifts=12, disorder_seeds=10,
