@@ -4,6 +4,7 @@ The continuum computes in SI, the atomistic side in ASE units (eV, Å, amu; time
 """
 
 import math
+import re
 from functools import cache
 
 import pint
@@ -18,6 +19,14 @@ SQUARE_ANGSTROM_PER_FEMTOSECOND = 1e-5
 """One Å²/fs in m²/s."""
 ANGSTROM = 1e-10
 """One Å in m."""
+
+_NAME = r"(?:[^\W\d]|[%°])+(?:(?:\^|\*\*)[+-]?\d{1,2}(?:\.\d{1,3})?)?"
+_QUANTITY = re.compile(
+    r"\s*[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,4})?"
+    rf"(?:\s*(?:1\s*/\s*|/\s*)?{_NAME}(?:(?:\s*[*/]\s*|\s+){_NAME})*)?\s*",
+)
+_NOT_FINITE = re.compile(r"\s*[+-]?(?:nan|inf|infinity)(?:\s+[^\W\d]+(?:\s*/\s*[^\W\d]+)*(?:\^[+-]?\d)?)?\s*", re.IGNORECASE)
+
 
 @cache
 def registry() -> pint.UnitRegistry:
@@ -36,6 +45,8 @@ def to_si(text: str, unit: str) -> float:
         UnitError: a bare number, an unknown unit, a wrong dimension, NaN or infinity.
     """
     try:
+        if not (_QUANTITY.fullmatch(text) or _NOT_FINITE.fullmatch(text)):
+            raise ValueError("not one number and one unit")
         quantity = registry().Quantity(text)
     except Exception as error:
         raise UnitError(f'read "{text}", which is not a number with a known unit; write for example "1 {unit}"') from error

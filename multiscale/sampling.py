@@ -19,7 +19,7 @@ from coupling.store import digest
 from multiscale.surrogate import Scaling, Surrogate, fit
 
 MOST_FAILURES = 0.1
-"""Share of failed model runs above which no answer is given."""
+"""Share of failed model runs above which no answer is given; one failure among several is always allowed."""
 LARGEST_LOGARITHM = 700.0
 """Logarithm beyond which a number no longer fits a double."""
 SURROGATE, MESH, INTERACTIONS = "surrogate and microstructure", "mesh", "interactions"
@@ -85,7 +85,7 @@ def run_all(
     points: Sequence[Mapping[str, float]], model: Model, folder: str | Path, key: Any, comm: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Run]:
-    """Run the model at every point that has no kept result, spread over the ranks.
+    """Run the model at every point that has no kept result, spread over the ranks; kept failures are run again.
 
     Args:
         points: inputs of each run.
@@ -99,11 +99,11 @@ def run_all(
         Results in the order of the points, the same on every rank.
 
     Raises:
-        RunFailure: more than a tenth of the runs failed; the message tells the first reason.
+        RunFailure: all runs, or more than one and more than a tenth of them, failed; the message tells the first reason.
     """
     rank, size = (comm.rank, comm.size) if comm is not None else (0, 1)
     files = [Path(folder) / f"{digest({'key': key, 'point': dict(p), 'run': k})}.json" for k, p in enumerate(points)]
-    due = [k for k, path in enumerate(files) if _kept(path) is None] if rank == 0 else None
+    due = [k for k, path in enumerate(files) if (run := _kept(path)) is None or run.failure] if rank == 0 else None
     due = comm.bcast(due) if comm is not None else due
     assert due is not None
     mine = due[rank::size]
@@ -118,8 +118,11 @@ def run_all(
     assert found is not None
     runs = [run if run is not None else Run(float("nan"), failure="its file vanished") for run in found]
     failed = [run.failure for run in runs if run.failure]
-    if len(failed) > MOST_FAILURES * len(runs):
-        raise RunFailure(f"{len(failed)} of {len(runs)} sampled model runs failed; the first: {failed[0]}")
+    if len(failed) == len(runs) > 0 or len(failed) > max(1, MOST_FAILURES * len(runs)):
+        raise RunFailure(
+            f"{len(failed)} of {len(runs)} sampled model runs failed; the first: {failed[0]}. Mend that and run the same "
+            "command again: only the failed runs are repeated"
+        )
     return runs
 
 

@@ -1,0 +1,35 @@
+"""Odd inputs and half-done work end in one clear line or in recomputation."""
+
+from pathlib import Path
+
+import pytest
+
+from coupling.errors import RunFailure
+from coupling.units import UnitError, to_si
+from multiscale.sampling import run_all
+
+
+@pytest.mark.parametrize("text", ["9**9**9**9 um", "2 um um/um + 1 nm", "2*3 um", "(1) um", "1 um 2 um"])
+def test_expressions_are_refused(text: str) -> None:
+    with pytest.raises(UnitError, match="not a number with a known unit"):
+        to_si(text, "m")
+
+
+def test_kept_failure_is_computed_again(tmp_path: Path) -> None:
+    def fails(point: object, number: int) -> tuple[float, bool]:
+        raise RunFailure("broken")
+
+    points = [{"a": 1.0}, {"a": 2.0}]
+    with pytest.raises(RunFailure, match="run the same command again"):
+        run_all(points, fails, tmp_path, "key")
+    assert [run.value for run in run_all(points, lambda point, number: (3.0, False), tmp_path, "key")] == [3.0, 3.0]
+
+
+def test_one_failure_among_few_is_allowed(tmp_path: Path) -> None:
+    def model(point: object, number: int) -> tuple[float, bool]:
+        if number == 0:
+            raise RunFailure("broken")
+        return 1.0, False
+
+    runs = run_all([{"a": 1.0}, {"a": 2.0}, {"a": 3.0}], model, tmp_path, "key")
+    assert [run.failure for run in runs] == ["broken", None, None]
