@@ -50,7 +50,7 @@ def finished(store: Path, task: Task) -> dict[str, Any] | None:
     try:
         data = json.loads((store / f"{task.key}.json").read_text(encoding="utf-8"))
         return dict(data["answer"]) if data["key"] == task.key else None
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
