@@ -123,8 +123,9 @@ def _estimate(data: Curve, hops: int, hop_length: float, ion_time: float, seed: 
         return floor, None, f"upper bound (95 %): {hops} hops of {hop_length:.2f} Å in {ion_time / 1000:.0f} ion-ps, Poisson"
     slope, error = least_squares_slope(*data)
     rough = max(slope, 0.0) / 6.0
-    if slope / 6.0 < 2.0 * np.hypot(error / 6.0, shot_noise(rough, hop_length, ion_time)):
-        limit = max(rough + 1.645 * error / 6.0, floor)
+    noise = float(np.hypot(error / 6.0, shot_noise(rough, hop_length, ion_time)))
+    if slope / 6.0 < 2.0 * noise:
+        limit = max(rough + 1.645 * noise, floor)
         return limit, None, f"upper bound (95 %): {hops} hops, but the MSD slope is below twice its error"
     slopes = _sample_slope(*data, seed=seed)
     mean = float(np.mean(slopes)) / 6.0

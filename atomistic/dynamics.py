@@ -29,6 +29,10 @@ Ensemble = Literal["nve", "nvt", "npt"]
 Progress = Callable[[float], None]
 
 
+class Unphysical(RunFailure):
+    """The potential does not hold the structure: no time step keeps the run within its guards."""
+
+
 @dataclass(frozen=True)
 class Guards:
     """Limits beyond which a segment is thrown away and repeated with half the time step.
@@ -315,7 +319,7 @@ def _advance(
             np.savez(stream, **contents)
         return after
     kept = index * settings.checkpoint_interval / 1000.0
-    raise RunFailure(
+    raise Unphysical(
         f"molecular dynamics at {settings.temperature:g} K stays unstable after {kept:g} ps even with a time step of "
         f"{settings.timestep / 2**settings.guards.halvings:g} fs: {reason}; the first {kept:g} ps are kept in {folder}"
     )

@@ -86,7 +86,7 @@ def _equilibrated(
         warm = dynamics.run(atoms, calculator, DynamicsSettings(ensemble="npt", **common), folder / "equilibration", tick)
         change = abs(np.linalg.det(warm.mean_cell())) / atoms.get_volume() - 1.0
         reason = f"volume changed by {change:+.0%}" if abs(change) > VOLUME_CHANGE else ""
-    except RunFailure:
+    except dynamics.Unphysical:
         reason = "unstable"
     if reason:
         atoms = tools.crystal(p["phase"], p["seed"]).repeat(p["repeat"])

@@ -15,6 +15,7 @@ from coupling.errors import RunFailure
 from coupling.library import ORDER
 from coupling.store import digest
 from multiscale.case import Case
+from multiscale.field_maps import read_current_map
 from multiscale.geometry import TIP_SHARE
 from multiscale.parameters import FLAW_DEPTH, Parameter, continuum_inputs, draw, nominal
 from multiscale.progress import Narrator
@@ -94,12 +95,15 @@ def reference_solution(
 
 
 def _stored(path: Path, key: str) -> dict[str, Any] | None:
-    """A kept answer that belongs to `key`, or None."""
+    """A kept answer that belongs to `key` and whose map can be read, or None."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        if kept["key"] != key:
+            return None
+        read_current_map(path.parent / "current_map.npz")
+        return dict(kept["reference"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return kept["reference"] if kept.get("key") == key and (path.parent / "current_map.npz").is_file() else None
 
 
 def _plain(critical: Any) -> dict[str, Any]:

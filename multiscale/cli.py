@@ -42,11 +42,16 @@ def _results(case: Path, out: Path | None) -> Path:
 
 
 def _summary(case: Path, out: Path | None) -> dict[str, Any]:
-    """The case's summary.json. Raises UserError where there is none yet."""
+    """The case's summary.json. Raises UserError where there is none yet, or it is damaged."""
+    from multiscale.compare import read_result
+
     path = _results(case, out) / "summary.json"
     if not path.is_file():
         raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
-    return json.loads(path.read_text(encoding="utf-8"))
+    summary = read_result(path)
+    if not isinstance(summary, dict) or not {"ccd", "error_split"} <= set(summary):
+        raise UserError(f"{path}: not the summary of a run; delete it and run `multiscale run {case}` again")
+    return summary
 
 
 def _refuse_stale(case: Path, summary: dict[str, Any]) -> None:
@@ -270,8 +275,11 @@ def new(name: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to mak
     if name.exists():
         raise UserError(f"{name}: exists already; choose another name")
     template = _shipped() / "li-lpscl" / "case.toml"
-    name.mkdir(parents=True)
-    shutil.copyfile(template, name / "case.toml")
+    try:
+        name.mkdir(parents=True)
+        shutil.copyfile(template, name / "case.toml")
+    except OSError as error:
+        raise UserError(f"{name}: cannot be made ({error.strerror}); choose another place") from None
     question = "Which question does this case answer, and from which source?"
     (name / "README.md").write_text(f"# {name.name}\n\n{question}\n", encoding="utf-8")
     _show(f"{name}/case.toml written; edit it, then `multiscale check {name}` and `multiscale run {name}`")

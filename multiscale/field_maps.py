@@ -1,5 +1,7 @@
 """Maps of the steady fields in the cell: current density with a close look at its hottest spot, and potential."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +41,19 @@ class CurrentMap:
 
 
 def read_current_map(path: str | Path) -> CurrentMap:
-    """Read current_map.npz. Raises KeyError or ValueError where an array is missing or has the wrong shape."""
-    with np.load(path, allow_pickle=False) as data:
-        names = tuple(str(name) for name in data["region_names"]) if "region_names" in data else ()
-        arrays = {
-            key: np.asarray(data[key]) for key in ("points", "triangles", "current_density", "potential", "region", "grain")
-        }
+    """Read current_map.npz.
+
+    Raises:
+        KeyError or ValueError: an array is missing or has the wrong shape, or the file is damaged.
+        OSError: there is no such file.
+    """
+    keys = ("points", "triangles", "current_density", "potential", "region", "grain")
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            names = tuple(str(name) for name in data["region_names"]) if "region_names" in data else ()
+            arrays = {key: np.asarray(data[key]) for key in keys}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
     count, cells = len(arrays["points"]), len(arrays["triangles"])
     expected = {
         "points": (count, 2), "triangles": (cells, 3), "current_density": (cells,), "potential": (count,),

@@ -43,14 +43,18 @@ def write_fields(path: str | Path, model: InitiationModel) -> Path:
     Call on every rank. The folder is written beside its place and renamed.
 
     Raises:
-        RunFailure: the folder cannot be written (on every rank alike).
+        RunFailure: the folder cannot be written (a full disk is told by the rank that meets it).
     """
     path, comm = Path(path), model.domain.comm
     temporary = path.with_name(f".{path.stem}-{comm.bcast(os.getpid())}.bp")
     functions = list(fields(model).values())
     _on_first_rank(comm, lambda: path.parent.mkdir(parents=True, exist_ok=True), path)
-    with io.VTXWriter(comm, temporary, functions, engine="BP4") as writer:
-        writer.write(0.0)
+    try:
+        with io.VTXWriter(comm, temporary, functions, engine="BP4") as writer:
+            writer.write(0.0)
+    except RuntimeError as error:  # told on one rank alone: its exception ends the whole run (parallel.guard)
+        told = "is the disk full? Free some space and run the same command again"
+        raise RunFailure(f"{path}: cannot be written; {told} ({str(error).splitlines()[-1][:120]})") from error
     _on_first_rank(comm, lambda: _replace(temporary, path), path)
     return path
 
@@ -110,6 +114,10 @@ def _interpolated(source: ufl.core.expr.Expr, space: fem.FunctionSpace) -> fem.F
 
 
 def _replace(temporary: Path, path: Path) -> None:
+    """Put the new folder in its place; what a killed run left beside it goes too."""
+    for left in path.parent.glob(f".{path.stem}-*.bp"):
+        if left != temporary:
+            shutil.rmtree(left, ignore_errors=True)
     if path.exists():
         shutil.rmtree(path)
     temporary.replace(path)

@@ -88,8 +88,16 @@ def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | Non
 
 def md_problems(results: Path) -> list[str]:
     """What the potential could not give, a sentence each; empty without MD."""
-    path = results / "atomistic" / "problems.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return list(read_json(results / "atomistic" / "problems.json", []))
+
+
+def read_json(path: Path, otherwise: Any) -> Any:
+    """What a JSON file holds, if it can be read and is of the same kind as `otherwise`; else `otherwise`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return otherwise
+    return found if isinstance(found, type(otherwise)) else otherwise
 
 
 def stored_records(case: Case, results: Path) -> tuple[list[Property], str]:
@@ -99,7 +107,7 @@ def stored_records(case: Case, results: Path) -> tuple[list[Property], str]:
     folder = results / "atomistic"
     if not (folder / "study.json").is_file() or not (folder / "records.json").is_file():
         return [], f"not run yet; `multiscale md {case.folder}` or `multiscale run {case.folder}` adds its records"
-    if json.loads((folder / "study.json").read_text(encoding="utf-8"))["key"] != _study_key(case):
+    if read_json(folder / "study.json", {}).get("key") != _study_key(case):
         return [], f"the records in {folder} belong to other settings or another potential; run the case again"
     records = read_records(folder / "records.json")
     return records, f"{len(records)} records from {folder / 'records.json'}"

@@ -51,7 +51,7 @@ def read_run(results: Path, case: CaseResult | None = None) -> Run:
     parameters = optional("parameters.json")
     found = case or _case_of(results, summary)
     return Run(
-        results=results, summary=summary, parameters=None if parameters is None else parameters["parameters"],
+        results=results, summary=summary, parameters=None if parameters is None else parameters.get("parameters"),
         distribution=optional("distribution.json"), arrhenius=optional("atomistic/arrhenius.json"), case=found,
         command=_command(results, summary), notes=tuple(notes),
     )  # fmt: skip
