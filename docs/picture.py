@@ -32,7 +32,7 @@ def main(results: Path) -> None:
         paths = [Path(folder) / f"{index}.png" for index in range(2)]
         for drawing, path in zip(drawings, paths, strict=True):
             write_figure(drawing, path)
-        images = [Image.open(path).convert("RGB") for path in paths]
+        images = [on_white(Image.open(path)) for path in paths]
         height = max(image.height for image in images)
         whole = np.full((height, sum(image.width for image in images), 3), 255, dtype=np.uint8)
         left = 0
@@ -44,6 +44,12 @@ def main(results: Path) -> None:
     picture.resize((1500, round(1500 * picture.height / picture.width)), Image.Resampling.LANCZOS).quantize(128).save(
         ROOT / "docs" / "first-light.png", optimize=True
     )
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture without transparency."""
+    paper = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
 
 
 if __name__ == "__main__":

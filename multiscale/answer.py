@@ -267,7 +267,7 @@ def summary(case: Case, parameters: Mapping[str, Parameter], reference: Referenc
         "detour_factor": figures["detour_factor"],
         "asr_ohm_cm2": figures["asr_total"] * to_ohm_cm2,
         "asr_split": {name: value * to_ohm_cm2 for name, value in figures["asr"].items()},
-        "charge_balance": figures["charge_imbalance"],
+        "charge_balance": state["charge_imbalance"],
         "flaw_share": figures["flaw_share"],
         "state": {
             "flaw_pressure_MPa": state["flaw_pressure"] / 1e6,
