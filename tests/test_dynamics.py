@@ -192,8 +192,6 @@ def test_shipped_potential_resumes_with_the_same_numbers(tmp_path: Path, dtype: 
     pytest.importorskip("symmetrix")
     from atomistic import potential, structures
 
-    if "lpscl" not in potential.available():
-        pytest.skip("no potential is shipped")
     settings = DynamicsSettings(800.0, 0.12, frame_interval=20, checkpoint_interval=40, friction_time=100)
     atoms = structures.bulk("LiCl")
     whole = dynamics.run(atoms, potential.load("lpscl", dtype=dtype), settings, tmp_path / "run")

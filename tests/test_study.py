@@ -80,8 +80,6 @@ def test_plan_lists_independent_runs() -> None:
 def test_plan_of_the_first_system() -> None:
     """Three or more temperatures of each phase, Li6PS5Cl with its disorder, every quality dearer than the last."""
     pytest.importorskip("atomistic.potential")
-    if not (Path(study.__file__).parent / "data" / "potentials" / "lpscl" / "config.json").exists():
-        pytest.skip("no potential is shipped")
     costs = []
     for quality in study.QUALITIES:
         listed = study.plan(study.StudySettings(quality=quality))
