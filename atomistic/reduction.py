@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from atomistic import elasticity, nucleation
+from atomistic import elasticity
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
-from coupling import arrhenius
+from coupling import arrhenius, nucleation
 from coupling.constants import AVOGADRO, BOLTZMANN, ROOM_TEMPERATURE
 from coupling.record import Property
 from coupling.units import length_to_si
@@ -131,10 +131,10 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
                 source=source,
             )
         )
-    for quantity, unit, scale, note in (
-        ("self_diffusivity", "m^2/s", 1.0, {}),
-        ("ionic_conductivity", "S/m", factor, einstein),
-    ):
+    derived = [("self_diffusivity", "m^2/s", 1.0, {}), ("ionic_conductivity", "S/m", factor, einstein)]
+    if coldest["ions"] == coldest["atoms"]:
+        derived.pop()  # a metal: its atoms move as neutral ones
+    for quantity, unit, scale, note in derived:
         low = None if room.low is None else scale * room.low
         high = None if room.high is None else scale * room.high
         records.append(
@@ -286,7 +286,7 @@ def _nucleation(records: Sequence[Property], done: Answered) -> list[Property]:
     gamma, relative = lowest.value, 3.0 * (lowest.stderr or 0.0) / lowest.value
     found = []
     for overpotential in OVERPOTENTIALS:
-        nucleus = nucleation.critical_nucleus(gamma, overpotential)
+        nucleus = nucleation.critical_nucleus(gamma, -overpotential)
         conditions = {"temperature_K": ROOM_TEMPERATURE, "overpotential_V": overpotential}
         source = {
             **lowest.source,

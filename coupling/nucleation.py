@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from coupling.constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, FARADAY, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
+from coupling.constants import AVOGADRO, BOLTZMANN, FARADAY, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
 
+LABEL = "classical nucleation theory, bulk surface energy"
+"""What every record made with this module says of itself."""
 
 @dataclass(frozen=True)
 class Nucleus:
@@ -73,9 +75,21 @@ def critical_nucleus(
     return Nucleus(radius, barrier, atoms, zeldovich)
 
 
-def attachment_rate(current_density: float, radius: float) -> float:
-    """Rate at which atoms join a sphere of `radius` (m) under a surface current density (A/m²), 1/s: 4π r² |i|/e."""
-    return 4 * math.pi * radius**2 * abs(current_density) / ELEMENTARY_CHARGE
+def attachment_frequency(
+    nucleus: Nucleus, diffusivity: float, hop_length: float, molar_volume: float = LITHIUM_MOLAR_VOLUME
+) -> float:
+    """Frequency β* (1/s) at which ions join the critical nucleus: sites on its surface times the hop rate to them.
+
+    β* = 4π r*² (N_A/V)^⅔ D/a²: a hop rate 6 D/a², of which one in six points inwards.
+
+    Args:
+        nucleus: of `critical_nucleus`.
+        diffusivity: D of the ions around it, m²/s.
+        hop_length: a, m.
+        molar_volume: V, m³/mol.
+    """
+    sites = 4 * math.pi * nucleus.radius**2 * (AVOGADRO / molar_volume) ** (2 / 3)
+    return sites * diffusivity / hop_length**2
 
 
 def log10_rate(nucleus: Nucleus, sites: float, attachment: float, temperature: float = ROOM_TEMPERATURE) -> float:

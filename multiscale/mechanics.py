@@ -99,19 +99,6 @@ def normal_pressure(stress_tensor: Any, domain: Domain) -> Any:
     return -dot(n, dot(stress_tensor, n))
 
 
-def first_principal(stress_tensor: Any, domain: Domain) -> Any:
-    """Largest principal stress, Pa, of a plane or axisymmetric stress (closed form; the third direction is principal).
-
-    Raises:
-        ValueError: a general three-dimensional stress, which has no such closed form.
-    """
-    σ = stress_tensor
-    if domain.mesh.geometry.dim == 3:
-        raise ValueError("first_principal is closed-form in plane and axisymmetric problems only")
-    centre, half = (σ[0, 0] + σ[1, 1]) / 2, (σ[0, 0] - σ[1, 1]) / 2
-    return ufl.max_value(centre + ufl.sqrt(half**2 + σ[0, 1] ** 2), σ[2, 2])
-
-
 def crack_driving_force(
     displacement: Any,
     stiffness: Stiffness,

@@ -1,6 +1,8 @@
 """Runs the `multiscale` command as a user would, alone or under mpirun, with a time limit."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +31,20 @@ def python(code: str, ranks: int, timeout: float = 60.0) -> subprocess.Completed
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env={**MPI_SETTINGS, **os.environ}, check=False
     )
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """SIGKILL to a process and everything below it: mpirun puts its ranks into process groups of their own."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # ended meanwhile
+    family = {process.pid}
+    while below := {child for child, parent in parents.items() if parent in family} - family:
+        family |= below
+    for member in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
+    process.wait()

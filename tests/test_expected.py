@@ -6,6 +6,7 @@ import tomllib
 import pytest
 from launch import ROOT
 
+from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME
 from multiscale.answer import reference_solution
 from multiscale.case import load_case
 from multiscale.parameters import continuum_inputs, nominal, resolve
@@ -28,10 +29,13 @@ def computed(tmp_path_factory):
     figures, state = found.figures, found.critical["state"]
     clamp = state["stress_intensity"] / (1.1215 * math.sqrt(math.pi * inputs["flaw_depth"]))
     straight = case.settings.geometry.electrolyte.thickness / inputs["grain_conductivity"]
+    shift = inputs["stack_pressure"] * LITHIUM_MOLAR_VOLUME / FARADAY
+    kinetic = figures["asr"]["charge_transfer"] - shift / state["current_density"]
     return {
         "charge_balance": figures["charge_imbalance"],
         "asr_sum_over_total": sum(figures["asr"].values()) / figures["asr_total"],
-        "stress_intensity_over_toughness": state["stress_intensity"] / state["toughness"],
+        "charge_transfer_over_linear_kinetics": kinetic
+        / (GAS_CONSTANT * inputs["temperature"] / (FARADAY * inputs["exchange_current_density"])),
         "stress_intensity_over_half_plane": clamp / state["flaw_pressure"],
         "grain_resistance_over_straight_path": (figures["asr"]["grain"] + figures["asr"]["boundary"]) / straight,
         "detour_factor": figures["detour_factor"],

@@ -1,11 +1,10 @@
-"""Bounds of effective properties and classical nucleation: exact values, limits, order."""
+"""Bounds of effective properties: exact values, limits, order."""
 
 import math
 
 import numpy as np
 import pytest
 
-from coupling.constants import ELEMENTARY_CHARGE
 from coupling.homogenize import (
     brick_layer,
     engineering_moduli,
@@ -16,7 +15,6 @@ from coupling.homogenize import (
     reuss,
     voigt,
 )
-from coupling.nucleation import attachment_rate, critical_nucleus, log10_rate, shape_factor
 
 
 @pytest.mark.parametrize(("inclusion", "exact"), [(0.0, 1.6 / 2.2), (math.inf, 1.75), (5.0, 1.3870967741935485)])
@@ -86,39 +84,3 @@ def test_brick_layer():
 def test_engineering_moduli_round_trip():
     E, nu = 150e9, 0.257
     assert engineering_moduli(E / (3 * (1 - 2 * nu)), E / (2 * (1 + nu))) == (pytest.approx(E), pytest.approx(nu))
-
-
-def test_critical_nucleus():
-    nucleus = critical_nucleus(0.5, -0.1)
-    assert nucleus.radius == pytest.approx(1.34736e-9, rel=1e-5)
-    assert nucleus.barrier / ELEMENTARY_CHARGE == pytest.approx(23.7308, rel=1e-5)
-    assert nucleus.atoms == pytest.approx(474.616, rel=1e-5)
-    assert nucleus.zeldovich == pytest.approx(0.0208581, rel=1e-5)
-    assert shape_factor(math.pi / 3) == pytest.approx(0.15625, rel=1e-12)
-    assert shape_factor(math.pi) == 1
-
-
-def test_barrier_is_half_the_work_gained():
-    """ΔG* = n* F|η|/(2 N_A) without confinement: the barrier is half the electrical work of its atoms."""
-    nucleus = critical_nucleus(0.4, -0.2)
-    assert nucleus.barrier == pytest.approx(nucleus.atoms * 0.2 * ELEMENTARY_CHARGE / 2, rel=1e-9)
-
-
-def test_wall_and_confinement():
-    free, wall = critical_nucleus(0.5, -0.1), critical_nucleus(0.5, -0.1, contact_angle=math.pi / 3)
-    assert wall.radius == free.radius
-    assert wall.barrier == pytest.approx(0.15625 * free.barrier)
-    assert critical_nucleus(0.5, -0.1, confinement=3e8).barrier > free.barrier
-    stalled = critical_nucleus(0.5, -0.1, confinement=8e8)
-    assert math.isinf(stalled.barrier)
-    assert log10_rate(stalled, 1e28, 1e9) == -math.inf
-    assert math.isinf(critical_nucleus(0.5, 0.1).barrier)
-
-
-def test_rate_from_its_parts():
-    nucleus = critical_nucleus(0.5, -1.0)
-    rate = 1e28 * nucleus.zeldovich * 1e9 * math.exp(-nucleus.barrier / (1.380649e-23 * 298.15))
-    assert log10_rate(nucleus, 1e28, 1e9) == pytest.approx(math.log10(rate), rel=1e-12)
-    assert attachment_rate(10.0, 1e-9) == pytest.approx(4 * math.pi * 1e-18 * 10 / ELEMENTARY_CHARGE)
-    with pytest.raises(ValueError, match="positive"):
-        log10_rate(nucleus, 0.0, 1e9)

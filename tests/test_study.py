@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny_study
+from launch import kill_tree
 
 from atomistic import reduction, scheduler, study
 from atomistic.scheduler import Task
@@ -38,14 +38,14 @@ def finish(process: subprocess.Popen, seconds: float = 120) -> str:
     try:
         output = process.communicate(timeout=seconds)[0]
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_tree(process)
         pytest.fail(f"still running after {seconds} s")
     assert process.returncode == 0, output
     return output
 
 
 def wait_until_free(lock: Path, seconds: float = 30) -> None:
-    """Wait until the ranks of a killed mpirun are gone: they end when they lose it."""
+    """Wait until the ranks of a killed run are gone and have let go of their lock."""
     deadline = time.monotonic() + seconds
     with lock.open("w") as stream:
         while time.monotonic() < deadline:
@@ -116,8 +116,7 @@ def test_killed_run_continues(serial: Path, tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
     while not list(store.glob("*/production/segment-*.npz")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_tree(process)
     wait_until_free(store / "lock")
     kept = {path: path.stat().st_mtime_ns for path in store.glob("*/*/segment-*.npz")}
     assert kept
@@ -173,7 +172,6 @@ def test_records_tell_where_they_come_from(serial: Path) -> None:
     quantities = {record.quantity for record in records}
     assert quantities >= {
         "self_diffusivity",
-        "ionic_conductivity",
         "bulk_modulus",
         "shear_modulus",
         "youngs_modulus",
@@ -258,6 +256,15 @@ def test_reduction_of_bounds_stays_a_bound() -> None:
     assert find(records, "X", "self_diffusivity")[-1].value == 1e-10
     assert not find(records, "X", "activation_energy")
     assert curves["X"]["fit"] is None
+
+
+def test_a_metal_has_no_ionic_conductivity() -> None:
+    """Every atom mobile: diffusivities, but no Nernst–Einstein conductivity."""
+    runs = [_diffusion(t, 1e-10 * t, 1e-11) for t in (300.0, 350.0, 400.0)]
+    answers = [{**answer, "ions": answer["atoms"]} for _, answer in runs]
+    records, _ = reduction.reduce([task for task, _ in runs], answers, {"potential": "test"})
+    assert find(records, "X", "self_diffusivity")
+    assert not find(records, "X", "ionic_conductivity")
 
 
 def test_unstable_crystal_yields_no_moduli() -> None:
