@@ -1,0 +1,192 @@
+"""Training sets: both formats round-trip, units of foreign sets are declared, broken labels are refused with their number."""
+
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+from ase import units
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write as ase_write
+
+from atomistic import dataset
+from atomistic.dataset import LabelSettings
+from coupling.errors import UserError
+
+PBE = LabelSettings("CP2K", "2025.1", functional="PBE", cutoff="400 Ry", further=(("smearing", "500 K"),))
+ATOMIC = {3: -203.0, 16: -281.0}  # eV, about what a pseudopotential code gives
+
+
+def frames(number=6):
+    random = np.random.default_rng(3)
+    made = []
+    for i in range(number):
+        atoms = bulk("Li", cubic=True) * (1 + i % 2, 1, 1)
+        atoms.numbers[0] = 16 if i % 3 else 3
+        atoms.positions += random.normal(0, 0.05, atoms.positions.shape)
+        atoms.set_tags(np.arange(len(atoms)))
+        energy = sum(ATOMIC[z] for z in atoms.numbers) + random.normal(0, 0.05)
+        atoms.info |= {"REF_energy": energy, "REF_stress": random.normal(0, 0.01, 6), "family": "crystal", "structure": f"s{i}"}
+        atoms.info |= {"job": f"job-{i}", "seed": 7, "uncertainty": 0.5}
+        atoms.arrays["REF_forces"] = random.normal(0, 0.5, (len(atoms), 3))
+        made.append(atoms)
+    return made
+
+
+@pytest.mark.parametrize("name", ["set.h5", "set.extxyz"])
+def test_round_trip(tmp_path, name):
+    path, given = tmp_path / name, frames()
+    dataset.write(path, given, PBE)
+    assert dataset.settings(path) == {PBE.id: PBE}
+    for one, other in zip(given, dataset.read(path), strict=True):
+        assert (one.numbers == other.numbers).all()
+        assert (one.get_tags() == other.get_tags()).all()
+        assert other.pbc.all()
+        assert other.info["label"] == PBE.id
+        for key in ("family", "structure", "job", "seed", "uncertainty"):
+            assert other.info[key] == one.info[key]
+        assert other.info["REF_energy"] == pytest.approx(one.info["REF_energy"], abs=1e-7)
+        assert other.info["REF_stress"] == pytest.approx(one.info["REF_stress"], abs=1e-8)
+        assert other.cell.array == pytest.approx(one.cell.array, abs=1e-7)
+        assert other.positions == pytest.approx(one.positions, abs=1e-6)
+        assert other.arrays["REF_forces"] == pytest.approx(one.arrays["REF_forces"], abs=1e-6)
+        assert "label" not in one.info  # the caller's frames stay as they were
+
+
+def test_second_writing_of_what_was_read_changes_nothing(tmp_path):
+    dataset.write(tmp_path / "a.h5", frames(), PBE)
+    once = dataset.read(tmp_path / "a.h5")
+    dataset.write(tmp_path / "b.h5", once, dataset.settings(tmp_path / "a.h5"))
+    for one, other in zip(once, dataset.read(tmp_path / "b.h5"), strict=True):
+        assert one.info["REF_energy"] == other.info["REF_energy"]
+        assert (one.positions == other.positions).all()
+        assert (one.arrays["REF_forces"] == other.arrays["REF_forces"]).all()
+
+
+def _no_stress(frame):
+    del frame.info["REF_stress"]
+
+
+def _no_forces(frame):
+    del frame.arrays["REF_forces"]
+
+
+def _nan(frame):
+    frame.arrays["REF_forces"][1, 2] = np.nan
+
+
+def _infinite(frame):
+    frame.info["REF_energy"] = -np.inf
+
+
+def _matrix_stress(frame):
+    frame.info["REF_stress"] = np.eye(3)
+
+
+def _hartree(frame):
+    frame.info["REF_energy"] /= units.Hartree
+
+
+def _per_atom(frame):
+    frame.info["REF_energy"] /= len(frame)
+
+
+def _force_in_kj(frame):
+    frame.arrays["REF_forces"] *= 96.5 * 3
+
+
+def _off(frame):
+    frame.info["REF_energy"] += 4.0 * len(frame)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (_no_stress, "no stress"),
+        (_no_forces, "no forces"),
+        (_nan, "NaN"),
+        (_infinite, "energy .* NaN or infinite"),
+        (_matrix_stress, r"shape \(3, 3\)"),
+        (_hartree, "as if it were in Hartree"),
+        (_per_atom, "as if it were an energy per atom"),
+        (_force_in_kj, "a force of"),
+        (_off, "off by [34]"),
+    ],
+)
+def test_broken_label_is_refused_with_its_number(tmp_path, break_it, told):
+    broken = frames(24)
+    break_it(broken[17])
+    with pytest.raises(UserError, match=rf"set\.h5: frame 17 .*{told}"):
+        dataset.write(tmp_path / "set.h5", broken, PBE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_of_a_set_minus_one_may_be_wrong_and_is_still_found():
+    broken = frames(24)
+    for frame in broken[:9]:
+        frame.info["REF_energy"] /= units.Hartree
+    with pytest.raises(UserError, match=r"frame 0 .*Hartree"):
+        dataset.check(broken, "set")
+
+
+@pytest.mark.parametrize(("declared", "energy", "length"), [("eV, Å", 1, 1), ("Hartree, Bohr", units.Hartree, units.Bohr)])
+def test_foreign_extxyz_needs_its_units(tmp_path, declared, energy, length):
+    given, foreign = frames(), []
+    for frame in given:
+        bare = frame.copy()
+        bare.arrays.pop("REF_forces")
+        bare.info = {}
+        forces = frame.arrays["REF_forces"] / energy * length
+        stress = frame.info["REF_stress"] / energy * length**3
+        bare.calc = SinglePointCalculator(bare, energy=frame.info["REF_energy"] / energy, forces=forces, stress=stress)
+        foreign.append(bare)
+    path = tmp_path / "foreign.extxyz"
+    ase_write(path, foreign)
+    with pytest.raises(UserError, match="declare its units"):
+        dataset.read(path)
+    with pytest.raises(UserError, match="units = 'eV' are not known"):
+        dataset.read(path, units="eV")
+    for one, other in zip(given, dataset.read(path, units=declared), strict=True):
+        assert other.info["REF_energy"] == pytest.approx(one.info["REF_energy"], abs=1e-5)
+        assert other.info["REF_stress"] == pytest.approx(one.info["REF_stress"], abs=1e-6)
+        assert other.arrays["REF_forces"] == pytest.approx(one.arrays["REF_forces"], abs=1e-5)
+    assert dataset.settings(path) == {}
+
+
+def test_two_functionals_do_not_mix(tmp_path):
+    dataset.write(tmp_path / "pbe.h5", frames(), PBE)
+    dataset.write(tmp_path / "sol.extxyz", frames(), dataclasses.replace(PBE, functional="PBEsol"))
+    paths = [tmp_path / "pbe.h5", tmp_path / "sol.extxyz"]
+    with pytest.raises(UserError, match="functional PBE / PBEsol"):
+        dataset.merge(paths)
+    together, levels = dataset.merge(paths, mixed=True)
+    assert len(together) == 12
+    dataset.write(tmp_path / "both.h5", together, levels)
+    assert len(dataset.settings(tmp_path / "both.h5")) == 2
+    together[3].info["label"] = "other"
+    with pytest.raises(UserError, match="frame 3 has label 'other'"):
+        dataset.write(tmp_path / "both.h5", together, levels)
+
+
+def test_every_setting_changes_the_id():
+    for field in dataclasses.fields(LabelSettings):
+        value = (("smearing", "300 K"),) if field.name == "further" else "else"
+        assert dataclasses.replace(PBE, **{field.name: value}).id != PBE.id
+
+
+def test_files_that_are_no_training_set(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"not HDF5")
+    (tmp_path / "b.extxyz").write_text("3\nnothing\nLi 0 0\n")
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["x"] = 1
+    dataset.write(tmp_path / "d.h5", frames(), PBE)
+    cut = (tmp_path / "d.h5").read_bytes()
+    (tmp_path / "d.h5").write_bytes(cut[: len(cut) // 2])
+    for name, told in (("a.h5", "HDF5"), ("b.extxyz", "extended XYZ"), ("c.h5", "another kind"), ("d.h5", "HDF5")):
+        with pytest.raises(UserError, match=rf"{name}: .*{told}"):
+            dataset.read(tmp_path / name)
+    with pytest.raises(UserError, match="no such file"):
+        dataset.read(tmp_path / "none.h5")
+    with pytest.raises(UserError, match=r"ends in \.h5 or \.extxyz"):
+        dataset.read(tmp_path / "none.xyz")
