@@ -1,127 +1,130 @@
-"""Loads interatomic potentials that are stored without pickle, and tells what each is good for."""
+"""Opens interatomic potentials by one name, and tells what each is good for.
 
-import functools
+A name is one of the shipped potentials, a folder of our own format, or one of the foreign kinds of `atomistic.foreign`.
+Our format is plain files without pickle, one model or a committee::
+
+    lpscl/card.json, card.md, recipe.toml, config.json, model.safetensors, symmetrix.json
+    llzo/card.json, card.md, recipe.toml, member-0/{config.json, model.safetensors, symmetrix.json}, member-1/…
+"""
+
 import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator
+from ase.data import chemical_symbols
 
-from atomistic import mace_model
+from atomistic import foreign, mace_model
+from atomistic.potential_card import Potential, PotentialCard, require_elements
 from atomistic.structures import DATA, unknown
 from coupling.errors import UserError
 
+__all__ = ["Potential", "PotentialCard", "available", "describe", "folder_of", "load", "members_of", "require_elements"]
+
 SHIPPED = DATA / "potentials"
 ENGINES = ("auto", "symmetrix", "mace", "chgnet")
-CARD = "card.json"
-
-
-@dataclass(frozen=True)
-class PotentialCard:
-    """What a potential is: identity, size and held-out errors (None where no card states them)."""
-
-    name: str
-    elements: tuple[str, ...]
-    members: int
-    force_rmse_meV_per_A: float | None
-    energy_rmse_meV_per_atom: float | None
-    size_bytes: int
-    sha256: str
-    path: Path
-
-
-class Potential(Calculator):
-    """ASE calculator of a stored potential: refuses elements that the potential was not trained on.
-
-    Attributes:
-        card: what it is.
-        engine: "symmetrix", "mace" or "chgnet".
-    """
-
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (ASE's own convention)
-
-    def __init__(self, inner: Calculator, card: PotentialCard, engine: str) -> None:
-        """Wrap the engine's own calculator."""
-        super().__init__()
-        self.inner, self.card, self.engine = inner, card, engine
-
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Sequence[str] = ("energy",),
-        system_changes: Sequence[str] = tuple(all_changes),
-    ) -> None:
-        """Compute energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³).
-
-        Raises:
-            UserError: an element that the potential does not cover.
-        """
-        super().calculate(atoms, list(properties), list(system_changes))
-        own = self.atoms
-        assert own is not None
-        require_elements(own, self.card)
-        self.inner.calculate(own, list(properties), list(system_changes))
-        self.results = {name: self.inner.results[name] for name in self.implemented_properties if name in self.inner.results}
-
-
-def require_elements(atoms: Atoms, card: PotentialCard) -> None:
-    """Raise UserError when the atoms hold an element that the potential does not cover."""
-    missing = sorted(set(atoms.get_chemical_symbols()) - set(card.elements))
-    if card.elements and missing:
-        raise UserError(
-            f"potential {card.name!r} does not know {', '.join(missing)} (it covers {', '.join(card.elements)}): "
-            "choose another potential or train one on structures that hold them"
-        )
+PACKAGES = {"symmetrix": "symmetrix-xl", "mace": "mace-torch"}
+CARD, MEMBER = "card.json", "member-"
 
 
 def available() -> list[str]:
     """Names of the potentials that come with the package."""
-    return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / mace_model.CONFIG).exists())
+    return sorted(folder.name for folder in SHIPPED.iterdir() if _is_potential(folder))
+
+
+def _is_potential(folder: Path) -> bool:
+    """Whether a folder holds a model or a committee."""
+    return (folder / mace_model.CONFIG).exists() or (folder / f"{MEMBER}0").is_dir()
 
 
 def folder_of(name_or_path: str | Path) -> Path:
-    """Folder of a potential: a shipped name, or a path to a folder with config.json.
+    """Folder of a potential of our own format: a shipped name, or a path to a folder.
 
     Raises:
-        UserError: neither; or a pickled MACE file, which is not opened.
+        UserError: neither.
     """
     path = Path(name_or_path)
-    if path.suffix in (".model", ".pt", ".pth"):
-        raise UserError(
-            f"{path}: a pickled model can run any code when it is opened, so it is refused; export it as a folder with "
-            f"{mace_model.CONFIG} and {mace_model.STATE} (atomistic.mace_model.save) where you trust it"
-        )
     if str(name_or_path) in available():
         return SHIPPED / str(name_or_path)
-    if (path / mace_model.CONFIG).exists():
+    if _is_potential(path):
         return path
-    raise unknown("potential", str(name_or_path), available())
+    raise unknown("potential", str(name_or_path), [*available(), foreign.CHGNET])
 
 
-def describe(name_or_path: str | Path) -> PotentialCard:
-    """Card of a potential; its hash covers config, weights and the text that symmetrix evaluates.
+def members_of(folder: str | Path) -> tuple[Path, ...]:
+    """Folders of the models: the folder itself, or member-0, member-1, … of a committee.
 
     Raises:
-        UserError: no such potential.
+        UserError: a number is missing, a member lacks a file, or members cover different elements.
     """
+    folder = Path(folder)
+    if (folder / mace_model.CONFIG).exists():
+        return (folder,)
+    found = sorted(part for part in folder.glob(f"{MEMBER}*") if part.is_dir())
+    members = tuple(folder / f"{MEMBER}{index}" for index in range(len(found)))
+    for member in members:
+        for name in (mace_model.CONFIG, mace_model.STATE, mace_model.TEXT):
+            if not (member / name).is_file():
+                raise UserError(f"{member / name}: missing; a committee needs every file of each member, numbered from {MEMBER}0")
+    covered = [_elements(member) for member in members]
+    for member, elements in zip(members, covered, strict=True):
+        if elements != covered[0]:
+            raise UserError(
+                f"{member / mace_model.CONFIG}: covers {', '.join(elements)}, {members[0].name} covers {', '.join(covered[0])}; "
+                "the members of a committee must cover the same elements"
+            )
+    return members
+
+
+def _elements(folder: Path) -> tuple[str, ...]:
+    """Elements of one model. Raises UserError where its config is none."""
+    try:
+        return tuple(mace_model.elements_of(folder))
+    except (TypeError, IndexError, AttributeError) as error:
+        raise UserError(
+            f"{folder / mace_model.CONFIG}: not the config of a MACE model ({error}); export the potential again"
+        ) from error
+
+
+def _stated_errors(folder: Path) -> dict[str, Any]:
+    """Held-out errors on crystals that the card states; empty without a card."""
+    path = folder / CARD
+    if not path.exists():
+        return {}
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8")).get("held_out", {}).get("crystal", {})
+        return dict(stated)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: not the card of a potential ({error}); delete it or write it again") from error
+
+
+def describe(name_or_path: str | Path, allow_pickle: bool = False) -> PotentialCard:
+    """Card of a potential; its hash covers every file that its calculators read, of all members.
+
+    Args:
+        name_or_path: a shipped name, a folder, or a name of `atomistic.foreign`.
+        allow_pickle: open a local MACE model file although it can run any code.
+
+    Raises:
+        UserError: no such potential, or a file of it is missing or wrong.
+    """
+    if foreign.engine_of(name_or_path):
+        return foreign.describe(name_or_path, allow_pickle)
     folder = folder_of(name_or_path)
-    files = [folder / name for name in (mace_model.CONFIG, mace_model.STATE, mace_model.TEXT) if (folder / name).exists()]
+    members = members_of(folder)
+    names = (mace_model.CONFIG, mace_model.STATE, mace_model.TEXT)
+    files = [member / name for member in members for name in names if (member / name).exists()]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
-    stated: dict[str, Any] = {}
-    if (folder / CARD).exists():
-        stated = json.loads((folder / CARD).read_text(encoding="utf-8"))["held_out"]["crystal"]
+    stated = _stated_errors(folder)
     return PotentialCard(
         name=folder.name,
-        elements=tuple(mace_model.elements_of(folder)),
-        members=1,
+        elements=_elements(members[0]),
+        members=len(members),
         force_rmse_meV_per_A=stated.get("force_rmse_meV_per_A"),
         energy_rmse_meV_per_atom=stated.get("energy_rmse_meV_per_atom"),
         size_bytes=sum(file.stat().st_size for file in files),
@@ -130,14 +133,18 @@ def describe(name_or_path: str | Path) -> PotentialCard:
     )
 
 
-def load(name_or_path: str | Path, engine: str = "auto", dtype: str = "float64") -> Potential:
-    """Calculator of a stored potential.
+def load(
+    name_or_path: str | Path, engine: str = "auto", dtype: str = "float64", member: int = 0, allow_pickle: bool = False
+) -> Potential:
+    """Calculator of a potential; of a committee, one member (`committee.load_committee` gives all of them).
 
     Args:
-        name_or_path: a shipped name (see `available`) or a folder with config.json, model.safetensors, symmetrix.json.
-        engine: "symmetrix" (fast, CPU), "mace" (mace-torch, the reference), "chgnet" (the teacher itself, whatever the
-            name), "auto" (symmetrix where it is installed and the text is there, else mace).
+        name_or_path: as in `describe`.
+        engine: for our own format: "symmetrix" (fast, CPU), "mace" (mace-torch, the reference), "chgnet" (the teacher
+            itself, whatever the name), "auto" (symmetrix where it is installed and the text is there, else mace).
         dtype: "float64", or "float32" (about 1.7 times faster; enough for MD).
+        member: which model of a committee.
+        allow_pickle: as in `describe`.
 
     Raises:
         UserError: unknown potential, engine or dtype; an engine that is not installed; a broken file.
@@ -146,18 +153,28 @@ def load(name_or_path: str | Path, engine: str = "auto", dtype: str = "float64")
         raise unknown("engine", engine, list(ENGINES))
     if dtype not in ("float32", "float64"):
         raise unknown("dtype", dtype, ["float32", "float64"])
-    if engine == "chgnet" or str(name_or_path) == "chgnet":
-        return _chgnet()
-    card = describe(name_or_path)
+    name = foreign.CHGNET if engine == "chgnet" else name_or_path
+    if kind := foreign.engine_of(name):
+        if engine not in ("auto", kind):
+            raise UserError(f"potential {str(name)!r} is evaluated by {kind}, not by {engine!r}; leave the engine at 'auto'")
+        card, made = describe(name, allow_pickle), foreign.calculator(name, dtype, allow_pickle)
+        return Potential(made, card, kind)
+    card = describe(name)
+    members = members_of(card.path)
+    if not 0 <= member < len(members):
+        raise UserError(f"potential {card.name!r} has no member {member}; it has {len(members)}, numbered from 0")
+    return _load_member(members[member], card, engine, dtype)
+
+
+def _load_member(folder: Path, card: PotentialCard, engine: str, dtype: str) -> Potential:
+    """Calculator of the model in one folder of our format."""
     if engine == "auto":
-        text = (card.path / mace_model.TEXT).exists()
+        text = (folder / mace_model.TEXT).exists()
         engine = "symmetrix" if text and importlib.util.find_spec("symmetrix") else "mace"
-    module = {"symmetrix": "symmetrix", "mace": "mace"}[engine]
-    if importlib.util.find_spec(module) is None:
-        package = {"symmetrix": "symmetrix-xl", "mace": "mace-torch"}[engine]
-        raise UserError(f"engine {engine!r} is not installed here: pip install {package}")
+    if importlib.util.find_spec(engine) is None:
+        raise UserError(f"engine {engine!r} is not installed here: pip install {PACKAGES[engine]}")
     make = _symmetrix if engine == "symmetrix" else _mace
-    return Potential(make(card.path, dtype), card, engine)
+    return Potential(make(folder, dtype), card, engine)
 
 
 def _symmetrix(folder: Path, dtype: str) -> Calculator:
@@ -171,11 +188,23 @@ def _symmetrix(folder: Path, dtype: str) -> Calculator:
     from symmetrix import Symmetrix
 
     text = folder / mace_model.TEXT
+    _require_same_elements(text, _elements(folder))
     try:
         calculator: Calculator = Symmetrix(str(text), dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"{text}: symmetrix cannot evaluate it ({error}); engine='mace' may still do") from error
     return calculator
+
+
+def _require_same_elements(text: Path, elements: tuple[str, ...]) -> None:
+    """Raise UserError when the text that symmetrix evaluates is no JSON object or of other elements than the config."""
+    try:
+        held = json.loads(text.read_text(encoding="utf-8"))
+        symbols = tuple(chemical_symbols[int(number)] for number in held.get("atomic_numbers", [])) or elements
+    except (OSError, ValueError, AttributeError, TypeError, IndexError) as error:
+        raise UserError(f"{text}: symmetrix cannot evaluate it ({error}); engine='mace' may still do") from error
+    if symbols != elements:
+        raise UserError(f"{text}: holds a model of other elements than {mace_model.CONFIG} beside it; export the potential again")
 
 
 def _mace(folder: Path, dtype: str) -> Calculator:
@@ -187,22 +216,3 @@ def _mace(folder: Path, dtype: str) -> Calculator:
         model = mace_model.load(folder)
         calculator: Calculator = MACECalculator(models=[model], device="cpu", default_dtype=dtype)
     return calculator
-
-
-@functools.cache
-def _chgnet_card() -> PotentialCard:
-    """Card of the teacher; its weights belong to the chgnet package."""
-    import chgnet
-
-    path = Path(chgnet.__file__).parent / "pretrained"
-    weights = sorted(file for file in path.rglob("*0.3.0*") if file.is_file())
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in weights))
-    size = sum(file.stat().st_size for file in weights)
-    return PotentialCard("chgnet", (), 1, None, None, size, digest.hexdigest(), path)
-
-
-def _chgnet() -> Potential:
-    """The teacher as a potential, for comparison."""
-    from atomistic.labels import teacher
-
-    return Potential(teacher(), _chgnet_card(), "chgnet")

@@ -111,7 +111,7 @@ class StudySettings:
     Attributes:
         potential: name or folder of the potential. quality: row of QUALITIES. phases: crystals to study.
         disorder: S/Cl disorder of Li6PS5Cl, as in `structures.argyrodite`. seed: of every random choice.
-        engine: see `potential.load`. dynamics_dtype: precision of molecular dynamics; statics take float64.
+        engine, allow_pickle: see `potential.load`. dynamics_dtype: precision of molecular dynamics; statics take float64.
     """
 
     potential: str = "lpscl"
@@ -121,6 +121,7 @@ class StudySettings:
     seed: int = 0
     engine: str = "auto"
     dynamics_dtype: str = "float32"
+    allow_pickle: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be studied."""
@@ -180,9 +181,12 @@ def toolbox(settings: StudySettings) -> Toolbox:
         strain = ", ".join(f"{value:+.1%}" for value in joined.info["strain"])
         return joined, metal, other, joined.get_tags() == interface.METAL, f"lithium (100) strained by {strain} in the plane"
 
+    def load(dtype: str) -> BaseCalculator:
+        return potential.load(settings.potential, engine=settings.engine, dtype=dtype, allow_pickle=settings.allow_pickle)
+
     return Toolbox(
-        sha256=potential.describe(settings.potential).sha256,
-        load=lambda dtype: potential.load(settings.potential, engine=settings.engine, dtype=dtype),
+        sha256=potential.describe(settings.potential, settings.allow_pickle).sha256,
+        load=load,
         effort=effort, crystal=crystal, slab=slab,
         contacts=tuple(phase for phase in settings.phases if phase in interface.PHASES), contact=contact,
     )  # fmt: skip

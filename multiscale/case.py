@@ -130,13 +130,28 @@ class Protocol(Table):
 
 
 class Atomistic(Table):
-    """What is computed by molecular dynamics."""
+    """What is computed by molecular dynamics.
 
-    potential: str
+    `potential`: a shipped name, a folder of our format, "chgnet", "mace_mp:NAME", a LAMMPS potential file (.toml), or a MACE
+    model file (.model, .pt, .pth); paths start at the case folder. The last is a pickle, which can run any code as you when it
+    is opened: `allow_pickle = true` says that you trust whoever made it.
+    """
+
+    potential: str = Field(min_length=1)
+    allow_pickle: Flag = False
     quality: Literal["quick", "standard", "production"]
     phases: tuple[str, ...] = Field(min_length=1)
     disorder: Annotated[float, AfterValidator(fraction)]
     seed: Annotated[Whole, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _pickles_are_allowed_in_so_many_words(self) -> "Atomistic":
+        if self.potential.endswith((".model", ".pt", ".pth")) and not self.allow_pickle:
+            raise ValueError(
+                f'potential: read "{self.potential}"; a pickled model can run any code as you when it is opened, so it is '
+                "refused; where you trust whoever made it, add allow_pickle = true"
+            )
+        return self
 
 
 class Choice(Table):
@@ -190,6 +205,15 @@ class Case:
     def name(self) -> str:
         """Name of the folder."""
         return self.folder.resolve().name
+
+    @property
+    def potential(self) -> str:
+        """The potential of [atomistic]; a path that starts at the case folder is told from where the command runs."""
+        wanted = self.settings.atomistic
+        assert wanted is not None
+        path = self.folder / wanted.potential
+        there = path.is_file() or any((path / name).exists() for name in ("config.json", "member-0"))
+        return str(path) if there else wanted.potential
 
     @functools.cached_property
     def digest(self) -> str:

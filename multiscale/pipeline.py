@@ -34,8 +34,9 @@ def study_settings(case: Case) -> Any:
     wanted = case.settings.atomistic
     assert wanted is not None
     return StudySettings(
-        potential=wanted.potential, quality=wanted.quality, phases=wanted.phases, disorder=wanted.disorder, seed=wanted.seed
-    )
+        potential=case.potential, quality=wanted.quality, phases=wanted.phases, disorder=wanted.disorder, seed=wanted.seed,
+        allow_pickle=wanted.allow_pickle,
+    )  # fmt: skip
 
 
 def validate_all(case: Case, with_md: bool = True) -> None:
@@ -60,8 +61,9 @@ def _study_key(case: Case) -> str:
     from atomistic.study import VERSION
 
     settings = study_settings(case)
-    potential = describe(settings.potential).sha256
-    return digest({"settings": asdict(settings), "potential": potential, "study": VERSION, "format": FORMAT})
+    potential = describe(settings.potential, settings.allow_pickle).sha256
+    decisive = {name: value for name, value in asdict(settings).items() if name != "allow_pickle"}
+    return digest({"settings": decisive, "potential": potential, "study": VERSION, "format": FORMAT})
 
 
 def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | None = None) -> list[Property]:
@@ -219,5 +221,3 @@ def versions() -> dict[str, str | None]:
     found = examine()
     names = ("multiscale", "dolfinx", "petsc", "gmsh", "mpi", "torch", "mace", "symmetrix", "ase", "kinisi")
     return {name: found[name] for name in names} | {"numpy": np.__version__, "scipy": importlib.metadata.version("scipy")}
-
-

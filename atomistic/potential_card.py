@@ -1,0 +1,77 @@
+"""What a potential is, and the calculator that refuses what it was not taught."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from coupling.errors import UserError
+
+
+@dataclass(frozen=True)
+class PotentialCard:
+    """Identity, size and held-out errors on crystals (None where no card states them).
+
+    Attributes:
+        name: as the user named it, or the folder's name.
+        elements: chemical symbols that it covers.
+        members: models of the committee, 1 for a single one.
+        size_bytes, sha256: over the files of all members.
+        path: its folder or file.
+    """
+
+    name: str
+    elements: tuple[str, ...]
+    members: int
+    force_rmse_meV_per_A: float | None
+    energy_rmse_meV_per_atom: float | None
+    size_bytes: int
+    sha256: str
+    path: Path
+
+
+class Potential(Calculator):
+    """ASE calculator of a stored potential: refuses elements that the potential was not trained on.
+
+    Attributes:
+        card: what it is.
+        engine: "symmetrix", "mace", "chgnet" or "lammps".
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (ASE's own convention)
+
+    def __init__(self, inner: Calculator, card: PotentialCard, engine: str) -> None:
+        """Wrap the engine's own calculator."""
+        super().__init__()
+        self.inner, self.card, self.engine = inner, card, engine
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Compute energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³).
+
+        Raises:
+            UserError: an element that the potential does not cover.
+        """
+        super().calculate(atoms, list(properties), list(system_changes))
+        own = self.atoms
+        assert own is not None
+        require_elements(own, self.card)
+        self.inner.calculate(own, list(properties), list(system_changes))
+        self.results = {name: self.inner.results[name] for name in self.implemented_properties if name in self.inner.results}
+
+
+def require_elements(atoms: Atoms, card: PotentialCard) -> None:
+    """Raise UserError when the atoms hold an element that the potential does not cover."""
+    missing = sorted(set(atoms.get_chemical_symbols()) - set(card.elements))
+    if card.elements and missing:
+        covered = ", ".join(card.elements) if len(card.elements) < 30 else f"{len(card.elements)} elements"
+        raise UserError(
+            f"potential {card.name!r} does not know {', '.join(missing)} (it covers {covered}): "
+            "choose another potential or train one on structures that hold them"
+        )
