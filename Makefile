@@ -1,5 +1,6 @@
 # make demo: the first case, from crystal structures to a report.   make test: the checks that CI runs.
-.PHONY: demo test lint setup verify benchmarks clean
+# make cp2k: adds CP2K, optional, for first-principles labels.
+.PHONY: demo test lint setup verify benchmarks cp2k clean
 
 RANKS ?= 2
 
@@ -20,6 +21,9 @@ verify: setup
 
 benchmarks: setup
 	env/exec python benchmarks/run.py
+
+cp2k: setup
+	@env/optional cp2k
 
 setup:
 	@env/exec true

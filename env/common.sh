@@ -40,10 +40,21 @@ ready() {
     [ "$(cat "$venv/.multiscale-key" 2>/dev/null)" = "$(venv_key)" ]
 }
 
+# Stops where the disk of folder $1 has less than $2 kB free; $3 says for what, $4 what else may be done.
+need_space() {
+    local free
+    free=$(df --output=avail -k "$1" | tail -n 1)
+    [ "$free" -ge "$2" ] || stop "set-up stopped: $3 needs $(( $2 / 1048576 + 1 )) GB free on the disk of $1, and only $(( free / 1048576 )) GB are; free some space$4, then run the same command again."
+}
+
+# The optional CP2K that belongs to this root (env/optional makes it): its bin/ is on the PATH where it is there.
+optional_cp2k() { printf '%s/cp2k-%s' "$cache" "$(root_key)"; }
+
 # Runs a command inside the private root: the system read-only from the root, everything of the user's visible.
 enter_root() {
-    local where dir binds=()
+    local where dir binds=() more=
     where=$(root)
+    [ ! -e "$(optional_cp2k)/.complete" ] || more=":$(optional_cp2k)/bin"
     for dir in /*; do
         case "${dir#/}" in
             bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var|lost+found) continue ;;
@@ -57,7 +68,7 @@ enter_root() {
         if [ ! -e "$where$dir" ] && [ ! -d "$dir" ]; then : >>"$where$dir" 2>/dev/null || continue; fi
         binds+=(--ro-bind "$(readlink -f "$dir")" "$dir")
     done
-    PATH="$venv/bin:/usr/local/bin:/usr/bin:/bin" VIRTUAL_ENV="$venv" LANG=C.UTF-8 LC_ALL=C.UTF-8 \
+    PATH="$venv/bin:/usr/local/bin:/usr/bin:/bin$more" VIRTUAL_ENV="$venv" LANG=C.UTF-8 LC_ALL=C.UTF-8 \
     exec bwrap --ro-bind "$where" / --dev-bind /dev /dev --proc /proc --ro-bind /sys /sys --tmpfs /run --tmpfs /var/tmp \
         "${binds[@]}" --die-with-parent --chdir "$PWD" "$@"
 }
