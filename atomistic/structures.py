@@ -1,6 +1,6 @@
 """Bulk crystals with stated coordinates, S/Cl disorder of Li6PS5Cl, and supercells.
 
-The coordinates and their provenance are in `atomistic/data/structures.toml`.
+The coordinates and their provenance are in `atomistic/data/structures.toml`; partly filled sites in `atomistic.disorder`.
 """
 
 import difflib
@@ -11,18 +11,25 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.io import read
 from ase.spacegroup import crystal
 
 from coupling.errors import UserError
 
 DATA = Path(__file__).parent / "data"
-ALIASES = {"Li": "Li_bcc", "Li6PS5Cl": "Li6PS5Cl_24g", "LPSCl": "Li6PS5Cl_24g"}
-# Prototypes that are no crystal on their own: a frame without lithium, and every partly filled site at once.
-NOT_CRYSTALS = ("LLZO_cubic_frame", "LLZO_cubic_allsites")
+ALIASES = {
+    "Li": "Li_bcc",
+    "Li6PS5Cl": "Li6PS5Cl_24g",
+    "LPSCl": "Li6PS5Cl_24g",
+    "LLZO": "LLZO_tetragonal",
+    "Li7La3Zr2O12": "LLZO_tetragonal",
+    "Li3PS4": "beta_Li3PS4",
+}
+FRAMES = ("LLZO_cubic_frame",)  # prototypes that are no crystal on their own
 
 
 @functools.cache
-def _prototypes() -> dict[str, dict[str, Any]]:
+def prototypes() -> dict[str, dict[str, Any]]:
     """Every entry of structures.toml by name."""
     with (DATA / "structures.toml").open("rb") as stream:
         return tomllib.load(stream)
@@ -30,7 +37,8 @@ def _prototypes() -> dict[str, dict[str, Any]]:
 
 def names() -> list[str]:
     """Names that `bulk` accepts, short names (Li, Li6PS5Cl) included, sorted."""
-    return sorted((set(_prototypes()) - set(NOT_CRYSTALS)) | set(ALIASES))
+    crystals = {key for key, entry in prototypes().items() if "occupancies" not in entry and key not in FRAMES}
+    return sorted(crystals | set(ALIASES))
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UserError:
@@ -47,15 +55,29 @@ def bulk(name: str) -> Atoms:
         Periodic Atoms (lengths in Å); `info["name"]` and `info["source"]` tell where it comes from.
 
     Raises:
-        UserError: the name is not known.
+        UserError: the name is not known, or is that of a crystal with partly filled sites.
     """
     key = ALIASES.get(name, name)
+    if "occupancies" in prototypes().get(key, {}):
+        raise UserError(f'structure {name!r} has partly filled sites: build it with atomistic.disorder (kind = "disordered")')
     if name not in names():
         raise unknown("structure", name, names())
-    entry = _prototypes()[key]
-    atoms = crystal(entry["species"], entry["positions"], spacegroup=entry["space_group"], cellpar=entry["cell"])
+    plain = every_site(key)
+    plain.info = {"name": name, "source": f"structures.toml [{key}]: {prototypes()[key]['source']}"}
+    return plain
+
+
+def every_site(key: str) -> Atoms:
+    """All sites of an entry of structures.toml, each filled whatever its occupancy; tags number the independent sites."""
+    entry = prototypes()[key]
+    if "file" in entry:
+        atoms = read(DATA / entry["file"], format="extxyz")
+        return Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    setting = {"setting": entry["setting"]} if "setting" in entry else {}
+    atoms = crystal(entry["species"], entry["positions"], spacegroup=entry["space_group"], cellpar=entry["cell"], **setting)
     plain = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
-    plain.info = {"name": name, "source": f"structures.toml [{key}]: {entry['note'] or 'prototype'}"}
+    if "occupancies" in entry:
+        plain.set_tags(atoms.arrays["spacegroup_kinds"])
     return plain
 
 
