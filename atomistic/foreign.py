@@ -6,7 +6,7 @@
 chgnet                        CHGNet 0.3.0, weights of the chgnet package
 mace_mp:NAME                  a foundation model that mace-torch knows (small, medium-0b3, medium-mpa-0, …)
 PATH.model, .pt, .pth         a MACE model as mace-torch saves it: a pickle, opened only where that is allowed
-PATH.toml                     a LAMMPS potential file, see `atomistic.lammps_engine`
+PATH.toml                     a LAMMPS potential file, see `atomistic.lammps_file`
 ============================  =====================================================================
 """
 
@@ -53,10 +53,10 @@ def describe(name: str | Path, allow_pickle: bool = False) -> PotentialCard:
         return _chgnet_card()
     path = Path(name)
     if engine == "lammps":
-        from atomistic import lammps_engine
+        from atomistic import lammps_file
 
-        settings, _ = lammps_engine.read_file(path)
-        sha256, size = lammps_engine.contents(path)
+        settings, _ = lammps_file.read_file(path)
+        sha256, size = lammps_file.contents(path)
         return PotentialCard(str(name), settings.elements, 1, None, None, size, sha256, path)
     path = _mace_file(str(name), allow_pickle)
     elements = tuple(chemical_symbols[int(number)] for number in _mace(path, path.stat().st_mtime_ns).atomic_numbers)
