@@ -1,8 +1,9 @@
-"""Seeded molecular dynamics on ASE that resumes after a kill with the same numbers, bit for bit.
+"""Seeded molecular dynamics that resumes after a kill with the same numbers, bit for bit.
 
-A run is a chain of segments. Each segment starts from a stored state (positions, momenta, cell, barostat, random
+A run is a chain of segments. Each segment starts from a stored state (positions, momenta, cell, barostat, chains, random
 generator) with an empty neighbour list and ends in one file that holds its frames and the state after it, written
-whole or not at all. What a segment computes therefore depends on nothing but the state it starts from.
+whole or not at all (atomistic.trajectory). What a segment computes therefore depends on nothing but the state it
+starts from. The integrators stand in atomistic.ensembles and atomistic.nose_hoover.
 
 ASE units inside (Å, eV, u); times in fs at the surface.
 """
@@ -10,8 +11,6 @@ ASE units inside (Å, eV, u); times in fs at the surface.
 import dataclasses
 import json
 import math
-import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,19 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
-from coupling.atomic import replacing, write_json
+from atomistic.ensembles import Bath, ForceField, Langevin, LangevinCell, Motion
+from atomistic.nose_hoover import Chains, ChainsCell
+from atomistic.trajectory import Frames, State, Trajectory, load, read_header, read_segments, state_after, write_segment
+from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 
+__all__ = ["DynamicsSettings", "Guards", "Trajectory", "Unphysical", "forget", "load", "run", "thermal_momenta"]
+
 Ensemble = Literal["nve", "nvt", "npt"]
+Thermostat = Literal["langevin", "chains"]
+_LATER = {"thermostat": "langevin", "final_temperature": None, "chain_length": 3}
+"""Settings that came after runs were kept: left out of a run's key at these values."""
 Progress = Callable[[float], None]
 
 
@@ -57,9 +64,9 @@ class DynamicsSettings:
     Attributes:
         temperature: K; in "nve" it only seeds the velocities.
         picoseconds: length of the run, ps.
-        ensemble: "nve", "nvt" (Langevin BAOAB) or "npt" (Langevin–Hoover, mean stress −pressure).
+        ensemble: "nve", "nvt" (constant volume) or "npt" (constant pressure).
         timestep: fs.
-        friction_time: time constant of the Langevin thermostat, fs.
+        friction_time: time constant of the thermostat, fs (for chains about 50 steps and the slowest phonon's period do well).
         barostat_time: time constant of the barostat, fs.
         pressure: GPa, "npt" only.
         free_shape: whether the shape of the cell follows the stress as well as its volume, "npt" only.
@@ -67,6 +74,9 @@ class DynamicsSettings:
         checkpoint_interval: time between checkpoints, fs; a whole number of frames.
         seed: of velocities and noise.
         guards: limits of a sane run.
+        thermostat: "langevin" (BAOAB; Langevin–Hoover for "npt") or "chains" (Nosé–Hoover; Martyna–Tobias–Klein for "npt").
+        final_temperature: K, reached linearly at the end of the run; None keeps `temperature`.
+        chain_length: links of the Nosé–Hoover chains.
     """
 
     temperature: float
@@ -81,6 +91,9 @@ class DynamicsSettings:
     checkpoint_interval: float = 500.0
     seed: int = 0
     guards: Guards = Guards()
+    thermostat: Thermostat = "langevin"
+    final_temperature: float | None = None
+    chain_length: int = 3
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -88,10 +101,21 @@ class DynamicsSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise UserError(f"dynamics: {name} = {value!r}; a positive number is needed")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise UserError(f"dynamics: temperature = {self.temperature!r} K; zero or more is needed")
+        for name in ("temperature", "final_temperature"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise UserError(f"dynamics: {name} = {value!r} K; zero or more is needed")
+        if not math.isfinite(self.pressure):
+            raise UserError(f"dynamics: pressure = {self.pressure!r} GPa; a finite number is needed")
         if self.ensemble not in ("nve", "nvt", "npt"):
             raise UserError(f"dynamics: ensemble {self.ensemble!r}; allowed: nve, nvt, npt")
+        if self.thermostat not in ("langevin", "chains"):
+            raise UserError(f"dynamics: thermostat {self.thermostat!r}; allowed: langevin, chains")
+        if self.thermostat == "chains" and not (self.chain_length >= 1 and self.hottest > 0):
+            raise UserError(
+                f"dynamics: chain_length = {self.chain_length!r} at temperature = {self.temperature:g} K; chains need at least "
+                "one link and a temperature above zero"
+            )
         for name, unit in (("frame_interval", self.timestep), ("checkpoint_interval", self.frame_interval)):
             ratio = getattr(self, name) / unit
             if abs(ratio - round(ratio)) > 1e-9:
@@ -103,54 +127,20 @@ class DynamicsSettings:
         return max(1, round(1000.0 * self.picoseconds / self.frame_interval))
 
     @property
+    def hottest(self) -> float:
+        """Highest temperature of the bath, K."""
+        return max(self.temperature, self.final_temperature or 0.0)
+
+    def temperature_at(self, frame: float) -> float:
+        """Temperature (K) of the bath after this many frames."""
+        if self.final_temperature is None:
+            return self.temperature
+        return self.temperature + (self.final_temperature - self.temperature) * min(1.0, frame / self.frames)
+
+    @property
     def frames_per_segment(self) -> int:
         """Number of frames between two checkpoints."""
         return round(self.checkpoint_interval / self.frame_interval)
-
-
-@dataclass(frozen=True)
-class State:
-    """Everything the next segment depends on: positions and momenta (n, 3), cell (3, 3), barostat momentum, generator."""
-
-    positions: np.ndarray
-    momenta: np.ndarray
-    cell: np.ndarray
-    barostat: np.ndarray
-    generator: str
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """Frames of a run, oldest first.
-
-    Attributes:
-        numbers: atomic numbers (n,).
-        positions: unwrapped positions (frames, n, 3), Å.
-        cells: (frames, 3, 3), Å.
-        frame_interval: time between frames, fs.
-        potential_energies: (frames,), eV.
-        temperatures: instantaneous, (frames,), K.
-        final: atoms at the end, with momenta.
-        halvings: largest number of times the step had to be halved in a segment.
-    """
-
-    numbers: np.ndarray
-    positions: np.ndarray
-    cells: np.ndarray
-    frame_interval: float
-    potential_energies: np.ndarray
-    temperatures: np.ndarray
-    final: Atoms
-    halvings: int
-
-    @property
-    def picoseconds(self) -> float:
-        """Length of the run in ps."""
-        return len(self.positions) * self.frame_interval / 1000.0
-
-    def mean_cell(self, skip: float = 0.5) -> np.ndarray:
-        """Cell (3, 3) averaged over the frames after the first `skip` share of them, Å."""
-        return np.asarray(self.cells[int(skip * len(self.cells)) :].mean(axis=0))
 
 
 class _Unstable(Exception):
@@ -184,38 +174,10 @@ def run(
     template.set_masses(atoms.get_masses())
     total = math.ceil(settings.frames / settings.frames_per_segment)
     for index in range(done, total):
-        frames = min(settings.frames_per_segment, settings.frames - index * settings.frames_per_segment)
-        state = _advance(template, calculator, state, settings, frames, index, folder)
+        state = _advance(template, calculator, state, settings, index, folder)
         if progress:
             progress((index + 1) / total)
     return load(folder)
-
-
-def load(folder: str | Path) -> Trajectory:
-    """Trajectory of the finished segments in `folder`.
-
-    Raises:
-        UserError: there is no run in the folder, or not one finished segment.
-    """
-    folder = Path(folder)
-    header = _header(folder)
-    segments = _segments(folder)
-    if header is None or not segments:
-        raise UserError(f"{folder}: no molecular dynamics run here (run.json and segment-00000.npz are needed)")
-    last = segments[-1]
-    final = Atoms(numbers=header["numbers"], positions=last["positions"], cell=last["cell"], pbc=header["pbc"])
-    final.set_masses(header["masses"])
-    final.set_momenta(last["momenta"])
-    return Trajectory(
-        numbers=np.array(header["numbers"]),
-        positions=np.concatenate([segment["frames"] for segment in segments]),
-        cells=np.concatenate([segment["cells"] for segment in segments]),
-        frame_interval=header["settings"]["frame_interval"],
-        potential_energies=np.concatenate([segment["energies"] for segment in segments]),
-        temperatures=np.concatenate([segment["temperatures"] for segment in segments]),
-        final=final,
-        halvings=int(max(segment["halvings"] for segment in segments)),
-    )
 
 
 def thermal_momenta(masses: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:
@@ -238,9 +200,10 @@ def forget(calculator: BaseCalculator) -> None:
 def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:
     """Write the header of a new run, or check that the one there is of this run."""
     fixed = dataclasses.asdict(settings)
+    fixed = {name: value for name, value in fixed.items() if name not in _LATER or value != _LATER[name]}
     start = [atoms.positions.tolist(), atoms.get_momenta().tolist(), atoms.cell.array.tolist()]
     key = digest([fixed, atoms.numbers.tolist(), atoms.get_masses().tolist(), atoms.pbc.tolist(), start])
-    header = _header(folder)
+    header = read_header(folder)
     if header is None:
         write_json(
             folder / "run.json",
@@ -256,67 +219,34 @@ def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:
         raise UserError(f"{folder}: holds a run of other atoms or settings; give another folder or delete this one")
 
 
-def _header(folder: Path) -> dict[str, Any] | None:
-    """Header of the run in the folder, None when there is none."""
-    try:
-        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{folder / 'run.json'}: not a run header ({error}); delete the folder to start again") from error
-
-
-def _segment_file(folder: Path, index: int) -> Path:
-    """File of one segment."""
-    return folder / f"segment-{index:05d}.npz"
-
-
-def _read_segment(path: Path) -> dict[str, np.ndarray] | None:
-    """Arrays of one segment, None when it is absent or damaged (each array carries a checksum)."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, KeyError, OSError):
-        return None
-
-
-def _segments(folder: Path) -> list[dict[str, np.ndarray]]:
-    """Arrays of the finished segments up to the first that is missing or damaged."""
-    found: list[dict[str, np.ndarray]] = []
-    while (segment := _read_segment(_segment_file(folder, len(found)))) is not None:
-        found.append(segment)
-    return found
-
-
 def _resume(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> tuple[State, int]:
     """State to go on from and the number of segments already done."""
-    done = _segments(folder)
+    done = read_segments(folder)
     if done:
-        last = done[-1]
-        generator = str(last["generator"])
-        return State(last["positions"], last["momenta"], last["cell"], last["barostat"], generator), len(done)
+        return state_after(done[-1]), len(done)
     rng = np.random.default_rng(settings.seed)
-    momenta = atoms.get_momenta()
+    masses, momenta = atoms.get_masses(), atoms.get_momenta()
     if not momenta.any():
-        momenta = thermal_momenta(atoms.get_masses(), settings.temperature, rng)
+        momenta = thermal_momenta(masses, settings.temperature, rng)
+    if settings.thermostat == "chains":  # they keep the total momentum, which does not count as heat
+        momenta = momenta - masses[:, None] * momenta.sum(axis=0) / masses.sum()
+    chains = np.zeros((2, 2, settings.chain_length))
     generator = json.dumps(rng.bit_generator.state)
-    return State(atoms.positions.copy(), momenta, atoms.cell.array.copy(), np.zeros((3, 3)), generator), 0
+    return State(atoms.positions.copy(), momenta, atoms.cell.array.copy(), np.zeros((3, 3)), chains, generator), 0
 
 
 def _advance(
-    template: Atoms, calculator: BaseCalculator, state: State, settings: DynamicsSettings, frames: int, index: int, folder: Path
+    template: Atoms, calculator: BaseCalculator, state: State, settings: DynamicsSettings, index: int, folder: Path
 ) -> State:
     """One segment from `state`, with a smaller time step when a guard trips; its file is written. Returns the state after it."""
     reason = ""
     for halvings in range(settings.guards.halvings + 1):
         try:
-            after, arrays = _segment(template, calculator, state, settings, frames, halvings)
+            after, frames = _segment(template, calculator, state, settings, index, halvings)
         except _Unstable as trip:
             reason = str(trip)
             continue
-        with replacing(_segment_file(folder, index)) as temporary, temporary.open("wb") as stream:
-            contents: dict[str, Any] = {**arrays, **dataclasses.asdict(after), "halvings": halvings}
-            np.savez(stream, **contents)
+        write_segment(folder, index, frames, after, halvings)
         return after
     kept = index * settings.checkpoint_interval / 1000.0
     raise Unphysical(
@@ -326,55 +256,49 @@ def _advance(
 
 
 def _segment(
-    template: Atoms, calculator: BaseCalculator, state: State, settings: DynamicsSettings, frames: int, halvings: int
-) -> tuple[State, dict[str, np.ndarray]]:
+    template: Atoms, calculator: BaseCalculator, state: State, settings: DynamicsSettings, index: int, halvings: int
+) -> tuple[State, Frames]:
     """Frames and end state of one segment. Raises _Unstable when a guard trips."""
-    atoms = template.copy()
-    atoms.set_cell(state.cell)
-    atoms.positions = state.positions
-    atoms.set_momenta(state.momenta)
     forget(calculator)
-    atoms.calc = calculator
     rng = np.random.default_rng()
     rng.bit_generator.state = json.loads(state.generator)
-    integrator = _integrator(atoms, settings, rng, settings.timestep / 2**halvings)
-    if settings.ensemble == "npt":
-        integrator.p_eps = state.barostat.copy() if settings.free_shape else float(state.barostat[0, 0])
-    positions, cells, energies, temperatures = [], [], [], []
-    for _ in range(frames):
-        for _ in range(round(settings.frame_interval / settings.timestep) * 2**halvings):
-            integrator.step()
-            _check_forces(integrator.accel * integrator.masses, settings.guards)
-        _check_frame(atoms, settings)
-        positions.append(atoms.positions.astype(np.float32))
-        cells.append(atoms.cell.array.copy())
-        energies.append(atoms.get_potential_energy())
-        temperatures.append(atoms.get_temperature())
-    momentum = np.asarray(getattr(integrator, "p_eps", 0.0))
-    barostat = momentum if momentum.ndim == 2 else momentum * np.eye(3)
+    motion = Motion(state.positions, state.momenta, state.cell, state.barostat, state.chains)
+    integrator = make_integrator(template, calculator, motion, settings, rng, settings.timestep / 2**halvings)
+    first = index * settings.frames_per_segment
+    stored: list[tuple[np.ndarray, np.ndarray, float, float]] = []
+    for frame in range(first, min(first + settings.frames_per_segment, settings.frames)):
+        steps = round(settings.frame_interval / settings.timestep) * 2**halvings
+        for step in range(steps):
+            integrator.step(settings.temperature_at(frame + step / steps))
+            _check_forces(integrator.field.forces, settings.guards)
+        temperature = integrator.twice_kinetic / (integrator.freedom * units.kB)
+        _check_frame(template, motion, temperature, settings)
+        stored.append((motion.positions.astype(np.float32), motion.cell, integrator.field.energy, temperature))
+    frames = Frames(*(np.array(column) for column in zip(*stored, strict=True)))
     generator = json.dumps(rng.bit_generator.state)
-    after = State(atoms.positions.copy(), atoms.get_momenta(), atoms.cell.array.copy(), barostat, generator)
-    arrays = {"frames": positions, "cells": cells, "energies": energies, "temperatures": temperatures}
-    return after, {name: np.array(values) for name, values in arrays.items()}
+    return State(motion.positions, motion.momenta, motion.cell, motion.barostat, motion.chains, generator), frames
 
 
-def _integrator(atoms: Atoms, settings: DynamicsSettings, rng: np.random.Generator, timestep: float) -> Any:
-    """ASE's BAOAB Langevin integrator (Leimkuhler & Matthews 2013; Quigley & Probert 2004 for the cell); `timestep` in fs."""
-    from ase.md.langevinbaoab import LangevinBAOAB
-
+def make_integrator(
+    template: Atoms,
+    calculator: BaseCalculator,
+    motion: Motion,
+    settings: DynamicsSettings,
+    rng: np.random.Generator,
+    timestep: float,
+) -> Langevin:
+    """Integrator of the settings' ensemble that moves `motion`; `timestep` in fs."""
     npt = settings.ensemble == "npt"
-    with warnings.catch_warnings():  # the heuristic mass of the barostat is meant
-        warnings.filterwarnings("ignore", message="Using heuristic P_mass")
-        return LangevinBAOAB(
-            atoms,
-            timestep * units.fs,
-            temperature_K=None if settings.ensemble == "nve" else settings.temperature,
-            externalstress=-settings.pressure * units.GPa if npt else None,
-            hydrostatic=not (npt and settings.free_shape),
-            T_tau=None if settings.ensemble == "nve" else settings.friction_time * units.fs,
-            P_tau=settings.barostat_time * units.fs if npt else None,
-            rng=rng,
-        )
+    bath = Bath(
+        thermostat_time=None if settings.ensemble == "nve" else settings.friction_time * units.fs,
+        barostat_time=settings.barostat_time * units.fs if npt else None,
+        pressure=settings.pressure * units.GPa,
+        free_shape=settings.free_shape,
+        reference=settings.hottest,
+    )
+    chains = settings.thermostat == "chains" and settings.ensemble != "nve"
+    kind = {(False, False): Langevin, (False, True): LangevinCell, (True, False): Chains, (True, True): ChainsCell}[chains, npt]
+    return kind(motion, ForceField(template, calculator, stress=npt), template.get_masses(), bath, timestep * units.fs, rng)
 
 
 def _check_forces(forces: np.ndarray, guards: Guards) -> None:
@@ -384,17 +308,24 @@ def _check_forces(forces: np.ndarray, guards: Guards) -> None:
         raise _Unstable(f"force {largest:.3g} eV/Å (limit {guards.force:g})")
 
 
-def _check_frame(atoms: Atoms, settings: DynamicsSettings) -> None:
-    """Raise _Unstable when the temperature blew up, atoms came too close or a position is not finite."""
-    from ase.neighborlist import neighbor_list
-
+def _check_frame(template: Atoms, motion: Motion, temperature: float, settings: DynamicsSettings) -> None:
+    """Raise _Unstable when the temperature (K) blew up, atoms came too close or a position is not finite."""
     guards = settings.guards
-    if not np.isfinite(atoms.positions).all():
+    if not np.isfinite(motion.positions).all():
         raise _Unstable("a position is not a finite number")
-    temperature = atoms.get_temperature()
-    limit = guards.temperature_ratio * settings.temperature + 300.0
+    limit = guards.temperature_ratio * settings.hottest + 300.0
     if not temperature <= limit:
         raise _Unstable(f"temperature {temperature:.0f} K (limit {limit:.0f})")
-    distances = neighbor_list("d", atoms, guards.distance)
+    atoms = Atoms(numbers=template.numbers, positions=motion.positions, cell=motion.cell, pbc=template.pbc)
+    distances = _distances(atoms, guards.distance)
     if len(distances):
         raise _Unstable(f"two atoms {distances.min():.2f} Å apart (limit {guards.distance:g})")
+
+
+def _distances(atoms: Atoms, cutoff: float) -> np.ndarray:
+    """Distances below the cutoff (Å); by matscipy, a hundred times faster than ASE for a short cutoff, where it is installed."""
+    try:
+        from matscipy.neighbours import neighbour_list
+    except ImportError:
+        from ase.neighborlist import neighbor_list as neighbour_list
+    return np.asarray(neighbour_list("d", atoms, cutoff))

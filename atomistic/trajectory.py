@@ -1,0 +1,178 @@
+"""Files of a molecular dynamics run, and the trajectory they hold.
+
+A folder holds `run.json` (what the run is of) and `segment-00000.npz`, … Each segment keeps its frames (positions in float32:
+12 bytes an atom and frame, plus 88 bytes a frame for cell, energy and temperature) and, in float64, the state after them:
+positions, momenta, cell, barostat, chains and the random generator (48 bytes an atom and segment). A segment is written whole
+or not at all, so a killed run loses at most the one it was at.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from coupling.atomic import replacing
+from coupling.errors import UserError
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything the next segment depends on.
+
+    Attributes:
+        positions, momenta: (n, 3). cell: (3, 3). barostat: momentum of the cell (3, 3).
+        chains: positions and momenta of the chains of thermostat and barostat (2, 2, links).
+        generator: state of the random generator, JSON.
+    """
+
+    positions: np.ndarray
+    momenta: np.ndarray
+    cell: np.ndarray
+    barostat: np.ndarray
+    chains: np.ndarray
+    generator: str
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a segment: positions (f, n, 3) float32, cells (f, 3, 3) in Å, energies (f,) in eV, temperatures (f,) in K."""
+
+    frames: np.ndarray
+    cells: np.ndarray
+    energies: np.ndarray
+    temperatures: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Frames of a run, oldest first.
+
+    Attributes:
+        numbers: atomic numbers (n,).
+        positions: unwrapped positions (frames, n, 3), Å.
+        cells: (frames, 3, 3), Å.
+        frame_interval: time between frames, fs.
+        potential_energies: (frames,), eV.
+        temperatures: instantaneous, (frames,), K.
+        final: atoms at the end, with momenta.
+        halvings: largest number of times the step had to be halved in a segment.
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    cells: np.ndarray
+    frame_interval: float
+    potential_energies: np.ndarray
+    temperatures: np.ndarray
+    final: Atoms
+    halvings: int
+
+    @property
+    def picoseconds(self) -> float:
+        """Length of the run in ps."""
+        return len(self.positions) * self.frame_interval / 1000.0
+
+    def mean_cell(self, skip: float = 0.5) -> np.ndarray:
+        """Cell (3, 3) averaged over the frames after the first `skip` share of them, Å."""
+        return np.asarray(self.cells[int(skip * len(self.cells)) :].mean(axis=0))
+
+
+def load(folder: str | Path) -> Trajectory:
+    """Trajectory of the finished segments in `folder`.
+
+    Raises:
+        UserError: there is no run in the folder, or not one finished segment.
+    """
+    folder = Path(folder)
+    header = read_header(folder)
+    segments = read_segments(folder)
+    if header is None or not segments:
+        raise UserError(f"{folder}: no molecular dynamics run here (run.json and segment-00000.npz are needed)")
+    last = segments[-1]
+    final = Atoms(numbers=header["numbers"], positions=last["positions"], cell=last["cell"], pbc=header["pbc"])
+    final.set_masses(header["masses"])
+    final.set_momenta(last["momenta"])
+    return Trajectory(
+        numbers=np.array(header["numbers"]),
+        positions=np.concatenate([segment["frames"] for segment in segments]),
+        cells=np.concatenate([segment["cells"] for segment in segments]),
+        frame_interval=header["settings"]["frame_interval"],
+        potential_energies=np.concatenate([segment["energies"] for segment in segments]),
+        temperatures=np.concatenate([segment["temperatures"] for segment in segments]),
+        final=final,
+        halvings=int(max(segment["halvings"] for segment in segments)),
+    )
+
+
+def ase_frames(folder: str | Path) -> Iterator[Atoms]:
+    """ASE atoms of every stored frame, oldest first, with potential energy (eV) and info["time_fs"].
+
+    `ase.io.write("run.extxyz", list(ase_frames(folder)))` hands a run to any other tool.
+
+    Raises:
+        UserError: there is no run in the folder, or not one finished segment.
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    run = load(folder)
+    for index, (positions, cell) in enumerate(zip(run.positions, run.cells, strict=True)):
+        atoms = Atoms(numbers=run.numbers, positions=positions, cell=cell, pbc=run.final.pbc)
+        atoms.set_masses(run.final.get_masses())
+        atoms.info["time_fs"] = (index + 1) * run.frame_interval
+        atoms.calc = SinglePointCalculator(atoms, energy=float(run.potential_energies[index]))
+        yield atoms
+
+
+def read_header(folder: Path) -> dict[str, Any] | None:
+    """Header of the run in the folder, None when there is none.
+
+    Raises:
+        UserError: the header is not JSON.
+    """
+    try:
+        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{folder / 'run.json'}: not a run header ({error}); delete the folder to start again") from error
+
+
+def read_segments(folder: Path) -> list[dict[str, np.ndarray]]:
+    """Arrays of the finished segments up to the first that is missing or damaged."""
+    found: list[dict[str, np.ndarray]] = []
+    while (segment := _read_segment(_segment_file(folder, len(found)))) is not None:
+        found.append(segment)
+    return found
+
+
+def write_segment(folder: Path, index: int, frames: Frames, after: State, halvings: int) -> None:
+    """Write one segment in one step. Raises RunFailure when the disk is full."""
+    contents: dict[str, Any] = {**asdict(frames), **asdict(after), "halvings": halvings}
+    with replacing(_segment_file(folder, index)) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **contents)
+
+
+def state_after(segment: dict[str, np.ndarray]) -> State:
+    """State at the end of a segment; one written before there were chains has none."""
+    chains = segment.get("chains", np.zeros((2, 2, 1)))
+    arrays = {name: segment[name] for name in ("positions", "momenta", "cell", "barostat")}
+    return State(**arrays, chains=chains, generator=str(segment["generator"]))
+
+
+def _segment_file(folder: Path, index: int) -> Path:
+    """File of one segment."""
+    return folder / f"segment-{index:05d}.npz"
+
+
+def _read_segment(path: Path) -> dict[str, np.ndarray] | None:
+    """Arrays of one segment, None when it is absent or damaged (each array carries a checksum)."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, KeyError, OSError):
+        return None
