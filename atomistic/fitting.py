@@ -1,5 +1,6 @@
-"""Fits a MACE model to labelled frames on the CPU, with checkpoints."""
+"""Fits a MACE model to labelled frames on the CPU, with checkpoints and an early stop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,28 @@ class FitSettings:
     forces_weight: float = 1.0
     stress_weight: float = 1.0
     gradient_limit: float = 10.0
+    patience: int = 0  # epochs without a better validation error after which the fit stops; 0: never
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training frames came to: mean loss (1), validation errors of the averaged weights."""
+
+    number: int
+    of: int
+    loss: float
+    energy: float  # eV/atom
+    forces: float  # eV/Å
+
+    @property
+    def score(self) -> float:
+        """What an early stop watches: both errors in units of 10 meV/atom and 100 meV/Å."""
+        return self.energy / 0.01 + self.forces / 0.1
+
+    def __str__(self) -> str:
+        """One line of progress."""
+        errors = f"validation {1e3 * self.energy:.1f} meV/atom, {1e3 * self.forces:.0f} meV/Å"
+        return f"epoch {self.number}/{self.of}: loss {self.loss:.4f}, {errors}"
 
 
 def new_model(frames: list[Atoms], settings: dict[str, Any], seed: int) -> Any:
@@ -107,18 +130,26 @@ def loss(model: Any, data: Any, settings: FitSettings) -> Any:
 
 
 def fit(
-    model: Any, train: list[Atoms], valid: list[Atoms], epochs: int, settings: FitSettings, seed: int, checkpoint: Path
+    model: Any,
+    train: list[Atoms],
+    valid: list[Atoms],
+    epochs: int,
+    settings: FitSettings,
+    seed: int,
+    checkpoint: Path,
+    report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Any:
-    """Fit in float32 and return the model with averaged weights; a checkpoint is written after every epoch and continued.
+    """Fit in float32 and return the model with averaged weights, those of the best epoch where `patience` is set.
 
     Args:
-        model: start (for example the model of the generation before).
+        model: start (for example the model of the round before).
         train: labelled frames to learn from.
-        valid: labelled frames whose errors are printed.
+        valid: labelled frames that decide on an early stop.
         epochs: passes over the training frames.
         settings: see FitSettings.
         seed: seed of the order of the frames.
-        checkpoint: file, read without pickled code.
+        checkpoint: file written after every epoch and continued, read without pickled code.
+        report: called after every epoch.
     """
     import torch
 
@@ -130,21 +161,22 @@ def fit(
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
     averaged = [p.detach().clone() for p in parameters]
-    first = 0
+    best, history = [p.clone() for p in averaged], []
     if checkpoint.exists():
         stored = torch.load(checkpoint, weights_only=True)
-        first = stored["epoch"]
-        for p, average, value, mean in zip(parameters, averaged, stored["weights"], stored["averaged"], strict=True):
-            p.data.copy_(value)
-            average.copy_(mean)
+        for group, name in ((parameters, "weights"), (averaged, "averaged"), (best, "best")):
+            for p, value in zip(group, stored[name], strict=True):
+                p.data.copy_(value)
         optimizer.load_state_dict(stored["optimizer"])
-    for epoch in range(first, epochs):
+        history = [Epoch(*row) for row in stored["history"]]
+    for epoch in range(len(history), epochs):
+        if _stopped(history, settings.patience):
+            break
         losses = []
         groups = _groups([len(one.frame) for one in samples], settings.atoms_per_batch, seed + epoch)
         for step, group in enumerate(groups):
-            progress = (epoch + (step + 1) / len(groups)) / epochs
             for entry in optimizer.param_groups:
-                entry["lr"] = rate(progress, settings)
+                entry["lr"] = rate((epoch + (step + 1) / len(groups)) / epochs, settings)
             optimizer.zero_grad()
             value = loss(model, batch([samples[i] for i in group], numbers, r_max, torch.float32), settings)
             value.backward()
@@ -155,19 +187,39 @@ def fit(
                 keep = min(settings.average, (1 + epoch * len(groups) + step) / (10 + epoch * len(groups) + step))
                 for p, average in zip(parameters, averaged, strict=True):
                     average.mul_(keep).add_(p, alpha=1 - keep)
-        state = {
-            "epoch": epoch + 1,
-            "weights": [p.detach() for p in parameters],
-            "averaged": averaged,
-            "optimizer": optimizer.state_dict(),
-        }
-        with replacing(checkpoint) as temporary:
-            torch.save(state, temporary)
-        _report(epoch + 1, epochs, float(np.mean(losses)), _with(model, parameters, averaged, held, numbers, r_max))
+        errors = _with(model, parameters, averaged, held, numbers, r_max)
+        history.append(Epoch(epoch + 1, epochs, float(np.mean(losses)), *errors))
+        if not settings.patience or history[-1].score <= min(one.score for one in history):
+            best = [p.clone() for p in averaged]
+        _keep(checkpoint, parameters, averaged, best, optimizer, history)
+        report(history[-1])
     with torch.no_grad():
-        for p, average in zip(parameters, averaged, strict=True):
-            p.copy_(average)
+        for p, value in zip(parameters, best, strict=True):
+            p.copy_(value)
     return model.double().eval()
+
+
+def _stopped(history: list[Epoch], patience: int) -> bool:
+    """Whether the best of the last `patience` epochs is no better than what came before."""
+    if not patience or len(history) <= patience:
+        return False
+    scores = [one.score for one in history]
+    return min(scores[-patience:]) > min(scores[:-patience])
+
+
+def _keep(checkpoint: Path, parameters: list, averaged: list, best: list, optimizer: Any, history: list[Epoch]) -> None:
+    """Write the checkpoint in one step."""
+    import torch
+
+    state = {
+        "weights": [p.detach() for p in parameters],
+        "averaged": averaged,
+        "best": best,
+        "optimizer": optimizer.state_dict(),
+        "history": [[one.number, one.of, one.loss, one.energy, one.forces] for one in history],
+    }
+    with replacing(checkpoint) as temporary:
+        torch.save(state, temporary)
 
 
 def _groups(sizes: list[int], atoms_per_batch: int, seed: int) -> list[list[int]]:
@@ -206,12 +258,3 @@ def _with(model: Any, parameters: list, averaged: list, held: list, numbers: lis
     if not held:
         return float("nan"), float("nan")
     return (energy / len(held)) ** 0.5, (force / (3 * atoms)) ** 0.5
-
-
-def _report(epoch: int, epochs: int, value: float, errors: tuple[float, float]) -> None:
-    """One line of progress."""
-    energy, force = errors
-    print(
-        f"  epoch {epoch}/{epochs}: loss {value:.4f}, validation {1e3 * energy:.1f} meV/atom, {1e3 * force:.0f} meV/Å",
-        flush=True,
-    )

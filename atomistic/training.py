@@ -1,246 +1,132 @@
-"""Trains a potential by distilling a teacher: `python -m atomistic.training RECIPE.toml --out DIR`.
+"""Fits the committee of a recipe to a training set, member by member over MPI ranks; a killed run continues.
 
-A recipe holds everything: structures, jobs, model, fit, seeds. Work goes in generations: generation 0 samples rattled
-cells and relaxations, every later one runs molecular dynamics with the potential of the generation before. Each job
-writes one file of labelled frames under DIR/frames, whole or not at all; each fit keeps a checkpoint DIR/fit-N.pt. A
-killed run continues with the same command; finished jobs and fits are not repeated.
+OUT/<name>/member-0, member-1 … become the potential; OUT/fits holds checkpoints and the history of every fit. Members that
+differ in shape (channels, cutoff, radial basis) tell more about the error than members that differ in seed only.
 """
 
-import argparse
 import json
-import sys
-import time
-import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.io import read, write
 
-from atomistic import fitting, labels, mace_model, potential, sampling
-from atomistic.sampling import Structure, seed_of
-from coupling.atomic import replacing, write_json
-from coupling.errors import RunFailure, UserError
+from atomistic import fitting, mace_model
+from atomistic.fitting import Epoch
+from atomistic.recipe import Member, Recipe
+from atomistic.sampling import seed_of
+from atomistic.scheduler import Progress, Task, Tick, run_tasks
+from coupling.atomic import write_json
+from coupling.errors import UserError
+from coupling.store import digest
 
-HELD_OUT = "test"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One [[task]] of a recipe: a sampling method on several structures."""
-
-    generation: int | str  # number of the fit that first uses it, or "test": never used in a fit
-    method: str  # rattle, contact, relax or md
-    family: str  # label under which errors are reported
-    structures: tuple[str, ...]
-    copies: int = 1
-    frames: int = 10
-    strain: float = 0.0
-    rattle: tuple[float, float] = (0.02, 0.1)
-    volume: tuple[float, float] = (1.0, 1.0)
-    temperatures: tuple[float, ...] = (300.0,)
-    steps: int = 500
-    interval: int = 100
-    timestep_fs: float = 2.0
-    relax_steps: int = 0
-    engine: str = "potential"  # or "teacher": who drives relax and md
-    last: int = 99  # last generation whose fit still uses the frames
-    approach: tuple[float, float] = (0.5, 0.95)  # contact: distance left over distance before
-    max_force: float = 0.0  # eV/Å; 0: the recipe's
+GPA = 160.21766  # 1 eV/Å³ in GPa
 
 
-@dataclass(frozen=True)
-class Job:
-    """One trajectory or set of frames of a task."""
+def split(frames: Sequence[Atoms], every: int) -> tuple[list[Atoms], list[Atoms]]:
+    """Training and validation frames: whole jobs go to one side, one job in `every` (the first by hash) to validation.
 
-    task: Task
-    structure: str
-    temperature: float
-    copy: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Name of the job's file."""
-        task = self.task
-        return f"g{task.generation}-{task.family}-{task.method}-{self.structure}-{self.temperature:g}K-{self.copy}"
+    Frames without a job count as jobs of their own. At least one job goes to either side where there are two.
+    """
+    named = [str(frame.info.get("job", f"frame {number}")) for number, frame in enumerate(frames)]
+    names = sorted(set(named), key=lambda name: seed_of("validation", name))
+    chosen = set(names[: min(max(1, len(names) // every), len(names) - 1)])
+    pairs = list(zip(frames, named, strict=True))
+    return [frame for frame, name in pairs if name not in chosen], [frame for frame, name in pairs if name in chosen]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A training recipe, as read from TOML."""
+def train(
+    recipe: Recipe,
+    frames: Sequence[Atoms],
+    out: Path,
+    comm: Any = None,
+    progress: Progress | None = None,
+    start: Path | None = None,
+) -> Path:
+    """Folder of the potential: every member of the recipe fitted to the frames.
 
-    name: str
-    seed: int
-    epochs: tuple[int, ...]  # of the fit of each generation
-    held_out_engine: int  # generation whose potential drives the held-out trajectories; -1: the teacher
-    validation_every: int  # one job in so many is for validation
-    max_force: float  # eV/Å: frames with a larger teacher force are left out
-    structures: dict[str, Structure]
-    tasks: tuple[Task, ...]
-    model: dict[str, Any]
-    fit: dict[str, Any]
-
-
-def _frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
-    """Dataclass of a TOML table; unknown or missing keys raise UserError."""
-    known = [field.name for field in fields(kind)]
-    for key in entry:
-        if key not in known:
-            raise UserError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    if "composition" in entry:
-        values["composition"] = tuple(entry["composition"].items())
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe.
+    Args:
+        recipe: name, [[member]] and [fit].
+        frames: labelled frames (atomistic.dataset).
+        out: folder of this training; the same folder continues.
+        comm: mpi4py communicator; members are spread over its ranks.
+        progress: (label, share).
+        start: potential whose members the fits start from instead of random weights.
 
     Raises:
-        UserError: missing file, broken TOML, unknown keys, or a task that names a structure that is not there.
+        UserError: no members, or fewer frames than a fit needs.
     """
-    try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: not readable as a recipe ({error})") from error
-    structures = {entry.get("id", "?"): _frozen(Structure, entry, f"{path}: structure") for entry in raw.pop("structure", [])}
-    tasks = tuple(_frozen(Task, entry, f"{path}: task {number}") for number, entry in enumerate(raw.pop("task", []), 1))
-    for task in tasks:
-        for name in task.structures:
-            if name not in structures:
-                raise UserError(f"{path}: a task names structure {name!r}; known: {', '.join(structures)}")
-    recipe: Recipe = _frozen(Recipe, raw | {"structures": structures, "tasks": tasks}, str(path))
-    every = [job.name for generation in {task.generation for task in tasks} for job in jobs(recipe, generation)]
-    if twice := sorted({name for name in every if every.count(name) > 1}):
-        raise UserError(f"{path}: two tasks make the same job {twice[0]!r}: raise `copies` in one task instead")
-    return recipe
+    if not recipe.members:
+        raise UserError(f"recipe {recipe.name!r}: no [[member]] table, so there is nothing to fit")
+    learned, valid = split(frames, recipe.validation_every)
+    if len(learned) < 2:
+        raise UserError(f"recipe {recipe.name!r}: {len(learned)} frames to learn from; at least 2 are needed")
+    target, data = out / recipe.name, _fingerprint(frames)
+    tasks = []
+    for number, member in enumerate(recipe.members):
+        what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": str(start or ""), "number": number}
+        label = f"{recipe.name} member {number} ({member.channels} channels, {member.r_max:g} Å)"
+        cost = float(member.epochs * member.channels)
+        tasks.append(Task(digest(what), label, cost, "fit", {"number": number}))
+
+    def work(task: Task, folder: Path, tick: Tick) -> Mapping[str, Any]:
+        number = int(task.parameters["number"])
+        place = target / f"member-{number}"
+        begin = None if start is None else member_folders(start)[number]
+        history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, tick)
+        return {"history": [asdict(epoch) for epoch in history]}
+
+    run_tasks(tasks, work, out / "fits", comm, progress)
+    return target
 
 
-def jobs(recipe: Recipe, generation: int | str) -> list[Job]:
-    """Jobs of one generation, each with a seed that depends on its own name and the recipe's seed only."""
-    found = []
-    for task in recipe.tasks:
-        if task.generation == generation:
-            for structure in task.structures:
-                for temperature in task.temperatures if task.method == "md" else (0.0,):
-                    for copy in range(task.copies):
-                        bare = Job(task, structure, temperature, copy, 0)
-                        found.append(Job(task, structure, temperature, copy, seed_of(recipe.seed, bare.name)))
-    return found
+def fit_member(
+    member: Member,
+    settings: fitting.FitSettings,
+    sets: tuple[list[Atoms], list[Atoms]],
+    folder: Path,
+    place: Path,
+    start: Path | None,
+    tick: Tick,
+) -> list[Epoch]:
+    """Fit one member and store it under `place`; returns the history of the fit (without what a killed run did before)."""
+    learned, valid = sets
+    model = fitting.new_model(learned, asdict(member), member.seed) if start is None else mace_model.load(start)
+    history: list[Epoch] = []
+
+    def report(epoch: Epoch) -> None:
+        history.append(epoch)
+        tick(epoch.number / epoch.of)
+        with (folder / "history.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(epoch)) + "\n")
+
+    fitted = fitting.fit(model, learned, valid, member.epochs, settings, member.seed, folder / "checkpoint.pt", report)
+    mace_model.save(fitted, place)
+    write_json(place / "member.json", asdict(member))
+    return history
 
 
-def sample(recipe: Recipe, job: Job, calculator: Calculator | None) -> list[Atoms]:
-    """Unlabelled frames of a job; `calculator` drives relaxations and dynamics.
-
-    Raises:
-        UserError: unknown method.
-    """
-    task = job.task
-    atoms = sampling.start(recipe.structures[job.structure], job.seed)
-    if task.method == "rattle":
-        return sampling.rattled_frames(atoms, task.frames, task.strain, task.rattle, job.seed, task.volume)
-    if task.method == "contact":
-        return sampling.contact_frames(atoms, task.frames, task.approach, task.rattle[0], job.seed)
-    random = np.random.default_rng(job.seed)
-    atoms = sampling.strained(atoms, task.strain, random)
-    atoms.positions += random.normal(0, 0.02, atoms.positions.shape)
-    engine = labels.teacher() if task.engine == "teacher" or calculator is None else calculator
-    if task.method == "relax":
-        return sampling.relaxed_frames(atoms, engine, task.steps, task.interval)
-    if task.method == "md":
-        return sampling.md_frames(
-            atoms, engine, job.temperature, task.steps, task.interval, task.timestep_fs, job.seed, task.relax_steps
-        )
-    raise UserError(f"task of generation {task.generation}: unknown method {task.method!r}; known: rattle, contact, relax, md")
+def member_folders(potential: Path) -> list[Path]:
+    """Folders of the members of a stored potential, in order; a potential of one model is its own member."""
+    found = sorted(potential.glob("member-*"), key=lambda path: int(path.name.partition("-")[2]))
+    return found or [potential]
 
 
-def run_jobs(recipe: Recipe, generation: int | str, out: Path, calculator: Callable[[], Calculator] | None) -> None:
-    """Sample and label the jobs of a generation that have no file yet."""
-    todo = jobs(recipe, generation)
-    engine = None
-    for number, job in enumerate(todo, 1):
-        path = out / "frames" / f"{job.name}.extxyz"
-        if path.exists():
-            continue
-        if engine is None and calculator is not None and job.task.method not in ("rattle", "contact"):
-            engine = calculator()
-        began = time.monotonic()
-        frames = sample(recipe, job, engine)
-        labelled = labels.label_all(frames, job.task.max_force or recipe.max_force)
-        for frame in labelled:
-            frame.info |= {"family": job.task.family, "job": job.name}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            write(temporary, labelled, format="extxyz") if labelled else temporary.write_text("")
-        print(
-            f"[{generation}] {number}/{len(todo)} {job.name}: {len(labelled)} of {len(frames)} frames, "
-            f"{time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+def _fingerprint(frames: Sequence[Atoms]) -> str:
+    """Hash of labels and positions of a set, so that a fit is never continued on other data."""
+    rows = [[float(frame.info["REF_energy"]), float(np.abs(frame.positions).sum()), len(frame)] for frame in frames]
+    return digest({"frames": rows})
 
 
-def load_frames(recipe: Recipe, generations: list[int | str], out: Path) -> list[Atoms]:
-    """Labelled frames of some generations, in the order of the recipe; REF_* values are in info and arrays.
-
-    Left out are tasks whose `last` generation is below the highest one asked for, and frames above max_force.
-    """
-    frames: list[Atoms] = []
-    newest = max((generation for generation in generations if isinstance(generation, int)), default=0)
-    for generation in generations:
-        for job in jobs(recipe, generation):
-            path = out / "frames" / f"{job.name}.extxyz"
-            if job.task.last >= newest and path.stat().st_size:
-                limit = job.task.max_force or recipe.max_force
-                frames += [frame for frame in read(path, ":", format="extxyz") if labels.usable(frame, limit)]
-    return frames
-
-
-def split(frames: list[Atoms], every: int) -> tuple[list[Atoms], list[Atoms]]:
-    """Training and validation frames: whole jobs go to one side, one job in `every` (the first by hash) to validation."""
-    names = sorted({frame.info["job"] for frame in frames}, key=lambda name: seed_of("validation", name))
-    chosen = set(names[: len(names) // every])
-    return [f for f in frames if f.info["job"] not in chosen], [f for f in frames if f.info["job"] in chosen]
-
-
-def fit_generation(recipe: Recipe, generation: int, out: Path, before: Path | None) -> Path:
-    """Fit the model of a generation on the frames of all generations up to it; returns the folder of the potential.
-
-    The fit starts from the potential of the generation before, where there is one.
-    """
-    stored = out / f"{recipe.name}-{generation}"
-    if (stored / mace_model.TEXT).exists():
-        return stored
-    frames = load_frames(recipe, list(range(generation + 1)), out)
-    train, valid = split(frames, recipe.validation_every)
-    print(f"[fit {generation}] {len(train)} training and {len(valid)} validation frames", flush=True)
-    model = fitting.new_model(train, recipe.model, recipe.seed) if before is None else mace_model.load(before)
-    fitted = fitting.fit(
-        model,
-        train,
-        valid,
-        recipe.epochs[generation],
-        _frozen(fitting.FitSettings, recipe.fit, "fit"),
-        recipe.seed + 1000 * generation,
-        out / f"fit-{generation}.pt",
-    )
-    mace_model.save(fitted, stored)
-    return stored
-
-
-def errors(frames: list[Atoms], calculator: Calculator) -> dict[str, dict[str, float]]:
+def errors(frames: Sequence[Atoms], calculator: Calculator) -> dict[str, dict[str, float]]:
     """Errors against the labels by family, and for all frames together under "all".
 
     Returns:
         {family: {"frames", "energy_rmse_meV_per_atom", "force_rmse_meV_per_A", "force_rms_meV_per_A",
-        "stress_rmse_GPa"}}; force_rms is the size of the teacher's forces themselves.
+        "stress_rmse_GPa"}}; force_rms is the size of the labels' forces themselves.
     """
     gathered: dict[str, list[tuple[float, np.ndarray, np.ndarray, np.ndarray]]] = {}
     for frame in frames:
@@ -249,7 +135,7 @@ def errors(frames: list[Atoms], calculator: Calculator) -> dict[str, dict[str, f
         energy = (atoms.get_potential_energy() - frame.info["REF_energy"]) / len(atoms)
         reference = frame.arrays["REF_forces"]
         stress = atoms.get_stress() - frame.info["REF_stress"]
-        for family in (frame.info["family"], "all"):
+        for family in (frame.info.get("family", "frames"), "all"):
             gathered.setdefault(family, []).append((energy, atoms.get_forces() - reference, reference, stress))
     return {family: _summary(rows) for family, rows in sorted(gathered.items())}
 
@@ -265,48 +151,5 @@ def _summary(rows: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]]) -> di
         "energy_rmse_meV_per_atom": round(1e3 * rms([np.array([row[0]]) for row in rows]), 2),
         "force_rmse_meV_per_A": round(1e3 * rms([row[1] for row in rows]), 1),
         "force_rms_meV_per_A": round(1e3 * rms([row[2] for row in rows]), 1),
-        "stress_rmse_GPa": round(160.21766 * rms([row[3] for row in rows]), 3),
+        "stress_rmse_GPa": round(GPA * rms([row[3] for row in rows]), 3),
     }
-
-
-def train(recipe_path: str | Path, out: str | Path) -> Path:
-    """Run a recipe to its end; returns the folder of the last potential, with errors.json beside its weights."""
-    recipe, target = read_recipe(recipe_path), Path(out)
-    if not recipe.epochs:
-        raise UserError(f"{recipe_path}: epochs is empty: the number of passes of at least one generation is needed")
-    before: Path | None = None
-    stored = target
-    for generation in range(len(recipe.epochs)):
-        engine = None if before is None else _engine(before)
-        run_jobs(recipe, generation, target, engine)
-        if generation == recipe.held_out_engine + 1:
-            run_jobs(recipe, HELD_OUT, target, engine)
-        stored = fit_generation(recipe, generation, target, before)
-        before = stored
-    table = errors(load_frames(recipe, [HELD_OUT], target), potential.load(stored, dtype="float64"))
-    write_json(stored / "errors.json", table)
-    print(json.dumps(table, indent=1))
-    return stored
-
-
-def _engine(folder: Path) -> Callable[[], Calculator]:
-    """Loader of a potential, called when the first job needs it."""
-    return lambda: potential.load(folder, dtype="float32")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m atomistic.training", description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", help="recipe in TOML, for example atomistic/data/potentials/lpscl/recipe.toml")
-    parser.add_argument("--out", required=True, help="folder for frames, fits and potentials; the same folder continues")
-    options = parser.parse_args(arguments)
-    try:
-        print(f"potential: {train(options.recipe, options.out)}")
-    except (UserError, RunFailure) as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

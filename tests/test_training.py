@@ -1,13 +1,12 @@
-"""The training pipeline: recipe, sampling, labels, the quick evaluator against mace-torch, a fit that resumes."""
+"""The training pipeline: recipe, sampling, labels, the quick evaluator against mace-torch, a committee whose fits resume."""
 
-import functools
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from atomistic import fitting, labels, mace_model, potential, sampling, training
+from atomistic import collecting, fitting, labels, mace_model, potential, recipe, sampling, training
 from atomistic.structures import bulk, min_distance
 from coupling.errors import UserError
 
@@ -18,19 +17,27 @@ pytest.importorskip("chgnet")
 RECIPE = """
 name = "tiny"
 seed = 1
-epochs = [2, 1]
-held_out_engine = 0
+driver = "teacher"
 validation_every = 3
 max_force = 25.0
-[model]
+[fit]
+atoms_per_batch = 16
+[[member]]
+seed = 1
 channels = 16
 r_max = 4.0
 radial_basis = 4
-cutoff_power = 5
 radial_layers = [8, 8]
 readout_width = 4
-[fit]
-atoms_per_batch = 16
+epochs = 2
+[[member]]
+seed = 2
+channels = 16
+r_max = 3.5
+radial_basis = 4
+radial_layers = [8]
+readout_width = 4
+epochs = 1
 [[structure]]
 id = "Li"
 kind = "crystal"
@@ -40,7 +47,6 @@ id = "LiCl"
 kind = "crystal"
 name = "LiCl"
 [[task]]
-generation = 0
 method = "rattle"
 family = "strained"
 structures = ["Li", "LiCl"]
@@ -48,14 +54,13 @@ frames = 4
 strain = 0.03
 rattle = [0.02, 0.1]
 [[task]]
-generation = 0
 method = "rattle"
 family = "surface"
 structures = ["Li"]
 copies = 2
 frames = 2
 [[task]]
-generation = 1
+round = 1
 method = "md"
 family = "crystal"
 structures = ["Li"]
@@ -63,7 +68,7 @@ steps = 10
 interval = 5
 temperatures = [200]
 [[task]]
-generation = "test"
+set = "test"
 method = "rattle"
 family = "strained"
 structures = ["LiCl"]
@@ -78,14 +83,16 @@ def recipe_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_shipped_recipe_covers_what_the_card_promises() -> None:
-    recipe = training.read_recipe(potential.SHIPPED / "lpscl" / "recipe.toml")
-    families = {task.family for task in recipe.tasks}
-    assert families == {"crystal", "strained", "elastic", "contact", "hot", "surface", "interface", "amorphous"}
-    held_out = {job.seed for job in training.jobs(recipe, training.HELD_OUT)}
-    learned = {job.seed for generation in range(len(recipe.epochs)) for job in training.jobs(recipe, generation)}
-    assert held_out
-    assert not held_out & learned
+def test_the_shipped_recipe_keeps_its_held_out_frames_apart() -> None:
+    shipped = recipe.read_recipe(potential.SHIPPED / "lpscl" / "recipe.toml")
+    seeds = {
+        job.task.set: {other.seed for other in recipe.jobs(shipped) if other.task.set == job.task.set}
+        for job in recipe.jobs(shipped)
+    }
+    assert seeds[recipe.HELD_OUT]
+    assert not seeds[recipe.HELD_OUT] & seeds[recipe.TRAIN]
+    assert {task.family for task in shipped.tasks} >= {"crystal", "strained", "surface", "interface", "amorphous", "melt"}
+    assert len({(member.channels, member.r_max) for member in shipped.members}) >= 2
 
 
 @pytest.mark.parametrize(
@@ -93,16 +100,16 @@ def test_the_shipped_recipe_covers_what_the_card_promises() -> None:
     [
         ("frames = 4", "frame = 4", "unknown key 'frame'; known: .*frames"),
         ('structures = ["Li", "LiCl"]', 'structures = ["Na"]', "names structure 'Na'; known: Li, LiCl"),
-        ("epochs = [2, 1]\n", "", "missing 1 required positional argument: 'epochs'"),
-        ('family = "surface"', 'family = "strained"', "two tasks make the same job 'g0-strained-rattle-Li-0K-0'"),
-        ("[model]", "[model", "not readable as a recipe"),
+        ('driver = "teacher"\n', "", "missing 1 required positional argument: 'driver'"),
+        ('family = "surface"', 'family = "strained"', "two tasks make the same job 'train0-strained-rattle-Li-0K-0'"),
+        ('method = "rattle"', 'method = "shake"', "task 1: method 'shake' of set 'train'; known: rattle, contact, relax, md"),
+        ("[fit]", "[fit", "not readable as a recipe"),
     ],
 )
 def test_a_wrong_recipe_is_refused(recipe_file: Path, old: str, new: str, message: str) -> None:
     recipe_file.write_text(RECIPE.replace(old, new, 1))
     with pytest.raises(UserError, match=message):
-        training.read_recipe(recipe_file)
-    assert training.main([str(recipe_file), "--out", str(recipe_file.parent / "out")]) == 2
+        recipe.read_recipe(recipe_file)
 
 
 def test_sampling_is_seeded_and_keeps_atoms_apart() -> None:
@@ -159,51 +166,96 @@ def test_quick_evaluator_is_mace_torch(tmp_path: Path) -> None:
         first += len(frame)
 
 
-def test_a_killed_fit_continues_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _labelled(count: int) -> list:
+    """LiCl frames whose labels are zero: enough to fit something to."""
     atoms = bulk("LiCl")
-    atoms.info = {"REF_energy": -30.0, "REF_stress": np.zeros(6)}
-    atoms.arrays["REF_forces"] = np.zeros((len(atoms), 3))
-    frames = sampling.rattled_frames(atoms, 3, 0.02, (0.02, 0.1), seed=1)
-    for frame in frames:
+    frames = sampling.rattled_frames(atoms, count, 0.02, (0.02, 0.1), seed=1)
+    for number, frame in enumerate(frames):
+        frame.info |= {"REF_energy": -30.0, "REF_stress": np.zeros(6), "job": f"job {number}"}
         frame.arrays["REF_forces"] = np.zeros((len(frame), 3))
-    model = fitting.new_model(frames, training.read_recipe(potential.SHIPPED / "lpscl" / "recipe.toml").model, seed=1)
+    return frames
+
+
+SMALL = {"channels": 16, "r_max": 4.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8, 8], "readout_width": 4}
+
+
+def test_a_killed_fit_continues_to_the_same_weights(tmp_path: Path) -> None:
+    frames = _labelled(3)
+    model = fitting.new_model(frames, SMALL, seed=1)
     start = {name: value.clone() for name, value in model.state_dict().items()}
 
-    def fitted(checkpoint: Path) -> np.ndarray:
+    def fitted(checkpoint: Path, report=lambda epoch: None) -> np.ndarray:
         model.double().load_state_dict(start)
-        done = fitting.fit(model, frames, frames[:1], 3, fitting.FitSettings(atoms_per_batch=10), 5, checkpoint)
+        done = fitting.fit(model, frames, frames[:1], 3, fitting.FitSettings(atoms_per_batch=10), 5, checkpoint, report)
         return np.concatenate([p.detach().numpy().ravel() for p in done.parameters()])
 
-    whole = fitted(tmp_path / "whole.pt")
-
-    def killed(epoch: int, *_: object) -> None:
-        if epoch == 2:
+    def killed(epoch: fitting.Epoch) -> None:
+        if epoch.number == 2:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting, "_report", killed)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(tmp_path / "killed.pt")
-    continued = fitted(tmp_path / "killed.pt")
+    whole = fitted(tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "killed.pt", killed)
+    seen = []
+    continued = fitted(tmp_path / "killed.pt", seen.append)
+    assert [epoch.number for epoch in seen] == [3]
     assert np.abs(whole - np.concatenate([start[n].numpy().ravel() for n, _ in model.named_parameters()])).max() > 1e-3
     np.testing.assert_allclose(continued, whole, atol=1e-6)
 
 
-def test_pipeline_runs_once_and_repeats_nothing(
-    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_fit_that_no_longer_gains_stops_and_keeps_its_best_weights(tmp_path: Path) -> None:
+    """A learning rate far too large: validation gets worse after the start, so the fit ends early with the best epoch."""
+    frames = _labelled(4)
+    settings = fitting.FitSettings(atoms_per_batch=10, learning_rate=1.0, average=0.0, warmup=0.5, patience=2)
+    seen: list[fitting.Epoch] = []
+    model = fitting.new_model(frames, SMALL, seed=1)
+    done = fitting.fit(model, frames[1:], frames[:1], 40, settings, 5, tmp_path / "fit.pt", seen.append)
+    best = min(seen, key=lambda epoch: epoch.score)
+    assert len(seen) < 40
+    assert len(seen) - best.number == 2
+    from atomistic.fast_mace import batch, predict, sample
+
+    data = batch([sample(frames[0], 4.0)], [int(z) for z in done.atomic_numbers], 4.0, torch.float64)
+    forces = predict(done, data)[1].detach().numpy()
+    assert float(np.sqrt(np.mean(forces**2))) == pytest.approx(best.forces, rel=1e-3)
+
+
+def test_frames_and_members_are_made_once_and_differ_in_shape(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # symmetrix would convert and compile these throw-away models: tests/test_potential.py holds it against mace-torch
-    monkeypatch.setattr(potential, "load", functools.partial(potential.load, engine="mace"))
     monkeypatch.setattr(mace_model, "symmetrix_data", lambda model: {})
-    stored = training.train(recipe_file, tmp_path / "out")
-    assert "[fit 1] " in capsys.readouterr().out
-    table = json.loads((stored / "errors.json").read_text())
+    tiny = recipe.read_recipe(recipe_file)
+    first = collecting.gather(tiny, collecting.collect(tiny, 0, tmp_path / "frames"))
+    assert not any(frame.info["family"] == "crystal" for frame in first["train"])
+    files = collecting.collect(tiny, 1, tmp_path / "frames")
+    sets = collecting.gather(tiny, files)
+    assert [len(sets[name]) for name in ("train", "test")] == [len(first["train"]) + 2, 2]
+    assert all(np.isfinite(frame.info["REF_energy"]) for frame in sets["train"])
+    written = {path: path.stat().st_mtime_ns for path in files.values()}
+    stored = training.train(tiny, sets["train"], tmp_path / "out")
+    shapes = [mace_model.load(folder) for folder in training.member_folders(stored)]
+    assert [float(model.r_max) for model in shapes] == [4.0, 3.5]
+    table = training.errors(sets["test"], potential.load(stored / "member-0", engine="mace"))
     assert table["strained"]["frames"] == 2
-    assert np.isfinite(table["all"]["force_rmse_meV_per_A"])
-    frames = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "frames").iterdir()}
-    assert len(frames) == 6
-    assert training.train(recipe_file, tmp_path / "out") == stored
-    printed = capsys.readouterr().out
-    assert "epoch" not in printed
-    assert "frames," not in printed
-    assert all(path.stat().st_mtime_ns == when for path, when in frames.items())
+    weights = {path: path.stat().st_mtime_ns for path in stored.rglob("*.safetensors")}
+    collecting.collect(tiny, 1, tmp_path / "frames")
+    assert training.train(tiny, sets["train"], tmp_path / "out") == stored
+    assert written | weights == {path: path.stat().st_mtime_ns for path in [*written, *weights]}
+
+
+def test_whole_jobs_go_to_one_side_of_the_split() -> None:
+    frames = _labelled(6)
+    for number, frame in enumerate(frames):
+        frame.info["job"] = f"job {number // 2}"
+    learned, valid = training.split(frames, 12)
+    assert {frame.info["job"] for frame in learned} & {frame.info["job"] for frame in valid} == set()
+    assert (len(learned), len(valid)) == (4, 2)
+
+
+def test_a_committee_needs_members_and_frames(recipe_file: Path, tmp_path: Path) -> None:
+    tiny = recipe.read_recipe(recipe_file)
+    with pytest.raises(UserError, match="no \\[\\[member\\]\\] table"):
+        training.train(replace(tiny, members=()), _labelled(3), tmp_path)
+    with pytest.raises(UserError, match="1 frames to learn from"):
+        training.train(tiny, _labelled(1), tmp_path)

@@ -1,0 +1,152 @@
+"""Recipes of potentials: which structures, how frames are sampled from them, and which members are fitted (TOML).
+
+A recipe has tables [[structure]] (starts), [[task]] (sampling methods on them), [fit] (how to fit) and [[member]] (the models of
+the committee). Everything random follows from its seeds.
+"""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from atomistic.fitting import FitSettings
+from atomistic.sampling import Structure, seed_of
+from coupling.errors import UserError
+
+TRAIN, HELD_OUT = "train", "test"
+METHODS = ("rattle", "contact", "relax", "md")
+TEACHER = "teacher"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """One [[task]]: a sampling method on several structures. Å, K, fs, eV/Å."""
+
+    method: str  # rattle, contact, relax or md
+    family: str  # label under which errors are reported
+    structures: tuple[str, ...]
+    set: str = TRAIN  # "test": never used in a fit
+    round: int = 0  # later rounds are sampled with a potential fitted to the earlier ones
+    copies: int = 1
+    frames: int = 10
+    strain: float = 0.0
+    rattle: tuple[float, float] = (0.02, 0.1)
+    volume: tuple[float, float] = (1.0, 1.0)
+    temperatures: tuple[float, ...] = (300.0,)
+    steps: int = 500
+    interval: int = 100
+    timestep_fs: float = 2.0
+    relax_steps: int = 0
+    driver: str = ""  # potential that drives relax and md: a name, a folder, "teacher"; "": the recipe's
+    approach: tuple[float, float] = (0.5, 0.95)  # contact: distance left over distance before
+    max_force: float = 0.0  # 0: the recipe's
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trajectory or set of frames of a task."""
+
+    task: Sampling
+    structure: str
+    temperature: float
+    copy: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the job, unlike any other's in the recipe."""
+        task = self.task
+        return f"{task.set}{task.round}-{task.family}-{task.method}-{self.structure}-{self.temperature:g}K-{self.copy}"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One [[member]]: a MACE model; two of different shape say more about the error than two seeds.
+
+    The order of correlation is 3 and max_ell is 3 throughout, since symmetrix evaluates nothing else.
+    """
+
+    seed: int
+    channels: int = 16
+    r_max: float = 5.0  # Å
+    radial_basis: int = 8
+    cutoff_power: int = 5
+    radial_layers: tuple[int, ...] = (32, 32)
+    readout_width: int = 16
+    epochs: int = 40
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, as read from TOML."""
+
+    name: str
+    seed: int
+    driver: str  # potential that drives dynamics where a task names none
+    max_force: float = 8.0  # eV/Å: frames with a larger force in their labels are left out
+    structures: dict[str, Structure] = field(default_factory=dict)
+    tasks: tuple[Sampling, ...] = ()
+    fit: FitSettings = field(default_factory=FitSettings)
+    members: tuple[Member, ...] = ()
+    validation_every: int = 12  # one job in so many is for validation
+
+
+def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
+    """Dataclass of a TOML table; unknown or missing keys raise UserError."""
+    known = [each.name for each in fields(kind)]
+    for key in entry:
+        if key not in known:
+            raise UserError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    if "composition" in entry:
+        values["composition"] = tuple(entry["composition"].items())
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        UserError: missing file, broken TOML, unknown keys, an unknown method, a task that names a structure that is not
+            there, or two tasks that make the same job.
+    """
+    try:
+        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: not readable as a recipe ({error})") from error
+    starts = raw.pop("structure", [])
+    parts = {
+        "structures": {entry.get("id", "?"): frozen(Structure, entry, f"{path}: structure") for entry in starts},
+        "tasks": tuple(frozen(Sampling, entry, f"{path}: task {number}") for number, entry in enumerate(raw.pop("task", []), 1)),
+        "members": tuple(frozen(Member, entry, f"{path}: member {n}") for n, entry in enumerate(raw.pop("member", []), 1)),
+        "fit": frozen(FitSettings, raw.pop("fit", {}), f"{path}: fit"),
+    }
+    recipe: Recipe = frozen(Recipe, raw | parts, str(path))
+    for number, task in enumerate(recipe.tasks, 1):
+        if task.method not in METHODS or task.set not in (TRAIN, HELD_OUT):
+            raise UserError(
+                f"{path}: task {number}: method {task.method!r} of set {task.set!r}; "
+                f"known: {', '.join(METHODS)} and {TRAIN}, {HELD_OUT}"
+            )
+        for name in task.structures:
+            if name not in recipe.structures:
+                raise UserError(f"{path}: task {number} names structure {name!r}; known: {', '.join(recipe.structures)}")
+    every = [job.name for job in jobs(recipe)]
+    if twice := sorted({name for name in every if every.count(name) > 1}):
+        raise UserError(f"{path}: two tasks make the same job {twice[0]!r}: raise `copies` in one task instead")
+    return recipe
+
+
+def jobs(recipe: Recipe) -> list[Job]:
+    """Jobs of a recipe, each with a seed that depends on its own name and the recipe's seed only."""
+    found = []
+    for task in recipe.tasks:
+        for structure in task.structures:
+            for temperature in task.temperatures if task.method == "md" else (0.0,):
+                for copy in range(task.copies):
+                    bare = Job(task, structure, temperature, copy, 0)
+                    found.append(Job(task, structure, temperature, copy, seed_of(recipe.seed, bare.name)))
+    return found
