@@ -5,6 +5,9 @@ Our format is plain files without pickle, one model or a committee::
 
     lpscl/card.json, card.md, recipe.toml, config.json, model.safetensors, symmetrix.json
     llzo/card.json, card.md, recipe.toml, member-0/{config.json, model.safetensors, symmetrix.json}, member-1/…
+
+symmetrix.json may be absent where symmetrix-xl cannot hold the model (it takes max_ell 3 and correlation 3 only); mace-torch,
+ten times slower, evaluates that one.
 """
 
 import hashlib
@@ -66,7 +69,7 @@ def members_of(folder: str | Path) -> tuple[Path, ...]:
     found = sorted(part for part in folder.glob(f"{MEMBER}*") if part.is_dir())
     members = tuple(folder / f"{MEMBER}{index}" for index in range(len(found)))
     for member in members:
-        for name in (mace_model.CONFIG, mace_model.STATE, mace_model.TEXT):
+        for name in (mace_model.CONFIG, mace_model.STATE):
             if not (member / name).is_file():
                 raise UserError(f"{member / name}: missing; a committee needs every file of each member, numbered from {MEMBER}0")
     covered = [_elements(member) for member in members]

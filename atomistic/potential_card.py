@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from coupling.errors import UserError
 
@@ -53,7 +55,7 @@ class Potential(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Compute energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³).
+        """Compute energy (eV), forces (n, 3) (eV/Å) and, for periodic cells, stress (xx yy zz yz xz xy) (eV/Å³).
 
         Raises:
             UserError: an element that the potential does not cover.
@@ -64,6 +66,8 @@ class Potential(Calculator):
         require_elements(own, self.card)
         self.inner.calculate(own, list(properties), list(system_changes))
         self.results = {name: self.inner.results[name] for name in self.implemented_properties if name in self.inner.results}
+        if np.shape(self.results.get("stress")) == (3, 3):  # CHGNet's
+            self.results["stress"] = full_3x3_to_voigt_6_stress(self.results["stress"])
 
 
 def require_elements(atoms: Atoms, card: PotentialCard) -> None:

@@ -1,4 +1,4 @@
-"""The shipped potential: loads without pickle, both engines agree, refuses what it does not know, meets its card."""
+"""The shipped potential: loads without pickle, engines agree, refuses what it does not know; every potential obeys symmetries."""
 
 import json
 import os
@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lammps_files
 import numpy as np
 import pytest
+from ase import Atoms, build
 from ase.io import read
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from atomistic import mace_model, potential, tensors
 from atomistic.structures import argyrodite, bulk
@@ -171,3 +174,86 @@ def test_safetensors_round_trip(tmp_path: Path) -> None:
         assert back[name].dtype == array.dtype
         assert back[name].shape == array.shape
         np.testing.assert_array_equal(back[name], array)
+
+
+@pytest.fixture(scope="module", params=["symmetrix", "mace", "chgnet", "eam"])
+def at_hand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """Every kind of potential at hand: calculator, crystal, tolerance of its forces (eV/Å; CHGNet is float32)."""
+    if request.param == "eam":
+        lammps_files.need_lammps("Cu_u3.eam")
+        path = lammps_files.write(tmp_path_factory.mktemp("eam") / "Cu.toml", **lammps_files.COPPER)
+        return potential.load(path), crystal("Cu", "fcc", 3.6), 1e-5
+    if request.param == "symmetrix":
+        pytest.importorskip("symmetrix")
+    tolerance = 2e-3 if request.param == "chgnet" else 1e-5
+    return potential.load("lpscl", engine=request.param), crystal("LiCl", "rocksalt", 5.1), tolerance
+
+
+def crystal(formula: str, lattice: str, length: float) -> Atoms:
+    """Eight atoms or four, shaken and sheared."""
+    atoms = build.bulk(formula, lattice, a=length, cubic=True)
+    shear = np.array([[1.02, 0.04, 0.0], [0.0, 0.99, 0.03], [0.0, 0.0, 1.01]])
+    atoms.set_cell(atoms.cell.array @ shear, scale_atoms=True)
+    atoms.rattle(0.1, seed=4)
+    return atoms
+
+
+def answers(calculator, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
+    """Energy (eV), forces (n, 3) (eV/Å), stress (3, 3) (eV/Å³)."""
+    calculator.reset()
+    got = [np.array(calculator.get_property(name, atoms), dtype=float) for name in ("energy", "forces", "stress")]
+    return float(got[0]), got[1], voigt_6_to_full_3x3_stress(got[2])
+
+
+def test_a_turned_and_moved_crystal_answers_alike(at_hand) -> None:
+    calculator, atoms, tolerance = at_hand
+    energy, forces, stress = answers(calculator, atoms)
+    turn = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
+    turn *= np.sign(np.linalg.det(turn))
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell.array @ turn.T)
+    turned.positions = atoms.positions @ turn.T + [3.3, -1.7, 12.9]
+    got = answers(calculator, turned)
+    assert np.abs(forces).max() > 0.1
+    assert got[0] == pytest.approx(energy, abs=tolerance * len(atoms) / 10)
+    np.testing.assert_allclose(got[1], forces @ turn.T, atol=tolerance)
+    np.testing.assert_allclose(got[2], turn @ stress @ turn.T, atol=tolerance)
+
+
+def test_the_order_of_the_atoms_does_not_matter(at_hand) -> None:
+    calculator, atoms, tolerance = at_hand
+    energy, forces, stress = answers(calculator, atoms)
+    order = np.random.default_rng(1).permutation(len(atoms))
+    got = answers(calculator, atoms[order])
+    assert got[0] == pytest.approx(energy, abs=tolerance * len(atoms) / 10)
+    np.testing.assert_allclose(got[1], forces[order], atol=tolerance)
+    np.testing.assert_allclose(got[2], stress, atol=tolerance)
+
+
+def test_twice_the_crystal_has_twice_the_energy(at_hand) -> None:
+    calculator, atoms, tolerance = at_hand
+    energy, forces, stress = answers(calculator, atoms)
+    got = answers(calculator, atoms.repeat((1, 2, 1)))
+    assert got[0] == pytest.approx(2 * energy, abs=tolerance * len(atoms) / 5)
+    np.testing.assert_allclose(got[1], np.concatenate([forces, forces]), atol=tolerance)
+    np.testing.assert_allclose(got[2], stress, atol=tolerance)
+
+
+def test_forces_and_stress_are_differences_of_the_energy(at_hand) -> None:
+    calculator, atoms, tolerance = at_hand
+    _, forces, stress = answers(calculator, atoms)
+    h = 1e-2 if tolerance > 1e-3 else 1e-3  # float32 energies need the longer step
+    along = np.random.default_rng(5).standard_normal(forces.shape)
+    ends = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions += sign * h * along
+        ends.append(answers(calculator, moved)[0])
+    assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(-np.sum(forces * along), rel=5e-3, abs=20 * tolerance)
+    strain, ends = np.array([[0.4, 0.3, -0.2], [0.3, -0.7, 0.5], [-0.2, 0.5, 0.6]]), []
+    for sign in (1, -1):
+        deformed = atoms.copy()
+        deformed.set_cell(atoms.cell.array @ (np.eye(3) + sign * h * strain), scale_atoms=True)
+        ends.append(answers(calculator, deformed)[0])
+    work = (ends[0] - ends[1]) / (2 * h) / atoms.get_volume()
+    assert work == pytest.approx(np.sum(stress * strain), rel=5e-3, abs=tolerance)
