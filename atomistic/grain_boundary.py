@@ -67,12 +67,14 @@ def grain_boundary(
     if np.ptp(lengths) > 1e-4 or np.abs(angles - 90).max() > 1e-4:
         raise UserError(f"grain boundary: {cell.get_chemical_formula()} is not cubic; only cubic crystals are built")
     fit = coincidence(sigma, axis, plane)
-    grains = [_grain(cell, rows, thickness) for rows in (fit.first, fit.second)]
+    lower, upper = (_grain(cell, rows, thickness) for rows in (fit.first, fit.second))
     reference = _shortest(cell.repeat(2) if len(cell) < 60 else cell)
     if shift is None:
         steps = itertools.product(np.arange(4) / 4, repeat=2)
-        shift = max(steps, key=lambda trial: round(_closeness(_joined(*grains, trial), reference, 1.0)[1].min(initial=9.0), 6))
-    joined = _joined(*grains, shift)
+        shift = max(
+            steps, key=lambda trial: round(_closeness(_joined(lower, upper, trial), reference, 1.0)[1].min(initial=9.0), 6)
+        )
+    joined = _joined(lower, upper, shift)
     kept = _without_overlap(joined, cell, closest, reference)
     turn = np.dot(plane, axis) / np.linalg.norm(plane) / np.linalg.norm(axis)
     kept.info = {
@@ -96,11 +98,9 @@ def coincidence(sigma: int, axis: Index, plane: Index) -> Coincidence:
     if not any(axis) or not any(plane):
         raise UserError(f"grain boundary: axis {axis} and plane {plane} need an index that is not zero")
     try:
-        angles = GrainBoundaryGenerator.get_rotation_angle_from_sigma(sigma, list(axis), lat_type="c")
+        angles = GrainBoundaryGenerator.get_rotation_angle_from_sigma(sigma, axis, lat_type="c")
     except (ValueError, RuntimeError) as error:
-        raise UserError(
-            f"grain boundary: no rotation about {axis} gives sigma = {sigma}; take an odd one, say 3, 5 or 7"
-        ) from error
+        raise UserError(f"grain boundary: no rotation about {axis} has sigma = {sigma}; try 3, 5 or 7") from error
     normal = _reduced(np.array(plane))
     options = []
     for angle in sorted(angles):
@@ -111,8 +111,7 @@ def coincidence(sigma: int, axis: Index, plane: Index) -> Coincidence:
         options.append((not same, float(angle), inverse, other))
     asymmetric, angle, inverse, other = min(options, key=lambda option: option[:2])
     first, second = _in_plane(normal, inverse, sigma)
-    rows = (np.vstack([first, normal]), np.vstack([second, other]))
-    return Coincidence(angle, *(np.array(r) for r in rows), symmetric=not asymmetric)
+    return Coincidence(angle, np.vstack([first, normal]), np.vstack([second, other]), symmetric=not asymmetric)
 
 
 def _in_plane(normal: np.ndarray, inverse: np.ndarray, sigma: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.neighborlist import neighbor_list
 from pymatgen.core.surface import SlabGenerator
 from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.spatial.transform import Rotation
@@ -75,9 +76,7 @@ def terminations(crystal: str | Atoms, miller: Index, thickness: float = 10.0, v
     """
     cell = bulk(crystal) if isinstance(crystal, str) else crystal
     if not any(miller) or not thickness > 0 or vacuum < 0:
-        raise UserError(
-            f"slab: Miller indices {miller}, thickness {thickness} Å, vacuum {vacuum} Å: a plane and lengths above zero"
-        )
+        raise UserError(f"slab: a plane and lengths are needed, read Miller {miller}, {thickness} Å thick, vacuum {vacuum} Å")
     structure = AseAtomsAdaptor.get_structure(cell)
     generator = SlabGenerator(structure, miller, thickness, max(vacuum, 1.0), center_slab=True, primitive=True, lll_reduce=True)
     slabs = generator.get_slabs(bonds=None, symmetrize=False, ftol=0.05)
@@ -146,13 +145,11 @@ def _dipole(atoms: Atoms) -> float:
 
 def _broken(atoms: Atoms, cell: Atoms) -> int:
     """Covalent bonds that the slab has fewer than the same number of atoms of the crystal."""
-    return int(round(_bonds(cell) * len(atoms) / len(cell) - _bonds(atoms)))
+    return round(_bonds(cell) * len(atoms) / len(cell) - _bonds(atoms))
 
 
 def _bonds(atoms: Atoms) -> int:
     """Number of covalent bonds (COVALENT) in a cell."""
-    from ase.neighborlist import neighbor_list
-
     pairs = {pair: length for pair, length in COVALENT.items() if set(pair) <= set(atoms.symbols)}
     return len(neighbor_list("i", atoms, pairs)) // 2 if pairs else 0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
+from ase.io import iread
 from ase.spacegroup import crystal
 
 from coupling.errors import UserError
@@ -71,7 +71,7 @@ def every_site(key: str) -> Atoms:
     """All sites of an entry of structures.toml, each filled whatever its occupancy; tags number the independent sites."""
     entry = prototypes()[key]
     if "file" in entry:
-        atoms = read(DATA / entry["file"], format="extxyz")
+        atoms = next(iread(DATA / entry["file"], format="extxyz"))
         return Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
     setting = {"setting": entry["setting"]} if "setting" in entry else {}
     atoms = crystal(entry["species"], entry["positions"], spacegroup=entry["space_group"], cellpar=entry["cell"], **setting)

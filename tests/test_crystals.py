@@ -55,7 +55,7 @@ def test_formula_density_and_bonds(key: str) -> None:
     formula, bonds = CRYSTALS[key]
     atoms, entry = bulk(key), prototypes()[key]
     assert Composition(atoms.get_chemical_formula()).reduced_composition == Composition(formula).reduced_composition
-    assert entry["density_source"] and entry["source"] and entry["read"]
+    assert all(entry[key] for key in ("density_source", "source", "read"))
     assert density(atoms) == pytest.approx(entry["density"], rel=0.025)
     found = shortest(atoms)
     for pair, (low, high) in bonds.items():
@@ -65,7 +65,7 @@ def test_formula_density_and_bonds(key: str) -> None:
 
 @pytest.mark.parametrize("key", [key for key in CRYSTALS if "space_group" in prototypes()[key]])
 def test_space_group_is_the_stated_one(key: str) -> None:
-    structure = AseAtomsAdaptor.get_structure(bulk(key))  # type: ignore[no-untyped-call]
+    structure = AseAtomsAdaptor.get_structure(bulk(key))
     assert SpacegroupAnalyzer(structure, symprec=0.005).get_space_group_number() == prototypes()[key]["space_group"]
 
 
