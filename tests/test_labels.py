@@ -1,0 +1,128 @@
+"""Labelling: resumed, failures kept with their reason, one level per set, processes give what one gives."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+
+from atomistic import dataset, label_settings, labelling
+from atomistic.cp2k import LabelFailure
+from atomistic.labelling import Labeller
+from coupling.errors import RunFailure, UserError
+
+SETTINGS = label_settings.LabelSettings("Lennard-Jones", "1")
+
+
+def argon():
+    """What `module:callable` names in these tests."""
+    return LennardJones(sigma=3.4, epsilon=0.0104, rc=8.0)
+
+
+def frames(number=4):
+    random = np.random.default_rng(5)
+    made = [bulk("Ar", "fcc", a=5.3, cubic=True) for _ in range(number)]
+    for i, atoms in enumerate(made):
+        atoms.positions += random.normal(0, 0.1, atoms.positions.shape)
+        atoms.info |= {"family": "crystal", "structure": f"s{i}"}
+    return made
+
+
+def counting(calls, fails=()):
+    """A labeller that notes what it is asked; positions whose first number is in `fails` get no label."""
+
+    def calculate(atoms):
+        calls.append(atoms.positions[0, 0])
+        if any(abs(atoms.positions[0, 0] - x) < 1e-5 for x in fails):
+            raise LabelFailure("the self-consistent field did not converge")
+        if len(calls) == 3 and not fails:
+            raise KeyboardInterrupt
+        frame = atoms.copy()
+        frame.calc = argon()
+        return frame.get_potential_energy(), frame.get_forces(), frame.get_stress()
+
+    return Labeller(SETTINGS, calculate)
+
+
+def test_killed_labelling_goes_on_where_it_was(tmp_path):
+    calls, out = [], tmp_path / "set.h5"
+    with pytest.raises(KeyboardInterrupt):
+        labelling.label_frames(frames(), counting(calls), out)
+    assert not out.exists()
+    told = []
+    labelling.label_frames(frames(), counting(calls), out, progress=lambda done, total: told.append((done, total)))
+    assert len(calls) == 3 + 2  # two were kept, the third was cut off
+    assert told == [(2, 4), (3, 4), (4, 4)]
+    labelling.label_frames(frames(), counting(calls), out)
+    assert len(calls) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["set.h5"]
+    for given, made in zip(frames(), dataset.read(out), strict=True):
+        given.calc = argon()
+        assert made.info["REF_energy"] == pytest.approx(given.get_potential_energy(), abs=1e-6)
+        assert made.arrays["REF_forces"] == pytest.approx(given.get_forces(), abs=1e-5)
+        assert made.info["structure"] == given.info["structure"]
+
+
+def test_failed_frame_keeps_its_reason_and_is_tried_again_only_if_asked(tmp_path):
+    calls, out, given = [], tmp_path / "set.h5", frames()
+    fails = [given[2].positions[0, 0]]
+    for asked in (4, 4):
+        result = labelling.label_frames(given, counting(calls, fails), out)
+        assert result.failed == {2: "the self-consistent field did not converge"}
+        assert (len(result.frames), len(calls)) == (3, asked)
+    result = labelling.label_frames(given, counting(calls, [1e9]), out, retry=True)
+    assert (result.failed, len(calls), len(dataset.read(out))) == ({}, 5, 4)
+
+
+def test_no_label_at_all_is_a_failure(tmp_path):
+    given = frames(2)
+    with pytest.raises(RunFailure, match="not one of 2 frames"):
+        labelling.label_frames(given, counting([], [a.positions[0, 0] for a in given]), tmp_path / "set.h5")
+
+
+def test_set_grows_and_refuses_another_level(tmp_path):
+    out, calls = tmp_path / "set.h5", [0, 0, 0]
+    labelling.label_frames(frames(2), counting(calls), out)
+    labelling.label_frames(frames(4)[2:], counting(calls), out)
+    assert len(dataset.read(out)) == 4
+    other = Labeller(label_settings.LabelSettings("Lennard-Jones", "2"), counting(calls).calculate)
+    with pytest.raises(UserError, match="version 1 / 2"):
+        labelling.label_frames(frames(5), other, out)
+
+
+def test_processes_give_what_one_gives(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = (
+        "from ase.calculators.lj import LennardJones\ndef argon():\n    return LennardJones(sigma=3.4, epsilon=0.0104, rc=8.0)\n"
+    )
+    (tmp_path / "my_calculators.py").write_text(source)
+    with pytest.raises(UserError, match="--run-code"):
+        labelling.labeller("my_calculators:argon")
+    by = labelling.labeller("my_calculators:argon", run_code=True)
+    one = labelling.label_frames(frames(3), by, tmp_path / "one.h5").frames
+    two = labelling.label_frames(frames(3), by, tmp_path / "two.h5", workers=2).frames
+    for a, b in zip(one, two, strict=True):
+        assert a.info["REF_energy"] == pytest.approx(b.info["REF_energy"], abs=1e-12)
+        assert a.arrays["REF_forces"] == pytest.approx(b.arrays["REF_forces"], abs=1e-7)
+
+
+def test_key_follows_geometry_and_settings():
+    atoms = frames(1)[0]
+    moved = atoms.copy()
+    moved.positions[0, 0] += 1e-4
+    keys = [labelling.geometry_key(a, SETTINGS) for a in (atoms, atoms.copy(), moved)]
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[0] != labelling.geometry_key(atoms, label_settings.LabelSettings("Lennard-Jones", "2"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("vasp", "known are"),
+        ("no_such_module:x", "No module"),
+        ("ase.build:nothing", "no attribute"),
+        ("collections:OrderedDict", "needed"),
+    ],
+)
+def test_labeller_that_is_none(spec, told):
+    with pytest.raises(UserError, match=told):
+        labelling.labeller(spec, run_code=True)
