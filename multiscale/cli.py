@@ -1,6 +1,5 @@
 """The command line. Heavy imports happen inside the commands, after the input has been checked."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +8,10 @@ import typer
 
 from coupling.errors import RunFailure, UserError
 from multiscale import parallel
+from multiscale.console import JsonOption
+from multiscale.console import show as _show
+from multiscale.console import show_json as _show_json
+from multiscale.potential_commands import potential_app
 
 app = typer.Typer(
     name="multiscale",
@@ -18,23 +21,12 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-potential_app = typer.Typer(help="Machine-learned potentials.", no_args_is_help=True, rich_markup_mode=None)
 analyze_app = typer.Typer(help="Observables of any trajectory that ASE reads.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
 
 CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")]
-
-
-def _show(text: str) -> None:
-    if parallel.rank() == 0:
-        print(text, flush=True)
-
-
-def _show_json(value: Any) -> None:
-    _show(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def _results(case: Path, out: Path | None) -> Path:
@@ -222,27 +214,6 @@ def _quantity(option: str, text: str, unit: str) -> float:
     if value <= 0:
         raise UserError(f'{option}: read "{text}"; it must be positive')
     return value
-
-
-@potential_app.command("list")
-def potential_list(as_json: JsonOption = False) -> None:
-    """List the potentials at hand with their held-out errors.
-
-    Example: multiscale potential list
-    """
-    from atomistic.potential import available, describe
-    from multiscale.tables import potential_rows, potential_table
-
-    cards = [describe(name) for name in available()]
-    if as_json:
-        _show_json(potential_rows(cards))
-    else:
-        _show(potential_table(cards))
-
-
-@potential_app.callback()
-def _potential() -> None:
-    """Machine-learned potentials."""
 
 
 @app.command()

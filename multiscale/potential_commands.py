@@ -1,0 +1,28 @@
+"""`multiscale potential …`. Heavy imports happen inside the commands, after the input has been checked."""
+
+import typer
+
+from multiscale.console import JsonOption, show, show_json
+
+potential_app = typer.Typer(help="Machine-learned potentials.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@potential_app.callback()
+def _potential() -> None:
+    """Machine-learned potentials."""
+
+
+@potential_app.command("list")
+def potential_list(as_json: JsonOption = False) -> None:
+    """List the potentials at hand with their held-out errors.
+
+    Example: multiscale potential list
+    """
+    from atomistic.potential import available, describe
+    from multiscale.tables import potential_rows, potential_table
+
+    cards = [describe(name) for name in available()]
+    if as_json:
+        show_json(potential_rows(cards))
+    else:
+        show(potential_table(cards))
