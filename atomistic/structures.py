@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.build import find_optimal_cell_shape, make_supercell
 from ase.io import iread
 from ase.spacegroup import crystal
 
@@ -128,6 +129,21 @@ def supercell(atoms: Atoms, min_length_angstrom: float) -> Atoms:
     heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
     repeat = tuple(int(n) for n in np.maximum(1, np.ceil(min_length_angstrom / heights - 1e-9)))
     return atoms.repeat(repeat)
+
+
+def supercell_near(atoms: Atoms, n_atoms: int) -> Atoms:
+    """Supercell of about `n_atoms` atoms whose shape is as near to a cube as whole repetitions allow.
+
+    Raises:
+        UserError: fewer atoms are asked for than one.
+    """
+    if n_atoms < 1:
+        raise UserError(f"supercell_near: n_atoms = {n_atoms!r}: at least one atom is needed")
+    copies = max(1, round(n_atoms / len(atoms)))
+    matrix = find_optimal_cell_shape(atoms.cell, copies, "sc")
+    if np.linalg.det(matrix) < 0:
+        matrix = matrix[[1, 0, 2]]
+    return make_supercell(atoms, matrix)
 
 
 def density(atoms: Atoms) -> float:

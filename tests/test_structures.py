@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atomistic.interface import METAL, PHASE, PHASES, amorphous, interface, li_slab, parts, phase_slab
-from atomistic.structures import argyrodite, bulk, density, min_distance, names, supercell
+from atomistic.structures import argyrodite, bulk, density, min_distance, names, supercell, supercell_near
 from coupling.errors import UserError
 
 # formula of the conventional cell, density in g/cm³ of that cell (from the cited lattice constants), shortest bond in Å
@@ -69,6 +69,17 @@ def test_supercell_is_the_smallest_that_is_long_enough() -> None:
     assert len(atoms) == 8 * 3 * 3 * 2
     with pytest.raises(UserError, match="positive"):
         supercell(bulk("Li"), 0.0)
+
+
+def test_supercell_near_a_size_is_nearly_a_cube() -> None:
+    atoms = supercell_near(bulk("Li3P"), 200)
+    assert len(atoms) == 200
+    assert density(atoms) == pytest.approx(density(bulk("Li3P")))
+    assert min_distance(atoms) == pytest.approx(min_distance(bulk("Li3P")))
+    side = atoms.get_volume() ** (1 / 3)
+    assert np.allclose(atoms.cell.lengths(), side, rtol=0.2)
+    with pytest.raises(UserError, match="at least one atom"):
+        supercell_near(bulk("Li"), 0)
 
 
 @pytest.mark.parametrize(("face", "plane"), [("100", 1.0), ("110", np.sqrt(2)), ("111", 1 / np.sqrt(3))])

@@ -1,0 +1,46 @@
+"""Coherent interfaces of two crystals: strain of each side, contact, composition, limits."""
+
+import numpy as np
+import pytest
+
+from atomistic.heterostructure import LOWER, UPPER, contact, heterostructure
+from atomistic.structures import bulk
+from coupling.errors import UserError
+
+
+def test_strain_is_shared_as_asked_and_stated() -> None:
+    faces = {"lower_face": (1, 0, 0), "upper_face": (1, 0, 0), "thickness": (6.0, 6.0), "max_area": 90.0, "max_strain": 0.1}
+    one = heterostructure("LiCl", "LiF", upper_share=1.0, **faces)  # type: ignore[arg-type]
+    half = heterostructure("LiCl", "LiF", upper_share=0.5, **faces)  # type: ignore[arg-type]
+    assert np.allclose(one.info["strain_lower"], 0.0, atol=1e-9)
+    assert 0 < max(np.abs(one.info["strain_upper"])) <= 0.1
+    assert np.sign(max(half.info["strain_lower"], key=abs)) == -np.sign(max(half.info["strain_upper"], key=abs))
+    assert max(np.abs(half.info["strain_upper"])) == pytest.approx(max(np.abs(one.info["strain_upper"])) / 2, rel=0.1)
+    # the stated strain is the one that the distances in the plane have: the side cells hold whole rows of LiCl
+    lower = one[one.get_tags() == LOWER]
+    assert lower.get_all_distances(mic=True)[0][1:].min() == pytest.approx(5.1398 / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("vacuum", [0.0, 10.0])
+def test_sides_touch_as_hard_spheres_and_keep_their_composition(vacuum: float) -> None:
+    joined = heterostructure("Li2S", "Li", (1, 1, 0), (1, 0, 0), (6.0, 6.0), 150.0, 0.07, vacuum=vacuum)
+    tags, symbols = joined.get_tags(), np.array(joined.get_chemical_symbols())
+    phase = joined[tags == LOWER]
+    assert phase.symbols.formula.reduce()[0] == bulk("Li2S").symbols.formula.reduce()[0]
+    assert set(symbols[tags == UPPER]) == {"Li"}
+    distance = joined.get_all_distances(mic=True)
+    ratio = [
+        distance[i, j] / contact(symbols[i], symbols[j])
+        for i in np.flatnonzero(tags == LOWER)
+        for j in np.flatnonzero(tags == UPPER)
+    ]
+    assert min(ratio) == pytest.approx(1.0, abs=1e-5)
+    assert joined.info["interfaces"] == (1 if vacuum else 2)
+    assert joined.info["area"] == pytest.approx(np.linalg.norm(np.cross(joined.cell[0], joined.cell[1])))
+
+
+def test_no_match_tells_the_least_strain() -> None:
+    with pytest.raises(UserError, match=r"max_strain = 0.1%.*raise one"):
+        heterostructure("LiCl", "LiF", max_area=40.0, max_strain=0.001)
+    with pytest.raises(UserError, match="upper_share"):
+        heterostructure("LiCl", "LiF", upper_share=2.0)
