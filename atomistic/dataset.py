@@ -24,7 +24,7 @@ from atomistic.label_settings import LabelSettings, difference
 from coupling.atomic import replacing
 from coupling.errors import UserError
 
-__all__ = ["LabelSettings", "check", "merge", "read", "settings", "write"]
+__all__ = ["LabelSettings", "check", "merge", "read", "require_suffix", "settings", "summary", "write"]
 
 FORMAT = "multiscale training set 1"
 SUFFIXES = (".h5", ".extxyz")
@@ -48,7 +48,7 @@ def write(path: str | Path, frames: Sequence[Atoms], settings: LabelSettings | M
         UserError: another suffix, no frames, a broken label, or a frame whose settings are not given.
         RunFailure: the disk is full or the folder cannot be written.
     """
-    target = _suffix(path)
+    target = require_suffix(path)
     if not frames:
         raise UserError(f"{target}: a training set without frames is not written")
     bare = [_bare(frame) for frame in frames]
@@ -84,7 +84,7 @@ def read(path: str | Path, units: str | None = None, checked: bool = True) -> li
     Raises:
         UserError: no such file, not a training set, a unit missing or not known, or a broken label.
     """
-    source = _suffix(path)
+    source = require_suffix(path)
     frames = _load(source)
     own = _levels(source, frames)
     if own and units is not None:
@@ -106,7 +106,7 @@ def settings(path: str | Path) -> dict[str, LabelSettings]:
     Raises:
         UserError: as `read`.
     """
-    source = _suffix(path)
+    source = require_suffix(path)
     if source.suffix == ".h5":
         with _opened(source) as file:
             return _by_id(_entries(file.attrs.get(SETTINGS, "{}"), source), source)
@@ -140,12 +140,29 @@ def merge(paths: Sequence[str | Path], mixed: bool = False) -> tuple[list[Atoms]
     return frames, levels
 
 
-def _suffix(path: str | Path) -> Path:
+def require_suffix(path: str | Path) -> Path:
     """The path. Raises UserError for a suffix that names no format."""
     target = Path(path)
     if target.suffix not in SUFFIXES:
         raise UserError(f"{target}: a training set ends in {' or '.join(SUFFIXES)}")
     return target
+
+
+def summary(frames: Sequence[Atoms]) -> list[dict[str, Any]]:
+    """One row per family and one for "all": frames, atoms, elements, root mean square and largest force (eV/Å), stress (GPa)."""
+    families: dict[str, list[Atoms]] = {}
+    for frame in frames:
+        families.setdefault(str(frame.info.get("family", "not stated")), []).append(frame)
+    rows = []
+    for family, members in [*sorted(families.items()), ("all", list(frames))]:
+        forces = np.concatenate([frame.arrays[FORCES] for frame in members])
+        row: dict[str, Any] = {"family": family, "frames": len(members), "atoms": len(forces)}
+        row["elements"] = " ".join(sorted({symbol for frame in members for symbol in frame.get_chemical_symbols()}))
+        row["force_rms_eV_per_A"] = round(float(np.sqrt(np.mean(forces**2))), 3)
+        row["force_max_eV_per_A"] = round(float(np.linalg.norm(forces, axis=1).max()), 3)
+        row["stress_max_GPa"] = round(float(max(np.abs(frame.info[STRESS]).max() for frame in members)) / units.GPa, 2)
+        rows.append(row)
+    return rows
 
 
 def _load(source: Path) -> list[Atoms]:

@@ -273,14 +273,14 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Example: multiscale doctor
     """
-    from multiscale.doctor import NEEDED_FOR, examine
+    from multiscale.doctor import NEEDED_FOR, OPTIONAL, examine
 
     found = examine()
     if as_json:
         _show_json(found)
         return
     for name, what in found.items():
-        lacking = f"missing (needed for: {NEEDED_FOR[name]})" if name in NEEDED_FOR else "missing (optional)"
+        lacking = f"missing (needed for: {NEEDED_FOR[name]})" if name in NEEDED_FOR else OPTIONAL.get(name, "missing (optional)")
         _show(f"{name:12s} {what if what is not None else lacking}")
 
 

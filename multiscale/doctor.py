@@ -7,18 +7,21 @@ import shutil
 import subprocess
 from typing import Any
 
+from coupling.errors import UserError
+
 PACKAGES = {
     "multiscale": "multiscale-li", "dolfinx": "fenics-dolfinx", "petsc": "petsc4py", "mpi": "mpi4py", "gmsh": "gmsh",
     "torch": "torch", "mace": "mace-torch", "symmetrix": "symmetrix-xl", "chgnet": "chgnet", "ase": "ase", "kinisi": "kinisi",
 }  # fmt: skip
 PROGRAMS = {
-    "cp2k": ("cp2k.psmp", "cp2k.ssmp", "cp2k"), "lammps": ("lmp", "lmp_mpi"), "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
+    "lammps": ("lmp", "lmp_mpi"), "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
 }  # fmt: skip
 NEEDED_FOR = {
     "dolfinx": "run (continuum), verify", "petsc": "run (continuum)", "mpi": "run on several ranks", "gmsh": "meshes",
     "mace": "training, and MD where symmetrix is missing", "symmetrix": "fast MD", "chgnet": "training", "kinisi": "md, analyze",
     "torch": "mace, chgnet", "cxx": "symmetrix and DOLFINx compile with it on first use", "mpirun": "several ranks",
 }  # fmt: skip
+OPTIONAL = {"cp2k": "missing (optional: make cp2k)"}
 
 
 def _package(name: str) -> str | None:
@@ -37,6 +40,17 @@ def _gpu() -> str | None:
     return answer.stdout.splitlines()[0] if answer.returncode == 0 and answer.stdout else None
 
 
+def _cp2k() -> str | None:
+    """Version of CP2K and path of its program, None where there is none that starts."""
+    from atomistic import cp2k
+
+    try:
+        path = cp2k.program()
+        return f"{cp2k.version(path)} ({path})"
+    except (UserError, OSError, subprocess.SubprocessError):
+        return None
+
+
 def examine() -> dict[str, Any]:
     """Version (or path of a program) by name, None where it is missing."""
     found: dict[str, Any] = {name: _package(package) for name, package in PACKAGES.items()}
@@ -44,6 +58,7 @@ def examine() -> dict[str, Any]:
         found["gmsh"] = "found"
     for name, programs in PROGRAMS.items():
         found[name] = next((path for program in programs if (path := shutil.which(program))), None)
+    found["cp2k"] = _cp2k()
     found["gpu"] = _gpu()
     found["cores"] = len(os.sched_getaffinity(0))
     return found
