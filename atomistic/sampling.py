@@ -4,8 +4,6 @@ Every function takes a seed and gives the same frames for it.
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
@@ -13,64 +11,15 @@ from ase.calculators.calculator import Calculator
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import FIRE
+from ase.parallel import DummyMPI
 
-from atomistic.interface import amorphous, interface, li_slab
-from atomistic.structures import argyrodite, bulk, min_distance, supercell, unknown
-from coupling.errors import UserError
+from atomistic.starts import Structure as Structure
+from atomistic.starts import start as start
+from atomistic.structures import min_distance
 
+ALONE = DummyMPI()
+"""Every rank samples on its own: ASE must not broadcast between them."""
 CLOSEST = 1.3  # Å: a trajectory with a shorter distance has left the physical region
-
-
-@dataclass(frozen=True)
-class Structure:
-    """Start of a job, as written under [[structure]] in a recipe; lengths in Å, density in g/cm³."""
-
-    id: str
-    kind: str  # crystal, argyrodite, surface, interface or amorphous
-    name: str = ""
-    face: str = "100"
-    disorder: float = 0.0
-    min_length: float = 1.0
-    thickness: float = 9.0
-    vacuum: float = 0.0
-    vacancies: int = 0
-    max_length: float = 11.0
-    density: float = 1.8
-    composition: tuple[tuple[str, int], ...] = ()
-    scale: float = 1.0  # factor on all lengths, for example the teacher's lattice constant over the measured one
-
-
-def start(structure: Structure, seed: int) -> Atoms:
-    """Atoms of a structure: everything random in it (disorder, vacancies, packing) follows from the seed.
-
-    Raises:
-        UserError: unknown kind, or whatever the builders refuse.
-    """
-    builders: dict[str, Callable[[], Atoms]] = {
-        "crystal": lambda: supercell(bulk(structure.name), structure.min_length),
-        "argyrodite": lambda: argyrodite(structure.disorder, seed=seed),
-        "surface": lambda: li_slab(structure.face, structure.min_length, structure.thickness, structure.vacuum),
-        "interface": lambda: interface(
-            structure.name,
-            structure.face,
-            metal_thickness=structure.thickness,
-            phase_thickness=structure.min_length,
-            vacuum=structure.vacuum,
-            max_length=structure.max_length,
-        ),
-        "amorphous": lambda: amorphous(dict(structure.composition), structure.density, seed),
-    }
-    if structure.kind not in builders:
-        raise unknown("kind of structure", structure.kind, sorted(builders))
-    atoms = builders[structure.kind]()
-    if structure.vacancies:
-        lithium = np.flatnonzero(atoms.symbols == "Li")
-        if structure.vacancies >= len(lithium):
-            raise UserError(f"structure {structure.id!r}: {structure.vacancies} vacancies among {len(lithium)} lithium atoms")
-        del atoms[np.random.default_rng(seed + 1).choice(lithium, structure.vacancies, replace=False)]
-    atoms.set_cell(atoms.cell.array * structure.scale, scale_atoms=True)
-    atoms.info = {"structure": structure.id}
-    return atoms
 
 
 def seed_of(*words: object) -> int:
@@ -144,7 +93,7 @@ def relaxed_frames(atoms: Atoms, calculator: Calculator, steps: int, interval: i
     work = atoms.copy()
     work.calc = calculator
     frames: list[Atoms] = []
-    optimizer = FIRE(work, logfile=None, maxstep=0.1)
+    optimizer = FIRE(work, logfile=None, maxstep=0.1, comm=ALONE)
     optimizer.attach(lambda: frames.append(_bare(work)), interval=interval)
     optimizer.run(fmax=0.05, steps=steps)
     return [frame for frame in frames if min_distance(frame) > CLOSEST]
@@ -178,11 +127,11 @@ def md_frames(
     work = atoms.copy()
     work.calc = calculator
     if relax_steps:
-        FIRE(work, logfile=None, maxstep=0.1).run(fmax=0.2, steps=relax_steps)
+        FIRE(work, logfile=None, maxstep=0.1, comm=ALONE).run(fmax=0.2, steps=relax_steps)
     random = np.random.default_rng(seed)
-    MaxwellBoltzmannDistribution(work, temperature_K=temperature, rng=random)
+    MaxwellBoltzmannDistribution(work, temperature_K=temperature, rng=random, comm=ALONE)
     dynamics = Langevin(
-        work, timestep_fs * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=random, fixcm=False
+        work, timestep_fs * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=random, fixcm=False, comm=ALONE
     )
     frames: list[Atoms] = []
     for _ in range(steps // interval):

@@ -75,7 +75,7 @@ def terminations(crystal: str | Atoms, miller: Index, thickness: float = 10.0, v
         UserError: indices all zero, a length not positive, or no stoichiometric slab.
     """
     cell = bulk(crystal) if isinstance(crystal, str) else crystal
-    if not any(miller) or not thickness > 0 or vacuum < 0:
+    if not any(miller) or not thickness > 0 or not vacuum > 0:
         raise UserError(f"slab: a plane and lengths are needed, read Miller {miller}, {thickness} Å thick, vacuum {vacuum} Å")
     structure = AseAtomsAdaptor.get_structure(cell)
     generator = SlabGenerator(structure, miller, thickness, max(vacuum, 1.0), center_slab=True, primitive=True, lll_reduce=True)

@@ -1,0 +1,122 @@
+"""Starts of jobs by name: every kind of structure that a recipe can ask for under [[structure]]."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from atomistic.disorder import disordered
+from atomistic.grain_boundary import grain_boundary
+from atomistic.heterostructure import heterostructure
+from atomistic.interface import amorphous, interface, li_slab
+from atomistic.slabs import surface
+from atomistic.structures import argyrodite, bulk, supercell, supercell_near, unknown
+from coupling.errors import UserError
+
+Index = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Start of a job, as written under [[structure]] in a recipe; lengths in Å, density in g/cm³.
+
+    kind is one of: crystal, argyrodite, disordered, surface (of lithium with `face`, of any phase with `name` and `miller`),
+    interface (Li on a phase), boundary, heterostructure (`name` below, `other` above) and amorphous.
+    """
+
+    id: str
+    kind: str
+    name: str = ""
+    face: str = "100"
+    disorder: float = 0.0
+    min_length: float = 1.0
+    thickness: float = 9.0
+    vacuum: float = 0.0
+    vacancies: int = 0
+    max_length: float = 11.0
+    density: float = 1.8
+    composition: tuple[tuple[str, int], ...] = ()
+    scale: float = 1.0  # factor on all lengths, for example the teacher's lattice constant over the measured one
+    atoms: int = 0  # crystal: about this many atoms, in place of min_length
+    method: str = "random"  # disordered: ordered, random or electrostatic
+    miller: Index = (1, 0, 0)  # surface, heterostructure: face of `name`
+    other: str = ""
+    other_miller: Index = (1, 0, 0)
+    max_area: float = 200.0
+    max_strain: float = 0.05
+    sigma: int = 5
+    axis: Index = (0, 0, 1)
+    plane: Index = (2, 1, 0)
+
+
+def start(structure: Structure, seed: int) -> Atoms:
+    """Atoms of a structure: everything random in it (disorder, vacancies, packing) follows from the seed.
+
+    Raises:
+        UserError: unknown kind, or whatever the builders refuse.
+    """
+    builders: dict[str, Callable[[], Atoms]] = {
+        "crystal": lambda: _crystal(structure),
+        "argyrodite": lambda: argyrodite(structure.disorder, seed=seed),
+        "disordered": lambda: disordered(structure.name, structure.method, seed),
+        "surface": lambda: _surface(structure),
+        "interface": lambda: interface(
+            structure.name,
+            structure.face,
+            metal_thickness=structure.thickness,
+            phase_thickness=structure.min_length,
+            vacuum=structure.vacuum,
+            max_length=structure.max_length,
+        ),
+        "boundary": lambda: grain_boundary(
+            structure.name, structure.sigma, _index(structure.axis), _index(structure.plane), structure.thickness
+        ),
+        "heterostructure": lambda: _heterostructure(structure),
+        "amorphous": lambda: amorphous(dict(structure.composition), structure.density, seed),
+    }
+    if structure.kind not in builders:
+        raise unknown("kind of structure", structure.kind, sorted(builders))
+    atoms = builders[structure.kind]()
+    if structure.vacancies:
+        lithium = np.flatnonzero(atoms.symbols == "Li")
+        if structure.vacancies >= len(lithium):
+            raise UserError(f"structure {structure.id!r}: {structure.vacancies} vacancies among {len(lithium)} lithium atoms")
+        del atoms[np.random.default_rng(seed + 1).choice(lithium, structure.vacancies, replace=False)]
+    atoms.set_cell(atoms.cell.array * structure.scale, scale_atoms=True)
+    atoms.info = {"structure": structure.id}
+    return atoms
+
+
+def _crystal(structure: Structure) -> Atoms:
+    """Supercell of a crystal: with about `atoms` atoms where that is given, else at least `min_length` wide."""
+    cell = bulk(structure.name)
+    return supercell_near(cell, structure.atoms) if structure.atoms else supercell(cell, structure.min_length)
+
+
+def _surface(structure: Structure) -> Atoms:
+    """Slab of lithium (no name given) or of any crystal."""
+    if not structure.name:
+        return li_slab(structure.face, structure.min_length, structure.thickness, structure.vacuum)
+    miller = _index(structure.miller)
+    return surface(structure.name, miller, structure.thickness, structure.vacuum, structure.min_length)
+
+
+def _heterostructure(structure: Structure) -> Atoms:
+    """Coherent interface: `name` below, `other` above, each at least `thickness` thick."""
+    return heterostructure(
+        structure.name,
+        structure.other,
+        _index(structure.miller),
+        _index(structure.other_miller),
+        (structure.thickness, structure.thickness),
+        structure.max_area,
+        structure.max_strain,
+        vacuum=structure.vacuum,
+    )
+
+
+def _index(read: Index) -> Index:
+    """Three whole numbers, as a tuple whatever TOML gave."""
+    first, second, third = (int(number) for number in read)
+    return first, second, third
