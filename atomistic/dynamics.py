@@ -279,6 +279,15 @@ def _segment(
     return State(motion.positions, motion.momenta, motion.cell, motion.barostat, motion.chains, generator), frames
 
 
+def integrator_of(
+    atoms: Atoms, calculator: BaseCalculator, settings: DynamicsSettings, rng: np.random.Generator, timestep: float | None = None
+) -> Langevin:
+    """Integrator of the settings that starts at the atoms; `timestep` in fs, else that of the settings."""
+    chains = np.zeros((2, 2, settings.chain_length))
+    motion = Motion(atoms.positions.copy(), atoms.get_momenta(), atoms.cell.array.copy(), np.zeros((3, 3)), chains)
+    return make_integrator(atoms, calculator, motion, settings, rng, timestep or settings.timestep)
+
+
 def make_integrator(
     template: Atoms,
     calculator: BaseCalculator,

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
+from ase.io import read, write
 from pair_potential import PairPotential
 
-from atomistic import dynamics
+from atomistic import dynamics, trajectory
 from atomistic.dynamics import DynamicsSettings, Guards
 from coupling.errors import RunFailure, UserError
 
@@ -86,28 +87,56 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, ensemble: dyna
         assert np.ptp(again.cells[:, 0, 0]) > 0
 
 
-def _work(folder: Path) -> None:
-    """Body of the process that is killed."""
-    dynamics.run(argon(), potential(), dataclasses.replace(SHORT, picoseconds=40.0), folder)
+ENSEMBLES = {
+    "nve": {"ensemble": "nve"},
+    "langevin": {"ensemble": "nvt"},
+    "ramp": {"ensemble": "nvt", "final_temperature": 20.0},
+    "chains": {"ensemble": "nvt", "thermostat": "chains"},
+    "langevin, volume": {"ensemble": "npt"},
+    "langevin, shape": {"ensemble": "npt", "free_shape": True},
+    "chains, volume": {"ensemble": "npt", "thermostat": "chains"},
+    "chains, shape": {"ensemble": "npt", "thermostat": "chains", "free_shape": True},
+}
 
 
-def test_killed_run_continues_with_the_same_numbers(tmp_path: Path) -> None:
-    """kill -9 in the middle, then the same call: the same bits as a run never killed."""
-    folder = tmp_path / "killed"
-    process = multiprocessing.get_context("spawn").Process(target=_work, args=(folder,))
-    process.start()
-    deadline = time.monotonic() + 60
-    while len(list(folder.glob("segment-*.npz"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    kept = len(list(folder.glob("segment-*.npz")))
-    assert 3 <= kept < 100
-    settings = dataclasses.replace(SHORT, picoseconds=40.0)
-    assert same(
-        dynamics.run(argon(), potential(), settings, folder), dynamics.run(argon(), potential(), settings, tmp_path / "whole")
-    )
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_killed_run_continues_with_the_same_numbers(tmp_path: Path, name: str) -> None:
+    """kill -9 at random moments, again and again, then the same call: the same bits as a run never killed."""
+    settings = dataclasses.replace(SHORT, checkpoint_interval=100.0, barostat_time=2000.0, seed=len(name), **ENSEMBLES[name])  # type: ignore[arg-type]
+    whole = dynamics.run(argon(1.03), potential(), settings, tmp_path / "whole")
+    folder, context, kept = tmp_path / "killed", multiprocessing.get_context("fork"), []
+    rng = np.random.default_rng(len(name))
+    for _ in range(5):
+        process = context.Process(target=dynamics.run, args=(argon(1.03), potential(), settings, folder))
+        process.start()
+        time.sleep(rng.uniform(0.03, 0.15))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kept.append(len(list(folder.glob("segment-*.npz"))))
+    assert kept[0] < 20
+    assert same(whole, dynamics.run(argon(1.03), potential(), settings, folder))
+
+
+def test_ramp_ends_at_its_last_temperature() -> None:
+    """The bath follows a straight line."""
+    settings = dataclasses.replace(SHORT, final_temperature=80.0)
+    assert [settings.temperature_at(frame) for frame in (0, 10, 20)] == [40.0, 60.0, 80.0]
+
+
+def test_frames_are_read_by_ase(tmp_path: Path) -> None:
+    """Each frame with cell, time and energy; positions in float32."""
+    settings = dataclasses.replace(SHORT, ensemble="npt", barostat_time=2000.0)
+    run = dynamics.run(argon(), potential(), settings, tmp_path / "run")
+    frames = list(trajectory.ase_frames(tmp_path / "run"))
+    assert run.positions.dtype == np.float32
+    assert [frame.info["time_fs"] for frame in frames] == [100.0 * (i + 1) for i in range(20)]
+    write(tmp_path / "run.extxyz", frames)
+    for kept, back in zip(frames, read(tmp_path / "run.extxyz", ":"), strict=True):
+        assert np.allclose(back.positions, kept.positions, atol=1e-6)
+        assert np.allclose(back.cell.array, kept.cell.array, atol=1e-6)
+        assert back.get_potential_energy() == pytest.approx(kept.get_potential_energy())
+    assert np.array_equal(frames[-1].positions.astype(np.float32), run.final.positions.astype(np.float32))
 
 
 def test_finished_run_is_not_repeated(tmp_path: Path) -> None:
@@ -178,11 +207,20 @@ def _pressure(atoms: Atoms, positions: np.ndarray, calculator: PairPotential) ->
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"picoseconds": -1.0}, {"timestep": 0.0}, {"temperature": float("nan")}, {"frame_interval": 3.0}, {"ensemble": "nvx"}],
+    [
+        {"picoseconds": -1.0},
+        {"timestep": 0.0},
+        {"temperature": float("nan")},
+        {"frame_interval": 3.0},
+        {"ensemble": "nvx"},
+        {"thermostat": "hoover"},
+        {"final_temperature": -1.0},
+        {"thermostat": "chains", "chain_length": 0},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     """Each with a sentence that names the setting."""
-    with pytest.raises(UserError, match=next(iter(wrong))):
+    with pytest.raises(UserError, match=list(wrong)[-1]):
         dataclasses.replace(SHORT, **wrong)
 
 

@@ -8,12 +8,13 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
-from pair_potential import PairPotential
+from ase.calculators.lj import LennardJones
+from pair_potential import ARGON_EPSILON, ARGON_SIGMA, PairPotential
 from scipy import stats
 
 from atomistic import dynamics
 from atomistic.dynamics import DynamicsSettings
-from atomistic.ensembles import Langevin, Motion
+from atomistic.ensembles import Langevin
 
 BASE = DynamicsSettings(40.0, 1.0, timestep=5.0, frame_interval=5.0, checkpoint_interval=5.0, friction_time=200.0)
 
@@ -46,10 +47,7 @@ def argon(stretch: float = 1.0, seed: int = 0) -> Atoms:
 
 def integrator(atoms: Atoms, calculator: Calculator, settings: DynamicsSettings) -> Langevin:
     """Integrator of the settings, from the atoms' positions and momenta."""
-    chains = np.zeros((2, 2, settings.chain_length))
-    motion = Motion(atoms.positions.copy(), atoms.get_momenta(), atoms.cell.array.copy(), np.zeros((3, 3)), chains)
-    rng = np.random.default_rng(settings.seed)
-    return dynamics.make_integrator(atoms, calculator, motion, settings, rng, settings.timestep)
+    return dynamics.integrator_of(atoms, calculator, settings, np.random.default_rng(settings.seed))
 
 
 def reference(kind: str, atoms: Atoms, settings: DynamicsSettings) -> Any:
@@ -112,17 +110,21 @@ def test_steps_are_those_of_ase(kind: str, tolerance: float) -> None:
 @pytest.mark.parametrize(("ensemble", "free_shape"), [("nvt", False), ("npt", False), ("npt", True)])
 def test_chains_conserve_their_energy_to_second_order(ensemble: dynamics.Ensemble, free_shape: bool) -> None:
     """Over the same time the conserved quantity wanders by a quarter with half the step, and little beside what it is made of."""
-    spread, exchanged = [], []
+    straight, spread, exchanged = PairPotential(cutoff=4.6, skin=0.5), [], []
     for timestep in (10.0, 5.0):
         settings = dataclasses.replace(
             BASE, thermostat="chains", ensemble=ensemble, free_shape=free_shape, timestep=timestep, frame_interval=10.0,
-            checkpoint_interval=10.0, barostat_time=1000.0,
+            checkpoint_interval=10.0, barostat_time=1000.0, temperature=10.0,
         )  # fmt: skip
-        run: Any = integrator(argon(0.985), PairPotential(cutoff=4.5, skin=0.7), settings)
+        atoms = argon(1.02)  # the cutoff lies in the gap between the first two shells
+        atoms.set_momenta(0.5 * atoms.get_momenta())
+        # PairPotential is for straight cells only
+        calculator = LennardJones(epsilon=ARGON_EPSILON, sigma=ARGON_SIGMA, rc=4.8, smooth=True) if free_shape else straight
+        run: Any = integrator(atoms, calculator, settings)
         energies = []
-        for _ in range(round(3000 / timestep)):
-            run.step(40.0)
-            energies.append((run.conserved(40.0), run.field.energy + 0.5 * run.twice_kinetic))
+        for _ in range(round((800 if free_shape else 2000) / timestep)):
+            run.step(10.0)
+            energies.append((run.conserved(10.0), run.field.energy + 0.5 * run.twice_kinetic))
         conserved, plain = np.array(energies).T
         spread.append(np.std(conserved))
         exchanged.append(np.std(plain))
@@ -140,15 +142,16 @@ def test_kinetic_energy_is_canonical_and_evenly_parted(thermostat: dynamics.Ther
     settings = dataclasses.replace(BASE, thermostat=thermostat, timestep=10.0, frame_interval=10.0, checkpoint_interval=10.0)
     run = integrator(atoms, PairPotential(cutoff=4.8, skin=0.4), settings)
     kinetic, parts = [], []
-    for step in range(14000):
+    for step in range(6400):
         run.step(40.0)
-        if step >= 2000 and step % 40 == 0:  # 0.4 ps, twice the time constant of the bath
+        if step >= 400 and step % 50 == 0:  # 0.5 ps, longer than the energy remembers itself
             energies = (run.motion.momenta**2).sum(axis=1) / masses / (units.kB * 40.0)
             kinetic.append(energies.sum())
             parts.append((energies[::2].mean() / 3, energies[1::2].mean() / 3))
     assert stats.kstest(kinetic, stats.chi2(run.freedom).cdf).pvalue > 1e-3
-    means, errors = np.mean(parts, axis=0), np.std(parts, axis=0) / np.sqrt(len(parts))
-    assert errors.max() < 0.02
+    blocks = np.array(parts).reshape(12, -1, 2).mean(axis=1)
+    means, errors = blocks.mean(axis=0), blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
+    assert errors.max() < 0.04
     assert (np.abs(means - run.freedom / 96) < 4 * errors).all()
 
 
@@ -157,12 +160,12 @@ def test_chains_make_an_oscillator_canonical() -> None:
     stiffness = np.array([1.0, 1.7, 2.9])
     atoms = Atoms("Ar2", positions=[[0, 0, 0], [0.15, 0.1, 0.05]], cell=[20.0] * 3, pbc=True)
     atoms.set_momenta([[5.0, -3.0, 2.0], [-5.0, 3.0, -2.0]])
-    settings = dataclasses.replace(BASE, thermostat="chains", temperature=300.0, friction_time=100.0)
+    settings = dataclasses.replace(BASE, thermostat="chains", temperature=300.0, friction_time=30.0)
     run = integrator(atoms, Springs(tuple(stiffness)), settings)
     stretches, momenta = [], []
-    for step in range(60000):
+    for step in range(24000):
         run.step(300.0)
-        if step % 100 == 0:
+        if step % 80 == 0:
             stretches.append(run.motion.positions[1] - run.motion.positions[0])
             momenta.append(run.motion.momenta[1].copy())
     thermal, reduced = units.kB * 300.0, atoms.get_masses()[0] / 2
@@ -182,13 +185,13 @@ def test_volume_of_an_ideal_gas(thermostat: dynamics.Thermostat) -> None:
     atoms.set_momenta(dynamics.thermal_momenta(atoms.get_masses(), temperature, rng))
     settings = dataclasses.replace(
         BASE, temperature=temperature, ensemble="npt", pressure=pressure, thermostat=thermostat, timestep=10.0,
-        frame_interval=10.0, checkpoint_interval=10.0, barostat_time=1000.0,
+        frame_interval=10.0, checkpoint_interval=10.0, barostat_time=400.0, friction_time=100.0,
     )  # fmt: skip
     run = integrator(atoms, Springs(), settings)
     reduced = []
-    for step in range(80000):
+    for step in range(25000):
         run.step(temperature)
-        if step >= 2000:
+        if step >= 1000:
             volume = abs(np.linalg.det(run.motion.cell))
             reduced.append(pressure * units.GPa * volume / (units.kB * temperature))
     shape = count + (thermostat == "langevin")
@@ -197,33 +200,35 @@ def test_volume_of_an_ideal_gas(thermostat: dynamics.Thermostat) -> None:
         blocks = (values**power).reshape(20, -1).mean(axis=1)
         error = blocks.std(ddof=1) / np.sqrt(len(blocks))
         exact = stats.gamma(shape).moment(power)
-        assert error < 0.1 * exact
+        assert error < 0.12 * exact
         assert abs(blocks.mean() - exact) < 4 * error
-    assert stats.kstest(values[::600], stats.gamma(shape).cdf).pvalue > 1e-3
+    assert stats.kstest(values[::400], stats.gamma(shape).cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("thermostat", "free_shape"), [("langevin", False), ("chains", False), ("chains", True)])
-def test_volume_fluctuation_gives_the_bulk_modulus(thermostat: dynamics.Thermostat, free_shape: bool) -> None:
-    """kT ⟨V⟩ / var V of cold argon is the static bulk modulus at the mean volume."""
+def test_volume_fluctuation_gives_the_bulk_modulus() -> None:
+    """kT ⟨V⟩ / var V of cold argon is the static bulk modulus at the mean volume.
+
+    With the Langevin barostat: so cold a crystal is harmonic, and its breathing takes chains very long to bring to equilibrium.
+    """
     temperature = 4.0
     calculator = PairPotential(cutoff=4.8, skin=0.4)
     atoms = argon()
     atoms.set_momenta(dynamics.thermal_momenta(atoms.get_masses(), 2 * temperature, np.random.default_rng(3)))
     settings = dataclasses.replace(
-        BASE, temperature=temperature, ensemble="npt", thermostat=thermostat, timestep=10.0, frame_interval=10.0,
-        free_shape=free_shape, checkpoint_interval=10.0, barostat_time=800.0,
+        BASE, temperature=temperature, ensemble="npt", timestep=10.0, frame_interval=10.0,
+        checkpoint_interval=10.0, barostat_time=800.0,
     )  # fmt: skip
     run = integrator(atoms, calculator, settings)
     volumes = []
-    for step in range(14000):
+    for step in range(7000):
         run.step(temperature)
-        if step >= 2000:
+        if step >= 1000:
             volumes.append(abs(np.linalg.det(run.motion.cell)))
     mean = np.mean(volumes)
     blocks = ((np.array(volumes) - mean) ** 2).reshape(12, -1).mean(axis=1)
     error = blocks.std(ddof=1) / np.sqrt(len(blocks)) / blocks.mean()
     found = units.kB * temperature * mean / blocks.mean()
-    assert error < 0.25
+    assert error < 0.3
     assert abs(found / _static_modulus(mean, calculator) - 1) < 0.03 + 3 * error
 
 
