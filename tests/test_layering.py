@@ -13,7 +13,14 @@ ALLOWED = {
     "meshes": {"meshes", "coupling"},
     "multiscale": {"multiscale", "meshes", "coupling"},
 }
-COMPOSITION = {"multiscale/cli.py", "multiscale/pipeline.py", "multiscale/potential_commands.py", "multiscale/training_commands.py"}
+COMPOSITION = {
+    "multiscale/cli.py",
+    "multiscale/disagreement_commands.py",
+    "multiscale/label_commands.py",
+    "multiscale/pipeline.py",
+    "multiscale/potential_commands.py",
+    "multiscale/training_commands.py",
+}
 """The files that put the rooms together: they alone may import atomistic, and only inside functions."""
 HEAVY = {"torch": {"atomistic"}, "mace": {"atomistic"}, "dolfinx": {"multiscale", "meshes"}, "petsc4py": {"multiscale"}}
 
