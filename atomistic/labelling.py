@@ -122,12 +122,12 @@ def label_frames(
     known = {key: entry for key in keys if (entry := _stored(folder / f"{key}.json")) and not (retry and "failed" in entry)}
     done = len(keyed) - len(keys) + len(known)
     progress(done, len(keyed))
-    todo = {key: _single(frames[keyed[key]]) for key in keys if key not in known}
+    todo = {key: as_stored(frames[keyed[key]]) for key in keys if key not in known}
     for key, entry in _run(todo, by, workers):
         write_json(folder / f"{key}.json", entry)
         known[key], done = entry, done + 1
         progress(done, len(keyed))
-    labelled = [_labelled(frames[keyed[key]], known[key]) for key in keys if "failed" not in known[key]]
+    labelled = [with_label(frames[keyed[key]], known[key]) for key in keys if "failed" not in known[key]]
     failed = {keyed[key]: str(known[key]["failed"]) for key in keys if "failed" in known[key]}
     if failed and not labelled and not kept:
         raise RunFailure(f"not one of {len(keyed)} frames got a label; frame {min(failed)}: {failed[min(failed)]}")
@@ -166,7 +166,7 @@ def _forget(folder: Path, keys: Sequence[str]) -> None:
         folder.rmdir()
 
 
-def _single(frame: Atoms) -> Atoms:
+def as_stored(frame: Atoms) -> Atoms:
     """The frame as a set stores it (positions in single precision), so that the label belongs to exactly that geometry."""
     positions = frame.positions.astype(np.float32).astype(float)
     bare = Atoms(frame.numbers, positions=positions, cell=frame.cell, pbc=frame.pbc)
@@ -175,9 +175,9 @@ def _single(frame: Atoms) -> Atoms:
     return bare
 
 
-def _labelled(frame: Atoms, entry: dict[str, Any]) -> Atoms:
+def with_label(frame: Atoms, entry: dict[str, Any]) -> Atoms:
     """The frame with the label of a label file."""
-    made = _single(frame)
+    made = as_stored(frame)
     if frame.has("tags"):
         made.set_tags(frame.get_tags())
     made.info = {key: value for key, value in frame.info.items() if isinstance(value, str | int | float | bool)}
@@ -190,10 +190,10 @@ def _run(todo: dict[str, Atoms], by: Labeller, workers: int) -> Iterator[tuple[s
     """Entries of label files as they come."""
     if workers <= 1 or len(todo) <= 1:
         for key, frame in todo.items():
-            yield key, _entry(frame, by)
+            yield key, entry_of(frame, by)
         return
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_entry, frame, by): key for key, frame in todo.items()}
+        futures = {pool.submit(entry_of, frame, by): key for key, frame in todo.items()}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -201,7 +201,7 @@ def _run(todo: dict[str, Atoms], by: Labeller, workers: int) -> Iterator[tuple[s
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _entry(frame: Atoms, by: Labeller) -> dict[str, Any]:
+def entry_of(frame: Atoms, by: Labeller) -> dict[str, Any]:
     """Label of one frame, or the reason why there is none, as plain values."""
     try:
         energy, forces, stress = by.calculate(frame)
