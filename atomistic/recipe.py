@@ -1,14 +1,16 @@
 """Recipes of potentials: which structures, how frames are sampled from them, and which members are fitted (TOML).
 
-A recipe has tables [[structure]] (starts), [[task]] (sampling methods on them), [fit] (how to fit) and [[member]] (the models of
-the committee). Everything random follows from its seeds.
+A recipe has tables [[structure]] (starts), [[task]] (sampling methods on them), [fit] (how to fit), [[member]] (the models of
+the committee) and [card] (what is measured afterwards). Everything random follows from its seeds.
 """
 
+import json
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from atomistic.card_settings import CardSettings, Targets
 from atomistic.fitting import FitSettings
 from atomistic.sampling import Structure, seed_of
 from coupling.errors import UserError
@@ -89,6 +91,23 @@ class Recipe:
     fit: FitSettings = field(default_factory=FitSettings)
     members: tuple[Member, ...] = ()
     validation_every: int = 12  # one job in so many is for validation
+    card: CardSettings = field(default_factory=CardSettings)
+
+
+def default_recipe(name: str) -> Recipe:
+    """Recipe for a training set alone: three members of two shapes, each fitted until 10 epochs bring no gain."""
+    members = (Member(1, channels=24), Member(2, channels=24), Member(3, channels=16, r_max=6.0))
+    members = tuple(replace(member, epochs=100) for member in members)
+    return Recipe(name, 1, TEACHER, fit=FitSettings(patience=10), members=members)
+
+
+def as_toml(recipe: Recipe) -> str:
+    """[fit] and [[member]] of a recipe as TOML, for one that no file holds."""
+    lines = [f"name = {json.dumps(recipe.name)}", f"seed = {recipe.seed}", f"driver = {json.dumps(recipe.driver)}", "", "[fit]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in asdict(recipe.fit).items()]
+    for member in recipe.members:
+        lines += ["", "[[member]]", *(f"{key} = {json.dumps(value)}" for key, value in asdict(member).items())]
+    return "\n".join(lines) + "\n"
 
 
 def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
@@ -123,6 +142,7 @@ def read_recipe(path: str | Path) -> Recipe:
         "tasks": tuple(frozen(Sampling, entry, f"{path}: task {number}") for number, entry in enumerate(raw.pop("task", []), 1)),
         "members": tuple(frozen(Member, entry, f"{path}: member {n}") for n, entry in enumerate(raw.pop("member", []), 1)),
         "fit": frozen(FitSettings, raw.pop("fit", {}), f"{path}: fit"),
+        "card": _card(raw.pop("card", {}), f"{path}: card"),
     }
     recipe: Recipe = frozen(Recipe, raw | parts, str(path))
     for number, task in enumerate(recipe.tasks, 1):
@@ -138,6 +158,13 @@ def read_recipe(path: str | Path) -> Recipe:
     if twice := sorted({name for name in every if every.count(name) > 1}):
         raise UserError(f"{path}: two tasks make the same job {twice[0]!r}: raise `copies` in one task instead")
     return recipe
+
+
+def _card(entry: dict[str, Any], where: str) -> CardSettings:
+    """Settings of [card] and [card.targets]."""
+    targets: Targets = frozen(Targets, entry.get("targets", {}), f"{where}.targets")
+    made: CardSettings = frozen(CardSettings, entry | {"targets": targets}, where)
+    return made
 
 
 def jobs(recipe: Recipe) -> list[Job]:

@@ -5,7 +5,7 @@ differ in shape (channels, cutoff, radial basis) tell more about the error than 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def train(
     comm: Any = None,
     progress: Progress | None = None,
     start: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Folder of the potential: every member of the recipe fitted to the frames.
 
@@ -54,16 +55,19 @@ def train(
         out: folder of this training; the same folder continues.
         comm: mpi4py communicator; members are spread over its ranks.
         progress: (label, share).
-        start: potential whose members the fits start from instead of random weights.
+        start: potential whose members the fits start from instead of random weights; one of a single model starts all of them.
+        say: takes one line after every epoch, on the rank that computed it.
 
     Raises:
-        UserError: no members, or fewer frames than a fit needs.
+        UserError: no members, fewer frames than a fit needs, or a start that lacks an element of the frames.
     """
     if not recipe.members:
         raise UserError(f"recipe {recipe.name!r}: no [[member]] table, so there is nothing to fit")
     learned, valid = split(frames, recipe.validation_every)
     if len(learned) < 2:
         raise UserError(f"recipe {recipe.name!r}: {len(learned)} frames to learn from; at least 2 are needed")
+    if start is not None:
+        _require_cover(start, frames)
     target, data = out / recipe.name, _fingerprint(frames)
     tasks = []
     for number, member in enumerate(recipe.members):
@@ -75,8 +79,14 @@ def train(
     def work(task: Task, folder: Path, tick: Tick) -> Mapping[str, Any]:
         number = int(task.parameters["number"])
         place = target / f"member-{number}"
-        begin = None if start is None else member_folders(start)[number]
-        history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, tick)
+        begins = [] if start is None else member_folders(start)
+        begin = begins[number % len(begins)] if begins else None
+
+        def report(epoch: Epoch) -> None:
+            tick(epoch.number / epoch.of)
+            say(f"{task.label}: {epoch}")
+
+        history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, report)
         return {"history": [asdict(epoch) for epoch in history]}
 
     run_tasks(tasks, work, out / "fits", comm, progress)
@@ -90,7 +100,7 @@ def fit_member(
     folder: Path,
     place: Path,
     start: Path | None,
-    tick: Tick,
+    told: Callable[[Epoch], None],
 ) -> list[Epoch]:
     """Fit one member and store it under `place`; returns the history of the fit (without what a killed run did before)."""
     learned, valid = sets
@@ -99,7 +109,7 @@ def fit_member(
 
     def report(epoch: Epoch) -> None:
         history.append(epoch)
-        tick(epoch.number / epoch.of)
+        told(epoch)
         with (folder / "history.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(epoch)) + "\n")
 
@@ -113,6 +123,13 @@ def member_folders(potential: Path) -> list[Path]:
     """Folders of the members of a stored potential, in order; a potential of one model is its own member."""
     found = sorted(potential.glob("member-*"), key=lambda path: int(path.name.partition("-")[2]))
     return found or [potential]
+
+
+def _require_cover(start: Path, frames: Sequence[Atoms]) -> None:
+    """Raise UserError where a potential to start from lacks an element of the frames."""
+    lacking = {symbol for frame in frames for symbol in frame.symbols} - set(mace_model.elements_of(member_folders(start)[0]))
+    if lacking:
+        raise UserError(f"{start}: does not know {', '.join(sorted(lacking))}, which the training set holds; start without it")
 
 
 def _fingerprint(frames: Sequence[Atoms]) -> str:
@@ -137,10 +154,10 @@ def errors(frames: Sequence[Atoms], calculator: Calculator) -> dict[str, dict[st
         stress = atoms.get_stress() - frame.info["REF_stress"]
         for family in (frame.info.get("family", "frames"), "all"):
             gathered.setdefault(family, []).append((energy, atoms.get_forces() - reference, reference, stress))
-    return {family: _summary(rows) for family, rows in sorted(gathered.items())}
+    return {family: error_summary(rows) for family, rows in sorted(gathered.items())}
 
 
-def _summary(rows: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, float]:
+def error_summary(rows: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, float]:
     """Root mean squares of a list of (energy per atom, force error, force, stress error)."""
 
     def rms(parts: list[np.ndarray]) -> float:

@@ -1,0 +1,156 @@
+"""`multiscale potential sample, train, test, card`: from a recipe to a committee that says what it is worth."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coupling.atomic import write_text
+from coupling.errors import UserError
+from multiscale import parallel
+from multiscale.console import JsonOption, show, show_json
+from multiscale.progress import Narrator, duration
+
+PotentialArgument = Annotated[str, typer.Argument(metavar="POTENTIAL", help="Shipped name, folder, or name of a foreign one.")]
+SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="Training set (.h5 or .extxyz).")]
+HeldOutOption = Annotated[Path | None, typer.Option("--held-out", metavar="SET", help="Frames that no fit has seen.")]
+TRAINING, HELD_OUT = "training.h5", "held_out.h5"
+
+
+def _narrator() -> Narrator:
+    """Progress goes to stderr, so that stdout holds the answer alone."""
+    return Narrator(parallel.rank() == 0, sys.stderr)
+
+
+def _say_here(narrator: Narrator, line: str) -> None:
+    """One line from whichever rank has it."""
+    Narrator(True, narrator.stream).say("training", line)
+
+
+def sample(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (TOML): [[structure]] and [[task]].")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the sets; the same folder continues.")],
+    until: Annotated[int | None, typer.Option("--round", metavar="N", help="Last round to sample [default: all].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sample the frames of a recipe and label them with CHGNet: DIR/training.h5 and DIR/held_out.h5.
+
+    Example: mpirun -n 2 multiscale potential sample recipe.toml --out lpscl-data
+    """
+    from atomistic import collecting, dataset, labelling
+    from atomistic.recipe import read_recipe
+
+    stated = read_recipe(recipe)
+    if not stated.tasks:
+        raise UserError(f"{recipe}: no [[task]] table, so there is nothing to sample")
+    last = max(task.round for task in stated.tasks) if until is None else until
+    comm, narrator = parallel.world(), _narrator()
+    with narrator.watch("sampling") as update:
+        files = collecting.collect(stated, last, out / "frames", comm, update)
+    answer: dict[str, Any] = {"recipe": stated.name, "rounds": last, "sets": []}
+    if comm.rank == 0:
+        settings = labelling.labeller("chgnet").settings
+        for frames, name in zip(collecting.gather(stated, files).values(), (TRAINING, HELD_OUT), strict=True):
+            if frames:
+                dataset.write(out / name, frames, settings)
+                answer["sets"].append({"path": str(out / name), "frames": len(frames), "atoms": sum(map(len, frames))})
+        if not answer["sets"]:
+            raise UserError(f"{recipe}: not one frame of rounds 0 to {last} got a usable label; raise max_force or --round")
+    comm.barrier()
+    if as_json:
+        show_json(answer)
+    else:
+        show("\n".join(f"{row['path']}: {row['frames']} frames, {row['atoms']} atoms" for row in answer["sets"]))
+
+
+def train(
+    source: Annotated[Path, typer.Argument(metavar="RECIPE|SET", help="Recipe (TOML) or a training set on its own.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same folder continues.")],
+    training_set: Annotated[
+        Path | None, typer.Option("--set", metavar="SET", help="Training set [default: DIR/training.h5].")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--start", metavar="POTENTIAL", help="Start from the weights of this one.")] = None,
+    held_out: HeldOutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a committee to a training set, member by member over MPI ranks; it ends with DIR/NAME, ready for `potential = …`.
+
+    A fit stops early where [fit] patience says so, and a killed command continues. A set on its own is fitted with three
+    members of two shapes. With --held-out the errors go into the card at once; `multiscale potential card` measures the rest.
+
+    Example: mpirun -n 2 multiscale potential train recipe.toml --out lpscl-data
+    """
+    from atomistic import assessment, card, dataset, training
+    from atomistic.potential import folder_of
+    from atomistic.recipe import as_toml, default_recipe, read_recipe
+
+    narrator = _narrator()
+    alone = source.suffix in dataset.SUFFIXES
+    if alone and training_set is not None:
+        raise UserError(f"{source}: is a training set already; leave out --set {training_set}, or merge the two")
+    recipe = default_recipe(out.resolve().name) if alone else read_recipe(source)
+    data = source if alone else training_set or out / TRAINING
+    if not alone and training_set is None and not data.exists():
+        raise UserError(f"{data}: not there yet; `multiscale potential sample {source} --out {out}` makes it, or say --set SET")
+    frames = dataset.read(data)
+    unseen = None if held_out is None else dataset.read(held_out)
+    begin = None if start is None else folder_of(start)
+    if alone:
+        narrator.say("training", "no recipe: three members of two shapes (24, 24 channels to 5 Å; 16 to 6 Å), early stop")
+    comm = parallel.world()
+    folder = training.train(recipe, frames, out, comm, None, begin, lambda line: _say_here(narrator, line))
+    answer: dict[str, Any] = {"potential": str(folder), "members": len(recipe.members), "frames": len(frames)}
+    if comm.rank == 0:
+        write_text(folder / "recipe.toml", as_toml(recipe) if alone else source.read_text(encoding="utf-8"))
+        if unseen is not None:
+            answers = assessment.ask(unseen, assessment.open_members(str(folder)))
+            card.write(folder, card.outline(folder, data, held_out) | {"errors": assessment.report_of(answers)})
+            answer["held_out"] = assessment.errors(answers)
+    comm.barrier()
+    if as_json:
+        show_json(answer)
+    else:
+        show(f"{folder}: {len(recipe.members)} members fitted to {len(frames)} frames in {duration(narrator.seconds())}")
+
+
+def assess(name: PotentialArgument, frames: SetArgument, as_json: JsonOption = False) -> None:
+    """Errors of a potential on labelled frames by family: of the committee's mean, of each member, and how well its spread tells.
+
+    Example: multiscale potential test lpscl held_out.h5
+    """
+    from atomistic import assessment, dataset
+    from multiscale.tables import render
+
+    labelled = dataset.read(frames)
+    members = assessment.open_members(name)
+    with _narrator().watch("testing") as update:
+        answers = assessment.ask(labelled, members, lambda share: update(str(frames), share))
+    found = assessment.report_of(answers)
+    if as_json:
+        show_json({"potential": name, "set": str(frames), **found})
+        return
+    parts = [_error_table("committee mean" if len(members) > 1 else name, found["mean"])]
+    if len(members) > 1:
+        parts += [_error_table(f"member {number}", table) for number, table in enumerate(found["members"])]
+        parts += [_spread_table(found["spread"])]
+    show(render(*parts))
+
+
+def _error_table(title: str, table: dict[str, dict[str, float]]) -> Any:
+    """Errors by family."""
+    from multiscale.tables import plain_table
+
+    keys = ("frames", "energy_rmse_meV_per_atom", "force_rmse_meV_per_A", "force_rms_meV_per_A", "stress_rmse_GPa")
+    columns = ("family", "frames", "meV/atom", "meV/Å", "size of forces", "GPa")
+    return plain_table(title, columns, [(family, *(f"{row[key]:g}" for key in keys)) for family, row in table.items()])
+
+
+def _spread_table(table: dict[str, dict[str, float]]) -> Any:
+    """What the spread claims beside what was found."""
+    from multiscale.tables import plain_table
+
+    keys = ("atoms", "claimed_meV_per_A", "found_meV_per_A", "found_over_claimed", "rank_correlation")
+    columns = ("family", "atoms", "claimed meV/Å", "found meV/Å", "found/claimed", "rank correlation")
+    rows = [(family, *(f"{row[key]:g}" if key in row else "" for key in keys)) for family, row in table.items()]
+    return plain_table("force error by atom: spread of the committee against the error of its mean", columns, rows)
