@@ -186,9 +186,9 @@ def label(atoms: Atoms, settings: Cp2kSettings) -> tuple[float, np.ndarray, np.n
     path = program()
     with tempfile.TemporaryDirectory(prefix="cp2k-") as folder:
         output = Path(folder) / "frame.out"
-        frame = atoms.copy()
+        frame, expired = atoms.copy(), threading.Event()
         try:
-            with _calculator(frame, settings, path, Path(folder) / "frame") as (calculator, expired):
+            with _calculator(frame, settings, path, Path(folder) / "frame", expired) as calculator:
                 frame.calc = calculator
                 values = frame.get_potential_energy(), frame.get_forces(), frame.get_stress()
         except (AssertionError, OSError, RuntimeError, ValueError) as error:  # how ASE tells that the shell ended
@@ -199,8 +199,8 @@ def label(atoms: Atoms, settings: Cp2kSettings) -> tuple[float, np.ndarray, np.n
 
 
 @contextlib.contextmanager
-def _calculator(atoms: Atoms, settings: Cp2kSettings, path: str, prefix: Path) -> Iterator[tuple[CP2K, threading.Event]]:
-    """ASE's calculator for one frame and the event that says its time limit has passed; its process ends with the block."""
+def _calculator(atoms: Atoms, settings: Cp2kSettings, path: str, prefix: Path, expired: threading.Event) -> Iterator[CP2K]:
+    """ASE's calculator for one frame, whose process ends with the block or when its time is over (then `expired` is set)."""
     command = f"exec {shlex.quote(path)} -s"
     with _own_environment(settings.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -218,11 +218,10 @@ def _calculator(atoms: Atoms, settings: Cp2kSettings, path: str, prefix: Path) -
             print_level="LOW",
         )
         child: subprocess.Popen = calculator._shell._child  # type: ignore[union-attr]
-        expired = threading.Event()
         watch = threading.Timer(settings.time_limit, _stop, (child, expired))
         watch.start()
         try:
-            yield calculator, expired
+            yield calculator
         finally:
             watch.cancel()
             with contextlib.suppress(AssertionError, OSError):
