@@ -65,7 +65,7 @@ def _work(recipe: Recipe, job: Job, folder: Path, engine: Callable[[], Calculato
     for frame in labelled:
         frame.info |= {"family": job.task.family, "job": job.name, "structure": job.structure}
     with replacing(folder / "frames.extxyz") as temporary:
-        write(temporary, labelled, format="extxyz") if labelled else temporary.write_text("")
+        write(temporary, labelled, format="extxyz", parallel=False) if labelled else temporary.write_text("")
     return {"sampled": len(frames), "kept": len(labelled), "atoms": sum(map(len, labelled))}
 
 
@@ -93,5 +93,5 @@ def gather(recipe: Recipe, files: Mapping[str, Path]) -> dict[str, list[Atoms]]:
     for job in jobs(recipe):
         path = files.get(job.name)
         if path is not None and path.stat().st_size:
-            found[job.task.set] += read(path, ":", format="extxyz")
+            found[job.task.set] += read(path, ":", format="extxyz", parallel=False)
     return found

@@ -57,14 +57,16 @@ def _conditions(task: Task, **more: Any) -> dict[str, Any]:
 
 
 def combine(values: Sequence[Mapping[str, Any]]) -> arrhenius.Point | None:
-    """One point of runs at the same temperature (`temperature`, `value`, `stderr`, `bound`), None of no run.
+    """One point of runs set to the same temperature, None of no run.
+
+    Each run gives `value`, `stderr`, `bound` and `temperature`, the mean kinetic one it really had.
 
     Estimates: mean weighted with 1/stderr², error the larger of that of the weights and that of the scatter. Bounds
     beside an estimate are dropped; of bounds alone the exposures add, so that 1/bound adds.
     """
     if not values:
         return None
-    temperature = values[0]["temperature"]
+    temperature = float(np.mean([item["temperature"] for item in values]))
     known = [item for item in values if item["bound"] is None]
     if not known:
         return arrhenius.Point(temperature, 1.0 / sum(1.0 / item["value"] for item in values), bound="upper")
@@ -77,15 +79,20 @@ def combine(values: Sequence[Mapping[str, Any]]) -> arrhenius.Point | None:
 
 
 def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[list[Property], dict[str, Any]]:
-    """Diffusivity at every temperature, Arrhenius fit, diffusivity and conductivity at room temperature."""
+    """Diffusivity at every temperature, Arrhenius fit, diffusivity and conductivity at room temperature.
+
+    The fit takes the temperatures that the runs really had, and cells of one kind only (see `_one_kind`).
+    """
     if not runs:
         return [], {}
-    records, points = [], []
+    records, points, cells = [], [], []
     for temperature in sorted({task.parameters["temperature"] for task, _ in runs}):
         here = [(task, answer) for task, answer in runs if task.parameters["temperature"] == temperature]
-        point = combine([{**answer, "temperature": temperature} for _, answer in here])
+        point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in here])
         assert point is not None
         points.append(point)
+        cells.append(here[0][1]["cell"])
+        conditions = {"temperature_K": temperature, "mean_temperature_K": round(point.temperature, 2)}
         records.append(
             Property(
                 phase,
@@ -94,16 +101,37 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 "m^2/s",
                 stderr=point.stderr,
                 bound=point.bound,
-                conditions=_conditions(here[0][0], temperature_K=temperature, species=here[0][0].parameters["mobile"]),
+                conditions=_conditions(here[0][0], **conditions, species=here[0][0].parameters["mobile"]),
                 source={**source, **_run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
         )
-    if points[-1].temperature < ROOM_TEMPERATURE:
+    if max(point.temperature for point in points) < ROOM_TEMPERATURE:
         return records, {}  # nothing is carried to a temperature above all data
-    room = arrhenius.at_temperature(points)
-    everything = {**source, **_run_source(runs), "method": room.method, "defects": "none added"}
-    records += _room_records(phase, runs, room, everything)
-    return records, _curve(points, room)
+    fitted = _one_kind(points, cells)
+    room = arrhenius.at_temperature([points[i] for i in fitted], prefactor=arrhenius.HOPPING_PREFACTOR)
+    used = [run for i, run_set in enumerate(_by_temperature(runs)) for run in run_set if i in fitted]
+    everything = {**source, **_run_source(used), "method": room.method, "defects": "none added"}
+    records += _room_records(phase, used, room, everything)
+    return records, _curve(points, room, fitted)
+
+
+def _by_temperature(runs: Answered) -> list[Answered]:
+    """Runs grouped by the temperature they were set to, coldest first."""
+    temperatures = sorted({task.parameters["temperature"] for task, _ in runs})
+    return [[run for run in runs if run[0].parameters["temperature"] == temperature] for temperature in temperatures]
+
+
+def _one_kind(points: Sequence[arrhenius.Point], cells: Sequence[str]) -> list[int]:
+    """Numbers of the points that enter one fit: estimates in cells of one kind, and all bounds.
+
+    A run whose constant-pressure cell left the solid was made in the cell of the structure file, which is another volume; one
+    line through both would be a line through two crystals. The kind with more temperatures is taken.
+    """
+    kinds = [cell for cell, point in zip(cells, points, strict=True) if point.bound is None]
+    if not kinds:
+        return list(range(len(points)))
+    kept = max(dict.fromkeys(kinds), key=kinds.count)
+    return [i for i, (cell, point) in enumerate(zip(cells, points, strict=True)) if cell == kept or point.bound is not None]
 
 
 def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source: Mapping[str, Any]) -> list[Property]:
@@ -168,11 +196,14 @@ def _run_source(runs: Answered) -> dict[str, Any]:
     }
 
 
-def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue) -> dict[str, Any]:
+def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue, fitted: Sequence[int]) -> dict[str, Any]:
     """JSON-ready data of an Arrhenius plot (m²/s, K, J/mol)."""
     line = room.fit
     return {
-        "points": [{"temperature_K": p.temperature, "value": p.value, "stderr": p.stderr, "bound": p.bound} for p in points],
+        "points": [
+            {"temperature_K": p.temperature, "value": p.value, "stderr": p.stderr, "bound": p.bound, "fitted": i in fitted}
+            for i, p in enumerate(points)
+        ],
         "fit": None
         if line is None
         else {
@@ -335,9 +366,8 @@ def _rate(
     answer = next(a for task, a in done if task.kind == "diffusion" and task.parameters["phase"] == record.material)
     sites = answer["ions"] / (answer["volume_A3"] * 1e-30)
     attachment = nucleation.attachment_frequency(nucleus, record.value, length_to_si(answer["hop_length"]))
-    spread = math.hypot(
-        relative * nucleus.barrier / (BOLTZMANN * ROOM_TEMPERATURE), (record.stderr or 0.0) / record.value
-    ) / math.log(10)
+    supply = math.sqrt(math.log1p(((record.stderr or 0.0) / record.value) ** 2))
+    spread = math.hypot(relative * nucleus.barrier / (BOLTZMANN * ROOM_TEMPERATURE), supply) / math.log(10)
     return Property(
         f"Li in {record.material}",
         "nucleation_rate_log10",

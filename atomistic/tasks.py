@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from atomistic.study import Toolbox
 
 Tick = Callable[[float], None]
-VOLUME_CHANGE = 0.2
-"""Relative change of volume beyond which a constant-pressure run no longer is the crystal."""
+VOLUME_CHANGE = 0.15
+"""Change of volume, relative to the cell at rest, beyond which a constant-pressure run no longer is the crystal."""
+SHAKE = 0.1
+"""Displacement in Å that takes the ions of a disordered cell off the symmetric sites of the ideal crystal."""
 
 
 def perform(
@@ -42,7 +44,7 @@ def _diffusion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculato
         p["temperature"],
         p["production"],
         "nvt",
-        friction_time=2000.0,
+        friction_time=500.0,
         frame_interval=40.0,
         checkpoint_interval=400.0,
         seed=p["seed"] + 1,
@@ -110,7 +112,7 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     cell = tools.crystal(p["phase"], p["seed"])
     disordered = "disorder" in cell.info
     if disordered:
-        cell.rattle(0.1, rng=np.random.default_rng(p["seed"]))
+        cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
     atoms = relaxed(cell, calculator, cell=True, force=0.004, steps=2000, strict=False)
     tick(0.3)
     answer = {
@@ -152,13 +154,16 @@ def _adhesion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator
 
 
 def _start(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator) -> Atoms:
-    """Cell to be repeated: relaxed with its shape when ordered, as it is (relaxed by the dynamics) when disordered."""
+    """Cell to be repeated, relaxed with its shape; a disordered one keeps the mean of its three axes, being cubic on average."""
     cell = tools.crystal(p["phase"], p["seed"])
-    if "disorder" in cell.info:
-        return cell
-    plain = relaxed(cell, calculator, cell=True, force=0.01, steps=300, strict=False).copy()
-    plain.calc = None
-    return plain
+    disordered = "disorder" in cell.info
+    if disordered:
+        cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
+    rest = relaxed(cell, calculator, cell=True, force=0.01, steps=300, strict=False).copy()
+    rest.calc = None
+    if disordered:
+        rest.set_cell(cell.cell.array * (rest.get_volume() / cell.get_volume()) ** (1 / 3), scale_atoms=True)
+    return rest
 
 
 def _formula_units(atoms: Atoms) -> int:

@@ -1,12 +1,13 @@
-"""Weighted fit of ln D against 1/T with its covariance, and the value at room temperature with an interval or a bound.
+"""Weighted fit of ln D against 1/T with its posterior, and the value at room temperature with an interval or a bound.
 
 ln D = ln D0 − E/(R T). Three cases, decided by the data:
 
 * Estimates at two or more temperatures: least squares with weights 1/σ², σ = stderr/D, parameters Gaussian with the
   covariance (XᵀWX)⁻¹. If the scatter about the line is too large for the errors given (χ² improbable at 1 %), the errors
-  are scaled up by √(χ²/ν) and the intervals are Student's with ν degrees of freedom; `inflated` says so.
-* Upper bounds beside two or more estimates: a 95 % bound b from an event count has the likelihood exp(−3.0 D/b) of
-  seeing none; it multiplies the posterior, which is then summed by weighting samples.
+  are scaled up by √(χ²/ν) and the parameters are Student's with ν degrees of freedom; `inflated` says so.
+* What is known beside the estimates enters as in Bayes' rule: D does not rise on cooling (E ≥ 0); an upper bound b (95 %)
+  from an event count has the likelihood exp(−3.0 D/b) of seeing none; a prior on ln D0 where one is given. The posterior is
+  then held as draws, and medians, errors and intervals are theirs.
 * Otherwise no line is drawn. D falls with temperature, so D at room temperature is below each bound, and below each estimate
   (value + 1.645 stderr), made at a higher temperature: the smallest of them is the bound. A known least activation energy
   sharpens it: b exp(−E (1/T_room − 1/T)/R).
@@ -24,6 +25,12 @@ from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 NO_EVENT = 2.995732
 """−ln 0.05: mean count that yields none with a probability of 5 %."""
 SAMPLES = 20_000
+FEWEST = 200
+"""Effective number of draws below which what is known beside the estimates contradicts them, and is left out."""
+HOPPING_PREFACTOR = (1.5e-7, 10.0)
+"""D0 of hopping in a crystal, m²/s, and the factor of its standard deviation: a²ν/6 for jumps of 3 Å tried 10¹³ times a
+second (Vineyard, J. Phys. Chem. Solids 3, 121 (1957)); a decade either way for frequencies of 10¹² … 10¹⁴ Hz, jump lengths,
+entropy and correlation."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,15 @@ class ArrheniusFit:
     """Line ln D = ln D0 − E/(R T).
 
     Attributes:
-        log_prefactor: ln D0 (D0 in the unit of the data).
-        activation_energy: E, J/mol.
+        log_prefactor: ln D0 (D0 in the unit of the data), posterior mean.
+        activation_energy: E, J/mol, posterior mean.
         covariance: of (ln D0, E), (2, 2).
         degrees: degrees of freedom of the intervals; None for Gaussian ones.
         chi_square: scatter about the line in units of the errors given.
         inflated: whether the errors given were too small for the scatter and have been scaled up.
         bounds: how many upper bounds entered.
         temperatures: lowest and highest temperature of the data, K.
+        draws: of (ln D0, E), (n, 2), where the posterior is not the plain Gaussian or Student's; else None.
     """
 
     log_prefactor: float
@@ -66,10 +74,14 @@ class ArrheniusFit:
     inflated: bool
     bounds: int
     temperatures: tuple[float, float]
+    draws: np.ndarray | None = None
 
     def log_value(self, temperature: float) -> tuple[float, float]:
-        """Logarithm of D at a temperature (K) and its standard error."""
+        """Logarithm of D at a temperature (K), the median, and its standard error."""
         x = np.array([1.0, -1.0 / (GAS_CONSTANT * temperature)])
+        if self.draws is not None:
+            logs = self.draws @ x
+            return float(np.median(logs)), float(np.std(logs))
         return float(x @ [self.log_prefactor, self.activation_energy]), float(np.sqrt(x @ self.covariance @ x))
 
     def value(self, temperature: float) -> float:
@@ -78,17 +90,23 @@ class ArrheniusFit:
 
     def interval(self, temperature: float, level: float = 0.95) -> tuple[float, float]:
         """Limits between which D at a temperature (K) lies with probability `level`."""
+        if self.draws is not None:
+            logs = self.draws @ np.array([1.0, -1.0 / (GAS_CONSTANT * temperature)])
+            return tuple(float(v) for v in np.exp(np.quantile(logs, [0.5 - level / 2, 0.5 + level / 2])))  # type: ignore[return-value]
         centre, error = self.log_value(temperature)
         half = self.quantile(level) * error
         return float(np.exp(centre - half)), float(np.exp(centre + half))
 
     def energy_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Limits of the activation energy, J/mol."""
+        if self.draws is not None:
+            low, high = np.quantile(self.draws[:, 1], [0.5 - level / 2, 0.5 + level / 2])
+            return float(low), float(high)
         half = self.quantile(level) * float(np.sqrt(self.covariance[1, 1]))
         return self.activation_energy - half, self.activation_energy + half
 
     def quantile(self, level: float) -> float:
-        """Half width of a two-sided interval in standard errors."""
+        """Half width of a two-sided interval of the plain posterior in standard errors."""
         tail = 0.5 + level / 2
         return float(special.ndtri(tail) if self.degrees is None else special.stdtrit(self.degrees, tail))
 
@@ -99,7 +117,7 @@ class RoomValue:
 
     Attributes:
         value: median of the fit, or the bound. stderr: that of a log-normal with the fit's σ of ln D; None for a bound.
-        low, high: 95 % interval; None for a bound.
+        low, high: 95 % interval, the one that `coupling.record.sample` draws from; None for a bound.
         bound: "upper" or None. fit: the line, None where none could be drawn. method: in words.
     """
 
@@ -112,8 +130,14 @@ class RoomValue:
     method: str
 
 
-def fit(points: Sequence[Point], seed: int = 0) -> ArrheniusFit:
+def fit(points: Sequence[Point], seed: int = 0, prefactor: tuple[float, float] | None = None) -> ArrheniusFit:
     """Fit of all points.
+
+    Args:
+        points: estimates and upper bounds.
+        seed: of the draws.
+        prefactor: what is known of D0 beforehand: median, in the unit of the data, and the factor of its standard
+            deviation; None: nothing.
 
     Raises:
         ValueError: fewer than two different temperatures with an estimate.
@@ -126,18 +150,27 @@ def fit(points: Sequence[Point], seed: int = 0) -> ArrheniusFit:
     inflated = bool(degrees > 0 and special.gammaincc(degrees / 2, chi_square / 2) < 0.01)
     if inflated:
         covariance = covariance * chi_square / degrees
-    if limits:
-        line, covariance = _with_bounds(line, covariance, limits, degrees if inflated else None, seed)
+    own = degrees if inflated else None
+    draws = None
+    rises = line[1] < 6 * np.sqrt(covariance[1, 1])  # E ≥ 0 cuts off something
+    if limits or prefactor or rises or inflated:
+        draws = _posterior(line, covariance, limits, own, prefactor, seed)
+    if draws is not None:
+        line, covariance = draws.mean(axis=0), np.cov(draws.T)
     temperatures = [point.temperature for point in points]
     return ArrheniusFit(
-        log_prefactor=float(line[0]), activation_energy=float(line[1]), covariance=covariance,
-        degrees=degrees if inflated else None, chi_square=chi_square, inflated=inflated, bounds=len(limits),
-        temperatures=(min(temperatures), max(temperatures)),
+        log_prefactor=float(line[0]), activation_energy=float(line[1]), covariance=covariance, degrees=own,
+        chi_square=chi_square, inflated=inflated, bounds=len(limits), temperatures=(min(temperatures), max(temperatures)),
+        draws=draws,
     )  # fmt: skip
 
 
 def at_temperature(
-    points: Sequence[Point], temperature: float = ROOM_TEMPERATURE, least_activation_energy: float = 0.0, seed: int = 0
+    points: Sequence[Point],
+    temperature: float = ROOM_TEMPERATURE,
+    least_activation_energy: float = 0.0,
+    seed: int = 0,
+    prefactor: tuple[float, float] | None = None,
 ) -> RoomValue:
     """D at `temperature` (K) from a fit where the data allow one, else an upper bound; see the module's text.
 
@@ -145,13 +178,14 @@ def at_temperature(
         points: data above (or around) that temperature.
         temperature: K.
         least_activation_energy: J/mol, a known lower limit; used for bounds only.
-        seed: of the sampling with bounds.
+        seed: of the draws.
+        prefactor: as in `fit`.
 
     Raises:
         ValueError: no points, or a bound is asked for below which no datum lies (all data at lower temperatures).
     """
     if len({point.temperature for point in points if point.bound is None}) >= 2:
-        line = fit(points, seed)
+        line = fit(points, seed, prefactor)
         centre, error = line.log_value(temperature)
         low, high = line.interval(temperature)
         low_t, high_t = line.temperatures
@@ -159,6 +193,8 @@ def at_temperature(
             f", {line.bounds} of them upper bounds" if line.bounds else ""
         )
         text += "; errors scaled up to the scatter" if line.inflated else ""
+        text += "; D does not rise on cooling" if line.draws is not None else ""
+        text += f"; prior of D0 {prefactor[0]:.2g}, a factor {prefactor[1]:g} either way" if prefactor else ""
         value = float(np.exp(centre))
         return RoomValue(value, value * float(np.sqrt(np.expm1(min(error, 12.0) ** 2))), low, high, None, line, text)
     above = [point for point in points if point.temperature >= temperature]
@@ -188,23 +224,39 @@ def _least_squares(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, flo
     return line * back, covariance * np.outer(back, back), chi_square, len(points) - 2
 
 
-def _with_bounds(
-    line: np.ndarray, covariance: np.ndarray, limits: Sequence[Point], degrees: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the line's parameters after weighting with the likelihood of the upper bounds."""
+def _posterior(
+    line: np.ndarray, covariance: np.ndarray, limits: Sequence[Point], degrees: int | None,
+    prefactor: tuple[float, float] | None, seed: int,
+) -> np.ndarray | None:  # fmt: skip
+    """Draws (n, 2) of the line's parameters given the fit, E ≥ 0, the bounds and the prior of ln D0.
+
+    Student's parameters are Gaussian ones whose covariance is scaled by ν/χ²_ν. The Gaussian prior of ln D0 is joined to each
+    such Gaussian in closed form, with its evidence as weight; E ≥ 0 and the bounds are weights too. None where the data
+    contradict what is known so strongly that too few draws remain: then the fit alone stands, and its χ² and the bounds are
+    there to be seen.
+    """
     rng = np.random.default_rng(seed)
-    draws = rng.standard_normal((SAMPLES, 2)) @ np.linalg.cholesky(covariance).T
-    if degrees is not None:
-        draws /= np.sqrt(rng.chisquare(degrees, SAMPLES) / degrees)[:, None]
-    draws += line
+    scale = np.ones(SAMPLES) if degrees is None else degrees / rng.chisquare(degrees, SAMPLES)
+    root = np.linalg.cholesky(covariance)
+    draws = line + np.sqrt(scale)[:, None] * (rng.standard_normal((SAMPLES, 2)) @ root.T)
     log_weight = np.zeros(SAMPLES)
+    if prefactor is not None:
+        centre, width = np.log(prefactor[0]), np.log(prefactor[1])
+        own = scale * covariance[0, 0]
+        # a Gaussian seen through its first component: shift by the gain times what a draw of that component lacks
+        gain = scale[:, None] * covariance[0] / (own + width**2)[:, None]
+        draws += gain * (centre + width * rng.standard_normal(SAMPLES) - draws[:, 0])[:, None]
+        log_weight -= (centre - line[0]) ** 2 / (2 * (own + width**2)) + 0.5 * np.log(own + width**2)
     for point in limits:
         log_value = draws[:, 0] - draws[:, 1] / (GAS_CONSTANT * point.temperature)
         log_weight -= NO_EVENT * np.exp(np.clip(log_value - np.log(point.value), -700, 700))
+    log_weight[draws[:, 1] < 0] = -np.inf
+    if not np.isfinite(log_weight).any():
+        return None
     weights = np.exp(log_weight - log_weight.max())
-    if weights.sum() ** 2 / (weights**2).sum() < 100:
-        return line, covariance  # the bounds contradict the line: it is kept, and its χ² and the bounds are there to be seen
-    return np.average(draws, axis=0, weights=weights), np.cov(draws.T, aweights=weights)
+    if weights.sum() ** 2 / (weights**2).sum() < FEWEST:
+        return None
+    return draws[rng.choice(SAMPLES, SAMPLES, p=weights / weights.sum())]
 
 
 def _limit(point: Point, temperature: float, activation_energy: float) -> float:

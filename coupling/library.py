@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from coupling.errors import UserError
 from coupling.record import Property
@@ -42,6 +42,19 @@ TEMPERED = frozenset({"ionic_conductivity", "self_diffusivity", "exchange_curren
 """Quantities that change so fast with temperature that the file must say at which they hold."""
 
 
+def _not_bare(value: Any, info: ValidationInfo) -> Any:
+    """Refuse a bare number with its mend. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    unit = QUANTITIES.get(info.data.get("quantity", ""), "1")
+    example = f"{value}" if unit == "1" else f"{value} {unit}"
+    raise ValueError(f'read the bare number {value}; write it with its unit in quotes, for example "{example}"')
+
+
+Quoted = Annotated[str, BeforeValidator(_not_bare)]
+"""A number with its unit, in quotes."""
+
+
 class PropertyEntry(Table):
     """One [[property]] table of a material file.
 
@@ -49,9 +62,9 @@ class PropertyEntry(Table):
     """
 
     quantity: str
-    value: str
-    stderr: str | None = None
-    range: tuple[str, str] | None = None
+    value: Quoted
+    stderr: Quoted | None = None
+    range: tuple[Quoted, Quoted] | None = None
     bound: Literal["upper", "lower"] | None = None
     conditions: dict[str, str | float] = Field(default_factory=dict)
     kind: Literal["measured", "derived", "assumed", "md"]
@@ -176,11 +189,16 @@ def read_material(path: str | Path) -> Material:
     return Material(entries.name, properties, entries.mixture, entries.base, Path(path))
 
 
+class UnknownMaterial(UserError):
+    """No folder holds a material of that name."""
+
+
 def find_material(name: str, folders: Sequence[Path]) -> Material:
     """The material `name` from the first folder that holds ``name.toml``.
 
     Raises:
-        UserError: no folder holds it; the message lists the known names.
+        UnknownMaterial: no folder holds it; the message lists the known names.
+        UserError: its file is wrong.
     """
     for folder in folders:
         path = folder / f"{name}.toml"
@@ -190,7 +208,7 @@ def find_material(name: str, folders: Sequence[Path]) -> Material:
                 raise UserError(f'{path}:1: name: read "{material.name}"; it must be the file\'s own name, "{name}"')
             return material
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
-    raise UserError(f'unknown material "{name}"; {nearest(name, known)}')
+    raise UnknownMaterial(f'unknown material "{name}"; {nearest(name, known)}')
 
 
 ORDER: tuple[str, ...] = ("md", "measured", "derived", "assumed")

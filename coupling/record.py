@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+TWO_SIDED_95 = 1.959964
+"""Standard errors of a normal distribution between its median and either end of the 95 % interval."""
 Bound = Literal["upper", "lower"] | None
 Kind = Literal["md", "measured", "derived", "assumed"]
 Confidence = Literal["verified", "memory", "computed", "low"]
@@ -84,6 +86,8 @@ class Property:
 def sample(prop: Property, count: int, rng: np.random.Generator, floor_fraction: float = 1e-3) -> np.ndarray:
     """Draw values of a property from what is known of it, shape (count,), in its unit.
 
+    * estimate with standard error and a 95 % interval: log-normal on either side of the value, through both limits, so that
+      what is drawn is what is recorded.
     * estimate with standard error: log-normal for positive values (same mean of the logarithm as the value,
       relative error stderr/value), so that no sample changes sign; normal otherwise.
     * literature range without standard error: log-uniform between low and high (uniform if low ≤ 0).
@@ -96,6 +100,10 @@ def sample(prop: Property, count: int, rng: np.random.Generator, floor_fraction:
         low, high = sorted((far, prop.value))
         return np.exp(rng.uniform(np.log(low), np.log(high), count))
     if prop.stderr:
+        if prop.low is not None and prop.high is not None and 0 < prop.low <= prop.value <= prop.high:
+            normal = rng.standard_normal(count)
+            below, above = math.log(prop.value / prop.low), math.log(prop.high / prop.value)
+            return prop.value * np.exp(normal / TWO_SIDED_95 * np.where(normal < 0, below, above))
         if prop.value > 0:
             spread = math.sqrt(math.log1p((prop.stderr / prop.value) ** 2))
             return prop.value * np.exp(spread * rng.standard_normal(count))

@@ -1,6 +1,7 @@
 """TOML files that a user writes: read, checked against a pydantic model, every complaint with file, line and key."""
 
 import difflib
+import json
 import math
 import re
 import tomllib
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import core_schema
 
 from coupling.errors import UserError
-from coupling.units import UnitError, to_si
+from coupling.units import UnitError, to_si, told
 
 _TABLE = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -58,9 +59,9 @@ class InUnit:
         """Value in `unit` of what stands in the file. Raises ValueError with what was read and what is allowed."""
         number = _parse_quantity(value, self.unit)
         if self.above is not None and not number > self.above:
-            raise ValueError(f'read "{value}"; it must be above {self.above:g} {self.unit}')
+            raise ValueError(f'read "{value}"; it must be above {told(self.above, self.unit)}')
         if self.at_least is not None and not number >= self.at_least:
-            raise ValueError(f'read "{value}"; it must be at least {self.at_least:g} {self.unit}')
+            raise ValueError(f'read "{value}"; it must be at least {told(self.at_least, self.unit)}')
         return number
 
 
@@ -73,6 +74,14 @@ def _parse_quantity(value: object, unit: str) -> float:
         return to_si(value, unit)
     except UnitError as error:
         raise ValueError(str(error)) from None
+
+
+class AtKey(ValueError):
+    """What a validator of a whole table raises to blame one key of it, given from that table."""
+
+    def __init__(self, key: Location, message: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,20 @@ class TomlFile:
             if location[:length] in self.lines:
                 return self.lines[location[:length]]
         return 1
+
+    def written(self, location: Location) -> str:
+        """What the user wrote at a key, as it stands in TOML; "nothing" where the key is not given."""
+        value: Any = self.data
+        try:
+            for part in location:
+                value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return "nothing"
+        return json.dumps(value, ensure_ascii=False, default=str)
+
+    def refusal(self, location: Location, message: str) -> str:
+        """`complaint` that begins with what was read there."""
+        return self.complaint(location, f"read {self.written(location)}; {message}")
 
     def complaint(self, location: Location, message: str) -> str:
         """One line: file, line, key, message."""
@@ -165,28 +188,59 @@ def validate[Model: BaseModel](file: TomlFile, model: type[Model]) -> Model:
 
 
 def _complaints(file: TomlFile, model: type[BaseModel], error: ValidationError) -> list[str]:
-    """One line an error; an array that is 'too short' only because its items are wrong is not complained of."""
+    """One line an error.
+
+    Not complained of: an array that is 'too short' only because its items are wrong, and a missing key that stands there
+    misspelt.
+    """
     items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
     inner = [item["loc"] for item in items if item["type"] != "too_short"]
-    shown = [i for i in items if i["type"] != "too_short" or not any(loc[: len(i["loc"])] == i["loc"] for loc in inner)]
-    return [_explain(file, model, item) for item in shown]
+    echoes = {item["loc"] for item in items if item["type"] == "too_short" and _holds_any(item["loc"], inner)}
+    for item in items:
+        if item["type"] == "extra_forbidden":
+            *table, name = item["loc"]
+            echoes |= {(*table, meant) for meant in _close(str(name), _known_keys(model, tuple(table)))}
+    return [_explain(file, model, item) for item in items if item["loc"] not in echoes]
+
+
+def _holds_any(table: Location, locations: Sequence[Location]) -> bool:
+    return any(location[: len(table)] == table for location in locations)
 
 
 def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> str:
     location: Location = tuple(part for part in item["loc"] if not (isinstance(part, str) and "[" in part))
-    kind, read_value = item["type"], item.get("input")
+    kind, read_value, limits = item["type"], item.get("input"), item.get("ctx", {})
     if kind == "extra_forbidden":
         known = sorted(_known_keys(model, location[:-1]))
         return file.complaint(location, f"unknown key; {nearest(str(location[-1]), known)}")
+    if kind == "missing" and isinstance(location[-1], int):
+        return file.refusal(location[:-1], "too few values; add what is missing")
     if kind == "missing":
         return file.complaint(location, "this key is missing; add it")
+    if kind == "value_error" and isinstance(limits["error"], AtKey):
+        return file.refusal(location + limits["error"].key, str(limits["error"]))
     if kind == "value_error":
-        return file.complaint(location, str(item["ctx"]["error"]))
+        return file.complaint(location, str(limits["error"]))
     if kind == "literal_error":
-        return file.complaint(location, f"read {read_value!r}; allowed: {item['ctx']['expected']}")
-    if isinstance(read_value, dict | list):
-        return file.complaint(location, item["msg"])
-    return file.complaint(location, f"read {read_value!r}; {item['msg'][0].lower()}{item['msg'][1:]}")
+        return file.complaint(location, f"read {read_value!r}; allowed: {limits['expected']}")
+    if kind == "too_long":
+        most = limits["max_length"]
+        return file.complaint((*location, most), f"{limits['actual_length']} are given; at most {most} is allowed: remove the rest")
+    if kind == "too_short":
+        least = limits["min_length"]
+        return file.complaint(location, f"{limits['actual_length']} are given; at least {least} is needed: add what is missing")
+    told_kind = "" if isinstance(read_value, dict | list) else f"read {file.written(location)}; "
+    return file.complaint(location, told_kind + _MENDS.get(kind, f"{item['msg'][0].lower()}{item['msg'][1:]}"))
+
+
+_MENDS = {
+    "string_type": "write a text in quotes",
+    "bool_type": "write true or false, without quotes",
+    "tuple_type": "write a list: values in square brackets, or a table under a [[name]] in double brackets",
+    "model_type": "write a table: [name] and its keys below, or { key = value }",
+    "dict_type": "write a table: [name] and its keys below, or { key = value }",
+}
+"""What to write instead, by pydantic's kind of error, where its own words do not say."""
 
 
 def _known_keys(model: type[BaseModel], location: Location) -> Sequence[str]:
@@ -211,10 +265,14 @@ def _model_in(annotation: Any) -> Any:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """'did you mean …' with the closest known name, else the list of known names."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f'did you mean "{close[0]}"?'
+    for close in _close(name, known):
+        return f'did you mean "{close}"?'
     return "allowed: " + ", ".join(known)
+
+
+def _close(name: str, known: Sequence[str]) -> list[str]:
+    """The one known name that is closest, if any is close."""
+    return difflib.get_close_matches(name, known, n=1, cutoff=0.6)
 
 
 def fraction(value: float) -> float:

@@ -61,6 +61,14 @@ def to_si(text: str, unit: str) -> float:
     return value
 
 
+def told(value: float, unit: str) -> str:
+    """A value in an SI unit as a person would write it: lengths in m, mm, um or nm."""
+    if unit != "m" or value == 0.0:
+        return f"{value:g} {unit}"
+    size, name = next(((s, n) for s, n in ((1.0, "m"), (1e-3, "mm"), (1e-6, "um")) if abs(value) >= 0.999 * s), (1e-9, "nm"))
+    return f"{value / size:.4g} {name}"
+
+
 def convert(value: float, unit: str, to: str) -> float:
     """Value in unit `to` of `value` in `unit`. Raises pint.DimensionalityError when they are of different kinds."""
     return float(registry().Quantity(value, unit).to(to).magnitude)

@@ -17,10 +17,10 @@ from coupling.store import digest
 from multiscale.case import Case
 from multiscale.field_maps import read_current_map
 from multiscale.geometry import TIP_SHARE
-from multiscale.parameters import FLAW_DEPTH, Parameter, continuum_inputs, draw, nominal
+from multiscale.parameters import Parameter, continuum_inputs, draw, nominal
 from multiscale.progress import Narrator
 
-VERSION = 2
+VERSION = 3
 """Raised whenever a change of the code changes a critical current; part of every key."""
 FOCUS_WINDOW = 20e-9
 """Length along the lithium surface over which the focused current is averaged, m."""
@@ -55,9 +55,7 @@ def reference_key(case: Case, inputs: Mapping[str, float]) -> str:
     return digest({"version": VERSION, "case": case.digest, "inputs": dict(inputs)})
 
 
-def reference_solution(
-    case: Case, inputs: Mapping[str, float], results: Path, comm: Any, narrator: Narrator
-) -> Reference:
+def reference_solution(case: Case, inputs: Mapping[str, float], results: Path, comm: Any, narrator: Narrator) -> Reference:
     """Critical current, observables and fields on the fine mesh, over all ranks; kept under results/reference.json.
 
     Raises:
@@ -152,8 +150,7 @@ def distribution(
 
     wanted = case.settings.uncertainty
     leaves = draw(parameters, wanted.samples, wanted.seed)
-    rows = [continuum_inputs(case, {key: float(leaves[key][k]) for key in leaves}) for k in range(wanted.samples)]
-    inputs = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    inputs = _inputs_of(case, leaves)
     best = continuum_inputs(case, {key: float(value[0]) for key, value in nominal(parameters).items()})
     points = [best, *sampling.design(inputs, wanted.designs, wanted.seed)]
     with narrator.watch("error bar") as update:
@@ -167,9 +164,8 @@ def distribution(
     exact = reference.critical["bound"] is None and not runs[0].is_bound and min(fine, coarse) > 0
     ratio = fine / coarse if exact else 1.0
     found = sampling.propagate(
-        inputs, points[1:], runs[1:], origins(case, parameters, inputs), wanted.level, wanted.seed,
-        correction=ratio, mesh_error=abs(ratio - 1.0), smallest=SMALLEST_CURRENT,
-        largest=SEARCH_BEYOND * case.settings.protocol.maximum,
+        leaves, functools.partial(_inputs_of, case), points[1:], runs[1:], wanted.level, wanted.seed, correction=ratio,
+        mesh_error=abs(ratio - 1.0), smallest=SMALLEST_CURRENT, largest=SEARCH_BEYOND * case.settings.protocol.maximum,
     )  # fmt: skip
     samples, split = _with_closure(found, reference, wanted.seed)
     largest = case.settings.protocol.maximum
@@ -210,31 +206,10 @@ def _coarse_current(case: Case, point: Mapping[str, float], number: int) -> tupl
     return critical.current_density, critical.bound is not None
 
 
-def origins(case: Case, parameters: Mapping[str, Parameter], inputs: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Where the error of each continuum input comes from: the key of the parameter behind it, or words for the interlayer."""
-    geometry, interface = case.settings.geometry, case.settings.interface
-    bulk, boundary = geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material
-    behind = {
-        "grain_conductivity": f"{bulk}.ionic_conductivity",
-        "youngs_modulus": f"{bulk}.youngs_modulus",
-        "poissons_ratio": f"{bulk}.poissons_ratio",
-        "grain_toughness": f"{bulk}.fracture_toughness",
-        "boundary_conductivity": f"{boundary}.ionic_conductivity",
-        "boundary_toughness": f"{bulk}.fracture_toughness",
-        "flaw_depth": FLAW_DEPTH,
-    }
-    named = {}
-    for name in inputs:
-        if name.startswith("interlayer_"):
-            layer = geometry.interlayer
-            named[name] = f"{layer.material if layer else ''}: phases and how they are mixed"
-            continue
-        quantity = name if name != "boundary_toughness" else "toughness_ratio"
-        key = behind.get(name) or next(
-            (k for k in (f"{interface.charge_transfer}.{quantity}", f"{interface.metal}.{quantity}") if k in parameters), name
-        )
-        named[name] = key
-    return named
+def _inputs_of(case: Case, leaves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inputs of the continuum model, (n,) each, from leaves of shape (n,)."""
+    count = len(next(iter(leaves.values())))
+    return {name: np.broadcast_to(value, (count,)) for name, value in continuum_inputs(case, leaves).items()}
 
 
 def summary(case: Case, parameters: Mapping[str, Parameter], reference: Reference, spread: Spread) -> dict[str, Any]:

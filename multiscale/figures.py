@@ -272,7 +272,9 @@ def _points(axes: Any, name: str, phase: Mapping[str, Any], color: str, marker: 
             _upper_bound(axes, x + shift, D, color, label)
         else:
             below = min(error, 0.9 * D) if error else 0.0
-            axes.errorbar(x, D, yerr=[[below], [error or 0.0]], fmt=marker, color=color, markersize=5, linewidth=1.1, label=label)
+            face = color if p.get("fitted", True) else "none"  # hollow: shown, not part of the fit
+            style = {"fmt": marker, "color": color, "markersize": 5, "linewidth": 1.1, "markerfacecolor": face}
+            axes.errorbar(x, D, yerr=[[below], [error or 0.0]], label=label, **style)
 
 
 def _upper_bound(axes: Any, x: float, value: float, color: str, label: str | None = None) -> None:

@@ -1,8 +1,8 @@
 """Which number the continuum uses for what: every candidate found, one chosen by the case's stated order, the rest shown."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -185,18 +185,18 @@ def draw(parameters: Mapping[str, Parameter], count: int, seed: int) -> dict[str
     return leaves | {MIXTURE_MODEL: np.random.default_rng(streams[MIXTURE_MODEL]).uniform(0.0, 1.0, count)}
 
 
-def _between(bounds: tuple[float, float], position: float) -> float:
+def _between(bounds: tuple[Any, Any], position: Any) -> Any:
     """Value at `position` between two positive bounds on a logarithmic scale."""
     low, high = bounds
-    return math.exp((1.0 - position) * math.log(low) + position * math.log(high))
+    return np.exp((1.0 - position) * np.log(low) + position * np.log(high))
 
 
-def _mixture(material: Material, leaf: Mapping[str, float]) -> tuple[float, float, float]:
+def _mixture(material: Material, leaf: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Conductivity (S/m), Young's modulus (Pa) and Poisson's ratio of a mixture at its place between the bounds."""
     assert material.mixture is not None
     names = [component.material for component in material.mixture.components]
     volumes = np.array([c.moles * leaf[f"{c.material}.molar_volume"] for c in material.mixture.components])
-    fractions = volumes / volumes.sum()
+    fractions = volumes / volumes.sum(axis=0)
     young = np.array([leaf[f"{name}.youngs_modulus"] for name in names])
     poisson = np.minimum([leaf[f"{name}.poissons_ratio"] for name in names], LARGEST_POISSONS_RATIO)
     bulk, shear = young / (3 * (1 - 2 * poisson)), young / (2 * (1 + poisson))
@@ -208,8 +208,8 @@ def _mixture(material: Material, leaf: Mapping[str, float]) -> tuple[float, floa
     return conductivity, 9 * K * G / (3 * K + G), (3 * K - 2 * G) / (2 * (3 * K + G))
 
 
-def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
-    """What the continuum model is set up with, from one value of every leaf; SI units.
+def continuum_inputs(case: Case, leaf: Mapping[str, Any]) -> dict[str, Any]:
+    """What the continuum model is set up with, from one value of every leaf or from an array (n,) of each; SI units.
 
     Mixtures become effective media, boundary ratios multiply their base.
     """
@@ -217,7 +217,7 @@ def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
     bulk, boundary = geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material
     metal, transfer = interface.metal, interface.charge_transfer
 
-    def of_boundary(quantity: str, ratio: str) -> float:
+    def of_boundary(quantity: str, ratio: str) -> Any:
         own = f"{boundary}.{quantity}"
         return leaf[own] if own in leaf else leaf[f"{boundary}.{ratio}"] * leaf[f"{bulk}.{quantity}"]
 
@@ -225,7 +225,7 @@ def continuum_inputs(case: Case, leaf: Mapping[str, float]) -> dict[str, float]:
         "grain_conductivity": leaf[f"{bulk}.ionic_conductivity"],
         "boundary_conductivity": of_boundary("ionic_conductivity", "conductivity_ratio"),
         "youngs_modulus": leaf[f"{bulk}.youngs_modulus"],
-        "poissons_ratio": min(leaf[f"{bulk}.poissons_ratio"], LARGEST_POISSONS_RATIO),
+        "poissons_ratio": np.minimum(leaf[f"{bulk}.poissons_ratio"], LARGEST_POISSONS_RATIO),
         "grain_toughness": leaf[f"{bulk}.fracture_toughness"],
         "boundary_toughness": of_boundary("fracture_toughness", "toughness_ratio"),
         "exchange_current_density": leaf[f"{transfer}.exchange_current_density"],

@@ -25,6 +25,9 @@ LARGEST_LOGARITHM = 700.0
 SURROGATE, MESH, INTERACTIONS = "surrogate and microstructure", "mesh", "interactions"
 """Origins that the split adds to those of the inputs."""
 
+SPLIT_ROWS = 16_384
+"""Samples behind the split by origin."""
+InputsOf = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 Model = Callable[[Mapping[str, float], int], tuple[float, bool]]
 """From inputs and the number of the run to (answer, whether the answer is only a lower bound)."""
 
@@ -82,7 +85,11 @@ def design(inputs: Mapping[str, np.ndarray], count: int, seed: int) -> list[dict
 
 
 def run_all(
-    points: Sequence[Mapping[str, float]], model: Model, folder: str | Path, key: Any, comm: Any = None,
+    points: Sequence[Mapping[str, float]],
+    model: Model,
+    folder: str | Path,
+    key: Any,
+    comm: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Run]:
     """Run the model at every point that has no kept result, spread over the ranks; kept failures are run again.
@@ -147,9 +154,9 @@ def _kept(path: Path) -> Run | None:
 
 
 def propagate(
-    inputs: Mapping[str, np.ndarray], points: Sequence[Mapping[str, float]], runs: Sequence[Run],
-    origins: Mapping[str, str], level: float, seed: int, correction: float = 1.0, mesh_error: float = 0.0,
-    smallest: float = 0.0, largest: float = np.inf,
+    leaves: Mapping[str, np.ndarray], inputs_of: InputsOf, points: Sequence[Mapping[str, float]], runs: Sequence[Run],
+    level: float, seed: int, correction: float = 1.0, mesh_error: float = 0.0, smallest: float = 0.0,
+    largest: float = np.inf,
 ) -> Propagated:  # fmt: skip
     """Distribution of the answer from model runs at designed points.
 
@@ -157,12 +164,12 @@ def propagate(
     independent normal noise of the logarithm, so both widen the interval.
 
     Args:
-        inputs: samples of each input, each shape (n,); correlations between inputs of one origin are kept.
-        points: of `design`.
+        leaves: independent samples of every uncertain number, each shape (n,).
+        inputs_of: from leaves to the inputs of the model, arrays to arrays.
+        points: of `design`, inputs of the runs.
         runs: of `run_all` at the points; failed ones are left out.
-        origins: origin of each input ("MD statistics", "assumed inputs"…).
         level: of the interval, between 0 and 1.
-        seed: of the noise and of the permutations.
+        seed: of the noise and of the split.
         correction: factor from the runs' coarse mesh to the reference solution.
         mesh_error: relative error that remains, added as noise.
         smallest: answers below it, zero included, count as it (a current too small to matter).
@@ -171,6 +178,7 @@ def propagate(
     Raises:
         RunFailure: too few runs, or runs that gave no positive answer.
     """
+    inputs = inputs_of(leaves)
     names = [name for name in inputs if np.ptp(inputs[name]) > 0]
     good = [k for k, run in enumerate(runs) if run.failure is None]
     rows = np.column_stack([inputs[name] for name in names]) if names else np.zeros((1000, 1))
@@ -187,56 +195,52 @@ def propagate(
     samples = np.clip(np.exp(np.minimum(logs, LARGEST_LOGARITHM)), smallest, largest)
     tail = (1 - level) / 2
     low, median, high = (float(q) for q in np.quantile(samples, [tail, 0.5, 1 - tail]))
-    groups = {origin: [k for k, name in enumerate(names) if origins[name] == origin] for origin in origins.values()}
-    split = error_split(surrogate, rows, {o: g for o, g in groups.items() if g}, mesh_error, rng)
+    varying = {key: values for key, values in leaves.items() if np.ptp(values) > 0}
+
+    def logarithm(mixed: Mapping[str, np.ndarray]) -> np.ndarray:
+        count = len(next(iter(mixed.values())))
+        found = inputs_of({key: mixed.get(key, np.full(count, values[0])) for key, values in leaves.items()})
+        return surrogate.predict(np.column_stack([found[name] for name in names]))
+
+    split = error_split(logarithm, varying, surrogate.error, mesh_error, rng)
     bound_share = float(np.mean(samples >= largest * (1 - 1e-9)))
-    return Propagated(
-        samples, median, low, high, level, bound_share, split, surrogate.error, len(good), len(runs) - len(good)
-    )
+    return Propagated(samples, median, low, high, level, bound_share, split, surrogate.error, len(good), len(runs) - len(good))
 
 
 def error_split(
-    surrogate: Surrogate, rows: np.ndarray, groups: Mapping[str, Sequence[int]], mesh_error: float,
-    rng: np.random.Generator,
+    logarithm: Callable[[Mapping[str, np.ndarray]], np.ndarray], leaves: Mapping[str, np.ndarray], surrogate_error: float,
+    mesh_error: float, rng: np.random.Generator, rows: int = SPLIT_ROWS,
 ) -> dict[str, float]:  # fmt: skip
-    """Share of the variance of the logarithm by origin: first-order Sobol indices of groups of inputs.
+    """Share of the variance of the logarithm by uncertain number: first-order Sobol indices.
 
-    S_g = Cov(f(A), f(B with the columns of g from A))/Var f, A and B independent samples. What no group explains alone
-    is "interactions"; surrogate and mesh errors are independent and added to the variance. Sources: Sobol', Math.
-    Comput. Simul. 55, 271 (2001); estimator of Janon et al., ESAIM Prob. Stat. 18, 342 (2014).
+    V_k = ⟨f(A) [f(B with k from A) − f(B)]⟩, A and B independent samples: exactly zero for a number without influence.
+    What none explains alone is "interactions"; surrogate and mesh errors are independent and added to the variance.
+    Source: Saltelli et al., Comput. Phys. Commun. 181, 259 (2010), table 2, estimator (b).
 
     Args:
-        surrogate: of ln(answer).
-        rows: samples, shape (n, d); columns of one group may be correlated, groups are taken as independent.
-        groups: columns of each origin.
+        logarithm: f = ln(answer) of samples of the leaves, (m,) each → (m,).
+        leaves: independent samples of every uncertain number, each shape (n,); they are drawn from again.
+        surrogate_error: of the logarithm.
         mesh_error: relative.
-        rng: for the second sample (each group's rows permuted).
+        rng: for the samples A and B.
+        rows: their number.
 
     Returns:
         Shares that add up to one, largest first.
     """
-    other = rows.copy()
-    for columns in groups.values():
-        other[:, list(columns)] = rows[rng.permutation(len(rows))][:, list(columns)]
-    here = surrogate.predict(rows)
-    parts = {}
-    for origin, columns in groups.items():
-        mixed = other.copy()
-        mixed[:, list(columns)] = rows[:, list(columns)]
-        parts[origin] = max(_explained(here, surrogate.predict(mixed)), 0.0)
-    variance = float(here.var())
-    explained = sum(parts.values())
-    if explained > variance > 0:
-        parts = {origin: part * variance / explained for origin, part in parts.items()}
-    parts[INTERACTIONS] = max(variance - explained, 0.0)
-    parts[SURROGATE] = surrogate.error**2
+    first, second = ({key: rng.choice(values, rows) for key, values in leaves.items()} for _ in range(2))
+    parts: dict[str, float] = {}
+    variance = 0.0
+    if leaves:
+        here, there = logarithm(first), logarithm(second)
+        variance = float(np.concatenate([here, there]).var())
+        centred = here - here.mean()
+        for key in leaves:
+            mixed = logarithm({**second, key: first[key]})
+            parts[key] = max(float(np.mean(centred * (mixed - there))), 0.0)
+    parts[INTERACTIONS] = max(variance - sum(parts.values()), 0.0)
+    parts[SURROGATE] = surrogate_error**2
     parts[MESH] = float(np.log1p(mesh_error)) ** 2
     total = sum(parts.values())
     shares = {origin: part / total if total > 0 else 0.0 for origin, part in parts.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _explained(first: np.ndarray, second: np.ndarray) -> float:
-    """Covariance of two evaluations that share some inputs, with the mean of both."""
-    mean = (first.mean() + second.mean()) / 2
-    return float(np.mean(first * second) - mean**2)

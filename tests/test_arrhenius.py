@@ -5,6 +5,7 @@ import pytest
 
 from coupling.arrhenius import Point, at_temperature, fit
 from coupling.constants import GAS_CONSTANT
+from coupling.record import Property, sample
 
 ENERGY, PREFACTOR = 30e3, 3e-8
 TEMPERATURES = (600.0, 700.0, 850.0, 1000.0)
@@ -67,13 +68,13 @@ def test_errors_that_are_too_small_are_scaled_up() -> None:
 
 
 def test_bound_from_an_event_count_sharpens_the_fit() -> None:
-    """Estimates at the two highest temperatures, none seen below: the truth stays covered, the interval gets no wider."""
+    """Estimates at the two highest temperatures, none seen below where 0.15 are expected: covered, and no wider."""
     rng, hits, count = np.random.default_rng(3), 0, 300
     for _ in range(count):
         known = data(rng, (0.3, 0.3, 0.3, 0.3))[2:]
-        limit = Point(500.0, 4 * truth(500.0), bound="upper")
+        limit = Point(500.0, 20 * truth(500.0), bound="upper")
         line, plain = fit([*known, limit]), fit(known)
-        assert line.log_value(298.15)[1] <= 1.01 * plain.log_value(298.15)[1]
+        assert line.log_value(298.15)[1] <= 1.1 * plain.log_value(298.15)[1]
         low, high = line.interval(298.15)
         hits += low <= truth(298.15) <= high
     assert hits / count > 0.91
@@ -110,3 +111,42 @@ def test_impossible_points_are_refused(arguments: tuple) -> None:
     """Zero temperature, negative value, estimate without error."""
     with pytest.raises(ValueError):
         Point(*arguments)
+
+
+def test_diffusivity_does_not_rise_on_cooling() -> None:
+    """Scatter that would let D rise on cooling: value and limits at 298 K stay below D at the lowest temperature."""
+    points = [Point(600.0, 1.0e-9, 3e-10), Point(700.0, 1.1e-9, 3e-10), Point(800.0, 1.0e-9, 3e-10)]
+    room = at_temperature(points)
+    assert room.fit is not None
+    assert room.fit.energy_interval()[0] >= 0
+    assert room.value < 1.1e-9
+    assert room.high is not None
+    assert room.high < 2e-9
+
+
+def test_prior_of_the_prefactor_is_the_product_of_gaussians() -> None:
+    """Against the closed form of a Gaussian fit and a Gaussian prior of ln D0; it narrows the value at 298 K and covers."""
+    rng = np.random.default_rng(8)
+    hits = 0
+    for _ in range(200):
+        points = data(rng, (0.3, 0.3, 0.3, 0.3))[1:]
+        prior = (float(np.exp(np.log(PREFACTOR) + np.log(10) * rng.standard_normal())), 10.0)
+        plain, informed = fit(points), fit(points, prefactor=prior)
+        precision = np.linalg.inv(plain.covariance) + np.diag([1 / np.log(10) ** 2, 0])
+        line = np.array([plain.log_prefactor, plain.activation_energy])
+        mean = np.linalg.solve(precision, np.linalg.solve(plain.covariance, line) + [np.log(prior[0]) / np.log(10) ** 2, 0])
+        if not plain.inflated and plain.draws is None:
+            assert informed.log_prefactor == pytest.approx(mean[0], abs=0.1)
+            assert informed.activation_energy == pytest.approx(mean[1], rel=0.02)
+            assert np.linalg.det(informed.covariance) == pytest.approx(1 / np.linalg.det(precision), rel=0.1)
+        low, high = informed.interval(298.15)
+        hits += low <= truth(298.15) <= high
+    assert 180 <= hits <= 199
+
+
+def test_the_recorded_interval_is_the_one_drawn() -> None:
+    """Draws of a record made from a fit have the fit's median and its 95 % limits."""
+    room = at_temperature([Point(600.0, 1e-10, 4e-11), Point(800.0, 8e-10, 3e-10), Point(1000.0, 3e-9, 1e-9)])
+    record = Property("X", "d", room.value, "m^2/s", stderr=room.stderr, low=room.low, high=room.high, source={"a": 1})
+    drawn = sample(record, 40_000, np.random.default_rng(1))
+    assert np.quantile(drawn, [0.025, 0.5, 0.975]) == pytest.approx([room.low, room.value, room.high], rel=0.06)

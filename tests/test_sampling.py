@@ -17,7 +17,6 @@ from multiscale.surrogate import fit
 
 SPREADS = {"toughness": 0.3, "exchange": 0.4, "conductivity": 0.1, "idle": 0.2}
 POWERS = {"toughness": 1.5, "exchange": 1.0, "conductivity": 0.5, "idle": 0.0}
-ORIGINS = {"toughness": "literature", "exchange": "literature", "conductivity": "MD", "idle": "MD"}
 
 
 def samples(count: int = 4000) -> dict[str, np.ndarray]:
@@ -36,7 +35,7 @@ def answer(tmp_path: Path, count: int = 48, **choices: float) -> Propagated:
     inputs = samples()
     points = design(inputs, count, seed=1)
     runs = run_all(points, power_law, tmp_path, key="test")
-    return propagate(inputs, points, runs, ORIGINS, level=0.9, seed=3, **choices)
+    return propagate(inputs, dict, points, runs, level=0.9, seed=3, **choices)
 
 
 def test_distribution_of_a_product_of_powers(tmp_path: Path) -> None:
@@ -51,13 +50,28 @@ def test_distribution_of_a_product_of_powers(tmp_path: Path) -> None:
 
 
 def test_split_by_origin_is_the_sobol_index(tmp_path: Path) -> None:
-    """The share of an origin is its part of σ²; shares add up to one."""
+    """The share of a number is its part of σ², one without influence has none, seeds agree; shares add up to one."""
     found = answer(tmp_path)
     parts = {name: (POWERS[name] * SPREADS[name]) ** 2 for name in POWERS}
-    literature = (parts["toughness"] + parts["exchange"]) / sum(parts.values())
-    assert found.error_split["literature"] == pytest.approx(literature, abs=0.03)
-    assert found.error_split["MD"] == pytest.approx(1 - literature, abs=0.03)
+    for name, part in parts.items():
+        assert found.error_split[name] == pytest.approx(part / sum(parts.values()), abs=0.015)
+    assert found.error_split["idle"] < 0.002
     assert sum(found.error_split.values()) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_numbers_behind_one_input_are_told_apart(tmp_path: Path) -> None:
+    """An input that is the product of two numbers: each gets the share of its own logarithm, and seeds agree."""
+    leaves = {name: values for name, values in samples().items() if name in ("toughness", "exchange")}
+
+    def joined(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"product": values["toughness"] * values["exchange"] ** 2}
+
+    points = design(joined(leaves), 32, seed=1)
+    runs = run_all(points, lambda p, k: (p["product"], False), tmp_path, key="joined")
+    splits = [propagate(leaves, joined, points, runs, level=0.9, seed=seed).error_split for seed in (1, 2, 3)]
+    for split in splits:
+        assert split["exchange"] == pytest.approx(0.64 / 0.73, abs=0.02)
+        assert split["toughness"] == pytest.approx(0.09 / 0.73, abs=0.02)
 
 
 def test_interactions_are_told_apart(tmp_path: Path) -> None:
@@ -71,8 +85,8 @@ def test_interactions_are_told_apart(tmp_path: Path) -> None:
         return math.exp(a + b + a * b), False
 
     runs = run_all(points, product, tmp_path, key="interaction")
-    found = propagate(inputs, points, runs, {"first": "one", "second": "two"}, level=0.9, seed=1)
-    for origin in ("one", "two", INTERACTIONS):
+    found = propagate(inputs, dict, points, runs, level=0.9, seed=1)
+    for origin in ("first", "second", INTERACTIONS):
         assert found.error_split[origin] == pytest.approx(1 / 3, abs=0.08)
 
 
@@ -82,7 +96,7 @@ def test_noise_of_the_runs_reaches_the_interval(tmp_path: Path) -> None:
     points = design(inputs, 64, seed=1)
     scatter = np.random.default_rng(0).normal(0, 0.2, 64)
     runs = run_all(points, lambda p, k: (math.exp(scatter[k]), False), tmp_path, key="noise")
-    found = propagate(inputs, points, runs, {"flat": "input"}, level=0.9, seed=1)
+    found = propagate(inputs, dict, points, runs, level=0.9, seed=1)
     assert found.surrogate_error == pytest.approx(0.2, rel=0.25)
     assert found.error_split[SURROGATE] > 0.8
     assert math.log(found.high / found.low) == pytest.approx(2 * 1.6449 * 0.2, rel=0.3)
@@ -141,12 +155,12 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from mpi4py import MPI
-from test_sampling import ORIGINS, power_law, samples
+from test_sampling import power_law, samples
 from multiscale.sampling import design, propagate, run_all
 comm, inputs = MPI.COMM_WORLD, samples()
 points = design(inputs, 16, seed=1)
 runs = run_all(points, power_law, sys.argv[1] + str(comm.size), "ranks", comm)
-found = propagate(inputs, points, runs, ORIGINS, level=0.9, seed=3)
+found = propagate(inputs, dict, points, runs, level=0.9, seed=3)
 answers = comm.gather([found.low, found.median, found.high, *found.error_split.values()])
 if comm.rank == 0:
     assert all(answer == answers[0] for answer in answers)
@@ -181,7 +195,7 @@ def test_few_failures_are_left_out_and_many_end_the_run(tmp_path: Path) -> None:
 
         return run_all(points, model, tmp_path, key=f"fail {every}")
 
-    found = propagate(inputs, points, failing(32), ORIGINS, level=0.9, seed=1)
+    found = propagate(inputs, dict, points, failing(32), level=0.9, seed=1)
     assert (found.runs, found.failures) == (31, 1)
     assert found.median == pytest.approx(10, rel=0.05)
     with pytest.raises(RunFailure, match=r"16 of 32.*no convergence"):
@@ -208,14 +222,14 @@ def test_surrogate_needs_positive_answers() -> None:
     points = [{"x": float(k)} for k in range(1, 9)]
     runs = [Run(0.0)] * 8
     with pytest.raises(RunFailure, match="positive"):
-        propagate({"x": np.linspace(1, 8, 50)}, points, runs, {"x": "input"}, level=0.9, seed=1)
+        propagate({"x": np.linspace(1, 8, 50)}, dict, points, runs, level=0.9, seed=1)
 
 
 def test_a_smallest_answer_replaces_zero() -> None:
     """With a smallest current given, a flaw that opens by itself counts as that current."""
     points = [{"x": float(k)} for k in range(1, 9)]
     runs = [Run(0.0), *(Run(float(k)) for k in range(2, 9))]
-    found = propagate({"x": np.linspace(1, 8, 500)}, points, runs, {"x": "input"}, level=0.9, seed=1, smallest=0.5)
+    found = propagate({"x": np.linspace(1, 8, 500)}, dict, points, runs, level=0.9, seed=1, smallest=0.5)
     assert found.samples.min() >= 0.5
 
 
@@ -224,6 +238,6 @@ def test_fixed_inputs_give_one_number(tmp_path: Path) -> None:
     inputs = {"x": np.full(100, 2.0)}
     points = design(inputs, 8, seed=1)
     runs = run_all(points, lambda p, k: (p["x"] ** 2, False), tmp_path, key="fixed")
-    found = propagate(inputs, points, runs, {"x": "input"}, level=0.9, seed=1)
+    found = propagate(inputs, dict, points, runs, level=0.9, seed=1)
     assert found.low == pytest.approx(4.0)
     assert found.high == pytest.approx(4.0)

@@ -216,7 +216,7 @@ def _diffusion(temperature: float, value: float, stderr: float | None) -> tuple[
     answer = {
         "engine": "test", "value": value, "stderr": stderr, "bound": None if stderr else "upper", "hops": 50,
         "hop_length": 3.0, "reason": "made up",
-        "ions": 24, "picoseconds": 10.0, "atoms": 52, "volume_A3": 1000.0, "formula_units": 4, "cell": "fixed",
+        "mean_temperature": temperature, "ions": 24, "picoseconds": 10.0, "atoms": 52, "volume_A3": 1000.0, "formula_units": 4, "cell": "fixed",
     }  # fmt: skip
     return Task(f"X{temperature}", f"X {temperature}", 1.0, "diffusion", parameters), answer
 
