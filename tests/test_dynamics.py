@@ -109,7 +109,7 @@ def test_killed_run_continues_with_the_same_numbers(tmp_path: Path, name: str) -
     for _ in range(5):
         process = context.Process(target=dynamics.run, args=(argon(1.03), potential(), settings, folder))
         process.start()
-        time.sleep(rng.uniform(0.03, 0.15))
+        time.sleep(rng.uniform(0.02, 0.08))
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
