@@ -1,331 +1,303 @@
-"""Writes the card of a trained potential: `python -m atomistic.card TRAINING_DIR FOLDER`.
+"""Measures what a potential is worth and writes its card: card.json with every number, card.md in words and tables.
 
-FOLDER holds the potential, TRAINING_DIR is the `--out` of atomistic.training. card.json gets the held-out errors by
-family, lattice constants and bulk moduli beside the teacher's, long trajectories, the speed and the data; card.md says the
-same in words and tables. A small set of held-out frames is copied beside them for the tests.
+Every measurement is a task of its own, kept as one JSON file once it is computed and spread over MPI ranks
+(atomistic.scheduler); those of the teacher are kept under the teacher's name, so the next potential finds them done. Models of
+one potential measure as follows: errors on all members and their mean, everything else on member 0, which runs the dynamics.
 """
 
-import argparse
-import contextlib
-import io
-import json
-import platform
-import time
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms, units
-from ase.calculators.calculator import Calculator
-from ase.filters import FrechetCellFilter
+from ase.calculators.calculator import BaseCalculator
 from ase.io import write
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-from ase.optimize import FIRE
 
-from atomistic import labels, mace_model, potential, training
-from atomistic.structures import argyrodite, bulk, min_distance, supercell
+from atomistic import assessment, dataset, examination, hops, labels, potential
+from atomistic.card_settings import CardSettings
+from atomistic.card_text import text, verdicts
+from atomistic.pair_distribution import overlap
+from atomistic.recipe import Recipe, read_recipe
+from atomistic.relaxation import relaxed
+from atomistic.scheduler import Progress, Task, Tick, run_tasks
+from atomistic.structures import bulk, names, supercell, unknown
 from coupling.atomic import replacing, write_json, write_text
+from coupling.errors import UserError
+from coupling.store import digest
 
-PHASES = ("Li", "Li2S", "Li3P", "LiCl", "Li6PS5Cl")
-PICOSECONDS = 20.0  # of every trajectory on the card
-GPA = 160.21766  # 1 eV/Å³ in GPa
-SHIPPED_FRAMES = ("crystal", 60)  # family and largest number of atoms of the frames that travel with the potential
-
-
-def relaxed(atoms: Atoms, calculator: Calculator, cell: bool, steps: int = 200) -> Atoms:
-    """Atoms at rest (forces below 0.01 eV/Å, cell strain energy gradient likewise where `cell`)."""
-    work = atoms.copy()
-    work.calc = calculator
-    with contextlib.redirect_stdout(io.StringIO()):
-        FIRE(FrechetCellFilter(work) if cell else work, logfile=None).run(fmax=0.01, steps=steps)
-    return work
+RECIPE, TEXT = "recipe.toml", "card.md"
+OURS, TEACHER = "potential", "teacher"
+COSTS = {"errors": 100.0, "rest": 60.0, "hop": 120.0, "pairs": 100.0, "run": 300.0, "speed": 5.0}
+"""Rough seconds of a measurement, for the order of work and the estimate of the time left; the teacher's take longer."""
 
 
-def elastic_reference(name: str, calculator: Calculator) -> dict[str, float]:
-    """Lattice constants (Å) at rest and bulk modulus (GPa) of a phase at 0 K.
+@dataclass(frozen=True)
+class Subject:
+    """What a card is about.
 
-    The bulk modulus is V ∂²E/∂V² from a cubic fit to five volumes within ±3 %, the atoms relaxed in each cell.
+    Attributes:
+        name: of the potential. folder: of it. settings: see CardSettings. held_out, training: sets.
+        taught: whether the labels are the teacher's, so that the teacher can be asked again.
     """
-    rest = relaxed(bulk(name), calculator, cell=True)
-    scales = np.array([0.97, 0.985, 1.0, 1.015, 1.03])
-    energies, volume = [], rest.get_volume()
-    for scale in scales:
-        deformed = rest.copy()
-        deformed.set_cell(rest.cell.array * scale ** (1 / 3), scale_atoms=True)
-        energies.append(relaxed(deformed, calculator, cell=False, steps=60).get_potential_energy())
-    cubic = np.polynomial.Polynomial.fit(scales, energies, 3).convert()
-    modulus = float(cubic.deriv(2)(1.0)) / volume * GPA
-    lengths = rest.cell.lengths()
-    return {
-        "a_A": round(float(lengths[0]), 4),
-        "c_A": round(float(lengths[2]), 4),
-        "volume_A3_per_atom": round(volume / len(rest), 4),
-        "bulk_modulus_GPa": round(modulus, 2),
-    }
+
+    name: str
+    folder: Path
+    settings: CardSettings
+    held_out: Path
+    training: Path | None
+    taught: bool
 
 
-def teacher_references(training_dir: Path) -> dict[str, dict[str, float]]:
-    """`elastic_reference` of every phase with the teacher, kept in the training folder once computed."""
-    path = training_dir / "teacher_references.json"
-    if not path.exists():
-        write_json(path, {name: elastic_reference(name, labels.teacher()) for name in PHASES})
-    found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def subject(name: str, held_out: Path, training: Path | None = None, phases: Sequence[str] = ()) -> Subject:
+    """Subject of a card, checked before anything is computed.
 
-
-def processor() -> str:
-    """Name of the processor."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
-def speed(folder: Path) -> list[dict[str, Any]]:
-    """Time of one MD-like step in µs per atom on one core, for both precisions of the fastest engine (416 atoms)."""
-    rows = []
-    for dtype in ("float32", "float64"):
-        atoms = argyrodite(0.5, (2, 2, 2), seed=1)
-        atoms.calc = potential.load(folder, dtype=dtype)
-        random, times = np.random.default_rng(0), []
-        for _ in range(15):
-            atoms.positions += random.normal(0, 0.005, atoms.positions.shape)
-            began = time.process_time()
-            atoms.get_forces()
-            times.append(time.process_time() - began)
-        per_atom = round(1e6 * float(np.median(times[3:])) / len(atoms), 1)
-        rows.append({"engine": atoms.calc.engine, "dtype": dtype, "atoms": len(atoms), "us_per_atom": per_atom})
-    return rows
-
-
-def trajectory(name: str, calculator: Calculator, temperature: float, picoseconds: float) -> dict[str, float]:
-    """Trajectory of a phase at its own 0 K cell (Langevin, 2 fs): does it stay what it is?
-
-    Returns:
-        temperature (K) and pressure (GPa), means over the second half; shortest distance (Å) met; largest displacement of
-        an atom other than lithium from its start (Å; in lithium metal of any atom), the drift taken out.
+    Raises:
+        UserError: no such potential, an unreadable set, an unknown phase, an element that the potential does not cover, or a
+            reaction that does not balance.
     """
-    atoms = supercell(relaxed(bulk(name), calculator, cell=True), 6.5)
-    atoms.calc = calculator
-    random = np.random.default_rng(training.seed_of(name, temperature))
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature, rng=random)
-    dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature, friction=0.01 / units.fs, rng=random)
-    framework = np.array(atoms.symbols) != "Li" if name != "Li" else np.ones(len(atoms), dtype=bool)
-    first, temperatures, pressures, closest, farthest = atoms.positions.copy(), [], [], 9.0, 0.0
-    for _ in range(round(picoseconds / 0.1)):
-        dynamics.run(50)
-        temperatures.append(atoms.get_temperature())
-        pressures.append(-GPA * float(atoms.get_stress(include_ideal_gas=True)[:3].mean()))
-        closest = min(closest, min_distance(atoms))
-        moved = (atoms.positions - first)[framework]
-        farthest = max(farthest, float(np.linalg.norm(moved - moved.mean(axis=0), axis=1).max()))
-    half = len(temperatures) // 2
-    return {
-        "atoms": len(atoms),
-        "picoseconds": picoseconds,
-        "temperature_K": round(float(np.mean(temperatures[half:])), 0),
-        "pressure_GPa": round(float(np.mean(pressures[half:])), 2),
-        "shortest_distance_A": round(closest, 2),
-        "largest_framework_displacement_A": round(farthest, 2),
-    }
+    folder = potential.folder_of(name)
+    settings = settings_of(folder, phases)
+    described = potential.describe(name)
+    for phase in {*settings.phases, *settings.hops, *_reacting(settings)}:
+        if phase not in names():
+            raise unknown("phase", phase, names())
+        potential.require_elements(bulk(phase), described)
+    levels = dataset.settings(held_out)
+    dataset.read(held_out)
+    if training is not None:
+        dataset.settings(training)
+    return Subject(folder.name, folder, settings, held_out, training, {level.code for level in levels.values()} == {"CHGNet"})
 
 
-def by_structure(frames: list[Atoms], calculator: Calculator) -> dict[str, dict[str, float]]:
-    """Errors of the crystal frames up to 1000 K for each structure of the recipe."""
-    named = []
-    for frame in frames:
-        if frame.info["family"] == "crystal":
-            copy = frame.copy()
-            copy.info["family"] = frame.info["structure"]
-            named.append(copy)
-    table = training.errors(named, calculator)
-    table.pop("all", None)
-    return table
+def settings_of(folder: Path, phases: Sequence[str] = ()) -> CardSettings:
+    """Settings of a potential's card; `phases` go before those of [card], and those before the recipe's crystals."""
+    recipe = read_recipe(folder / RECIPE) if (folder / RECIPE).exists() else Recipe(folder.name, 0, "")
+    chosen = tuple(phases) or recipe.card.phases or _crystals(recipe)
+    return replace(recipe.card, phases=chosen)
 
 
-def card(training_dir: Path, folder: Path) -> dict[str, Any]:
-    """Everything card.json holds."""
-    recipe = training.read_recipe(folder / "recipe.toml")
-    held_out = training.load_frames(recipe, [training.HELD_OUT], training_dir)
-    learned = training.load_frames(recipe, list(range(len(recipe.epochs))), training_dir)
-    calculator, quick = potential.load(folder), potential.load(folder, dtype="float32")
-    taught = teacher_references(training_dir)
-    references = {name: {"potential": elastic_reference(name, calculator), "teacher": taught[name]} for name in PHASES}
-    return {
-        "name": recipe.name,
-        "elements": mace_model.elements_of(folder),
-        "teacher": labels.TEACHER,
-        "training_frames": len(learned),
-        "training_atoms": sum(len(frame) for frame in learned),
-        "held_out": training.errors(held_out, calculator),
-        "held_out_crystals": by_structure(held_out, calculator),
-        "references_0K": references,
-        "trajectories": {name: trajectory(name, quick, 400.0 if name == "Li" else 1000.0, PICOSECONDS) for name in PHASES},
-        "speed": {"processor": processor(), "threads": 1, "rows": speed(folder)},
-    }
-
-
-TEXT = """# {name}: a MACE potential for {elements}
-
-Made for Li | interphase (Li2S, Li3P, LiCl) | Li6PS5Cl: molecular dynamics, strain–stress elasticity and slabs of these five
-phases, their interfaces with lithium and random mixtures of the products.
-
-**Teacher.** {teacher} (Deng et al., Nature Machine Intelligence 5, 1031, 2023). Every label comes from it; nothing here is
-nearer to experiment or to DFT than the teacher is.
-
-**Model.** MACE, {model[channels]} channels, scalar hidden features (L = 0), two layers, correlation 3, max_ell 3, cutoff
-{model[r_max]} Å, Ziegler–Biersack–Littmark repulsion. Files: `config.json` + `model.safetensors` (mace-torch), `symmetrix.json`
-(symmetrix-xl), the same numbers in both. No pickle.
-
-**Data.** {training_frames} frames, {training_atoms} atoms in the last fit: crystals (ordered and disordered Li6PS5Cl, vacancies)
-at 100–1000 K, strained, above 1000 K, lithium surfaces (100), (110), (111), four Li | phase interfaces, five random mixtures,
-equations of state, close contacts. Frames with a teacher force above {max_force} eV/Å (contacts: 25 eV/Å) are left out, of the
-held-out set too. All settings and seeds: `recipe.toml`. {note}
-
-## Held-out errors
-Trajectories of their own seeds, never in a fit; part of the crystals along dynamics of the teacher itself (800 K, 500 K;
-lithium 350 K, 500 K), the others driven by the potential of generation {held_out_engine}, which is a rough one: its lithium slabs
-came apart, and "surface" holds those frames too. "Size of forces" is the root mean square of the teacher's own forces.
-
-| family | frames | energy, meV/atom | forces, meV/Å | size of forces, meV/Å | stress, GPa |
-|---|---|---|---|---|---|
-{errors}
-
-Crystals up to 1000 K, by structure:
-
-| structure | frames | energy, meV/atom | forces, meV/Å | size of forces, meV/Å | stress, GPa |
-|---|---|---|---|---|---|
-{by_structure}
-
-The target was 10 meV/atom and 80 meV/Å on crystals up to 1000 K: {verdict}
-
-## Against the teacher at 0 K
-| phase | a (c), Å: potential | teacher | bulk modulus, GPa: potential | teacher |
-|---|---|---|---|---|
-{references}
-
-## Long trajectories
-At the 0 K cell, Langevin, 2 fs. The framework is every atom but lithium (in lithium metal: every atom), its drift taken out.
-
-| phase | atoms | ps | T, K | pressure, GPa | shortest distance, Å | largest framework displacement, Å |
-|---|---|---|---|---|---|---|
-{trajectories}
-
-{diffusion}## Speed
-{speed} ({processor}, one thread, 416 atoms of Li6PS5Cl).
-
-## Not for
-- Absolute barriers and diffusivities without a correction: CHGNet, like other universal potentials of its generation, has a
-  softened energy surface (Deng et al., npj Comput. Mater. 11, 9, 2025); its barriers and elastic moduli tend to be too low.
-- Charged states, electron transfer, electrochemical potentials: there are no charges in it. Reactions are those of the
-  teacher's ground state.
-- Dispersion, gas phases, isolated atoms and molecules, fracture surfaces of the compounds (only lithium surfaces were taught).
-- Cells with lithium taken out of Li6PS5Cl without a counter-charge: energies are off by tens of meV per atom.
-- Other compositions (Li7P3S11, Li3PS4, Li10GeP2S12, oxides, hydrides …) and other elements: the loader refuses the latter.
-- Pressures above about 10 GPa, temperatures above about 1500 K.
-
-## Make it again
-`python -m atomistic.training {recipe} --out DIR`, then
-`python -m atomistic.card DIR FOLDER`. About {hours} on one core; the frames are not shipped because the recipe makes them.
-Bit-for-bit equality holds only on the same libraries and processor.
-"""
-
-
-def _error_rows(table: dict[str, dict[str, float]]) -> str:
-    """Markdown rows of an error table."""
-    keys = ("frames", "energy_rmse_meV_per_atom", "force_rmse_meV_per_A", "force_rms_meV_per_A", "stress_rmse_GPa")
-    return "\n".join(f"| {name} | " + " | ".join(f"{row[key]:g}" for key in keys) + " |" for name, row in table.items())
-
-
-def _reference_rows(table: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Markdown rows of lattice constants and bulk moduli."""
-
-    def length(row: dict[str, float]) -> str:
-        single = abs(row["a_A"] - row["c_A"]) < 0.05
-        return f"{row['a_A']:.3f}" if single else f"{row['a_A']:.3f} ({row['c_A']:.3f})"
-
-    return "\n".join(
-        f"| {name} | {length(row['potential'])} | {length(row['teacher'])} | "
-        f"{row['potential']['bulk_modulus_GPa']:.1f} | {row['teacher']['bulk_modulus_GPa']:.1f} |"
-        for name, row in table.items()
-    )
-
-
-def render(found: dict[str, Any], recipe: training.Recipe, hours: str, note: str = "", diffusion: str = "") -> str:
-    """Text of card.md from the content of card.json and what a person has to add.
-
-    Args:
-        found: content of card.json.
-        recipe: recipe of the potential.
-        hours: cost of the training, in words.
-        note: how these weights came about, where the recipe does not say it.
-        diffusion: a section of its own.
-    """
-    crystal = found["held_out"]["crystal"]
-    energy, force = crystal["energy_rmse_meV_per_atom"], crystal["force_rmse_meV_per_A"]
-    met = {True: "met", False: "missed"}
-    verdict = f"{energy:g} meV/atom ({met[energy <= 10]}) and {force:g} meV/Å ({met[force <= 80]})."
-    keys = ("atoms", "picoseconds", "temperature_K", "pressure_GPa", "shortest_distance_A", "largest_framework_displacement_A")
-    runs = found["trajectories"].items()
-    trajectories = (f"| {name} | " + " | ".join(f"{row[key]:g}" for key in keys) + " |" for name, row in runs)
-    return TEXT.format(
-        name=found["name"],
-        elements="–".join(found["elements"]),
-        teacher=found["teacher"],
-        model=recipe.model,
-        max_force=recipe.max_force,
-        held_out_engine=recipe.held_out_engine,
-        note=note,
-        training_frames=found["training_frames"],
-        training_atoms=found["training_atoms"],
-        errors=_error_rows(found["held_out"]),
-        by_structure=_error_rows(found["held_out_crystals"]),
-        verdict=verdict,
-        references=_reference_rows(found["references_0K"]),
-        trajectories="\n".join(trajectories),
-        speed="; ".join(f"{row['engine']} {row['dtype']}: {row['us_per_atom']:g} µs/atom/step" for row in found["speed"]["rows"]),
-        processor=found["speed"]["processor"],
-        recipe="atomistic/data/potentials/lpscl/recipe.toml",
-        hours=hours,
-        diffusion=diffusion,
-    )
-
-
-def ship_frames(training_dir: Path, folder: Path, count: int = 8) -> None:
-    """Copy `count` held-out crystal frames of at most 60 atoms, evenly spread, to held_out.extxyz beside the potential."""
-    recipe = training.read_recipe(folder / "recipe.toml")
-    family, largest = SHIPPED_FRAMES
-    frames = [
-        frame
-        for frame in training.load_frames(recipe, [training.HELD_OUT], training_dir)
-        if frame.info["family"] == family and len(frame) <= largest
+def _crystals(recipe: Recipe) -> tuple[str, ...]:
+    """Crystals that the recipe starts from, each once."""
+    found = [
+        "Li6PS5Cl" if s.kind == "argyrodite" else s.name
+        for s in recipe.structures.values()
+        if s.kind in ("crystal", "argyrodite")
     ]
-    chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, count).astype(int)]
-    for frame in chosen:
-        frame.info["teacher"] = labels.TEACHER
-    with replacing(folder / "held_out.extxyz") as temporary:
-        write(temporary, chosen, format="extxyz")
+    return tuple(dict.fromkeys(found))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m atomistic.card", description=__doc__.splitlines()[0])
-    parser.add_argument("training_dir", type=Path, help="the --out folder of atomistic.training")
-    parser.add_argument("folder", type=Path, help="folder of the potential, with its recipe.toml")
-    parser.add_argument("--hours", default="two hours", help="cost of the training, in words")
-    parser.add_argument("--note", default="", help="how these weights came about, where the recipe does not say it")
-    parser.add_argument("--diffusion", default="", help="text of a section on diffusion against the teacher")
-    options = parser.parse_args(arguments)
-    ship_frames(options.training_dir, options.folder)
-    found = card(options.training_dir, options.folder)
-    write_json(options.folder / potential.CARD, found)
-    recipe = training.read_recipe(options.folder / "recipe.toml")
-    write_text(options.folder / "card.md", render(found, recipe, options.hours, options.note, options.diffusion))
-    print(json.dumps(found, indent=1))
-    return 0
+def _reacting(settings: CardSettings) -> list[str]:
+    """Phases of the reactions, each once."""
+    return list(dict.fromkeys(name for reaction in settings.reactions for side in examination.sides(reaction) for name in side))
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def tasks_of(about: Subject) -> list[Task]:
+    """All measurements of a card."""
+    settings, ours = about.settings, potential.describe(str(about.folder)).sha256
+    found = [_task("errors", OURS, "", {"potential": ours, "set": _content(about.held_out)})]
+    rest = list(dict.fromkeys([*settings.phases, *_reacting(settings), *settings.hops]))
+    for who, key in ((OURS, ours), (TEACHER, labels.TEACHER))[: 2 if about.taught else 1]:
+        found += [_task("rest", who, phase, {"potential": key}) for phase in rest]
+        found += [_task("hop", who, p, {"potential": key, "length": settings.hop_length}) for p in _hopping(about, who)]
+        if about.taught:
+            times = {"picoseconds": settings.rdf_picoseconds}
+            found += [
+                _task("pairs", who, phase, {"potential": key, "temperature": settings.temperature_of(phase), **times})
+                for phase in settings.phases
+            ]
+    for phase in settings.phases:
+        times = {"picoseconds": settings.picoseconds, "temperature": settings.temperature_of(phase)}
+        found.append(_task("run", OURS, phase, {"potential": ours, **times}))
+    return [*found, _task("speed", OURS, settings.phases[-1], {"potential": ours})] if settings.phases else found
+
+
+def _hopping(about: Subject, who: str) -> list[str]:
+    """Phases whose hop is searched; by the teacher only in small cells."""
+    if who == OURS:
+        return list(about.settings.hops)
+    length, most = about.settings.hop_length, about.settings.neb_atoms
+    return [phase for phase in about.settings.hops if len(supercell(bulk(phase), length)) <= most]
+
+
+def _task(kind: str, who: str, phase: str, what: Mapping[str, Any]) -> Task:
+    """One measurement; `what` is everything its answer depends on besides kind and phase."""
+    cost = COSTS[kind] * (3.0 if who == TEACHER else 1.0) * (len(bulk(phase)) / 20.0 if phase and kind != "speed" else 1.0)
+    label = " ".join(word for word in (kind, phase, "by the teacher" if who == TEACHER else "") if word)
+    parameters = {"kind": kind, "who": who, "phase": phase, **what}
+    return Task(digest(parameters), label, cost, kind, parameters)
+
+
+def _content(path: Path) -> str:
+    """Hash of the labels of a set."""
+    return digest([[float(f.info["REF_energy"]), float(np.abs(f.positions).sum())] for f in dataset.read(path)])
+
+
+def measure(
+    about: Subject, work: Path, comm: Any = None, progress: Progress | None = None, kinds: Sequence[str] = tuple(COSTS)
+) -> dict[str, Any]:
+    """Everything card.json holds; measurements that `work` has are not repeated. `kinds` takes some of COSTS only.
+
+    Raises:
+        UserError, RunFailure: a measurement that cannot be done.
+    """
+    tasks = [task for task in tasks_of(about) if task.kind in kinds]
+
+    def do(task: Task, folder: Path, tick: Tick) -> Mapping[str, Any]:
+        return _measure(about, task, folder, tick)
+
+    answers = run_tasks(tasks, do, work, comm, progress)
+    return assemble(about, tasks, answers)
+
+
+@functools.cache
+def _members(folder: Path, dtype: str = "float64") -> tuple[BaseCalculator, ...]:
+    """Members of a potential, loaded once a process."""
+    return tuple(assessment.open_members(str(folder), dtype=dtype))
+
+
+def _measure(about: Subject, task: Task, folder: Path, tick: Tick) -> Mapping[str, Any]:
+    """One measurement."""
+    what, phase = task.parameters, str(task.parameters["phase"])
+    if task.kind == "errors":
+        return _errors(about, tick)
+    if task.kind == "speed":
+        rows = [
+            examination.speed(phase, potential.load(str(about.folder), dtype=d)) | {"dtype": d} for d in ("float32", "float64")
+        ]
+        return {
+            "processor": examination.processor(),
+            "threads": 1,
+            "engine": potential.load(str(about.folder)).engine,
+            "rows": rows,
+        }
+    calculator = labels.teacher() if what["who"] == TEACHER else _members(about.folder)[0]
+    if task.kind == "rest":
+        return examination.at_rest(phase, calculator, tick)
+    if task.kind == "hop":
+        return _hop(about, phase, calculator, folder, tick, again=what["who"] == OURS and about.taught)
+    if task.kind == "pairs":
+        return examination.pairs_run(phase, calculator, what["temperature"], what["picoseconds"], folder, tick)
+    mover = potential.load(str(about.folder), dtype="float32")
+    return examination.long_run(phase, _members(about.folder), what["temperature"], what["picoseconds"], folder, tick, mover)
+
+
+def _errors(about: Subject, tick: Tick) -> dict[str, Any]:
+    """Errors on the held-out set, by family and by structure."""
+    answers = assessment.ask(dataset.read(about.held_out), _members(about.folder), tick)
+    crystals = [one for one in answers if one.frame.info.get("family") == "crystal" and one.frame.info.get("structure")]
+    report = assessment.report_of(answers)
+    if crystals:
+        report["structures"] = assessment.errors(crystals, key="structure")
+        report["structures_member_0"] = assessment.errors(crystals, 0, "structure")
+    return report
+
+
+def _hop(about: Subject, phase: str, calculator: BaseCalculator, folder: Path, tick: Tick, again: bool) -> dict[str, Any]:
+    """A vacancy hop; with `again` the teacher's energies along the same path."""
+    cell = supercell(bulk(phase), about.settings.hop_length)
+    gone, mover, _ = hops.sites(cell)
+    times = tuple(int(n) for n in np.round(cell.cell.lengths() / bulk(phase).cell.lengths()))
+    rest = relaxed(bulk(phase), calculator, cell=True, steps=300, strict=False)
+    found = hops.vacancy_hop(rest.repeat(times), (gone, mover), calculator, progress=tick)
+    if found is None:
+        return {"atoms": len(cell) - 1, "note": "the end of the hop relaxes into its start"}
+    with replacing(folder / "path.extxyz") as temporary:
+        write(temporary, list(found.path), format="extxyz", parallel=False)
+    row: dict[str, Any] = {
+        "atoms": len(found.path[0]), "distance_A": round(found.distance, 3), "barrier_eV": round(found.barrier, 4),
+        "energies_eV": np.round(found.energies, 4).tolist(), "force_left_eV_per_A": round(found.force, 3),
+    }  # fmt: skip
+    if again:
+        energies = hops.energies_of(found.path, labels.teacher())
+        row |= {"teacher_energies_eV": np.round(energies, 4).tolist(), "teacher_on_path_eV": round(float(energies.max()), 4)}
+    return row
+
+
+def assemble(about: Subject, tasks: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Content of card.json from the measurements that were made."""
+    found = {
+        (task.kind, task.parameters["who"], task.parameters["phase"]): dict(answer)
+        for task, answer in zip(tasks, answers, strict=True)
+    }
+    described = potential.describe(str(about.folder))
+    card: dict[str, Any] = {
+        "name": about.name,
+        "elements": list(described.elements),
+        "members": described.members,
+        "sha256": described.sha256,
+        "teacher": labels.TEACHER if about.taught else "",
+        "labels": [level.to_dict() for level in dataset.settings(about.held_out).values()],
+        "data": {
+            key: _contents(path) for key, path in (("training", about.training), ("held_out", about.held_out)) if path is not None
+        },
+    }
+    if errors := found.get(("errors", OURS, "")):
+        card |= {"held_out": errors["mean"], "held_out_members": errors["members"]}
+        card |= {key: errors[key] for key in ("structures", "structures_member_0", "spread") if key in errors}
+    for kind, key in (("rest", "references_0K"), ("hop", "hops")):
+        phases = list(dict.fromkeys(phase for which, _, phase in found if which == kind))
+        both = {p: {who: found[kind, who, p] for who in (OURS, TEACHER) if (kind, who, p) in found} for p in phases}
+        card |= {key: both} if both else {}
+    if "references_0K" in card:
+        card["reactions"] = {each: _reaction(each, card["references_0K"]) for each in about.settings.reactions}
+    runs = {phase: row for (kind, _, phase), row in found.items() if kind == "run"}
+    pairs = {phase: _pairs(found, phase) for kind, who, phase in found if kind == "pairs" and who == OURS}
+    speed = next((row for (kind, *_), row in found.items() if kind == "speed"), None)
+    card |= {key: rows for key, rows in (("pairs", pairs), ("trajectories", runs), ("speed", speed)) if rows}
+    return card | {"targets": verdicts(card, about.settings.targets)}
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    """Frames, atoms and families of a set."""
+    frames = dataset.read(path)
+    families = [str(frame.info.get("family", "frames")) for frame in frames]
+    return {
+        "frames": len(frames),
+        "atoms": sum(map(len, frames)),
+        "families": {family: families.count(family) for family in sorted(set(families))},
+    }
+
+
+def _reaction(reaction: str, references: Mapping[str, Any]) -> dict[str, Any]:
+    """Energy of a reaction by the potential and by the teacher."""
+    row = {}
+    for who in (OURS, TEACHER):
+        energies = {phase: rows[who]["energy_eV_per_formula"] for phase, rows in references.items() if who in rows}
+        if energies:
+            row[who] = examination.reaction_energy(reaction, energies)
+    return row
+
+
+def _pairs(found: Mapping[tuple[str, str, str], Mapping[str, Any]], phase: str) -> dict[str, Any]:
+    """Overlap of the pair distributions of potential and teacher; "teacher_halves" tells what noise alone leaves."""
+    ours, theirs = (found["pairs", who, phase] for who in (OURS, TEACHER))
+    radius = np.array(ours["r_A"])
+    rows = {
+        pair: {
+            "overlap": round(overlap(np.array(row["g"]), np.array(theirs["pairs"][pair]["g"]), radius), 3),
+            "teacher_halves": theirs["pairs"][pair]["halves"],
+        }
+        for pair, row in ours["pairs"].items()
+    }
+    return {key: ours[key] for key in ("temperature_K", "picoseconds", "atoms")} | {"pairs": rows}
+
+
+def write_card(about: Subject, found: Mapping[str, Any]) -> None:
+    """Write card.json and card.md into the potential's folder."""
+    write_json(about.folder / potential.CARD, found)
+    write_text(about.folder / TEXT, text(found, about.settings))
+
+
+def ship_frames(about: Subject, count: int, largest: int = 60) -> None:
+    """Copy `count` held-out crystal frames of at most `largest` atoms, evenly spread, to held_out.extxyz beside the potential.
+
+    Raises:
+        UserError: the held-out set has no such frame.
+    """
+    small = [f for f in dataset.read(about.held_out) if f.info.get("family") == "crystal" and len(f) <= largest]
+    if not small:
+        raise UserError(f"{about.held_out}: no crystal frame of at most {largest} atoms to copy")
+    chosen = [small[index] for index in np.unique(np.linspace(0, len(small) - 1, count).astype(int))]
+    dataset.write(about.folder / "held_out.extxyz", chosen, dataset.settings(about.held_out))

@@ -97,8 +97,8 @@ class Recipe:
 def default_recipe(name: str) -> Recipe:
     """Recipe for a training set alone: three members of two shapes, each fitted until 10 epochs bring no gain."""
     members = (Member(1, channels=24), Member(2, channels=24), Member(3, channels=16, r_max=6.0))
-    members = tuple(replace(member, epochs=100) for member in members)
-    return Recipe(name, 1, TEACHER, fit=FitSettings(patience=10), members=members)
+    long = tuple(replace(member, epochs=100) for member in members)
+    return Recipe(name, 1, TEACHER, fit=FitSettings(patience=10), members=long)
 
 
 def as_toml(recipe: Recipe) -> str:

@@ -12,6 +12,7 @@ potential_app.command("compare")(disagreement_commands.compare)
 potential_app.command("sample")(training_commands.sample)
 potential_app.command("train")(training_commands.train)
 potential_app.command("test")(training_commands.assess)
+potential_app.command("card")(training_commands.card)
 
 
 @potential_app.callback()

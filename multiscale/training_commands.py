@@ -81,7 +81,7 @@ def train(
 
     Example: mpirun -n 2 multiscale potential train recipe.toml --out lpscl-data
     """
-    from atomistic import assessment, card, dataset, training
+    from atomistic import card, dataset, training
     from atomistic.potential import folder_of
     from atomistic.recipe import as_toml, default_recipe, read_recipe
 
@@ -94,7 +94,8 @@ def train(
     if not alone and training_set is None and not data.exists():
         raise UserError(f"{data}: not there yet; `multiscale potential sample {source} --out {out}` makes it, or say --set SET")
     frames = dataset.read(data)
-    unseen = None if held_out is None else dataset.read(held_out)
+    if held_out is not None:
+        dataset.read(held_out)
     begin = None if start is None else folder_of(start)
     if alone:
         narrator.say("training", "no recipe: three members of two shapes (24, 24 channels to 5 Å; 16 to 6 Å), early stop")
@@ -102,12 +103,15 @@ def train(
     folder = training.train(recipe, frames, out, comm, None, begin, lambda line: _say_here(narrator, line))
     answer: dict[str, Any] = {"potential": str(folder), "members": len(recipe.members), "frames": len(frames)}
     if comm.rank == 0:
-        write_text(folder / "recipe.toml", as_toml(recipe) if alone else source.read_text(encoding="utf-8"))
-        if unseen is not None:
-            answers = assessment.ask(unseen, assessment.open_members(str(folder)))
-            card.write(folder, card.outline(folder, data, held_out) | {"errors": assessment.report_of(answers)})
-            answer["held_out"] = assessment.errors(answers)
+        write_text(folder / card.RECIPE, as_toml(recipe) if alone else source.read_text(encoding="utf-8"))
     comm.barrier()
+    if held_out is not None:
+        about = card.subject(str(folder), held_out, data)
+        with narrator.watch("card") as update:
+            found = card.measure(about, out / f"{recipe.name}-card", comm, update, kinds=("errors",))
+        answer["held_out"] = found["held_out"]
+        if comm.rank == 0:
+            card.write_card(about, found)
     if as_json:
         show_json(answer)
     else:
@@ -135,6 +139,46 @@ def assess(name: PotentialArgument, frames: SetArgument, as_json: JsonOption = F
         parts += [_error_table(f"member {number}", table) for number, table in enumerate(found["members"])]
         parts += [_spread_table(found["spread"])]
     show(render(*parts))
+
+
+def card(
+    name: PotentialArgument,
+    held_out: Annotated[Path, typer.Option("--held-out", metavar="SET", help="Frames that no fit has seen.")],
+    training: Annotated[Path | None, typer.Option("--training", metavar="SET", help="Frames of the fit, to count them.")] = None,
+    phases: Annotated[
+        str, typer.Option("--phases", metavar="A,B", help="Crystals to measure [default: those of the recipe].")
+    ] = "",
+    work: Annotated[
+        Path | None, typer.Option("--work", metavar="DIR", help="Measurements made [default: NAME-card beside the folder].")
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", metavar="N", help="Held-out crystal frames to copy beside the card.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what a potential is worth against its labels and its teacher, and write card.json and card.md into its folder.
+
+    Errors, lattices, bulk moduli, reaction energies, vacancy hops, pair distributions, long runs, speed: hours in all. Each
+    measurement is kept once it is made, and the same command goes on. Phases, reactions, hops, targets and what a person has to
+    say come from [card] in the recipe.toml beside the potential.
+
+    Example: mpirun -n 2 multiscale potential card lpscl --held-out held_out.h5 --training training.h5 --phases Li,Li2S
+    """
+    from atomistic import card as cards
+
+    chosen = [phase.strip() for phase in phases.split(",") if phase.strip()]
+    about = cards.subject(name, held_out, training, chosen)
+    comm, narrator = parallel.world(), _narrator()
+    with narrator.watch("card") as update:
+        found = cards.measure(about, work or about.folder.parent / f"{about.name}-card", comm, update)
+    if comm.rank == 0:
+        cards.write_card(about, found)
+        if frames:
+            cards.ship_frames(about, frames)
+    comm.barrier()
+    if as_json:
+        show_json(found)
+        return
+    met = sum(row["met"] for row in found["targets"])
+    show(f"{about.folder / cards.TEXT}: {met} of {len(found['targets'])} targets met, {duration(narrator.seconds())}")
 
 
 def _error_table(title: str, table: dict[str, dict[str, float]]) -> Any:
