@@ -18,6 +18,7 @@ from typing import Any
 
 from coupling.atomic import write_json
 from coupling.errors import RunFailure
+from coupling.lock import alone
 
 Progress = Callable[[str, float], None]
 Tick = Callable[[float], None]
@@ -27,6 +28,8 @@ OVERALL = "atomistic stage"
 """Label under which the finished share of the whole is reported."""
 POLL_SECONDS = 0.1
 REPORT_SECONDS = 0.5
+LOOK_SECONDS = 3.0
+"""How often a waiting rank looks whether the others are still there."""
 
 
 @dataclass(frozen=True)
@@ -67,33 +70,40 @@ def run_tasks(
         progress: (label, share 0 … 1), called on rank 0 for the tasks of all ranks and for the whole (OVERALL).
 
     Raises:
-        RunFailure: another run works in this store. Exceptions of `work` pass through.
+        UserError: another run works in this store, or it cannot be written.
+        RunFailure: a rank is gone, or an answer cannot be read back. Exceptions of `work` pass through.
     """
     store = Path(store)
     rank = comm.rank if comm is not None else 0
-    with _alone(store) if rank == 0 else contextlib.nullcontext():
-        run_id = f"{time.time_ns()}-{os.getpid()}"
-        if rank == 0:
-            shutil.rmtree(store / "claims", ignore_errors=True)
-            (store / "claims" / run_id).mkdir(parents=True)
-            shutil.rmtree(store / "progress", ignore_errors=True)
-        run_id = comm.bcast(run_id if rank == 0 else None, root=0) if comm is not None else run_id
-        board = _Board(store / "progress", rank, tasks, store, progress)
-        for task in sorted(tasks, key=lambda task: (-task.cost, task.key)):
-            if finished(store, task) is None and _claim(store / "claims" / run_id / task.key):
-                _do(task, work, store, board)
-        _wait(comm, board)
-        if rank == 0:
-            shutil.rmtree(store / "claims", ignore_errors=True)
-            shutil.rmtree(store / "progress", ignore_errors=True)
-            board.report(force=True)
-        answers = [finished(store, task) for task in tasks] if rank == 0 else None
-        answers = comm.bcast(answers, root=0) if comm is not None else answers
+    board = _Board(store / "progress", rank, tasks, store, progress)
+    with alone(store / "lock", comm):
+        claims = _fresh(store, comm)
+        with _present(board.folder, rank):
+            for task in sorted(tasks, key=lambda task: (-task.cost, task.key)):
+                if finished(store, task) is None and _claim(claims / task.key):
+                    _do(task, work, store, board)
+            _wait(comm, board)
+            if rank == 0:
+                shutil.rmtree(store / "claims", ignore_errors=True)
+                shutil.rmtree(board.folder, ignore_errors=True)
+                board.report(force=True)
+            answers = [finished(store, task) for task in tasks] if rank == 0 else None
+            answers = comm.bcast(answers, root=0) if comm is not None else answers
     assert answers is not None
     missing = [task.label for task, answer in zip(tasks, answers, strict=True) if answer is None]
     if missing:
         raise RunFailure(f"{store}: no answer of {', '.join(missing)} could be read back; run the same command again")
     return [answer for answer in answers if answer is not None]
+
+
+def _fresh(store: Path, comm: Any) -> Path:
+    """An empty folder for the claims of this run, without what a killed run left; the same on every rank."""
+    name = f"{time.time_ns()}-{os.getpid()}"
+    if comm is None or comm.rank == 0:
+        for left in ("claims", "progress"):
+            shutil.rmtree(store / left, ignore_errors=True)
+        (store / "claims" / name).mkdir(parents=True)
+    return store / "claims" / (comm.bcast(name) if comm is not None else name)
 
 
 def _do(task: Task, work: Work, store: Path, board: "_Board") -> None:
@@ -128,29 +138,42 @@ def _claim(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    """Hold the store's lock; the system releases it when the process ends, however it ends."""
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        stream = (store / "lock").open("w")
-    except OSError as error:
-        raise RunFailure(f"{store}: cannot be written ({error.strerror})") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunFailure(f"{store}: another run is working in this folder; wait for it or give another folder") from error
+def _present(folder: Path, rank: int) -> Iterator[None]:
+    """Hold a file of this rank in `folder`; the system lets go of it when the process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{rank}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
+def _gone(folder: Path) -> set[str]:
+    """Ranks whose file nobody holds."""
+    found = set()
+    for path in folder.glob("*.lock"):
+        with contextlib.suppress(OSError), path.open() as stream:  # held (BlockingIOError), or removed meanwhile
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            found.add(path.stem)
+    return found
+
+
 def _wait(comm: Any, board: "_Board") -> None:
-    """Wait for all ranks without burning the core that others still need."""
+    """Wait for all ranks without burning the core that others still need.
+
+    Raises:
+        RunFailure: another rank is gone (seen twice, since a rank may be on its way out).
+    """
     if comm is None:
         return
-    request = comm.Ibarrier()
+    request, looked, missed = comm.Ibarrier(), time.monotonic(), set[str]()
     while not request.Test():
         time.sleep(POLL_SECONDS)
         board.report()
+        if time.monotonic() - looked > LOOK_SECONDS:
+            gone = _gone(board.folder)
+            if lost := sorted(gone & missed):
+                kept = "what was computed is kept; run the same command again"
+                raise RunFailure(f"{board.store}: rank {', '.join(lost)} of this run is gone; {kept}")
+            looked, missed = time.monotonic(), gone
 
 
 class _Board:

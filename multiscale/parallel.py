@@ -1,10 +1,14 @@
 """Running under mpirun: rank before MPI starts, and an end that reaches every rank."""
 
+import ctypes
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from coupling.errors import RunFailure, UserError
@@ -12,6 +16,8 @@ from coupling.errors import RunFailure, UserError
 _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 _GRACE_SECONDS = 1.5
+_WATCH_SECONDS = 1.0
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
 def _from_environment(names: tuple[str, ...], default: int) -> int:
@@ -41,6 +47,7 @@ def guard(command: Callable[[], None]) -> NoReturn:
     A user's mistake is told in one line, a failure of the product itself with its traceback. Ranks other than 0 wait a
     moment first: where every rank meets the same error, rank 0 alone speaks.
     """
+    end_with_launcher()
     try:
         command()
     except (UserError, RunFailure) as error:
@@ -56,6 +63,36 @@ def guard(command: Callable[[], None]) -> NoReturn:
     except BaseException:
         _end(f"multiscale: internal error on rank {rank()}, please report it:\n{traceback.format_exc()}", 1)
     sys.exit(0)
+
+
+def end_with_launcher() -> None:
+    """Under mpirun: have this process killed as soon as its launcher is gone, so that no rank lives on and holds a lock.
+
+    A launcher that gets SIGKILL cannot end its ranks. Linux does it at once, even in the middle of a solve; but it heeds the
+    *thread* that started this process, and Open MPI starts many ranks (more than 32 a node) from threads that it may end.
+    So it is asked only where the main thread did, and everywhere a thread of ours looks once a second.
+    """
+    if size() == 1:
+        return
+    launcher = os.getppid()
+    if _started_by_main_thread(launcher):
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(launcher,), name="launcher watch", daemon=True).start()
+
+
+def _started_by_main_thread(parent: int) -> bool:
+    """Whether Linux says so; False on other systems."""
+    try:
+        return str(os.getpid()) in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    except OSError:
+        return False
+
+
+def _watch(launcher: int) -> None:
+    """End this process when its parent is no longer the launcher."""
+    while os.getppid() == launcher:
+        time.sleep(_WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _end(message: str, status: int) -> NoReturn:

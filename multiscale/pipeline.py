@@ -5,7 +5,6 @@ depends on: a killed run goes on where it stopped, a finished stage is not repea
 """
 
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 
 from coupling.atomic import write_json
 from coupling.errors import UserError
+from coupling.lock import alone
 from coupling.record import Property
 from coupling.store import digest, read_records, write_records
 from multiscale.case import Case
@@ -48,12 +48,22 @@ def validate_all(case: Case, with_md: bool = True) -> None:
     validate(case)
     if case.settings.atomistic is None or not with_md:
         return
-    from atomistic.study import toolbox
+    from atomistic.study import effort, toolbox
 
+    with _blaming(case, "phases"):
+        settings = study_settings(case)
+        effort(settings)
+    with _blaming(case, "potential"):
+        toolbox(settings)
+
+
+@contextlib.contextmanager
+def _blaming(case: Case, key: str) -> Iterator[None]:
+    """A user's mistake met in this block is told with the line of a key of [atomistic]."""
     try:
-        toolbox(study_settings(case))
+        yield
     except UserError as error:
-        raise UserError(case.file.complaint(("atomistic",), str(error))) from None
+        raise UserError(case.file.complaint(("atomistic", key), str(error))) from None
 
 
 def _study_key(case: Case) -> str:
@@ -88,6 +98,18 @@ def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | Non
     return records
 
 
+def run_study(case: Case, results: Path, comm: Any) -> list[Property]:
+    """The MD study of a case on its own, with the checks and the lock of a whole run; the same records on every rank.
+
+    Raises:
+        UserError: the case cannot be run as it is, or the results folder is in use.
+        RunFailure: a run could not be finished; what is done is kept.
+    """
+    validate_all(case)
+    with alone(results / ".lock", comm):
+        return run_atomistic(case, results, comm)
+
+
 def md_problems(results: Path) -> list[str]:
     """What the potential could not give, a sentence each; empty without MD."""
     return list(read_json(results / "atomistic" / "problems.json", []))
@@ -115,33 +137,6 @@ def stored_records(case: Case, results: Path) -> tuple[list[Property], str]:
     return records, f"{len(records)} records from {folder / 'records.json'}"
 
 
-@contextlib.contextmanager
-def _alone(results: Path, comm: Any) -> Iterator[None]:
-    """Hold the results folder: two runs never write into one.
-
-    Raises:
-        UserError: another run is at work there, or the folder cannot be made (on every rank alike).
-    """
-    stream, told = None, None
-    if comm.rank == 0:
-        try:
-            results.mkdir(parents=True, exist_ok=True)
-            stream = (results / ".lock").open("w")
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            told = f"{results}: another run is at work there; wait for it, or give this one its own --out DIR"
-        except OSError as error:
-            told = f"{results}: cannot be written ({error.strerror}); give another place with --out DIR"
-    told = comm.bcast(told)
-    if told:
-        raise UserError(told)
-    try:
-        yield
-    finally:
-        if stream is not None:
-            stream.close()
-
-
 def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict[str, Any]:
     """Every stage that the case still needs; returns the summary (on every rank).
 
@@ -151,7 +146,7 @@ def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict
     """
     validate_all(case, with_md)
     narrator = Narrator(comm.rank == 0)
-    with _alone(results, comm):
+    with alone(results / ".lock", comm):
         return _run_stages(case, results, comm, with_md and case.settings.atomistic is not None, narrator)
 
 

@@ -1,10 +1,12 @@
 """Runs the `multiscale` command as a user would, alone or under mpirun, with a time limit."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,9 +22,7 @@ def multiscale(*arguments: object, ranks: int = 1, timeout: float = 120.0, **cha
     if ranks > 1:
         command = ["mpirun", "-n", str(ranks), *command]
     environment = {**MPI_SETTINGS, **os.environ, **changes}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment, check=False
-    )
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment, check=False)
 
 
 def python(code: str, ranks: int, timeout: float = 60.0) -> subprocess.CompletedProcess:
@@ -33,18 +33,59 @@ def python(code: str, ranks: int, timeout: float = 60.0) -> subprocess.Completed
     )
 
 
-def kill_tree(process: subprocess.Popen) -> None:
-    """SIGKILL to a process and everything below it: mpirun puts its ranks into process groups of their own."""
+def start(*arguments: object, ranks: int) -> subprocess.Popen:
+    """`multiscale ARGUMENTS` under mpirun, running."""
+    command = ["mpirun", "-n", str(ranks), sys.executable, "-m", "multiscale", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, env={**MPI_SETTINGS, **os.environ}, stdout=subprocess.DEVNULL)
+
+
+def family(pid: int) -> set[int]:
+    """A process and everything below it."""
     parents = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with contextlib.suppress(OSError):  # ended meanwhile
             parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # ended meanwhile
-    family = {process.pid}
-    while below := {child for child, parent in parents.items() if parent in family} - family:
-        family |= below
-    for member in family:
+    found = {pid}
+    while below := {child for child, parent in parents.items() if parent in found} - found:
+        found |= below
+    return found
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """SIGKILL to a process and everything below it: mpirun puts its ranks into process groups of their own."""
+    for member in family(process.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(member, signal.SIGKILL)
     process.wait()
+
+
+def kill_launcher(process: subprocess.Popen, ranks: int, seconds: float = 20.0) -> None:
+    """SIGKILL to mpirun alone; its ranks must end by themselves in time."""
+    below = family(process.pid) - {process.pid}
+    assert len(below) >= ranks
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + seconds
+    while (alive := {pid for pid in below if is_running(pid)}) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in alive:
+        os.kill(pid, signal.SIGKILL)
+    assert not alive, f"{len(alive)} of {ranks} ranks lived on without their mpirun"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not just waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def is_free(lock: Path) -> bool:
+    """Whether nobody holds a lock file."""
+    with lock.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

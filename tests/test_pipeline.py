@@ -1,17 +1,15 @@
 """The whole chain on a small case without MD: one answer on any number of ranks, resumed after a kill, never two at once."""
 
-import fcntl
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import tiny_case
-from launch import MPI_SETTINGS, ROOT, multiscale
+from launch import is_free, kill_launcher, multiscale, start
+
+from coupling.lock import alone
 
 VOLATILE = {"wall_s", "versions"}
 
@@ -103,22 +101,22 @@ def test_a_finished_run_is_not_repeated(runs):
     assert json.loads((out / "summary.json").read_text())["ccd"] == found[1][0]["ccd"]
 
 
-def test_a_killed_run_goes_on_to_the_same_answer(runs, tmp_path):
+def test_a_run_whose_mpirun_is_killed_ends_and_goes_on_to_the_same_answer(runs, tmp_path):
     folder, found = runs
     out = tmp_path / "killed"
-    words = [sys.executable, "-m", "multiscale", "run", str(folder), "--no-md", "--out", str(out)]
-    process = subprocess.Popen(words, cwd=ROOT, env={**MPI_SETTINGS, **os.environ}, stdout=subprocess.DEVNULL)
+    process = start("run", folder, "--no-md", "--out", out, ranks=3)
     deadline = time.monotonic() + 200
-    while len(list((out / "samples").glob("[!.]*.json"))) < 3 and time.monotonic() < deadline:
+    while len(list((out / "samples").glob("[!.]*.json"))) < 2 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_launcher(process, ranks=3)
+    assert is_free(out / ".lock")
     assert not (out / "summary.json").exists()
-    kept = sorted((out / "samples").glob("[!.]*.json"))
-    assert 3 <= len(kept) < 9
-    done = multiscale("run", folder, "--no-md", "--out", out, ranks=2, timeout=280)
+    kept = {path: path.stat().st_mtime_ns for path in (out / "samples").glob("[!.]*.json")}
+    assert 2 <= len(kept) < 9
+    done = multiscale("run", folder, "--no-md", "--out", out, ranks=3, timeout=280)
     assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
     resumed = json.loads((out / "summary.json").read_text())
     assert dict(numbers(resumed["ccd"])) == pytest.approx(dict(numbers(found[1][0]["ccd"])), rel=1e-8)
 
@@ -126,11 +124,10 @@ def test_a_killed_run_goes_on_to_the_same_answer(runs, tmp_path):
 def test_two_runs_never_share_a_folder(runs):
     folder, found = runs
     out = found[3][1]
-    with (out / ".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with alone(out / ".lock"):
         done = multiscale("run", folder, "--no-md", "--out", out)
     assert done.returncode == 2
-    assert "another run is at work" in done.stderr
+    assert f"another run is at work there (process {os.getpid()} on" in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_told(runs, tmp_path):

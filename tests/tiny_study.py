@@ -11,6 +11,7 @@ from ase.build import bulk, fcc100
 from ase.calculators.lj import LennardJones
 
 from atomistic.study import Effort, PhaseEffort, StudySettings, Toolbox, run
+from multiscale.parallel import guard
 
 SETTINGS = StudySettings(phases=("Ar",), seed=5)
 EFFORT = Effort(
@@ -50,7 +51,8 @@ def tools(fail: bool = False) -> Toolbox:
     )  # fmt: skip
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the study on every rank; rank 0 tells that all have the same records."""
     from mpi4py import MPI
 
     records = run(SETTINGS, sys.argv[1], MPI.COMM_WORLD, tools=tools("fail" in sys.argv))
@@ -58,3 +60,7 @@ if __name__ == "__main__":
     if MPI.COMM_WORLD.rank == 0:
         assert len(set(gathered)) == 1
         print(MPI.COMM_WORLD.size, "ranks agree")
+
+
+if __name__ == "__main__":
+    guard(main)
