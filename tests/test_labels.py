@@ -1,9 +1,13 @@
 """Labelling: resumed, failures kept with their reason, one level per set, processes give what one gives."""
 
+import json
+
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
+from ase.io import write
+from launch import multiscale
 
 from atomistic import dataset, label_settings, labelling
 from atomistic.cp2k import LabelFailure
@@ -126,3 +130,17 @@ def test_key_follows_geometry_and_settings():
 def test_labeller_that_is_none(spec, told):
     with pytest.raises(UserError, match=told):
         labelling.labeller(spec, run_code=True)
+
+
+def test_command_labels_and_tells_what_a_set_holds(tmp_path):
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    write(tmp_path / "salt.extxyz", [atoms, atoms.repeat((2, 1, 1))])
+    done = multiscale("potential", "label", tmp_path / "salt.extxyz", "--with", "chgnet", "--out", tmp_path / "salt.h5", "--json")
+    assert (done.returncode, json.loads(done.stdout)["failed"]) == (0, [])
+    told = json.loads(multiscale("potential", "info", tmp_path / "salt.h5", "--json").stdout)
+    assert [(row["family"], row["frames"], row["atoms"]) for row in told["families"]] == [("salt", 2, 6), ("all", 2, 6)]
+    assert [entry["code"] for entry in told["labels"].values()] == ["CHGNet"]
+    wrong = multiscale(
+        "potential", "label", tmp_path / "salt.extxyz", "--with", "cp2k", "--cutoff", "300", "--out", tmp_path / "b.h5"
+    )
+    assert (wrong.returncode, "without a unit" in wrong.stderr) == (2, True)
