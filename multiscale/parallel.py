@@ -17,6 +17,8 @@ _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCI
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 _GRACE_SECONDS = 1.5
 _WATCH_SECONDS = 1.0
+_LAUNCHERS = ("mpi", "prte", "orte", "hydra", "slurm")
+"""Parts of the names of programs that start ranks."""
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
@@ -75,9 +77,20 @@ def end_with_launcher() -> None:
     if size() == 1:
         return
     launcher = os.getppid()
+    if _is_nobody(launcher):
+        os.kill(os.getpid(), signal.SIGKILL)
     if _started_by_main_thread(launcher):
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     threading.Thread(target=_watch, args=(launcher,), name="launcher watch", daemon=True).start()
+
+
+def _is_nobody(parent: int) -> bool:
+    """Whether the parent only takes in orphans: the launcher was gone already. In a container it may itself be process 1."""
+    try:
+        name = Path(f"/proc/{parent}/comm").read_text().strip()
+    except OSError:
+        return False
+    return name == "systemd" or (parent == 1 and not any(part in name for part in _LAUNCHERS))
 
 
 def _started_by_main_thread(parent: int) -> bool:
