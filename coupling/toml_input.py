@@ -107,7 +107,7 @@ class TomlFile:
                 value = value[part]
         except (KeyError, IndexError, TypeError):
             return "nothing"
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _as_toml(value)
 
     def refusal(self, location: Location, message: str) -> str:
         """`complaint` that begins with what was read there."""
@@ -117,6 +117,11 @@ class TomlFile:
         """One line: file, line, key, message."""
         key = ".".join(str(part) for part in location if not isinstance(part, int)) or "(top level)"
         return f"{self.path}:{self.line(location)}: {key}: {message}"
+
+
+def _as_toml(value: object) -> str:
+    """A text, number, truth value or list as it stands in TOML."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def read(path: str | Path) -> TomlFile:
@@ -225,11 +230,13 @@ def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> st
         return file.complaint(location, f"read {read_value!r}; allowed: {limits['expected']}")
     if kind == "too_long":
         most = limits["max_length"]
-        return file.complaint((*location, most), f"{limits['actual_length']} are given; at most {most} is allowed: remove the rest")
+        return file.complaint(
+            (*location, most), f"{limits['actual_length']} are given; at most {most} is allowed: remove the rest"
+        )
     if kind == "too_short":
         least = limits["min_length"]
         return file.complaint(location, f"{limits['actual_length']} are given; at least {least} is needed: add what is missing")
-    told_kind = "" if isinstance(read_value, dict | list) else f"read {file.written(location)}; "
+    told_kind = "" if isinstance(read_value, dict | list) else f"read {_as_toml(read_value)}; "
     return file.complaint(location, told_kind + _MENDS.get(kind, f"{item['msg'][0].lower()}{item['msg'][1:]}"))
 
 
@@ -280,5 +287,3 @@ def fraction(value: float) -> float:
     if not (math.isfinite(value) and 0.0 <= value <= 1.0):
         raise ValueError(f"read {value}; it must lie between 0 and 1")
     return value
-
-

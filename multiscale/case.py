@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from coupling.errors import UserError
-from coupling.library import ORDER, QUANTITIES, Material, find_material
-from coupling.toml_input import Flag, InUnit, Table, TomlFile, Whole, fraction, nearest, read, validate
+from coupling.library import ORDER, QUANTITIES, Material, UnknownMaterial, find_material
+from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, TomlFile, Whole, fraction, nearest, read, validate
 
 Kind = Literal["md", "measured", "derived", "assumed"]
+ATOM = 0.3e-9
+"""Narrowest mouth of a flaw, m: one atom (in the metal, lithium atoms are 0.304 nm apart: bcc, a = 0.351 nm)."""
 Length = Annotated[float, InUnit("m", above=0.0)]
+MouthWidth = Annotated[float, InUnit("m", at_least=ATOM)]
 Temperature = Annotated[float, InUnit("K", above=0.0)]
 Pressure = Annotated[float, InUnit("Pa", at_least=0.0)]
 CurrentDensity = Annotated[float, InUnit("A/m^2", above=0.0)]
@@ -52,14 +55,14 @@ class Flaw(Table):
     kind: Literal["crack"]
     depth: Length
     depth_range: tuple[Length, Length] | None = None
-    mouth: Length
+    mouth: MouthWidth
     at: Literal["grain-boundary", "grain"]
     source: str = Field(min_length=1)
 
     @model_validator(mode="after")
     def _depth_lies_in_its_range(self) -> "Flaw":
         if self.depth_range and not self.depth_range[0] <= self.depth <= self.depth_range[1]:
-            raise ValueError("depth lies outside depth_range")
+            raise AtKey(("depth_range",), "depth must lie in it, and its smaller value come first")
         return self
 
 
@@ -73,23 +76,6 @@ class Geometry(Table):
     electrolyte: Electrolyte
     interlayer: Interlayer | None = None
     flaw: tuple[Flaw, ...] = Field(min_length=1, max_length=1)
-
-    @model_validator(mode="after")
-    def _layers_fit(self) -> "Geometry":
-        electrolyte, layer, flaw = self.electrolyte, self.interlayer, self.flaw[0]
-        deepest = flaw.depth_range[1] if flaw.depth_range else flaw.depth
-        total = electrolyte.thickness + (layer.thickness if layer else 0.0)
-        if deepest > 0.8 * total:
-            raise ValueError(
-                f"the flaw reaches {deepest:.3g} m into a cell {total:.3g} m thick; at most 80 % of it may be flaw: "
-                "make the flaw shorter or the electrolyte thicker"
-            )
-        if electrolyte.grain_boundary.width > 0.2 * electrolyte.grain_size:
-            raise ValueError(
-                f"grain boundaries {electrolyte.grain_boundary.width:.3g} m wide do not fit grains of "
-                f"{electrolyte.grain_size:.3g} m; the width may be at most a fifth of the grain size"
-            )
-        return self
 
 
 class Conditions(Table):
@@ -125,7 +111,7 @@ class Protocol(Table):
     @model_validator(mode="after")
     def _ramp_goes_up(self) -> "Protocol":
         if self.maximum <= self.first:
-            raise ValueError("maximum must be above first")
+            raise AtKey(("maximum",), "maximum must be above first")
         return self
 
 
@@ -147,10 +133,8 @@ class Atomistic(Table):
     @model_validator(mode="after")
     def _pickles_are_allowed_in_so_many_words(self) -> "Atomistic":
         if self.potential.endswith((".model", ".pt", ".pth")) and not self.allow_pickle:
-            raise ValueError(
-                f'potential: read "{self.potential}"; a pickled model can run any code as you when it is opened, so it is '
-                "refused; where you trust whoever made it, add allow_pickle = true"
-            )
+            told = "a pickled model can run any code as you when it is opened, so it is refused"
+            raise AtKey(("potential",), f"{told}; where you trust whoever made it, add allow_pickle = true")
         return self
 
 
@@ -163,7 +147,7 @@ class Choice(Table):
     @model_validator(mode="after")
     def _every_kind_has_a_place(self) -> "Choice":
         if sorted(self.order) != sorted(ORDER):
-            raise ValueError(f"order must name each of {', '.join(ORDER)} once")
+            raise AtKey(("order",), f"order must name each of {', '.join(ORDER)} once")
         return self
 
 
@@ -228,56 +212,67 @@ def material_folders(folder: Path) -> list[Path]:
     return [folder / "materials", folder.resolve().parent / "_materials", shipped]
 
 
-def load_case(folder: str | Path) -> Case:
-    """Read and check a case folder.
-
-    Raises:
-        UserError: the folder is none or holds no case.toml; any wrong key, unit or value; an unknown material.
-    """
-    folder = Path(folder)
+def require_case(folder: Path) -> None:
+    """Refuse what is no case folder. Raises UserError."""
     if folder.is_file():
         raise UserError(f"{folder}: give the case folder, not a file: {folder.parent}")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such case folder; `multiscale new {folder.name or 'NAME'}` makes one")
     if not (folder / "case.toml").is_file():
         raise UserError(f"{folder}: not a case folder (it holds no case.toml); `multiscale new NAME` makes one")
+
+
+def load_case(folder: str | Path) -> Case:
+    """Read and check a case folder.
+
+    Whether its numbers are known and its cell can be drawn is for `parameters.validate` to say.
+
+    Raises:
+        UserError: the folder is none or holds no case.toml; any wrong key, unit or value; an unknown material.
+    """
+    folder = Path(folder)
+    require_case(folder)
     file = read(folder / "case.toml")
     settings = validate(file, CaseFile)
-    case = Case(folder, settings, _materials(file, settings, material_folders(folder)), file)
+    case = Case(folder, settings, _materials(file.path, settings, material_folders(folder)), file)
     _check_choice(case)
     return case
 
 
-def _named_materials(settings: CaseFile) -> dict[str, tuple[str | int, ...]]:
+ELECTROLYTE: Location = ("geometry", "electrolyte", "material")
+BOUNDARY: Location = ("geometry", "electrolyte", "grain_boundary", "material")
+INTERLAYER: Location = ("geometry", "interlayer", "material")
+METAL: Location = ("interface", "metal")
+CHARGE_TRANSFER: Location = ("interface", "charge_transfer")
+
+
+def _named_materials(settings: CaseFile) -> list[tuple[str, Location]]:
     """Every material that the case names, with the key that names it."""
-    geometry = settings.geometry
-    named: dict[str, tuple[str | int, ...]] = {
-        geometry.electrolyte.material: ("geometry", "electrolyte", "material"),
-        geometry.electrolyte.grain_boundary.material: ("geometry", "electrolyte", "grain_boundary"),
-        settings.interface.metal: ("interface", "metal"),
-        settings.interface.charge_transfer: ("interface", "charge_transfer"),
-    }
-    if geometry.interlayer:
-        named[geometry.interlayer.material] = ("geometry", "interlayer", "material")
-    return named
+    geometry, interface = settings.geometry, settings.interface
+    named = [
+        (geometry.electrolyte.material, ELECTROLYTE), (geometry.electrolyte.grain_boundary.material, BOUNDARY),
+        (interface.metal, METAL), (interface.charge_transfer, CHARGE_TRANSFER),
+    ]  # fmt: skip
+    return named + ([(geometry.interlayer.material, INTERLAYER)] if geometry.interlayer else [])
 
 
-def _materials(file: TomlFile, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:
+def _materials(path: Path, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:
+    """Every material that the case file at `path` needs. Raises UserError that blames the file and line that names it."""
     found: dict[str, Material] = {}
-    waiting: list[tuple[str, tuple[str | int, ...]]] = list(_named_materials(settings).items())
+    waiting = [(name, path, key) for name, key in _named_materials(settings)]
     while waiting:
-        name, key = waiting.pop()
+        name, namer, key = waiting.pop(0)
         if name in found:
             continue
         try:
             material = find_material(name, folders)
-        except UserError as error:
-            raise UserError(file.complaint(key, str(error)) if str(error).startswith("unknown") else str(error)) from None
+        except UnknownMaterial as error:
+            raise UserError(read(namer).complaint(key, str(error))) from None
         found[name] = material
         if material.base:
-            waiting.append((material.base, key))
-        if material.mixture:
-            waiting.extend((component.material, key) for component in material.mixture.components)
+            waiting.append((material.base, material.path, ("base",)))
+        for number, component in enumerate(material.mixture.components if material.mixture else ()):
+            waiting.append((component.material, material.path, ("mixture", "components", number, "material")))
     return found
 
 

@@ -15,7 +15,7 @@ from multiscale.potential_commands import potential_app
 
 app = typer.Typer(
     name="multiscale",
-    help="From crystal structures to a critical current density with an error bar.",
+    help="From crystal structures to a critical current density with an error bar.\n\nExample: multiscale run cases/li-lpscl",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -35,8 +35,10 @@ def _results(case: Path, out: Path | None) -> Path:
 
 def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     """The case's summary.json. Raises UserError where there is none yet, or it is damaged."""
+    from multiscale.case import require_case
     from multiscale.compare import read_result
 
+    require_case(case)
     path = _results(case, out) / "summary.json"
     if not path.is_file():
         raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
@@ -161,10 +163,10 @@ def md(
     loaded = load_case(study)
     if loaded.settings.atomistic is None:
         raise UserError(f"{study / 'case.toml'}: no [atomistic] table, so there is no MD study; add one")
-    from multiscale.pipeline import run_atomistic
+    from multiscale.pipeline import run_study
     from multiscale.tables import record_table
 
-    records = run_atomistic(loaded, _results(study, out), parallel.world())
+    records = run_study(loaded, _results(study, out), parallel.world())
     if as_json:
         _show_json({"study": loaded.name, "records": [record.to_dict() for record in records]})
     else:
@@ -201,7 +203,10 @@ def analyze_diffusivity(
 
 @analyze_app.callback()
 def _analyze() -> None:
-    """Observables of any trajectory that ASE reads."""
+    """Observables of any trajectory that ASE reads.
+
+    Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
+    """
 
 
 def _quantity(option: str, text: str, unit: str) -> float:

@@ -12,8 +12,10 @@ from coupling.homogenize import hashin_shtrikman_conductivity, hashin_shtrikman_
 from coupling.library import ORDER, QUANTITIES, TEMPERED, Material, choose
 from coupling.record import Property, sample
 from coupling.store import digest
+from coupling.toml_input import Location
+from meshes.flaw import WrongLength
 from meshes.polycrystal import LARGEST_MESH, estimated_triangles
-from multiscale.case import Case
+from multiscale.case import BOUNDARY, CHARGE_TRANSFER, ELECTROLYTE, INTERLAYER, METAL, Case
 from multiscale.geometry import layered_cell
 
 Samples = Mapping[str, np.ndarray]
@@ -54,31 +56,27 @@ def _candidates(material: Material, quantity: str, records: Iterable[Property], 
 
 
 Alternatives = tuple[str, ...]
+Wanted = tuple[str, Location, tuple[Alternatives, ...]]
+"""A material, the key of case.toml that asks for it, and the quantities wanted of it."""
 
 
-def _needed(case: Case) -> dict[str, tuple[Alternatives, ...]]:
-    """Quantities wanted of each material; several names in one entry mean the first that is known.
-
-    A material may play several parts: what it needs for each is joined.
-    """
+def _needed(case: Case) -> list[Wanted]:
+    """Quantities wanted of each material, for each part it plays; several names in one entry mean the first that is known."""
     geometry, interface = case.settings.geometry, case.settings.interface
     bulk, boundary = geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material
-    parts: list[tuple[str, tuple[Alternatives, ...]]] = [
-        (bulk, (("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",), ("fracture_toughness",))),
-        (boundary, (("ionic_conductivity", "conductivity_ratio"), ("fracture_toughness", "toughness_ratio"))),
-        (interface.charge_transfer, tuple((name,) for name in _TRANSFER)),
-        (interface.metal, tuple((name,) for name in _CREEP)),
+    needed: list[Wanted] = [
+        (bulk, ELECTROLYTE, (("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",), ("fracture_toughness",))),
+        (boundary, BOUNDARY, (("ionic_conductivity", "conductivity_ratio"), ("fracture_toughness", "toughness_ratio"))),
+        (interface.charge_transfer, CHARGE_TRANSFER, tuple((name,) for name in _TRANSFER)),
+        (interface.metal, METAL, tuple((name,) for name in _CREEP)),
     ]
     if geometry.interlayer:
         layer = case.materials[geometry.interlayer.material]
         wanted: tuple[Alternatives, ...] = (("ionic_conductivity",), ("youngs_modulus",), ("poissons_ratio",))
         if layer.mixture:
-            parts += [(c.material, (*wanted, ("molar_volume",))) for c in layer.mixture.components]
+            needed += [(c.material, INTERLAYER, (*wanted, ("molar_volume",))) for c in layer.mixture.components]
         else:
-            parts.append((layer.name, wanted))
-    needed: dict[str, tuple[Alternatives, ...]] = {}
-    for name, quantities in parts:
-        needed[name] = tuple(dict.fromkeys((*needed.get(name, ()), *quantities)))
+            needed.append((layer.name, INTERLAYER, wanted))
     return needed
 
 
@@ -104,14 +102,28 @@ def validate(case: Case) -> None:
     ]
     resolve(case, promised)
     flaw = case.settings.geometry.flaw[0]
-    for depth in {flaw.depth, *(flaw.depth_range or ())}:
+    for depth in sorted({flaw.depth, *(flaw.depth_range or ())}):
         try:
             cell = layered_cell(case, depth, case.settings.geometry.seed, fine=True)
-            if (triangles := estimated_triangles(cell)) > LARGEST_MESH:
-                most = f"at most {LARGEST_MESH:.0g}: make the cell smaller or its features larger"
-                raise UserError(f"about {triangles:.1g} triangles; {most}")
-        except UserError as error:
-            raise UserError(case.file.complaint(("geometry",), str(error))) from None
+        except WrongLength as error:
+            raise UserError(case.file.refusal(_key_of(case, error.key, depth), error.reason)) from None
+        if (triangles := estimated_triangles(cell)) > LARGEST_MESH:
+            most = f"at most {LARGEST_MESH:.0g}; make the cell smaller or its features larger"
+            raise UserError(case.file.refusal(("geometry", "width"), f"the cell needs about {triangles:.1g} triangles, {most}"))
+
+
+def _key_of(case: Case, length: str, depth: float) -> Location:
+    """The key of case.toml that states a length of `LayeredCell`, for a flaw of `depth`."""
+    geometry = case.settings.geometry
+    boundary: Location = ("geometry", "electrolyte", "grain_boundary", "width")
+    keys: dict[str, Location] = {
+        "grain_size": ("geometry", "electrolyte", "grain_size"),
+        "boundary_width": boundary,
+        "interphase_thickness": ("geometry", "interlayer", "thickness") if geometry.interlayer else boundary,
+        "flaw.mouth_opening": ("geometry", "flaw", 0, "mouth"),
+        "flaw.depth": ("geometry", "flaw", 0, "depth" if depth == geometry.flaw[0].depth else "depth_range"),
+    }
+    return keys.get(length, ("geometry",))
 
 
 def resolve(case: Case, records: Iterable[Property] = ()) -> dict[str, Parameter]:
@@ -125,33 +137,43 @@ def resolve(case: Case, records: Iterable[Property] = ()) -> dict[str, Parameter
         UserError: a quantity is known nowhere, or not at the case's temperature.
     """
     records = tuple(records)
-    temperature = case.settings.conditions.temperature
     parameters: dict[str, Parameter] = {}
-    for name, quantities in _needed(case).items():
+    for name, namer, quantities in _needed(case):
+        material = case.materials[name]
         for names in quantities:
-            parameter = _first_known(case, case.materials[name], names, records, temperature)
+            parameter = _first_known(case, material, names, records)
+            if parameter is None:
+                raise _unknown(case, material, names, records, namer)
             parameters[parameter.key] = parameter
     return parameters | _stated(case)
 
 
-def _first_known(
-    case: Case, material: Material, names: tuple[str, ...], records: tuple[Property, ...], temperature: float
-) -> Parameter:
+def _first_known(case: Case, material: Material, names: Alternatives, records: tuple[Property, ...]) -> Parameter | None:
     for quantity in names:
         key = f"{material.name}.{quantity}"
         first = case.settings.properties.use.get(key)
         order = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
-        found = choose(_candidates(material, quantity, records, temperature), order)
+        found = choose(_candidates(material, quantity, records, case.settings.conditions.temperature), order)
         if found:
             if first is not None and found[0].kind != first:
+                known = ", ".join(dict.fromkeys(p.kind for p in found))
                 where = ("properties", "use", key)
-                raise UserError(case.file.complaint(where, f'no number of kind "{first}" is known for {key}'))
+                raise UserError(case.file.refusal(where, f'no number of kind "{first}" is known for {key}; known: {known}'))
             return Parameter(key, found[0], tuple(found[1:]))
-    near = f" near {temperature:.2f} K" if names[0] in TEMPERED else ""
-    raise UserError(
-        f"{material.path}:1: {' or '.join(names)} of {material.name} is not known{near}; "
-        "add a [[property]] with that quantity and its source"
-    )
+    return None
+
+
+def _unknown(case: Case, material: Material, names: Alternatives, records: tuple[Property, ...], namer: Location) -> UserError:
+    """What to tell of a quantity that is known nowhere, or not at the case's temperature."""
+    what = f"{' or '.join(names)} of {material.name}"
+    mend = f"add a [[property]] with that quantity and its source to {material.path}"
+    stated = (p for p in (*records, *material.properties) if p.material == material.name and p.quantity in names)
+    kelvins = sorted({p.conditions["temperature_K"] for p in stated if "temperature_K" in p.conditions})
+    if kelvins:
+        known = " and ".join(f"{kelvin - 273.15:.4g} degC" for kelvin in kelvins)
+        told = f"{what} is known at {known} only; ask for such a temperature or {mend}"
+        return UserError(case.file.refusal(("conditions", "temperature"), told))
+    return UserError(case.file.refusal(namer, f"{what} is not known; name another material or {mend}"))
 
 
 def _stated(case: Case) -> dict[str, Parameter]:

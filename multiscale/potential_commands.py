@@ -17,7 +17,10 @@ potential_app.command("card")(training_commands.card)
 
 @potential_app.callback()
 def _potential() -> None:
-    """Machine-learned potentials."""
+    """Machine-learned potentials.
+
+    Example: multiscale potential list
+    """
 
 
 @potential_app.command("list")

@@ -8,9 +8,11 @@ import pytest
 from coupling.errors import UserError
 from coupling.library import find_material, read_material
 from multiscale.case import json_schema, load_case
+from multiscale.pipeline import validate_all
 
 CASE = Path(__file__).resolve().parent.parent / "cases" / "li-lpscl"
 MATERIALS = CASE.parent / "_materials"
+USE = '[properties.use]\n"Li6PS5Cl.youngs_modulus"'
 
 
 @pytest.fixture
@@ -31,6 +33,14 @@ def line_of(text: str, folder: Path) -> int:
     return next(number for number, line in enumerate(lines, start=1) if text in line)
 
 
+RANGE = 'depth_range = ["0.3 um", "1.5 um"]'
+SECOND_FLAW = """[[geometry.flaw]]  # second
+kind = "crack"
+depth = "1 um"
+mouth = "20 nm"
+at = "grain"
+source = "none"
+"""
 BAD = [
     ("grain_size     =", "grainsize      =", "grainsize", "geometry.electrolyte.grainsize", 'did you mean "grain_size"'),
     ('thickness      = "4 um"', "thickness      = 4", "thickness      = 4", "geometry.electrolyte.thickness", "bare number 4"),
@@ -43,8 +53,20 @@ BAD = [
     ('mechanisms    = ["initiation"]', 'mechanisms    = ["magic"]', "magic", "physics.mechanisms", "allowed"),
     ("designs         = 48", 'designs         = "48"', '"48"', "uncertainty.designs", "valid integer"),
     ("level           = 0.90", "level           = 90", "= 90", "uncertainty.level", "less than or equal to 0.99"),
-    ('depth_range = ["0.3 um", "1.5 um"]', 'depth_range = ["3 um", "4 um"]', "[[geometry.flaw]]", "geometry.flaw", "depth_range"),
-    ('maximum = "100 mA/cm^2"', 'maximum = "1e-6 mA/cm^2"', "[protocol]", "protocol", "above first"),
+    (
+        RANGE,
+        'depth_range = ["3 um", "4 um"]',
+        "depth_range",
+        "geometry.flaw.depth_range",
+        'read ["3 um", "4 um"]; depth must lie',
+    ),
+    (RANGE, 'depth_range = ["1.5 um"]', "depth_range", "geometry.flaw.depth_range", 'read ["1.5 um"]; too few values'),
+    ("[interface]", f"{SECOND_FLAW}\n[interface]", "# second", "geometry.flaw", "2 are given; at most 1 is allowed"),
+    ('mouth       = "20 nm"', 'mouth       = "0.001 nm"', "0.001 nm", "geometry.flaw.mouth", "must be at least 0.3 nm"),
+    ('maximum = "100 mA/cm^2"', 'maximum = "1e-6 mA/cm^2"', "maximum", "protocol.maximum", "above first"),
+    ('metal           = "Li"', "metal           = 3", "metal", "interface.metal", "read 3; write a text in quotes"),
+    ("lines_flaw = true", 'lines_flaw = "true"', "lines_flaw", "geometry.interlayer.lines_flaw", "without quotes"),
+    ('phases    = ["Li6PS5Cl", "Li3P", "Li2S", "LiCl", "Li"]', "phases    = []", "phases", "atomistic.phases", "at least 1"),
 ]
 
 
@@ -53,9 +75,60 @@ def test_bad_input_names_file_line_and_key(edited, old, new, on_line, key, said)
     folder = edited(old, new)
     with pytest.raises(UserError) as caught:
         load_case(folder)
-    message = str(caught.value).splitlines()
-    complaint = next(line for line in message if said in line)
+    complaint = str(caught.value)
+    assert said in complaint
+    assert len(complaint.splitlines()) == 1
     assert complaint.startswith(f"{folder}/case.toml:{line_of(on_line, folder)}: {key}: ")
+
+
+UNFIT = [
+    (
+        'width = "10 nm" }',
+        'width = "0.5 um" }',
+        "0.5 um",
+        "geometry.electrolyte.grain_boundary.width",
+        '"0.5 um"; at most 200 nm',
+    ),
+    ('mouth       = "20 nm"', 'mouth       = "3 um"', "mouth", "geometry.flaw.mouth", 'read "3 um"; at most 150 nm, half of the'),
+    ('width     = "6 um"', 'width     = "6 mm"', "6 mm", "geometry.width", 'read "6 mm"; the cell needs about'),
+    ('"0.3 um", "1.5 um"', '"0.3 um", "3.9 um"', "3.9 um", "geometry.flaw.depth_range", 'read ["0.3 um", "3.9 um"]; at most'),
+    ('thickness  = "20 nm"', 'thickness  = "2 um"', "2 um", "geometry.interlayer.thickness", "a quarter of the cell's width"),
+    ('temperature    = "25 degC"', 'temperature    = "60 degC"', "60 degC", "conditions.temperature", "known at 25 degC only"),
+    (
+        'metal           = "Li"',
+        'metal           = "Li6PS5Cl"',
+        "metal",
+        "interface.metal",
+        "creep_reference_rate of Li6PS5Cl is not",
+    ),
+    ('material       = "Li6PS5Cl"', 'material = "Li"', 'material = "Li"', "geometry.electrolyte.material", "of Li is not known"),
+    ("[uncertainty]", f"{USE} = 'measured'\n[uncertainty]", "'measured'", "properties.use.Li6PS5Cl.youngs_modulus", "known: "),
+    ('potential = "lpscl"', 'potential = "lpsc"', "lpsc", "atomistic.potential", "lpscl"),
+    ('["Li6PS5Cl", "Li3P"', '["Li6PS5C", "Li3P"', '"Li6PS5C"', "atomistic.phases", "did you mean 'Li6PS5Cl'"),
+    ('["Li6PS5Cl", "Li3P"', '["Li3P", "Li3P"', "Li3P", "atomistic.phases", "none twice"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "on_line", "key", "said"), UNFIT, ids=[row[1] for row in UNFIT])
+def test_what_cannot_be_computed_names_file_line_and_key(edited, old, new, on_line, key, said):
+    folder = edited(old, new)
+    with pytest.raises(UserError) as caught:
+        validate_all(load_case(folder))
+    complaint = str(caught.value)
+    assert said in complaint
+    assert complaint.startswith(f"{folder}/case.toml:{line_of(on_line, folder)}: {key}: ")
+
+
+def test_an_unknown_phase_of_a_mixture_is_told_where_it_stands(edited, tmp_path):
+    folder = edited('question = "', 'question = " ')
+    (folder / "materials").mkdir()
+    text = (MATERIALS / "Li6PS5Cl-interphase.toml").read_text()
+    path = folder / "materials" / "Li6PS5Cl-interphase.toml"
+    path.write_text(text.replace('"Li2S", moles', '"Li2SO", moles'))
+    line = next(number for number, row in enumerate(path.read_text().splitlines(), start=1) if "components" in row)
+    with pytest.raises(UserError, match='unknown material "Li2SO"; did you mean "Li2S"') as caught:
+        load_case(folder)
+    assert str(caught.value).startswith(f"{path}:{line}: mixture.components.material: ")
 
 
 def test_a_key_given_twice(edited):
@@ -107,7 +180,7 @@ def test_every_shipped_material_reads_and_is_sourced(path):
     [
         ('quantity = "youngs_modulus"', 'quantity = "young_modulus"', "did you mean"),
         ('value = "77 GPa"', 'value = "77 S/m"', "cannot be expressed in Pa"),
-        ('value = "77 GPa"', "value = 77", "read 77"),
+        ('value = "77 GPa"', "value = 77", 'bare number 77; write it with its unit in quotes, for example "77 Pa"'),
         ('source = "Lin et al. 2013; Altorfer 1992"', 'source = ""', "source"),
     ],
 )

@@ -10,16 +10,12 @@ CASE = ROOT / "cases" / "li-lpscl"
 COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command):
-    done = multiscale(command, "--help")
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself_with_an_example(command):
+    done = multiscale(*command.split(), "--help")
     assert done.returncode == 0
     assert len(done.stdout) > 100
-
-
-@pytest.mark.parametrize("command", ["run", "check", "ccd", "report", "compare", "md", "new", "schema", "doctor", "verify"])
-def test_help_has_an_example(command):
-    assert "Example: " in multiscale(command, "--help").stdout
+    assert "Example: multiscale " in done.stdout or "Example: mpirun -n 2 multiscale " in done.stdout
 
 
 def test_check_prints_every_parameter_with_its_source():
@@ -57,6 +53,7 @@ WRONG = {
     "no such folder": ("check", "nowhere"),
     "no case": ("check", "tests"),
     "no results": ("ccd", "{empty}"),
+    "results of no such folder": ("report", "nowhere"),
     "unknown command": ("frobnicate",),
     "missing argument": ("check",),
     "no trajectory": ("analyze", "diffusivity", "none.traj", "--species", "Li", "--timestep", "2 fs"),
@@ -83,6 +80,25 @@ def test_bad_input_ends_every_rank_before_any_work(tmp_path, ranks, command):
     said = [line for line in done.stderr.splitlines() if "bare number 20" in line]
     assert len(said) == 1, done.stderr
     assert "case.toml:25: geometry.flaw.mouth: " in said[0]
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('potential = "lpscl"', 'potential = "lpsc"', "atomistic.potential: "),
+        ('width     = "6 um"', 'width     = "6 mm"', 'geometry.width: read "6 mm"; '),
+        ("[uncertainty]", '[properties.use]\n"Li.creep_exponent" = "md"\n[uncertainty]', "properties.use.Li.creep_exponent: "),
+    ],
+)
+def test_md_refuses_what_run_refuses_before_any_work(tmp_path, old, new, said):
+    text = (CASE / "case.toml").read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    (tmp_path / "case.toml").write_text(text.replace(old, new), encoding="utf-8")
+    done = multiscale("md", tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()
 
 

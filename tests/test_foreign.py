@@ -297,6 +297,6 @@ def test_a_case_names_its_potential_by_one_key(tmp_path: Path) -> None:
     assert case('potential = "mace_mp:small"').potential == "mace_mp:small"
     lammps_files.write(folder / "Cu.toml", **lammps_files.COPPER)
     assert case('potential = "Cu.toml"').potential == str(folder / "Cu.toml")
-    with pytest.raises(UserError, match=r"case.toml:\d+: atomistic: potential: read .own.model.; a pickled model can run"):
+    with pytest.raises(UserError, match=r"case.toml:\d+: atomistic.potential: read .own.model.; a pickled model can run"):
         case('potential = "own.model"')
     assert case('potential = "own.model"\nallow_pickle = true').potential == "own.model"

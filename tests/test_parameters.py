@@ -47,7 +47,7 @@ def test_the_case_can_override_the_order(case):
     assert P.resolve(exception, [record])["Li6PS5Cl.ionic_conductivity"].used.kind == "measured"
     reordered = with_choice(case, order=("measured", "derived", "md", "assumed"))
     assert P.resolve(reordered, [record])["Li6PS5Cl.ionic_conductivity"].used.kind == "measured"
-    with pytest.raises(UserError, match=r'use\.Li6PS5Cl\.youngs_modulus: no number of kind "measured"'):
+    with pytest.raises(UserError, match=r'use\.Li6PS5Cl\.youngs_modulus: .*no number of kind "measured"'):
         P.resolve(with_choice(case, use={"Li6PS5Cl.youngs_modulus": "measured"}), [])
 
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_drawn_or_found_is_told_before_md(case):
     geometry = case.settings.geometry
     wide = geometry.flaw[0].model_copy(update={"mouth": 0.5e-6})
     broken = case.settings.model_copy(update={"geometry": geometry.model_copy(update={"flaw": (wide,)})})
-    with pytest.raises(UserError, match=r"case\.toml:4: geometry: .*mouth"):
+    with pytest.raises(UserError, match=r"case\.toml:25: geometry\.flaw\.mouth: .*at most 150 nm"):
         P.validate(dataclasses.replace(case, settings=broken))
     without = {**case.materials, "Li3P": dataclasses.replace(case.materials["Li3P"], properties=())}
     with pytest.raises(UserError, match="not known"):
@@ -87,7 +87,7 @@ def test_a_number_at_another_temperature_is_not_used(case):
     assert P.resolve(case, [hot])["Li3P.ionic_conductivity"].used.kind == "measured"
     conditions = case.settings.conditions.model_copy(update={"temperature": 333.15})
     warm = dataclasses.replace(case, settings=case.settings.model_copy(update={"conditions": conditions}))
-    with pytest.raises(UserError, match=r"not known near 333\.15 K"):
+    with pytest.raises(UserError, match=r"conditions\.temperature: .* of Li6PS5Cl is known at 25 degC only"):
         P.resolve(warm, [])
 
 

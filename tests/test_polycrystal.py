@@ -149,7 +149,7 @@ def test_impossible_cells_are_refused(change: dict[str, object], key: str) -> No
     [
         ({"depth": -1e-6}, "depth"),
         ({"tip_radius": 1e-7}, "mouth_opening"),
-        ({"depth": 20e-9}, "depth"),
+        ({"depth": 20e-9}, "mouth_opening"),
         ({"at": "x"}, "at"),
     ],
 )
