@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-analyze_app = typer.Typer(help="Observables of any trajectory that ASE reads.", no_args_is_help=True, rich_markup_mode=None)
+analyze_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
 

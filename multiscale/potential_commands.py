@@ -5,7 +5,7 @@ import typer
 from multiscale import disagreement_commands, label_commands, training_commands
 from multiscale.console import JsonOption, show, show_json
 
-potential_app = typer.Typer(help="Machine-learned potentials.", no_args_is_help=True, rich_markup_mode=None)
+potential_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 potential_app.command("label")(label_commands.label)
 potential_app.command("info")(label_commands.info)
 potential_app.command("compare")(disagreement_commands.compare)
