@@ -49,17 +49,22 @@ class LabelFailure(Exception):
 
 @dataclass(frozen=True)
 class Cp2kSettings:
-    """What CP2K is asked for; everything but `threads` and `time_limit` changes the labels."""
+    """What CP2K is asked for; everything but `threads`, `time_limit` and `max_steps` changes the labels.
+
+    Measured on a rattled 13-atom Li6PS5Cl at 300 Ry: precision 1e-5 with a relative cutoff of 40 Ry instead of 1e-6 with 50 Ry
+    moves the energy by 0.004 meV/atom and no force by more than 0.1 meV/Å, and takes 0.7 of the time; 300 Ry instead of
+    400 Ry moves the energy by 2 meV/atom, the forces by 10 meV/Å (root mean square) and the stress by 0.14 GPa.
+    """
 
     functional: str = "PBE"  # PBE, PBEsol or LDA
     cutoff: float = 400.0  # Ry, plane waves of the density
-    relative_cutoff: float = 50.0  # Ry, which Gaussians go to which grid
+    relative_cutoff: float = 40.0  # Ry, which Gaussians go to which grid
     basis: str = "DZVP-MOLOPT-SR-GTH"
     k_spacing: float = 0.0  # largest distance of k-points, 1/Å (with the factor 2π); 0: the zone centre alone
     spin: bool = False  # spin-polarised
     smearing: float = 500.0  # K, Fermi–Dirac; 0: fixed occupations by the orbital transformation (insulators)
     dispersion: str = "none"  # or "D3(BJ)"
-    precision: float = 1e-6  # EPS_SCF: largest element of the change of the density matrix
+    precision: float = 1e-5  # EPS_SCF: largest element of the change of the density matrix
     max_steps: int = 120  # SCF steps
     threads: int = 1  # OpenMP threads of one calculation
     time_limit: float = 3600.0  # s for one frame

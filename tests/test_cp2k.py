@@ -57,8 +57,8 @@ def test_k_mesh_follows_the_cell():
 
 
 def test_everything_that_changes_a_label_is_in_its_settings():
-    changes = {"functional": "PBEsol", "cutoff": 300.0, "relative_cutoff": 40.0, "basis": "SZV-MOLOPT-SR-GTH", "k_spacing": 0.3,
-               "spin": True, "smearing": 300.0, "dispersion": "D3(BJ)", "precision": 1e-5}  # fmt: skip
+    changes = {"functional": "PBEsol", "cutoff": 300.0, "relative_cutoff": 60.0, "basis": "SZV-MOLOPT-SR-GTH", "k_spacing": 0.3,
+               "spin": True, "smearing": 300.0, "dispersion": "D3(BJ)", "precision": 1e-6}  # fmt: skip
     first = cp2k.label_settings(Cp2kSettings(), "2025.1").id
     ids = {
         cp2k.label_settings(dataclasses.replace(Cp2kSettings(), **{key: value}), "2025.1").id for key, value in changes.items()
