@@ -207,7 +207,7 @@ def without_drift(positions: np.ndarray, moving: np.ndarray) -> np.ndarray:
 
 
 def nearest_distance(positions: np.ndarray) -> float:
-    """Mean distance of the points (n, 3) to their nearest neighbour, Å (no periodic images); 3 Å for a single point."""
+    """Median distance of the points (n, 3) to their nearest neighbour, Å (no periodic images); 3 Å for a single point."""
     from scipy.spatial import cKDTree
 
     if len(positions) < 2:

@@ -1,6 +1,7 @@
 """Running under mpirun: rank before MPI starts, and an end that reaches every rank."""
 
 import ctypes
+import functools
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from coupling.errors import RunFailure, UserError
 _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 _GRACE_SECONDS = 1.5
+_FINALIZE_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
 _LAUNCHERS = ("mpi", "prte", "orte", "hydra", "slurm")
 """Parts of the names of programs that start ranks."""
@@ -37,10 +39,19 @@ def size() -> int:
 
 
 def world() -> Any:
-    """The world communicator (starts MPI)."""
+    """The world communicator (starts MPI; every rank must ask for it)."""
     from mpi4py import MPI
 
+    _farewell()
     return MPI.COMM_WORLD
+
+
+@functools.cache
+def _farewell() -> Any:
+    """A communicator of its own for the end of a command, so that nothing there meets what the command left open."""
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.Dup()
 
 
 def guard(command: Callable[[], None]) -> NoReturn:
@@ -109,11 +120,31 @@ def _watch(launcher: int) -> None:
 
 
 def _end(message: str, status: int) -> NoReturn:
-    if rank() != 0:
-        time.sleep(_GRACE_SECONDS)
+    """Tell why and leave: quietly where all ranks do, else with MPI's Abort, which ends those that go on."""
     sys.stdout.flush()
-    if message:
+    if message and rank() == 0:
+        print(message, file=sys.stderr, flush=True)
+    together = size() > 1 and _all_are_ending()
+    if message and rank() != 0 and not together:
         print(message, file=sys.stderr, flush=True)
     if size() > 1 and "mpi4py.MPI" in sys.modules:
-        world().Abort(status)
+        from mpi4py import MPI
+
+        if not together:
+            MPI.COMM_WORLD.Abort(status)
+        threading.Timer(_FINALIZE_SECONDS, os._exit, [status]).start()
+        MPI.Finalize()
     os._exit(status)
+
+
+def _all_are_ending() -> bool:
+    """Whether every rank comes here within a moment; False where the command ended before it asked for the world."""
+    deadline = time.monotonic() + _GRACE_SECONDS
+    if not _farewell.cache_info().currsize:
+        if rank() != 0:
+            time.sleep(_GRACE_SECONDS)
+        return False
+    arrived = _farewell().Ibarrier()
+    while not (together := arrived.Test()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(together)

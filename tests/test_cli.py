@@ -6,6 +6,8 @@ import shutil
 import pytest
 from launch import ROOT, multiscale, python
 
+from coupling.lock import alone
+
 CASE = ROOT / "cases" / "li-lpscl"
 COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential"]
 
@@ -102,11 +104,12 @@ def test_md_refuses_what_run_refuses_before_any_work(tmp_path, old, new, said):
     assert not (tmp_path / "results").exists()
 
 
+USER_ERROR = "__import__('coupling.errors').errors.UserError('it broke')"
 FAILING = """
 from multiscale import parallel
 def command():
     comm = parallel.world()
-    if comm.rank == {rank}:
+    if {rank} in (comm.rank, -1):
         raise {error}
     comm.barrier()
 parallel.guard(command)
@@ -115,10 +118,28 @@ parallel.guard(command)
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [("RuntimeError('it broke')", 1), ("__import__('coupling.errors').errors.UserError('it broke')", 2)],
+    [("RuntimeError('it broke')", 1), (USER_ERROR, 2)],
 )
 @pytest.mark.parametrize("rank", [0, 2])
 def test_an_exception_on_one_rank_ends_all(rank, error, status):
     done = python(FAILING.format(rank=rank, error=error), ranks=3)
     assert done.returncode == status
     assert "it broke" in done.stderr
+
+
+@pytest.mark.parametrize("library", ["sys", "petsc4py.PETSc"])
+def test_an_error_that_every_rank_meets_is_told_once_and_without_abort(library):
+    done = python(f"import {library}\n" + FAILING.format(rank=-1, error=USER_ERROR), ranks=3)
+    assert done.returncode == 2
+    assert done.stderr.count("it broke") == 1
+    assert "MPI_ABORT" not in done.stderr.upper()
+    assert "finaliz" not in done.stderr.lower()
+
+
+def test_md_leaves_a_busy_folder_alone(tmp_path):
+    shutil.copy(CASE / "case.toml", tmp_path)
+    with alone(tmp_path / "results" / ".lock"):
+        done = multiscale("md", tmp_path)
+    assert done.returncode == 2
+    assert "another run is at work there" in done.stderr
+    assert not (tmp_path / "results" / "atomistic").exists()
