@@ -12,8 +12,7 @@ from ase.optimize import FIRE
 from atomistic.committee import Committee
 from atomistic.improve_study import Dynamics
 from atomistic.sampling import ALONE
-from atomistic.selection import SPREADS
-from atomistic.structures import min_distance
+from atomistic.selection import SPREADS, pressed
 
 FRICTION = 0.02  # 1/fs
 HOT = 5.0  # times the wanted temperature: the run has left the physical region
@@ -77,6 +76,6 @@ def _unphysical(atoms: Atoms, temperature: float, closest: float) -> str:
         return "unphysical: a position is not finite"
     if atoms.get_temperature() > HOT * temperature:
         return f"unphysical: hotter than {HOT:g} times the set temperature"
-    if min_distance(atoms) < closest:
+    if pressed(atoms, closest):
         return f"unphysical: two atoms nearer than {closest:g} Å"
     return ""

@@ -151,7 +151,7 @@ def choose(
     if not counts.exists():
         control = {_name(frame) for frame in taken}
         above = [frame for frame in frames if _bound(frame, claims) > study.goal.threshold and _name(frame) not in control]
-        free = [above[index] for index in selection.apart(above, study.dynamics.closest)]
+        free = [frame for frame in above if not selection.pressed(frame, study.dynamics.closest)]
         chosen = [free[index] for index in selection.diverse(free, count, selection.histogram_of(free))]
         _write_frames(path, chosen)
         write_json(counts, {"above": len(above), "pressed": len(above) - len(free), "chosen": len(chosen)})

@@ -15,11 +15,12 @@ from ase import Atoms
 from ase.io import read as ase_read
 from pydantic import BeforeValidator, Field
 
-from atomistic import potential, sampling
+from atomistic import potential, starts
 from atomistic.cp2k import Cp2kSettings
 from atomistic.fitting import FitSettings
 from atomistic.recipe import Member
-from atomistic.sampling import Structure, seed_of
+from atomistic.sampling import seed_of
+from atomistic.starts import Structure
 from coupling import toml_input
 from coupling.errors import UserError
 from coupling.toml_input import Table, Whole, nearest
@@ -186,7 +187,7 @@ def start_atoms(structure: Structure, seed: int) -> Atoms:
             )
         atoms = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     else:
-        atoms = sampling.start(structure, seed)
+        atoms = starts.start(structure, seed)
     atoms.info = {"structure": structure.id}
     atoms.positions += np.random.default_rng(seed).normal(0, 0.02, atoms.positions.shape)
     return atoms

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 
-from atomistic.structures import min_distance
+try:  # a hundred times faster for a short cutoff
+    from matscipy.neighbours import neighbour_list
+except ImportError:
+    from ase.neighborlist import neighbor_list as neighbour_list
 
 DescribeAtoms = Callable[[Atoms], np.ndarray]
 """Descriptors of the atoms of a frame: (n, d)."""
@@ -37,7 +39,7 @@ class Histogram:
 
     def __call__(self, frame: Atoms) -> np.ndarray:
         """Descriptors (n, elements · (bins + 1)): own element (1 or 0), then what is around."""
-        i, j, distances = neighbor_list("ijd", frame, self.cutoff)
+        i, j, distances = neighbour_list("ijd", frame, self.cutoff)
         centers = np.linspace(0.3 * self.cutoff, self.cutoff, self.bins)
         fade = 0.5 * (1 + np.cos(np.pi * distances / self.cutoff))
         heights = fade[:, None] * np.exp(-0.5 * ((distances[:, None] - centers) / (self.cutoff / self.bins)) ** 2)
@@ -103,9 +105,9 @@ def diverse(frames: Sequence[Atoms], count: int, describe: DescribeAtoms, known:
     return farthest_points(table[: len(frames)], count, least_certain, table[len(frames) :])
 
 
-def apart(frames: Sequence[Atoms], closest: float) -> list[int]:
-    """Indices of the frames in which no two atoms are nearer than `closest` (Å)."""
-    return [index for index, frame in enumerate(frames) if min_distance(frame) >= closest]
+def pressed(frame: Atoms, closest: float) -> bool:
+    """Whether two atoms, or an atom and an image, are nearer than `closest` (Å)."""
+    return len(neighbour_list("d", frame, closest)) > 0
 
 
 def random_sample(count: int, of: int, seed: int) -> list[int]:

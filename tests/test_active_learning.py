@@ -189,7 +189,9 @@ def test_killed_at_every_stage_it_ends_as_if_it_had_not_been(
 ) -> None:
     monkeypatch.setattr(improve_pictures, "write_pictures", lambda *given: None)
     study = improve_study.read_study(study_file)
-    study = study.model_copy(update={"budget": study.budget.model_copy(update={"generations": 1, "control": 2, "labels": 2})})
+    budget = study.budget.model_copy(update={"generations": 1, "control": 2, "labels": 2})
+    dynamics = study.dynamics.model_copy(update={"temperatures": (160.0,), "steps": 20, "interval": 2})
+    study = study.model_copy(update={"budget": budget, "dynamics": dynamics})
     whole = Toy()
     expected = active_learning.improve(study, tmp_path / "whole", whole.tools())
     # a fit, runs, control labels, judgement, labels, a fit, judgement, runs, control labels, judgement
@@ -208,7 +210,9 @@ def test_killed_at_every_stage_it_ends_as_if_it_had_not_been(
     assert not again.fitted
 
 
-def test_the_budget_is_kept_and_may_be_raised(study_file: Path, tmp_path: Path) -> None:
+def test_the_budget_is_kept_and_may_be_raised(study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(improve_pictures, "write_pictures", lambda *given: None)
+    study_file.write_text(STUDY.replace("[40, 160]", "[160]").replace("interval = 5", "interval = 6"))
     study = improve_study.read_study(study_file)
     small = study.model_copy(update={"budget": study.budget.model_copy(update={"total": 8})})
     toy = Toy()
@@ -245,7 +249,7 @@ def test_another_study_or_labeller_is_refused(study_file: Path, tmp_path: Path) 
     [
         ("steps = 60", "steps = 60\nstep = 3", r"study.toml:\d+: dynamics.step: unknown key; did you mean \"steps\""),
         ("target = 3.0", 'target = "3"', r"study.toml:\d+: goal.target"),
-        ('kind = "file"', 'kind = "file"\nfce = "1"', r"study.toml:8: structure: unknown key 'fce'; did you mean \"face\""),
+        ('kind = "file"', 'kind = "file"\nfce = "1"', r"study.toml:7: structure: unknown key 'fce'; did you mean \"face\""),
         ("limit = 5.0", "limit = 0.001", r"goal.limit: limit = 0.001 eV/Å must lie above threshold"),
         ("sets = [", "potential = 'lpscl'\nsets = [", "member: the members are those of potential 'lpscl'"),
         ('sets = ["first.h5"]', "", "without a start .* a first training set"),

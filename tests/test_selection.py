@@ -71,7 +71,9 @@ def test_frames_that_differ_in_one_uncertain_atom_are_told_apart() -> None:
 def test_pressed_frames_are_left_out_and_samples_are_seeded() -> None:
     near = bulk("Cu", a=3.6, cubic=True)
     near.positions[1] = near.positions[0] + (0.8, 0, 0)
-    assert selection.apart([bulk("Cu", a=3.6), near], 1.3) == [0]
+    assert selection.pressed(near, 1.3)
+    assert not selection.pressed(bulk("Cu", a=3.6), 2.5)
+    assert selection.pressed(bulk("Cu", a=3.6), 2.6)  # an image is a neighbour too
     assert selection.random_sample(3, 10, 1) == selection.random_sample(3, 10, 1)
     assert selection.random_sample(30, 4, 1) == [0, 1, 2, 3]
     assert {tuple(selection.random_sample(1, 4, seed)) for seed in range(50)} == {(0,), (1,), (2,), (3,)}
