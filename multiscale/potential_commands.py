@@ -2,7 +2,7 @@
 
 import typer
 
-from multiscale import disagreement_commands, label_commands, training_commands
+from multiscale import disagreement_commands, improve_commands, label_commands, training_commands
 from multiscale.console import JsonOption, show, show_json
 
 potential_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -13,6 +13,7 @@ potential_app.command("sample")(training_commands.sample)
 potential_app.command("train")(training_commands.train)
 potential_app.command("test")(training_commands.assess)
 potential_app.command("card")(training_commands.card)
+potential_app.command("improve")(improve_commands.improve)
 
 
 @potential_app.callback()
