@@ -22,8 +22,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from atomistic.ensembles import Bath, ForceField, Langevin, LangevinCell, Motion
 from atomistic.nose_hoover import Chains, ChainsCell
-from atomistic.trajectory import Frames, State, Trajectory, load, read_header, read_segments, state_after, write_segment
-from coupling.atomic import write_json
+from atomistic.trajectory import Frames, State, Trajectory, begin, load, read_header, read_segments, state_after, write_segment
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 
@@ -205,8 +204,8 @@ def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:
     key = digest([fixed, atoms.numbers.tolist(), atoms.get_masses().tolist(), atoms.pbc.tolist(), start])
     header = read_header(folder)
     if header is None:
-        write_json(
-            folder / "run.json",
+        begin(
+            folder,
             {
                 "key": key,
                 "settings": fixed,

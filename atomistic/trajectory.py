@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from coupling.atomic import replacing
+from coupling.atomic import replacing, write_json
 from coupling.errors import UserError
+
+_HEADER = {"key", "settings", "numbers", "masses", "pbc"}
 
 
 @dataclass(frozen=True)
@@ -129,17 +131,19 @@ def ase_frames(folder: str | Path) -> Iterator[Atoms]:
 
 
 def read_header(folder: Path) -> dict[str, Any] | None:
-    """Header of the run in the folder, None when there is none.
-
-    Raises:
-        UserError: the header is not JSON.
-    """
+    """Header of the run in the folder, None when there is none or it is damaged."""
     try:
-        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
-    except ValueError as error:
-        raise UserError(f"{folder / 'run.json'}: not a run header ({error}); delete the folder to start again") from error
+    return header if isinstance(header, dict) and header.keys() >= _HEADER else None
+
+
+def begin(folder: Path, header: dict[str, Any]) -> None:
+    """Write the header of a new run. Segments that no header speaks for may be of any run: they are removed."""
+    for left in folder.glob("segment-*.npz"):
+        left.unlink()
+    write_json(folder / "run.json", header)
 
 
 def read_segments(folder: Path) -> list[dict[str, np.ndarray]]:
