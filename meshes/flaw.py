@@ -5,6 +5,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from coupling.errors import UserError
+from coupling.units import told
+
+
+class WrongLength(UserError):
+    """A length with which a cell cannot be drawn.
+
+    Attributes:
+        key: what is too large or too small ("boundary_width", "flaw.mouth_opening").
+        reason: what is allowed, why, and how to mend it.
+    """
+
+    def __init__(self, key: str, value: float, reason: str) -> None:
+        super().__init__(key, value, reason)
+        self.key, self.value, self.reason = key, value, reason
+
+    def __str__(self) -> str:
+        """One line for a reader who set the cell up in Python."""
+        return f"geometry.{self.key}: read {told(self.value, 'm')}; {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -28,17 +46,13 @@ class Flaw:
     def __post_init__(self) -> None:
         """Refuse what is no wedge. Raises UserError naming the key."""
         for name in ("depth", "mouth_opening", "tip_radius"):
-            require_positive(f"geometry.flaw.{name}", getattr(self, name))
+            require_positive(f"flaw.{name}", getattr(self, name))
         if self.mouth_opening < 2 * self.tip_radius:
-            raise UserError(
-                f"geometry.flaw.mouth_opening: read {self.mouth_opening:g} m, below twice the tip radius"
-                f" ({self.tip_radius:g} m); make it at least {2 * self.tip_radius:g} m"
-            )
+            least = f"at least {told(2 * self.tip_radius, 'm')}, twice the tip radius; make it wider"
+            raise WrongLength("flaw.mouth_opening", self.mouth_opening, least)
         if self.depth < 2 * self.mouth_opening:
-            raise UserError(
-                f"geometry.flaw.depth: read {self.depth:g} m; a flaw is at least twice as deep as its mouth is open"
-                f" ({2 * self.mouth_opening:g} m)"
-            )
+            most = f"at most {told(self.depth / 2, 'm')}, half of the flaw's depth ({told(self.depth, 'm')})"
+            raise WrongLength("flaw.mouth_opening", self.mouth_opening, f"{most}; make it narrower or the flaw deeper")
         if self.at not in ("boundary", "grain"):
             raise UserError(f'geometry.flaw.at: read "{self.at}"; allowed are "boundary" and "grain"')
 
@@ -51,7 +65,7 @@ class Flaw:
 def require_positive(key: str, value: float) -> None:
     """Refuse lengths that are not positive finite numbers. Raises UserError naming the key."""
     if not (math.isfinite(value) and value > 0):
-        raise UserError(f"{key}: read {value:g} m; a length must be a positive number")
+        raise WrongLength(key, value, "a length is a positive number")
 
 
 def add_wedge(flaw: Flaw, middle: float, grown: float, scale: float) -> int:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from coupling.errors import UserError
+from coupling.units import told
 from meshes import voronoi
-from meshes.flaw import Flaw, add_wedge, require_positive
+from meshes.flaw import Flaw, WrongLength, add_wedge, require_positive
 from meshes.tags import BOUNDARIES, REGIONS
 
 SCALE = 1e6
@@ -72,26 +73,26 @@ class LayeredCell:
     def __post_init__(self) -> None:
         """Refuse impossible cells. Raises UserError naming the key."""
         for name in ("width", "electrolyte_thickness", "grain_size", "boundary_width", "interphase_thickness"):
-            require_positive(f"geometry.{name}", getattr(self, name))
-        self._refuse("boundary_width", self.boundary_width, 0.2 * self.grain_size, "a fifth of the grain size")
+            require_positive(name, getattr(self, name))
+        self._limit("boundary_width", self.boundary_width, 0.2 * self.grain_size, "a fifth of the grain size")
         smaller = min(self.width, self.electrolyte_thickness)
-        self._refuse("grain_size", self.grain_size, smaller, "the cell's smaller side")
+        self._limit("grain_size", self.grain_size, smaller, "the cell's smaller side")
         if self.flaw is None:
             return
-        reach = self.flaw.depth + (self.interphase_thickness if self.flaw.lined else 0.0)
-        self._refuse("flaw.depth", reach, 0.8 * self.height, "0.8 of the cell's height, the lining included")
-        breadth = self.flaw.mouth_opening + 2 * self.interphase_thickness
-        self._refuse("flaw.mouth_opening", breadth, 0.5 * self.width, "half the cell's width, the lining included")
+        self._limit("interphase_thickness", self.interphase_thickness, 0.25 * self.width, "a quarter of the cell's width")
+        lining = self.interphase_thickness if self.flaw.lined else 0.0
+        self._limit("flaw.depth", self.flaw.depth, 0.8 * self.height - lining, "0.8 of the cell's height less the lining")
+        most = 0.5 * self.width - 2 * self.interphase_thickness
+        self._limit("flaw.mouth_opening", self.flaw.mouth_opening, most, "half the cell's width less twice the interphase")
         if self.flaw.depth <= self.interphase_thickness:
-            raise UserError(
-                f"geometry.flaw.depth: read {self.flaw.depth:g} m, which ends inside the interphase"
-                f" ({self.interphase_thickness:g} m thick); make it deeper"
-            )
+            least = f"the flaw must leave the interphase, {told(self.interphase_thickness, 'm')} thick; make it deeper"
+            raise WrongLength("flaw.depth", self.flaw.depth, least)
 
     @staticmethod
-    def _refuse(key: str, value: float, most: float, what: str) -> None:
+    def _limit(key: str, value: float, most: float, what: str) -> None:
+        """Refuse what is too large. Raises WrongLength."""
         if value > most:
-            raise UserError(f"geometry.{key}: read {value:g} m, which is above {most:g} m ({what}); make it smaller")
+            raise WrongLength(key, value, f"at most {told(max(most, 0.0), 'm')}, {what}; make it smaller")
 
     @property
     def height(self) -> float:
