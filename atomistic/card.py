@@ -24,7 +24,7 @@ from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, Tick, run_tasks
 from atomistic.structures import bulk, names, supercell, unknown
 from coupling.atomic import replacing, write_json, write_text
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 
 RECIPE, TEXT = "recipe.toml", "card.md"
@@ -139,13 +139,15 @@ def measure(
 ) -> dict[str, Any]:
     """Everything card.json holds; measurements that `work` has are not repeated. `kinds` takes some of COSTS only.
 
-    Raises:
-        UserError, RunFailure: a measurement that cannot be done.
+    A measurement that ends with RunFailure (the potential does not hold the crystal) stands under "failures" and stops no other.
     """
     tasks = [task for task in tasks_of(about) if task.kind in kinds]
 
     def do(task: Task, folder: Path, tick: Tick) -> Mapping[str, Any]:
-        return _measure(about, task, folder, tick)
+        try:
+            return _measure(about, task, folder, tick)
+        except RunFailure as failure:
+            return {"failure": str(failure)}
 
     answers = run_tasks(tasks, do, work, comm, progress)
     return assemble(about, tasks, answers)
@@ -217,9 +219,11 @@ def _hop(about: Subject, phase: str, calculator: BaseCalculator, folder: Path, t
 
 def assemble(about: Subject, tasks: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Content of card.json from the measurements that were made."""
+    measured = list(zip(tasks, answers, strict=True))
     found = {
         (task.kind, task.parameters["who"], task.parameters["phase"]): dict(answer)
-        for task, answer in zip(tasks, answers, strict=True)
+        for task, answer in measured
+        if "failure" not in answer
     }
     described = potential.describe(str(about.folder))
     card: dict[str, Any] = {
@@ -237,16 +241,18 @@ def assemble(about: Subject, tasks: Sequence[Task], answers: Sequence[Mapping[st
         card |= {"held_out": errors["mean"], "held_out_members": errors["members"]}
         card |= {key: errors[key] for key in ("structures", "structures_member_0", "spread") if key in errors}
     for kind, key in (("rest", "references_0K"), ("hop", "hops")):
-        phases = list(dict.fromkeys(phase for which, _, phase in found if which == kind))
+        phases = [phase for which, who, phase in found if (which, who) == (kind, OURS)]
         both = {p: {who: found[kind, who, p] for who in (OURS, TEACHER) if (kind, who, p) in found} for p in phases}
         card |= {key: both} if both else {}
     if "references_0K" in card:
-        card["reactions"] = {each: _reaction(each, card["references_0K"]) for each in about.settings.reactions}
+        reactions = {each: _reaction(each, card["references_0K"]) for each in about.settings.reactions}
+        card["reactions"] = {each: row for each, row in reactions.items() if OURS in row}
     runs = {phase: row for (kind, _, phase), row in found.items() if kind == "run"}
-    pairs = {phase: _pairs(found, phase) for kind, who, phase in found if kind == "pairs" and who == OURS}
+    pairs = {p: _pairs(found, p) for kind, who, p in found if (kind, who) == ("pairs", OURS) and ("pairs", TEACHER, p) in found}
     speed = next((row for (kind, *_), row in found.items() if kind == "speed"), None)
     card |= {key: rows for key, rows in (("pairs", pairs), ("trajectories", runs), ("speed", speed)) if rows}
-    return card | {"targets": verdicts(card, about.settings.targets)}
+    failures = {task.label: answer["failure"] for task, answer in measured if "failure" in answer}
+    return card | {"failures": failures, "targets": verdicts(card, about.settings.targets)}
 
 
 def _contents(path: Path) -> dict[str, Any]:
@@ -265,7 +271,7 @@ def _reaction(reaction: str, references: Mapping[str, Any]) -> dict[str, Any]:
     row = {}
     for who in (OURS, TEACHER):
         energies = {phase: rows[who]["energy_eV_per_formula"] for phase, rows in references.items() if who in rows}
-        if energies:
+        if {phase for side in examination.sides(reaction) for phase in side} <= set(energies):
             row[who] = examination.reaction_energy(reaction, energies)
     return row
 

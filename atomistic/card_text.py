@@ -57,7 +57,7 @@ def text(found: Found, settings: CardSettings) -> str:
     """Text of card.md."""
     sections = [
         _head(found, settings), _verdicts(found), _errors(found), _spread(found), _references(found), _reactions(found),
-        _hops(found), _pairs(found), _runs(found), _speed(found), _list("Not for", settings.not_for),
+        _hops(found), _pairs(found), _runs(found), _speed(found), _list("Not for", settings.not_for), _failures(found),
         _list("Notes", settings.notes), _again(found),
     ]  # fmt: skip
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -260,6 +260,13 @@ def _speed(found: Found) -> str:
     first = speed["rows"][0]
     told = f"{speed['engine']}: {rows} ({speed['processor']}, one thread, {first['atoms']} atoms of {first['phase']})."
     return _section("Speed", found, [told])
+
+
+def _failures(found: Found) -> str:
+    """Measurements that ended badly and runs with an event."""
+    lines = [f"{label}: {reason}" for label, reason in found.get("failures", {}).items()]
+    lines += [f"run {phase}: {row['event']}" for phase, row in found.get("trajectories", {}).items() if row["event"]]
+    return _list("Known failures", lines)
 
 
 def _list(title: str, lines: Sequence[str]) -> str:

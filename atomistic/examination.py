@@ -177,7 +177,7 @@ def long_run(
     return row | {
         "picoseconds": found.picoseconds,
         "temperature_K": round(temperature_found),
-        "closest_over_radii": round(closest, 2),
+        "closest_over_radii": round(closest, 2) if pair else None,
         "closest_pair": pair,
         "largest_framework_displacement_A": _displacement(frames),
         "event": event,

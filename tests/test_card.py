@@ -19,7 +19,7 @@ from atomistic import assessment, card, card_text, dataset, examination, hops, l
 from atomistic.card_settings import CardSettings, Targets
 from atomistic.label_settings import LabelSettings
 from atomistic.structures import bulk
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 
 GPA = 160.21766
 
@@ -232,6 +232,16 @@ def test_a_card_is_measured_once_and_says_what_was_met(about: card.Subject, tmp_
     assert "MISSED" in told or " met of" not in told
     card.ship_frames(about, 2)
     assert len(dataset.read(about.folder / "held_out.extxyz")) == 2
+
+
+def test_a_failed_measurement_stands_on_the_card(about: card.Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*given: Any) -> dict[str, Any]:
+        raise RunFailure("it broke")
+
+    monkeypatch.setattr(examination, "long_run", broken)
+    found = card.measure(about, tmp_path / "work", kinds=("run",))
+    assert found["failures"] == {"run Li": "it broke"}
+    assert "## Known failures\n\n- run Li: it broke" in card_text.text(found, about.settings)
 
 
 def _stop_after(calls: int) -> Any:
