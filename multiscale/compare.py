@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from pydantic import ValidationError
 
 from coupling.errors import UserError
 from coupling.experiments import KIND_LABELS, Measurement, for_electrolyte, read_experiments
+from multiscale.result_shapes import shape_of
 
 LEAST_FOR_STATISTICS = 3
 """Rank correlation and coverage are told from this many plating critical currents on."""
@@ -71,17 +73,24 @@ def case_result(folder: str | Path, results: str | Path | None = None) -> CaseRe
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A JSON file of a results folder.
+    """A JSON file of a results folder, checked against the shape that a file of its name has (multiscale.result_shapes).
 
     Raises:
-        UserError: it is missing or no JSON.
+        UserError: it is missing, no JSON, or holds something else.
     """
+    mend = "delete it and run `multiscale run CASE` again"
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        shape_of(path.name).validate_json(text)
+        value: dict[str, Any] = json.loads(text)
     except FileNotFoundError:
         raise UserError(f"{path}: not there yet; `multiscale run CASE` makes it") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete it and run `multiscale run CASE` again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: cannot be read ({where + ': ' if where else ''}{first['msg']}); {mend}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {mend}") from None
     return value
 
 
@@ -288,9 +297,7 @@ def parity(comparison: Mapping[str, Any]) -> Figure:
     for row in rows:
         color = PRINT.series[kinds.index(row["kind"])]
         x, y, spread = row["measured"], row["predicted"], [[row["predicted"] - row["low"]], [row["high"] - row["predicted"]]]
-        axes.errorbar(
-            x, y, yerr=np.maximum(spread, 0.0), color=color, marker="o", label=KIND_LABELS[row["kind"]]
-        )
+        axes.errorbar(x, y, yerr=np.maximum(spread, 0.0), color=color, marker="o", label=KIND_LABELS[row["kind"]])
         if row["kind"] != "ccd":
             end = x * (1.5 if row["kind"] == "lower_bound" else 1 / 1.5)
             axes.annotate("", (end, y), (x, y), arrowprops={"arrowstyle": "-|>", "color": color})

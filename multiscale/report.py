@@ -151,7 +151,7 @@ def _state(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (escape(label), html.number(float(value)), html.unit(measure).replace("ohm", "Ω"))
         for label, value, measure in found
-        if value is not None
+        if isinstance(value, int | float)
     ]
 
 
@@ -301,15 +301,11 @@ def diffusivities(run: Run) -> str:
         )
     from multiscale.figures import arrhenius, inline_svg
 
-    try:
-        svg = inline_svg(arrhenius(phases), "arrhenius", "Lithium diffusivity against inverse temperature")
-        cells = [
-            (escape(name), _room_value(phase.get("room")), _energy(phase.get("fit")), _method(phase))
-            for name, phase in phases.items()
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        text = f"atomistic/arrhenius.json cannot be read ({error!r}); delete the folder and run this again:"
-        return html.section(title, html.missing(text, f"multiscale md {run.command}"))
+    svg = inline_svg(arrhenius(phases), "arrhenius", "Lithium diffusivity against inverse temperature")
+    cells = [
+        (escape(name), _room_value(phase.get("room")), _energy(phase.get("fit")), _method(phase))
+        for name, phase in phases.items()
+    ]
     caption = (
         "Li diffusivity against inverse temperature. Lines and bands: Arrhenius fits with their 95 % interval; arrows pointing "
         "down: upper bounds, where nothing diffused on the time scale of the run; at the right, hollow: the value at 298 K."

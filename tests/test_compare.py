@@ -167,6 +167,13 @@ def test_the_command_answers_and_refuses(tmp_path):
         compare_cases([], experiments)
 
 
+def test_damaged_results_are_told_with_their_mend(tmp_path):
+    case = case_with(tmp_path)
+    (case.results / "parameters.json").write_text('{"parameters": 3}')
+    with pytest.raises(UserError, match=r"parameters\.json: cannot be read \(parameters: .*valid array\); delete it and run"):
+        compare([case], ROWS.values())
+
+
 def test_a_prediction_of_zero_leaves_no_infinity(tmp_path):
     found = compare([case_with(tmp_path, ccd=(0.0, 0.0, 0.5))], [measurement("m", 1.0), ROWS["ccd46"]])
     assert found["median_factor"] is None

@@ -176,7 +176,39 @@ def test_broken_parts_are_told_and_do_not_stop_the_page(tmp_path):
     text = text_of(write_report(results, TABLE).read_text(encoding="utf-8"))
     assert "distribution.json: cannot be read" in text
     assert "The current map cannot be read" in text
-    assert "arrhenius.json cannot be read" in text
+    assert "arrhenius.json: cannot be read (Li.points.0.temperature_K: Field required); delete it" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("parameters.json", b"[]"),
+        ("parameters.json", b'{"parameters": 3}'),
+        ("parameters.json", b'{"parameters": [{"kind": "md"}]}'),
+        ("parameters.json", b"\xff\xfe"),
+        ("distribution.json", b'{"samples": "x"}'),
+        ("distribution.json", b'{"samples": [1.0, NaN]}'),
+        ("atomistic/arrhenius.json", b'{"Li3P": 1}'),
+        ("atomistic/arrhenius.json", b'{"Li3P": {"points": [1]}}'),
+        ("atomistic/arrhenius.json", b'{"Li3P": {"fit": {"log_prefactor": 1, "activation_energy": 1, "covariance": [1]}}}'),
+    ],
+)
+def test_a_part_of_another_shape_is_told_as_damaged(tmp_path, name, content):
+    results = write_results(tmp_path / "results")
+    for other in ("current_map.npz", "atomistic/arrhenius.json"):  # not looked at here: keeps the test short
+        (results / other).unlink(missing_ok=True)
+    (results / name).write_bytes(content)
+    text = text_of(write_report(results, TABLE).read_text(encoding="utf-8"))
+    assert re.search(re.escape(name) + ": cannot be read .*?; delete it and run `multiscale run", text)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"ccd": 1, "error_split": 2}', "[]", '{"ccd": {"value": 1, "low": "x", "high": 2, "level": 0.9}}']
+)
+def test_a_summary_of_another_shape_is_refused(tmp_path, content):
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(UserError, match=r"summary\.json: cannot be read \(.*delete it and run `multiscale run"):
+        write_report(tmp_path, None)
 
 
 @pytest.mark.parametrize("samples", [[0.0] * 50, [0.0] * 25 + [0.3] * 25])
