@@ -281,3 +281,51 @@ def test_a_run_stops_where_the_committee_is_lost_or_atoms_collide(study_file: Pa
     assert reason == "uncertainty above the limit"
     assert len(cut) == 1 + next(number for number, value in enumerate(largest) if value > limit)
     assert run(10.0, 3.8) == ([], "unphysical: two atoms nearer than 3.8 Å")
+
+
+def test_true_fits_take_over_a_committee_and_the_zero_of_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tiny MACE models, labels whose energies lie 5 eV per lithium and 2 eV per chlorine lower than theirs."""
+    pytest.importorskip("mace")
+    from atomistic import fitting, improve_stages, mace_model, potential
+    from atomistic.structures import bulk as phase
+
+    monkeypatch.setattr(mace_model, "symmetrix_data", lambda model: {})
+    monkeypatch.setattr(improve_pictures, "write_pictures", lambda *given: None)
+
+    def label(frame: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
+        atoms = frame.copy()
+        atoms.calc = PairPotential(0.02, 2.2, cutoff=2.55, skin=0.0)
+        shift = -5.0 * np.sum(frame.symbols == "Li") - 2.0 * np.sum(frame.symbols == "Cl")
+        return atoms.get_potential_energy() + shift, atoms.get_forces(), atoms.get_stress()
+
+    frame = phase("LiCl")
+    frame.info["REF_energy"] = 0.0
+    shape = {"channels": 16, "r_max": 3.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8], "readout_width": 4}
+    for number in range(2):
+        mace_model.save(fitting.new_model([frame], shape, seed=number), tmp_path / "start" / f"member-{number}")
+    text = STUDY[: STUDY.index("[[member]]")].replace('sets = ["first.h5"]', 'potential = "start"')
+    text = text.replace('kind = "file"\nname = "crystal.extxyz"', 'kind = "crystal"\nname = "LiCl"')
+    for old, new in (("[40, 160]", "[150]"), ("steps = 60", "steps = 8"), ("interval = 5", "interval = 2"),
+                     ("timestep_fs = 4.0\nclosest = 2.0", "closest = 1.5"), ("target = 3.0", "target = 1e-3"),
+                     ("threshold = 0.002", "threshold = 1e-9"), ("control = 3", "control = 2"), ("labels = 4", "labels = 2"),
+                     ("generations = 3", "generations = 1")):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "study.toml").write_text(text)
+
+    def members(folder: Path, dtype: str) -> list[Any]:
+        return [potential.load(folder, "mace", dtype, number) for number in range(2)]
+
+    tools = Tools(Labeller(TEACHER, label), members, improve_stages.fit_committee)
+    history = active_learning.improve(improve_study.read_study(tmp_path / "study.toml"), tmp_path / "out", tools)
+    first, last = history["generations"]
+    assert first["fit"]["zero"]["Li"] + first["fit"]["zero"]["Cl"] == pytest.approx(-7.0, abs=0.5)
+    assert last["before"]["claimed_before"]
+    assert history["stop"] == "the budget of 1 fits is spent"
+    made = tmp_path / "out" / history["potential"]
+    held = dataset.read(tmp_path / "out" / "generation-01" / "control.h5")
+    for member in members(made, "float64"):
+        off = [(member.get_property("energy", frame) - frame.info["REF_energy"]) / len(frame) for frame in held]
+        assert np.abs(off).max() < 0.5  # of 3.5 eV/atom before
+    before, after = (mace_model.load(place / "member-0").state_dict() for place in (tmp_path / "start", made))
+    assert any(not np.allclose(before[name], after[name]) for name in before if "interactions" in name)
