@@ -64,13 +64,13 @@ def test_help_has_an_example(command: str) -> None:
 def test_from_a_recipe_to_a_potential_with_held_out_errors(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("chgnet")
     out = tmp_path / "out"
-    sampled = multiscale("potential", "sample", recipe, "--out", out, "--json")
+    sampled = multiscale("potential", "sample", recipe, "--out", out, "--json", timeout=280.0)
     assert sampled.returncode == 0, sampled.stderr
     sets = json.loads(sampled.stdout)["sets"]
     assert [(Path(row["path"]).name, row["frames"]) for row in sets] == [("training.h5", 3), ("held_out.h5", 1)]
     assert [level.code for level in dataset.settings(out / "training.h5").values()] == ["CHGNet"]
     held_out = ("--held-out", out / "held_out.h5")
-    trained = multiscale("potential", "train", recipe, "--out", out, *held_out, "--json")
+    trained = multiscale("potential", "train", recipe, "--out", out, *held_out, "--json", timeout=280.0)
     assert trained.returncode == 0, trained.stderr
     answer = json.loads(trained.stdout)
     assert answer["held_out"]["crystal"]["frames"] == 1
@@ -79,7 +79,7 @@ def test_from_a_recipe_to_a_potential_with_held_out_errors(recipe: Path, tmp_pat
     assert (folder / "recipe.toml").read_text() == RECIPE
     assert json.loads((folder / "card.json").read_text())["held_out"] == answer["held_out"]
     assert "Not measured yet" in (folder / "card.md").read_text()
-    again = multiscale("potential", "train", recipe, "--out", out, *held_out, "--json")
+    again = multiscale("potential", "train", recipe, "--out", out, *held_out, "--json", timeout=280.0)
     assert json.loads(again.stdout) == answer
     assert "epoch" not in again.stderr
 
@@ -89,7 +89,7 @@ def test_errors_of_a_shipped_potential_on_a_set(tmp_path: Path) -> None:
     for frame in frames:
         frame.calc = None
     dataset.write(tmp_path / "set.h5", frames, LabelSettings("CHGNet", "0.3.0"))
-    done = multiscale("potential", "test", "lpscl", tmp_path / "set.h5", "--json")
+    done = multiscale("potential", "test", "lpscl", tmp_path / "set.h5", "--json", timeout=280.0)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["frames"] == len(frames)
