@@ -99,7 +99,7 @@ def _stored(path: Path, key: str) -> dict[str, Any] | None:
         if kept["key"] != key:
             return None
         read_current_map(path.parent / "current_map.npz")
-        return dict(kept["reference"])
+        return asdict(Reference(**kept["reference"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -16,7 +16,7 @@ from scipy.stats import qmc
 from coupling.atomic import write_json
 from coupling.errors import RunFailure
 from coupling.store import digest
-from multiscale.surrogate import Scaling, Surrogate, fit
+from multiscale.surrogate import Scaling, fit
 
 MOST_FAILURES = 0.1
 """Share of failed model runs above which no answer is given; one failure among several is always allowed."""

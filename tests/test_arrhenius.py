@@ -134,7 +134,9 @@ def test_prior_of_the_prefactor_is_the_product_of_gaussians() -> None:
         plain, informed = fit(points), fit(points, prefactor=prior)
         precision = np.linalg.inv(plain.covariance) + np.diag([1 / np.log(10) ** 2, 0])
         line = np.array([plain.log_prefactor, plain.activation_energy])
-        mean = np.linalg.solve(precision, np.linalg.solve(plain.covariance, line) + [np.log(prior[0]) / np.log(10) ** 2, 0])
+        mean = np.linalg.solve(
+            precision, np.linalg.solve(plain.covariance, line) + np.array([np.log(prior[0]) / np.log(10) ** 2, 0])
+        )
         if not plain.inflated and plain.draws is None:
             assert informed.log_prefactor == pytest.approx(mean[0], abs=0.1)
             assert informed.activation_energy == pytest.approx(mean[1], rel=0.02)

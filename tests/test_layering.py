@@ -16,6 +16,7 @@ ALLOWED = {
 COMPOSITION = {
     "multiscale/cli.py",
     "multiscale/disagreement_commands.py",
+    "multiscale/doctor.py",
     "multiscale/improve_commands.py",
     "multiscale/label_commands.py",
     "multiscale/pipeline.py",

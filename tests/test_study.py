@@ -259,7 +259,8 @@ def _diffusion(temperature: float, value: float, stderr: float | None) -> tuple[
     answer = {
         "engine": "test", "value": value, "stderr": stderr, "bound": None if stderr else "upper", "hops": 50,
         "hop_length": 3.0, "reason": "made up",
-        "mean_temperature": temperature, "ions": 24, "picoseconds": 10.0, "atoms": 52, "volume_A3": 1000.0, "formula_units": 4, "cell": "fixed",
+        "mean_temperature": temperature, "ions": 24, "picoseconds": 10.0, "atoms": 52, "volume_A3": 1000.0,
+        "formula_units": 4, "cell": "fixed",
     }  # fmt: skip
     return Task(f"X{temperature}", f"X {temperature}", 1.0, "diffusion", parameters), answer
 
@@ -276,7 +277,8 @@ def test_reduction_of_estimates_to_room_temperature() -> None:
     assert find(records, "X", "activation_energy")[0].value == pytest.approx(energy, rel=0.01)
     assert find(records, "X", "self_diffusivity")[-1].value == pytest.approx(value, rel=0.02)
     conductivity = find(records, "X", "ionic_conductivity")[0]
-    assert conductivity.value == pytest.approx(24e27 * 1.602176634e-19**2 * value / (1.380649e-23 * room), rel=0.02)
+    einstein = 24e27 * 1.602176634e-19**2 / (1.380649e-23 * room)
+    assert conductivity.value == pytest.approx(einstein * value, rel=0.02)
     assert conductivity.low is not None
     assert conductivity.low < conductivity.value
     assert "Nernst–Einstein" in conductivity.source["conversion"]
