@@ -156,6 +156,17 @@ class Toolbox:
     contact: Callable[[str, float], tuple[Atoms, Atoms, Atoms, Any, str]] | None = None
 
 
+def effort(settings: StudySettings) -> Effort:
+    """How much is done at the study's quality. Raises UserError: unknown phase."""
+    from atomistic import structures
+
+    found = QUALITIES[settings.quality]
+    for phase in settings.phases:
+        if phase not in found.diffusion:
+            raise structures.unknown("phase", phase, sorted(found.diffusion))
+    return found
+
+
 def toolbox(settings: StudySettings) -> Toolbox:
     """The product's potential, structures and effort.
 
@@ -163,11 +174,6 @@ def toolbox(settings: StudySettings) -> Toolbox:
         UserError: unknown potential or phase.
     """
     from atomistic import interface, potential, structures
-
-    effort = QUALITIES[settings.quality]
-    for phase in settings.phases:
-        if phase not in effort.diffusion:
-            raise structures.unknown("phase", phase, sorted(effort.diffusion))
 
     def crystal(phase: str, seed: int) -> Atoms:
         return structures.argyrodite(settings.disorder, seed=seed) if phase == "Li6PS5Cl" else structures.bulk(phase)
@@ -187,7 +193,7 @@ def toolbox(settings: StudySettings) -> Toolbox:
     return Toolbox(
         sha256=potential.describe(settings.potential, settings.allow_pickle).sha256,
         load=load,
-        effort=effort, crystal=crystal, slab=slab,
+        effort=effort(settings), crystal=crystal, slab=slab,
         contacts=tuple(phase for phase in settings.phases if phase in interface.PHASES), contact=contact,
     )  # fmt: skip
 
