@@ -173,8 +173,10 @@ def _fitted(
 ) -> dict[str, Any]:  # fmt: skip
     """Fit the committee and calibrate it; the part of the summary that tells of it."""
     seen = improve_stages.fit_frames(study, learnt, first, number)
-    if len(seen) < 2:
-        raise RunFailure(f"{folder}: {len(seen)} frames to learn from; the reasons of failed labels are in {folder / 'labels'}")
+    if len(seen) < 3:
+        raise RunFailure(
+            f"{folder}: {len(seen)} frames to learn from, 3 are needed; the reasons of failed labels are in {folder / 'labels'}"
+        )
     crew.first(lambda: _keep(folder / "set.h5", learnt, tools))
     marker = folder / FITTED
     if not marker.exists():

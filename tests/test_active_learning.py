@@ -305,9 +305,9 @@ def test_true_fits_take_over_a_committee_and_the_zero_of_the_labels(tmp_path: Pa
         mace_model.save(fitting.new_model([frame], shape, seed=number), tmp_path / "start" / f"member-{number}")
     text = STUDY[: STUDY.index("[[member]]")].replace('sets = ["first.h5"]', 'potential = "start"')
     text = text.replace('kind = "file"\nname = "crystal.extxyz"', 'kind = "crystal"\nname = "LiCl"')
-    for old, new in (("[40, 160]", "[150]"), ("steps = 60", "steps = 8"), ("interval = 5", "interval = 2"),
+    for old, new in (("[40, 160]", "[150]"), ("steps = 60", "steps = 12"), ("interval = 5", "interval = 2"),
                      ("timestep_fs = 4.0\nclosest = 2.0", "closest = 1.5"), ("target = 3.0", "target = 1e-3"),
-                     ("threshold = 0.002", "threshold = 1e-9"), ("control = 3", "control = 2"), ("labels = 4", "labels = 2"),
+                     ("threshold = 0.002", "threshold = 1e-9"), ("control = 3", "control = 2"), ("labels = 4", "labels = 3"),
                      ("generations = 3", "generations = 1")):  # fmt: skip
         assert old in text
         text = text.replace(old, new)
