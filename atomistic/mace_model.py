@@ -58,8 +58,8 @@ def mace_modules() -> ModuleType:
 
 def config_of(model: Any) -> dict[str, Any]:
     """Everything needed to rebuild a ScaleShiftMACE, as plain JSON values."""
-    mace_modules()
-    from mace.tools.scripts_utils import extract_config_mace_model
+    with undisturbed():
+        from mace.tools.scripts_utils import extract_config_mace_model
 
     raw = extract_config_mace_model(model)
     plain = {

@@ -42,7 +42,8 @@ def test_results_of_another_state_of_the_case_are_refused(tmp_path):
     folder = tiny_case.write(tmp_path / "case")
     results = folder / "results"
     results.mkdir()
-    summary = {"ccd": {}, "error_split": {}, "hashes": {"case": "0" * 16}}
+    ccd = {"value": 1.0, "low": 0.5, "high": 2.0, "level": 0.9, "unit": "mA/cm^2", "mechanism": "initiation"}
+    summary = {"ccd": ccd, "error_split": {}, "hashes": {"case": "0" * 16}}
     (results / "summary.json").write_text(json.dumps(summary))
     for command in ("ccd", "report", "compare"):
         done = multiscale(command, folder)
