@@ -17,7 +17,7 @@ from atomistic import committee, dataset, disagreement, mace_model, potential, t
 from coupling.atomic import write_json
 from coupling.errors import UserError
 
-LPSCL = potential.SHIPPED / "lpscl"
+LPSCL = potential.SHIPPED / "lpscl" / "member-0"
 FILES = (mace_model.CONFIG, mace_model.STATE, mace_model.TEXT)
 
 

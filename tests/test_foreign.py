@@ -18,7 +18,7 @@ from ase.build import bulk, fcc111, molecule
 from atomistic import foreign, mace_model, potential
 from coupling.errors import UserError
 
-LPSCL = potential.SHIPPED / "lpscl"
+LPSCL = potential.SHIPPED / "lpscl" / "member-0"
 STRAIN = np.array([[0.0, 0.05, 0.02], [0.0, 0.0, 0.03], [0.01, 0.0, 0.0]])
 
 

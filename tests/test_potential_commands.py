@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from ase.io import read
 from launch import multiscale
 
 from atomistic import dataset, potential
@@ -85,9 +84,7 @@ def test_from_a_recipe_to_a_potential_with_held_out_errors(recipe: Path, tmp_pat
 
 
 def test_errors_of_a_shipped_potential_on_a_set(tmp_path: Path) -> None:
-    frames = [frame for frame in read(potential.SHIPPED / "lpscl" / "held_out.extxyz", ":") if len(frame) <= 16][:2]
-    for frame in frames:
-        frame.calc = None
+    frames = [frame for frame in dataset.read(potential.SHIPPED / "lpscl" / "held_out.h5") if len(frame) <= 16][:2]
     dataset.write(tmp_path / "set.h5", frames, LabelSettings("CHGNet", "0.3.0"))
     done = multiscale("potential", "test", "lpscl", tmp_path / "set.h5", "--json", timeout=280.0)
     assert done.returncode == 0, done.stderr

@@ -146,7 +146,7 @@ def test_teacher_stress_is_the_strain_derivative_of_its_energy() -> None:
 def test_quick_evaluator_is_mace_torch(tmp_path: Path) -> None:
     from atomistic.fast_mace import batch, predict, sample
 
-    model = mace_model.load(potential.SHIPPED / "lpscl")
+    model = mace_model.load(potential.SHIPPED / "lpscl" / "member-0")
     frames = []
     for name, seed in (("Li6PS5Cl", 1), ("Li3P", 2)):
         atoms = bulk(name)
