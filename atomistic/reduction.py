@@ -33,7 +33,7 @@ def reduce(
     for phase in dict.fromkeys(task.parameters["phase"] for task in listed):
         runs = [(task, answer) for task, answer in done if task.parameters["phase"] == phase]
         own = {**source, "engine": runs[0][1]["engine"]}
-        found, curve = _transport(phase, _of(runs, "diffusion"), own)
+        found, curve = _transport(phase, [run for run in _of(runs, "diffusion") if "value" in run[1]], own)
         records += found
         if curve:
             curves[phase] = curve
@@ -363,7 +363,8 @@ def _rate(
     done: Answered,
 ) -> Property:
     """log₁₀ of the nucleation rate (1/(m³ s)) in a conductor whose ions arrive with its room-temperature diffusivity."""
-    answer = next(a for task, a in done if task.kind == "diffusion" and task.parameters["phase"] == record.material)
+    mine = (a for task, a in done if task.kind == "diffusion" and task.parameters["phase"] == record.material)
+    answer = next(a for a in mine if "value" in a)
     sites = answer["ions"] / (answer["volume_A3"] * 1e-30)
     attachment = nucleation.attachment_frequency(nucleus, record.value, length_to_si(answer["hop_length"]))
     supply = math.sqrt(math.log1p(((record.stderr or 0.0) / record.value) ** 2))

@@ -21,7 +21,7 @@ from coupling.errors import UserError
 from coupling.record import Property
 from coupling.store import digest, write_records
 
-VERSION = 2
+VERSION = 3
 """Counts changes of the code that change the numbers; part of every key."""
 PHASES = ("Li6PS5Cl", "Li3P", "Li2S", "LiCl", "Li")
 SHIFT_PERIOD = 3.5

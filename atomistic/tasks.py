@@ -36,7 +36,19 @@ def perform(
 
 
 def _diffusion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
-    """Equilibration, then constant-volume production in the mean cell: diffusivity of the mobile element."""
+    """Equilibration, then constant-volume production in the mean cell: diffusivity of the mobile element.
+
+    Where the potential does not hold the material at this temperature at all, the answer is the problem alone.
+    """
+    try:
+        return _diffusivity(p, tools, calculator, folder, tick)
+    except dynamics.Unphysical as failure:
+        where = f"{p['phase']} at {p['temperature']:g} K"
+        return {"problem": f"{where}: left out, since the dynamics left the physical region ({failure})"}
+
+
+def _diffusivity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
+    """Answer of a diffusion run. Raises Unphysical."""
     total = p["equilibration"] + p["production"]
     share = p["equilibration"] / total
     start, problem = _equilibrated(p, tools, calculator, folder, lambda part: tick(share * part))

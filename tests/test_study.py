@@ -14,7 +14,7 @@ import pytest
 import tiny_study
 from launch import is_free, kill_launcher, kill_tree
 
-from atomistic import reduction, scheduler, study
+from atomistic import reduction, scheduler, study, tasks
 from atomistic.scheduler import Task
 from coupling.errors import RunFailure, UserError
 from coupling.store import find, read_records
@@ -301,6 +301,23 @@ def test_reduction_of_bounds_stays_a_bound() -> None:
     assert find(records, "X", "self_diffusivity")[-1].value == 1e-10
     assert not find(records, "X", "activation_energy")
     assert curves["X"]["fit"] is None
+
+
+def test_a_temperature_that_the_potential_does_not_hold_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The run answers with its problem; the others make the fit without it."""
+
+    def unphysical(*_: object) -> dict:
+        raise tasks.dynamics.Unphysical("force 80 eV/Å")
+
+    monkeypatch.setattr(tasks, "_diffusivity", unphysical)
+    parameters = {"phase": "X", "temperature": 900.0}
+    answer = tasks.perform("diffusion", parameters, tiny_study.tools(), tiny_study.potential("float64"), tmp_path, print)
+    assert "X at 900 K: left out" in answer["problem"]
+    runs = [_diffusion(t, 2e-8 * math.exp(-3000 / t), 1e-11) for t in (600.0, 700.0, 800.0)]
+    broken = (Task("b", "b", 1.0, "diffusion", {**runs[0][0].parameters, "temperature": 900.0}), answer)
+    with_it = reduction.reduce([t for t, _ in [*runs, broken]], [a for _, a in [*runs, broken]], {"potential": "test"})
+    without = reduction.reduce([t for t, _ in runs], [a for _, a in runs], {"potential": "test"})
+    assert with_it[0] == without[0]
 
 
 def test_a_metal_has_no_ionic_conductivity() -> None:
