@@ -13,7 +13,7 @@ from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from atomistic.slabs import formal_charges
-from atomistic.structures import bulk, every_site, prototypes, unknown
+from atomistic.structures import bulk, every_site, primitive, prototypes, unknown
 from coupling.errors import UserError
 
 ORDERED = {"LLZO_cubic_allsites": "LLZO_cubic_ordered", "Li6PS5Cl_48h": "Li6PS5Cl_24g"}
@@ -38,6 +38,7 @@ def disordered(
     closest: float = 2.0,
     candidates: int = 10,
     moves: int = 4000,
+    smallest: bool = False,
 ) -> Atoms:
     """Crystal with its partly filled lithium sites chosen.
 
@@ -50,6 +51,7 @@ def disordered(
         closest: least distance between two lithium atoms, Å.
         candidates: number of arrangements that are compared.
         moves: Monte Carlo trials for each.
+        smallest: fill the primitive cell (96 atoms of LLZO) instead of the cubic one; "ordered" has no smaller cell.
 
     Returns:
         Atoms, not relaxed; info: name, method, seed, ewald (eV, formal charges; absent for "ordered").
@@ -65,7 +67,7 @@ def disordered(
         atoms = bulk(ORDERED[crystal]).repeat(repeat)
         atoms.info = {"name": crystal, "method": method, "seed": seed}
         return atoms
-    sites = _sites(crystal, repeat, closest)
+    sites = _sites(crystal, repeat, closest, smallest)
     matrix = ewald_matrix(sites.atoms)
     charges = _site_charges(sites)
     best, least = None, np.inf
@@ -99,9 +101,9 @@ def ewald_matrix(atoms: Atoms) -> np.ndarray:
     return np.asarray(EwaldSummation(structure).total_energy_matrix)
 
 
-def _sites(crystal: str, repeat: tuple[int, int, int], closest: float) -> Sites:
+def _sites(crystal: str, repeat: tuple[int, int, int], closest: float, smallest: bool = False) -> Sites:
     """Sites of a repeated cell; the number of lithium atoms is the whole number next to what the occupancies give."""
-    cell = every_site(crystal)
+    cell = primitive(every_site(crystal)) if smallest else every_site(crystal)
     occupancy = np.array(prototypes()[crystal]["occupancies"])[cell.get_tags()]
     partial = occupancy < 1
     filled = round(float(occupancy[partial].sum())) * int(np.prod(repeat))

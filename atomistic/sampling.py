@@ -4,27 +4,40 @@ Every function takes a seed and gives the same frames for it.
 """
 
 import hashlib
+from itertools import combinations_with_replacement
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
+from ase.data import covalent_radii
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.neighborlist import neighbor_list
 from ase.optimize import FIRE
 from ase.parallel import DummyMPI
 
 from atomistic.starts import Structure as Structure
 from atomistic.starts import start as start
-from atomistic.structures import min_distance
 
 ALONE = DummyMPI()
 """Every rank samples on its own: ASE must not broadcast between them."""
-CLOSEST = 1.3  # Å: a trajectory with a shorter distance has left the physical region
+CLOSEST = 1.3  # Å: a trajectory with a shorter distance has left the physical region …
+TOO_CLOSE = 0.6  # … and so has one with atoms nearer than this part of the sum of their covalent radii, where that is less
 
 
 def seed_of(*words: object) -> int:
     """A 32-bit seed that depends on the words alone (not on the order of jobs)."""
     return int.from_bytes(hashlib.sha256("|".join(map(str, words)).encode()).digest()[:4], "big")
+
+
+def collapsed(atoms: Atoms) -> bool:
+    """Whether two atoms are nearer than CLOSEST and than TOO_CLOSE of their covalent radii: C–O and O–H bonds may be short."""
+    elements = sorted(set(atoms.numbers))
+    limits = {
+        (int(a), int(b)): min(CLOSEST, TOO_CLOSE * float(covalent_radii[a] + covalent_radii[b]))
+        for a, b in combinations_with_replacement(elements, 2)
+    }
+    return len(neighbor_list("i", atoms, limits)) > 0
 
 
 def strained(atoms: Atoms, amplitude: float, random: np.random.Generator) -> Atoms:
@@ -61,7 +74,7 @@ def rattled_frames(
         frame.set_cell(frame.cell.array * factor ** (1 / 3), scale_atoms=True)
         frame.positions += random.normal(0, deviation, frame.positions.shape)
         made.append(frame)
-    return [frame for frame in made if min_distance(frame) > CLOSEST]
+    return [frame for frame in made if not collapsed(frame)]
 
 
 def contact_frames(atoms: Atoms, frames: int, approach: tuple[float, float], rattle: float, seed: int) -> list[Atoms]:
@@ -96,7 +109,7 @@ def relaxed_frames(atoms: Atoms, calculator: Calculator, steps: int, interval: i
     optimizer = FIRE(work, logfile=None, maxstep=0.1, comm=ALONE)
     optimizer.attach(lambda: frames.append(_bare(work)), interval=interval)
     optimizer.run(fmax=0.05, steps=steps)
-    return [frame for frame in frames if min_distance(frame) > CLOSEST]
+    return [frame for frame in frames if not collapsed(frame)]
 
 
 def md_frames(
@@ -111,7 +124,7 @@ def md_frames(
 ) -> list[Atoms]:
     """Frames of a Langevin trajectory at fixed cell, one every `interval` steps, the start left out.
 
-    The trajectory ends early when it leaves the physical region (two atoms nearer than CLOSEST, or a temperature above
+    The trajectory ends early when it leaves the physical region (`collapsed`, or a temperature above
     five times the set one); the frames before that are kept, since that is where a model needs teaching.
 
     Args:
@@ -137,7 +150,7 @@ def md_frames(
     for _ in range(steps // interval):
         dynamics.run(interval)
         broken = not np.isfinite(work.positions).all() or work.get_temperature() > 5 * temperature
-        if broken or min_distance(work) < CLOSEST:
+        if broken or collapsed(work):
             break
         frames.append(_bare(work))
     return frames

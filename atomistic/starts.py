@@ -11,7 +11,7 @@ from atomistic.grain_boundary import grain_boundary
 from atomistic.heterostructure import heterostructure
 from atomistic.interface import amorphous, interface, li_slab
 from atomistic.slabs import surface
-from atomistic.structures import argyrodite, bulk, supercell, supercell_near, unknown
+from atomistic.structures import argyrodite, bulk, primitive, supercell, supercell_near, unknown
 from coupling.errors import UserError
 
 Index = tuple[int, int, int]
@@ -38,6 +38,7 @@ class Structure:
     density: float = 1.8
     composition: tuple[tuple[str, int], ...] = ()
     scale: float = 1.0  # factor on all lengths, for example the teacher's lattice constant over the measured one
+    primitive: bool = False  # crystal, disordered: repeat the primitive cell, not the conventional one
     atoms: int = 0  # crystal: about this many atoms, in place of min_length
     method: str = "random"  # disordered: ordered, random or electrostatic
     miller: Index = (1, 0, 0)  # surface, heterostructure: face of `name`
@@ -59,7 +60,7 @@ def start(structure: Structure, seed: int) -> Atoms:
     builders: dict[str, Callable[[], Atoms]] = {
         "crystal": lambda: _crystal(structure),
         "argyrodite": lambda: argyrodite(structure.disorder, seed=seed),
-        "disordered": lambda: disordered(structure.name, structure.method, seed),
+        "disordered": lambda: disordered(structure.name, structure.method, seed, smallest=structure.primitive),
         "surface": lambda: _surface(structure),
         "interface": lambda: interface(
             structure.name,
@@ -90,7 +91,7 @@ def start(structure: Structure, seed: int) -> Atoms:
 
 def _crystal(structure: Structure) -> Atoms:
     """Supercell of a crystal: with about `atoms` atoms where that is given, else at least `min_length` wide."""
-    cell = bulk(structure.name)
+    cell = primitive(bulk(structure.name)) if structure.primitive else bulk(structure.name)
     return supercell_near(cell, structure.atoms) if structure.atoms else supercell(cell, structure.min_length)
 
 

@@ -118,6 +118,22 @@ def argyrodite(disorder: float, repeat: tuple[int, int, int] = (1, 1, 1), seed: 
     return mixed
 
 
+def primitive(atoms: Atoms) -> Atoms:
+    """Smallest cell of the same crystal, in the same orientation: 96 instead of the 192 atoms of LLZO; tags are kept apart.
+
+    A crystal without a smaller cell comes back as it is. Axes are those of spglib, so lengths and angles may look unusual.
+    """
+    import spglib
+
+    kinds = atoms.numbers + 1000 * atoms.get_tags()
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), kinds)
+    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=1e-3)
+    if found is None or len(found[2]) >= len(atoms):
+        return atoms.copy()
+    axes, positions, kinds = (np.asarray(part) for part in found)
+    return Atoms(kinds % 1000, scaled_positions=positions, cell=axes, pbc=True, tags=kinds // 1000, info=dict(atoms.info))
+
+
 def supercell(atoms: Atoms, min_length_angstrom: float) -> Atoms:
     """Smallest repetition in which opposite faces of the cell are at least `min_length_angstrom` (Å) apart.
 

@@ -16,6 +16,8 @@ RECIPE = Path(atomistic.__file__).parent / "data" / "potentials" / "lpscl" / "re
 
 KINDS = {
     "crystal": (Structure("a", "crystal", name="Li7P3S11", atoms=42), "Li14P6S22"),
+    "primitive": (Structure("g", "crystal", name="LLZO", primitive=True), "La12Li28O48Zr8"),
+    "primitive disordered": (Structure("h", "disordered", name="LLZO_cubic_allsites", primitive=True), "La12Li28O48Zr8"),
     "disordered": (Structure("b", "disordered", name="Li6PS5Cl_48h"), "Cl4Li24P4S20"),
     "surface": (Structure("c", "surface", name="beta_Li3PS4", miller=(1, 0, 0), vacuum=10.0), "Li12P4S16"),
     "boundary": (Structure("d", "boundary", name="Li", axis=(0, 0, 1), plane=(3, 1, 0), thickness=10.0), "Li40"),

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from ase.neighborlist import neighbor_list
 
 from atomistic.interface import METAL, PHASE, PHASES, amorphous, interface, li_slab, parts, phase_slab
-from atomistic.structures import argyrodite, bulk, density, min_distance, names, supercell, supercell_near
+from atomistic.structures import argyrodite, bulk, density, min_distance, names, primitive, supercell, supercell_near
 from coupling.errors import UserError
 
 # formula of the conventional cell, density in g/cm³ of that cell (from the cited lattice constants), shortest bond in Å
@@ -60,6 +61,24 @@ def test_disorder_is_seeded() -> None:
 def test_impossible_disorder_is_refused(disorder: float) -> None:
     with pytest.raises(UserError, match="disorder"):
         argyrodite(disorder)
+
+
+@pytest.mark.parametrize(("name", "atoms"), [("LLZO", 96), ("La2Zr2O7", 22), ("Li2CO3", 12), ("Li", 1), ("La2O3", 5)])
+def test_primitive_cell_is_the_same_crystal(name: str, atoms: int) -> None:
+    whole, small = bulk(name), primitive(bulk(name))
+    assert len(small) == atoms
+    assert density(small) == pytest.approx(density(whole))
+    cutoff = 1.2 * min_distance(whole)
+    around = [len(neighbor_list("i", cell, cutoff)) / len(cell) for cell in (whole, small)]
+    assert around[0] == pytest.approx(around[1])
+    # its lattice vectors are lattice vectors of the whole crystal: every atom finds one of its kind there
+    for shift in small.cell.array:
+        moved = whole.copy()
+        moved.positions += shift
+        joined = whole + moved
+        pairs = joined.get_distances(0, np.arange(len(whole), len(joined)), mic=True)
+        assert pairs.min() < 1e-3
+        assert whole.symbols[0] == moved.symbols[int(pairs.argmin())]
 
 
 def test_supercell_is_the_smallest_that_is_long_enough() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from atomistic import collecting, fitting, labels, mace_model, potential, recipe, sampling, training
 from atomistic.structures import bulk, min_distance
@@ -122,6 +123,15 @@ def test_sampling_is_seeded_and_keeps_atoms_apart() -> None:
     assert holes.get_chemical_formula() == "Li6S4"
     with pytest.raises(UserError, match="unknown kind of structure 'cristal'"):
         sampling.start(sampling.Structure("x", "cristal", name="Li"), seed=0)
+
+
+def test_collapse_is_judged_by_the_elements() -> None:
+    lengths = {("C", "O"): (0.7, 1.2), ("O", "H"): (0.5, 0.95), ("Li", "O"): (1.1, 1.4), ("Li", "Li"): (1.2, 1.4)}
+    for pair, (near, far) in lengths.items():
+        for length, fallen in ((near, True), (far, False)):
+            atoms = Atoms(pair, positions=[[0, 0, 0], [length, 0, 0]], cell=[9, 9, 9], pbc=True)
+            assert sampling.collapsed(atoms) == fallen, (pair, length)
+    assert sampling.rattled_frames(bulk("Li2CO3"), 2, 0.01, (0.0, 0.01), seed=1)
 
 
 def test_contact_frames_bring_one_pair_as_close_as_asked() -> None:
