@@ -178,6 +178,9 @@ def read_frames(path: str | Path) -> list[Atoms]:
         raise UserError(f"{path}: ASE cannot read it as a trajectory ({type(error).__name__}: {error})") from error
     if not frames or any(not np.array_equal(frame.numbers, frames[0].numbers) for frame in frames):
         raise UserError(f"{path}: the atoms change from frame to frame; a trajectory of the same atoms is needed")
+    for number, frame in enumerate(frames):
+        if not (np.isfinite(frame.positions).all() and np.isfinite(frame.cell.array).all()):
+            raise UserError(f"{path}: frame {number}: a position or cell vector is not a finite number; the run broke there")
     return frames
 
 

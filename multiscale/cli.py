@@ -8,6 +8,7 @@ import typer
 
 from coupling.errors import RunFailure, UserError
 from multiscale import parallel
+from multiscale.analyze_commands import analyze_app
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
@@ -21,7 +22,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-analyze_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
 
@@ -171,54 +171,6 @@ def md(
         _show_json({"study": loaded.name, "records": [record.to_dict() for record in records]})
     else:
         _show(record_table(records))
-
-
-@analyze_app.command("diffusivity")
-def analyze_diffusivity(
-    trajectory: Annotated[Path, typer.Argument(metavar="TRAJECTORY")],
-    species: Annotated[str, typer.Option(help="Chemical symbol of the species.")],
-    timestep: Annotated[str, typer.Option(help='Time between two frames, with its unit: "2 fs".')],
-    temperature: Annotated[str | None, typer.Option(help='Temperature of the run, for the record: "600 K".')] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Self-diffusivity of a species, or an upper bound where nothing diffused.
-
-    Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
-    """
-    seconds = _quantity("--timestep", timestep, "s")
-    kelvin = None if temperature is None else _quantity("--temperature", temperature, "K")
-    if not trajectory.is_file():
-        raise UserError(f"{trajectory}: no such file")
-    from atomistic.diffusivity import from_file
-
-    record = from_file(trajectory, species, seconds * 1e15, kelvin)
-    if as_json:
-        keys = ("value", "stderr", "bound", "unit", "conditions", "source")
-        _show_json({"diffusivity": {key: record.to_dict()[key] for key in keys}})
-        return
-    from multiscale.tables import record_table
-
-    _show(record_table([record]))
-
-
-@analyze_app.callback()
-def _analyze() -> None:
-    """Observables of any trajectory that ASE reads.
-
-    Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
-    """
-
-
-def _quantity(option: str, text: str, unit: str) -> float:
-    from coupling.units import UnitError, to_si
-
-    try:
-        value = to_si(text, unit)
-    except UnitError as error:
-        raise UserError(f"{option}: {error}") from None
-    if value <= 0:
-        raise UserError(f'{option}: read "{text}"; it must be positive')
-    return value
 
 
 @app.command()

@@ -97,8 +97,8 @@ def record_table(records: Iterable[Property]) -> str:
     """Property records as a table."""
     rows = [
         (
-            r.material, r.quantity, number(r.value), r.unit, uncertainty(r), number(r.conditions.get("temperature_K")),
-            source_text(r),
+            r.material, f"{r.quantity} {r.conditions.get('species', '')}".strip(), number(r.value), r.unit, uncertainty(r),
+            number(r.conditions.get("temperature_K")), source_text(r),
         )
         for r in records
     ]  # fmt: skip

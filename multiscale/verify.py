@@ -45,7 +45,7 @@ class Problem:
 
 def problems() -> list[Problem]:
     """All problems in the order of their ids."""
-    groups = [*_cells(), *_conduction(), *_mixtures(), *_elasticity(), *_kinetics(), *_lithium()]
+    groups = [*_cells(), *_conduction(), *_mixtures(), *_elasticity(), *_kinetics(), *_lithium(), *_atoms()]
     return [
         Problem(identifier, quantity, exact, tolerance, solve)
         for identifier, tolerance, solve, values in groups
@@ -168,6 +168,20 @@ def _lithium() -> list[Group]:
     }
     lithium = {"thickness per 1 mAh/cm2 (m)": 36000 * _V / _F, "velocity at 1 mA/cm2 (m/s)": 10 * _V / _F}
     return [("V14", 1e-4, cell.nucleation, nucleus), ("V19", 1e-4, cell.plating, lithium)]
+
+
+def _atoms() -> list[Group]:
+    from multiscale.verification import atomic_motion as motion
+
+    walk = {"random walk, self diffusivity (m2/s)": (0.3e-9) ** 2 * 1e9 / 6}
+    # Compaan & Haven, Trans. Faraday Soc. 52, 786 (1956); Montet, Phys. Rev. B 7, 650 (1973)
+    factors = {"simple cubic": 0.653109, "body-centred cubic": 0.727194, "face-centred cubic": 0.781451}
+    toy = {"conductivity over the squared charge": 1 + 0.5 - 2 * 0.2, "transference number": (1 - 0.2) / (1 + 0.5 - 2 * 0.2)}
+    return [
+        ("V16", 2e-2, motion.random_walk, walk),
+        ("V16", 1e-2, motion.correlation_factors, {f"correlation factor, {lattice}": f for lattice, f in factors.items()}),
+        ("V16", 1e-12, motion.onsager_matrix, toy),
+    ]
 
 
 def _prolate_tip(aspect: float) -> float:

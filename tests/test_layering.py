@@ -14,6 +14,7 @@ ALLOWED = {
     "multiscale": {"multiscale", "meshes", "coupling"},
 }
 COMPOSITION = {
+    "multiscale/analyze_commands.py",
     "multiscale/cli.py",
     "multiscale/disagreement_commands.py",
     "multiscale/doctor.py",
@@ -22,6 +23,7 @@ COMPOSITION = {
     "multiscale/pipeline.py",
     "multiscale/potential_commands.py",
     "multiscale/training_commands.py",
+    "multiscale/verification/atomic_motion.py",
 }
 """The files that put the rooms together: they alone may import atomistic, and only inside functions."""
 HEAVY = {"torch": {"atomistic"}, "mace": {"atomistic"}, "dolfinx": {"multiscale", "meshes"}, "petsc4py": {"multiscale"}}

@@ -1,0 +1,175 @@
+"""`multiscale analyze`: observables of any trajectory that ASE reads, each with its error."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coupling.errors import UserError
+from multiscale.console import JsonOption, show, show_json
+
+analyze_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Trajectory = Annotated[Path, typer.Argument(metavar="TRAJECTORY", help="Any trajectory that ASE reads.")]
+TimestepOption = Annotated[str, typer.Option(help='Time between two frames, with its unit: "2 fs".')]
+WindowOption = Annotated[
+    str | None, typer.Option(metavar='"A, B"', help='Lags of the fit: "2 ps, 20 ps" [default: 1 to 10 % of the run].')
+]
+KEYS = ("value", "stderr", "bound", "unit", "conditions", "source")
+
+
+@analyze_app.callback()
+def _analyze() -> None:
+    """Observables of any trajectory that ASE reads.
+
+    Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
+    """
+
+
+@analyze_app.command("diffusivity")
+def diffusivity(
+    trajectory: Trajectory,
+    species: Annotated[str, typer.Option(help="Chemical symbol of the species.")],
+    timestep: TimestepOption,
+    temperature: Annotated[str | None, typer.Option(help='Temperature of the run, for the record: "600 K".')] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Self-diffusivity of a species, or an upper bound where nothing diffused.
+
+    Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
+    """
+    seconds = _quantity("--timestep", timestep, "s")
+    kelvin = None if temperature is None else _quantity("--temperature", temperature, "K")
+    _require_file(trajectory)
+    from atomistic.diffusivity import from_file
+
+    _answer("diffusivity", [from_file(trajectory, species, seconds * 1e15, kelvin)], as_json)
+
+
+@analyze_app.command("conductivity")
+def conductivity(
+    trajectory: Trajectory,
+    charges: Annotated[str, typer.Option(metavar="Li=1,…", help="Charges of the moving species; the others are the frame.")],
+    timestep: TimestepOption,
+    temperature: Annotated[str, typer.Option(help='Temperature of the run: "600 K".')],
+    window: WindowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ionic conductivity from the collective motion of charge, correlations between ions included, and the Haven ratio.
+
+    Example: multiscale analyze conductivity run.traj --charges Li=1 --timestep "10 fs" --temperature "600 K"
+    """
+    seconds, kelvin = _quantity("--timestep", timestep, "s"), _quantity("--temperature", temperature, "K")
+    carried, fitted = _charges(charges), _window(window)
+    _require_file(trajectory)
+    from atomistic import onsager
+
+    run = onsager.read_trajectory(trajectory)
+    step = seconds * 1e15
+    found = _told(
+        trajectory,
+        lambda: onsager.charge_conductivity(run.positions, run.labels, run.masses, carried, step, kelvin, run.volume, fitted),
+    )
+    source = {"trajectory": str(trajectory), "frame_interval_fs": step, "charges": carried, "atoms": len(run.labels)}
+    record = onsager.conductivity_record(found, run.formula, {"temperature_K": kelvin}, source)
+    _answer("conductivity", [record], as_json)
+
+
+@analyze_app.command("onsager")
+def onsager_matrix(
+    trajectory: Trajectory,
+    timestep: TimestepOption,
+    temperature: Annotated[str, typer.Option(help='Temperature of the run: "600 K".')],
+    framework: Annotated[str, typer.Option(metavar="S,P,…", help="Species at rest [default: centre of mass].")] = "",
+    method: Annotated[str, typer.Option(help="einstein (displacements) or green-kubo (velocities).")] = "einstein",
+    window: WindowOption = None,
+    cutoff: Annotated[str | None, typer.Option(help='green-kubo: time at which the integral is read: "2 ps".')] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Onsager coefficients of every pair of species, cross terms included, in a stated frame of reference.
+
+    Example: multiscale analyze onsager run.traj --timestep "10 fs" --temperature "600 K" --framework S,P,Cl
+    """
+    seconds, kelvin = _quantity("--timestep", timestep, "s"), _quantity("--temperature", temperature, "K")
+    fitted = _window(window)
+    if method not in ("einstein", "green-kubo"):
+        raise UserError(f"--method {method}: einstein or green-kubo")
+    if (method == "green-kubo") != (cutoff is not None):
+        raise UserError("--cutoff belongs to --method green-kubo, which needs it: the time at which the integral is flat")
+    until = None if cutoff is None else _quantity("--cutoff", cutoff, "s") * 1e15
+    _require_file(trajectory)
+    from atomistic import onsager
+
+    run, step = onsager.read_trajectory(trajectory), seconds * 1e15
+    rest = tuple(name.strip() for name in framework.split(",") if name.strip())
+    common = (run.labels, run.masses, step, kelvin, run.volume)
+
+    def compute() -> Any:
+        if until is None:
+            return onsager.einstein(run.positions, *common, framework=rest, window=fitted)
+        if run.velocities is None:
+            raise UserError("the file holds no velocities; --method einstein needs none")
+        return onsager.green_kubo(run.velocities, *common, cutoff=until, framework=rest)
+
+    found = _told(trajectory, compute)
+    _answer("onsager", found.records(run.formula, {}, {"trajectory": str(trajectory), "atoms": len(run.labels)}), as_json)
+
+
+def _answer(kind: str, records: Sequence[Any], as_json: bool) -> None:
+    """Print records; as JSON under the name of the kind, a list where there are several."""
+    if as_json:
+        rows = [{key: record.to_dict()[key] for key in KEYS} for record in records]
+        show_json({kind: rows[0] if len(rows) == 1 else rows})
+        return
+    from multiscale.tables import record_table
+
+    show(record_table(records))
+
+
+def _told(path: Path, compute: Callable[[], Any]) -> Any:
+    """What `compute` gives; its UserErrors name the file."""
+    try:
+        return compute()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+
+
+def _charges(text: str) -> dict[str, float]:
+    """Charges from "Li=1, Cl=-1"."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise UserError(f'--charges: read "{part.strip()}"; write for example Li=1,Cl=-1') from None
+    return found
+
+
+def _window(text: str | None) -> tuple[float, float] | None:
+    """First and last lag in fs from "2 ps, 20 ps"."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise UserError(f'--window: read "{text}"; two times are needed, for example "2 ps, 20 ps"')
+    first, last = (_quantity("--window", part.strip(), "s") * 1e15 for part in parts)
+    return first, last
+
+
+def _quantity(option: str, text: str, unit: str) -> float:
+    from coupling.units import UnitError, to_si
+
+    try:
+        value = to_si(text, unit)
+    except UnitError as error:
+        raise UserError(f"{option}: {error}") from None
+    if value <= 0:
+        raise UserError(f'{option}: read "{text}"; it must be positive')
+    return value
