@@ -8,6 +8,7 @@ graph on one core, because no array of the size edges × channels × spherical h
 Equations: Batatia et al., arXiv:2206.07697 (edge features, A-basis, B-basis, readouts).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +104,18 @@ def predict(model: Any, data: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 def _energies(model: Any, data: Batch, vectors: Tensor) -> Tensor:
     """Total energies (g,) in eV: atomic energies + scale·(readouts + ZBL) + shift."""
+    per_atom: Tensor | float = 0.0
+    if hasattr(model, "pair_repulsion_fn"):
+        per_atom = _repulsion(model, data, vectors.norm(dim=2))
+    for layer, features in enumerate(_layers(model, data, vectors)):
+        per_atom = per_atom + model.readouts[layer](features, None).squeeze(-1)
+    per_atom = model.scale_shift.scale * per_atom + model.scale_shift.shift
+    per_atom = per_atom + model.atomic_energies_fn.atomic_energies.reshape(-1)[data.species].to(per_atom.dtype)
+    return torch.zeros_like(data.energies).index_add(0, data.frame, per_atom)
+
+
+def _layers(model: Any, data: Batch, vectors: Tensor) -> Iterator[Tensor]:
+    """Invariant features (n, k) of the atoms after each layer."""
     n, m, _ = vectors.shape
     # mace-torch counts vectors from neighbour to atom
     flat = -vectors.reshape(-1, 3)
@@ -111,16 +124,28 @@ def _energies(model: Any, data: Batch, vectors: Tensor) -> Tensor:
     radial = model.radial_embedding.bessel_fn(lengths) * model.radial_embedding.cutoff_fn(lengths)
     features = model.node_embedding.linear.weight.view(len(model.atomic_numbers), -1) / len(model.atomic_numbers) ** 0.5
     features = features[data.species]
-    per_atom = _repulsion(model, data, lengths.reshape(n, m)) if hasattr(model, "pair_repulsion_fn") else 0.0
     for layer, (interaction, product) in enumerate(zip(model.interactions, model.products, strict=True)):
         skip = None if layer == 0 else _species_mix(interaction.skip_tp, features, data.species)
         basis = _a_basis(interaction, features, harmonics, radial, data)
         features = product.linear(_contraction(product.symmetric_contractions.contractions[0], basis, data.species))
         features = features if skip is None else features + skip
-        per_atom = per_atom + model.readouts[layer](features, None).squeeze(-1)
-    per_atom = model.scale_shift.scale * per_atom + model.scale_shift.shift
-    per_atom = per_atom + model.atomic_energies_fn.atomic_energies.reshape(-1)[data.species].to(per_atom.dtype)
-    return torch.zeros_like(data.energies).index_add(0, data.frame, per_atom)
+        yield features
+
+
+def descriptors(model: Any, atoms: Atoms) -> np.ndarray:
+    """Invariant features (n, k) of every atom after the first layer: what the potential sees within r_max, rotations aside."""
+    r_max = float(model.r_max)
+    kind = next(model.parameters()).dtype
+    neighbors, vectors = neighbor_table(atoms, r_max)
+    numbers = [int(z) for z in model.atomic_numbers]
+    zeros = torch.zeros(1, dtype=kind)
+    data = Batch(
+        species=torch.as_tensor([numbers.index(z) for z in atoms.numbers]), frame=torch.zeros(len(atoms), dtype=torch.int64),
+        neighbors=torch.as_tensor(neighbors), vectors=torch.as_tensor(vectors, dtype=kind), volumes=zeros, energies=zeros,
+        forces=zeros, stresses=zeros,
+    )  # fmt: skip
+    with torch.no_grad():
+        return np.asarray(next(_layers(model, data, data.vectors)).numpy(), dtype=float)
 
 
 def _of_species(values: Tensor, species: Tensor) -> Tensor:

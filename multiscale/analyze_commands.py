@@ -116,6 +116,47 @@ def onsager_matrix(
     _answer("onsager", found.records(run.formula, {}, {"trajectory": str(trajectory), "atoms": len(run.labels)}), as_json)
 
 
+@analyze_app.command("phases")
+def phases(
+    trajectory: Trajectory,
+    potential: Annotated[str, typer.Option(help="Shipped potential or folder that describes the atoms.")],
+    references: Annotated[str, typer.Option(metavar="Li,Li2S,…", help="Crystals that may be there.")],
+    frames: Annotated[int, typer.Option(min=1, help="Frames to class, evenly spread, the last one included.")] = 1,
+    axis: Annotated[str, typer.Option(help="Cell vector that depth runs along: a, b or c.")] = "c",
+    as_json: JsonOption = False,
+) -> None:
+    """Phases by unsupervised classes of local environments: share of the atoms in each, and thickness along an axis.
+
+    Example: multiscale analyze phases run.traj --potential lpscl --references Li,Li2S,Li3P,LiCl,Li6PS5Cl
+    """
+    names = [name.strip() for name in references.split(",") if name.strip()]
+    if axis not in ("a", "b", "c"):
+        raise UserError(f"--axis {axis}: a, b or c")
+    _require_file(trajectory)
+    from atomistic import phases as classes
+    from atomistic.diffusivity import read_frames
+
+    read = read_frames(trajectory)
+    crystals, describe = classes.references(names), classes.mace_descriptors(potential)
+    chosen = sorted({round(share * (len(read) - 1)) for share in [(n + 1) / frames for n in range(frames)]})
+    found = classes.classify([read[number] for number in chosen], crystals, describe)
+    rows = []
+    for place, number in enumerate(chosen):
+        of_atoms = found.phases(place)
+        depths, shares = classes.profile(read[number], of_atoms, "abc".index(axis))
+        for name, share in shares.items():
+            thick = classes.thickness(depths, share)
+            rows.append({"frame": number, "phase": name, "share": float((of_atoms == name).mean()), "thickness_A": thick})
+    if as_json:
+        told = zip(found.elements, found.names, found.distances, strict=True)
+        show_json({"phases": rows, "classes": [{"element": e, "phase": n, "distance": d} for e, n, d in told]})
+        return
+    from multiscale.tables import plain_table, render
+
+    cells = [(str(r["frame"]), str(r["phase"]), f"{r['share']:.1%}", f"{r['thickness_A']:.1f}") for r in rows]
+    show(render(plain_table("", ("frame", "phase", "share of atoms", "thickness (Å)"), cells)))
+
+
 def _answer(kind: str, records: Sequence[Any], as_json: bool) -> None:
     """Print records; as JSON under the name of the kind, a list where there are several."""
     if as_json:
