@@ -78,6 +78,30 @@ def butler_volmer(
     return exchange_current_density * (bounded_exp(anodic) - bounded_exp(cathodic))
 
 
+SMALLEST_CONCENTRATION = 1e-12
+"""Share of the reference concentration below which kinetics see no further depletion (keeps powers and logarithms finite)."""
+
+
+def _activity(concentration: Any, reference: Any) -> Any:
+    """Concentration over its reference, not below SMALLEST_CONCENTRATION."""
+    ratio = concentration / reference
+    if isinstance(ratio, ufl.core.expr.Expr):
+        return ufl.max_value(ratio, SMALLEST_CONCENTRATION)
+    return np.maximum(ratio, SMALLEST_CONCENTRATION)
+
+
+def exchange_current(reference_current_density: Any, concentration: Any, reference: Any, exponent: Any) -> Any:
+    """Exchange current density at a concentration, A/m²: i0 = i00 (c/c_ref)^α (Newman & Thomas-Alyea, ch. 8)."""
+    return reference_current_density * _activity(concentration, reference) ** exponent
+
+
+def nernst_shift(concentration: Any, reference: Any, charge: Any = 1, temperature: Any = ROOM_TEMPERATURE) -> Any:
+    """Equilibrium potential of metal against its ion at a concentration c over that at c_ref, V: (RT/(zF)) ln(c/c_ref)."""
+    activity = _activity(concentration, reference)
+    logarithm = ufl.ln(activity) if isinstance(activity, ufl.core.expr.Expr) else np.log(activity)
+    return GAS_CONSTANT * temperature / (charge * FARADAY) * logarithm
+
+
 def equilibrium_shift(pressure: Any, molar_volume: Any = LITHIUM_MOLAR_VOLUME) -> Any:
     """Shift of the equilibrium potential by pressure, V: ΔU = -V p/F (docs/physics.md 1.2b). Pressure hinders plating."""
     return -molar_volume * pressure / FARADAY

@@ -1,0 +1,443 @@
+"""Ion transport in several media at once, each with its own closure, coupled where they touch.
+
+Every field (a concentration, a potential, the potential of a metal) lives on the cells of its own medium: it is a component
+of one continuous space over the whole mesh, whose unknowns outside the medium (closure of its cells) are held at zero and
+never enter an equation. Two media that share an interface therefore have two independent traces there, and a jump condition
+is a plain surface integral of both: the equations are those of mixed-domain assembly on submeshes, without a second mesh,
+entity maps or an orientation of the interface.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import basix.ufl
+import numpy as np
+import ufl
+from dolfinx import fem
+from mpi4py import MPI
+from ufl import dot, grad
+
+from coupling.constants import FARADAY, ROOM_TEMPERATURE
+from coupling.errors import UserError
+from multiscale import dolfinx_compat, kinetics, transport
+from multiscale import nernst_planck as planck
+from multiscale.domain import Domain, integral
+from multiscale.nernst_planck import Closure, Electroneutral, Poisson, SingleIon, Species
+from multiscale.solver import NonlinearSolver, SolveReport
+
+POTENTIAL = "potential"
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A material that carries ions.
+
+    Attributes:
+        name: of the medium, in messages and for its fields.
+        closure: SingleIon, Electroneutral or Poisson.
+        species: its ions and neutrals (for SingleIon: the one ion, of which only the charge counts); for Electroneutral the
+            last one must be charged and is expressed by the others.
+        regions: names of its regions in the mesh (all without any).
+        temperature: K.
+        pressure: field of the pressure, Pa, that drives ions by their molar volume; None: none.
+        reactions: rate R of production per species name, mol/(m³ s): a function of the concentrations by species name.
+    """
+
+    name: str
+    closure: Closure
+    species: tuple[Species, ...]
+    regions: tuple[str, ...] = ()
+    temperature: Any = ROOM_TEMPERATURE
+    pressure: Any = None
+    reactions: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a medium that has no equations."""
+        names = [ion.name for ion in self.species]
+        if not names or len(set(names)) < len(names):
+            raise UserError(f"medium {self.name}: its species are {names}; give one or more, each with a name of its own")
+        if isinstance(self.closure, Electroneutral) and (len(names) < 2 or not self.species[-1].charge):
+            raise UserError(f"medium {self.name}: an electroneutral closure needs two species or more, the last one charged")
+        if isinstance(self.closure, SingleIon) and len(names) != 1:
+            raise UserError(f"medium {self.name}: a single-ion conductor has one species, not {names}")
+
+    @property
+    def independent(self) -> tuple[Species, ...]:
+        """Species whose concentration is an unknown."""
+        if isinstance(self.closure, SingleIon):
+            return ()
+        return self.species[:-1] if isinstance(self.closure, Electroneutral) else self.species
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of its unknowns."""
+        return (*(ion.name for ion in self.independent), POTENTIAL)
+
+    def ion(self, name: str) -> Species:
+        """The species of a name. Raises UserError that lists what there is."""
+        for ion in self.species:
+            if ion.name == name:
+                return ion
+        raise UserError(f"medium {self.name} has no species {name}; it has: {', '.join(i.name for i in self.species)}")
+
+
+@dataclass(frozen=True)
+class Kinetics:
+    """Butler-Volmer charge transfer of one ion, with an exchange current i0 = i00 (c/c_ref)^α of the ion's concentration.
+
+    Attributes:
+        exchange_current_density: i00, A/m².
+        anodic_transfer, cathodic_transfer: αa, αc (αc is 1 - αa unless given).
+        reference_concentration: c_ref, mol/m³; the equilibrium potential is that of this concentration. None: neither the
+            exchange current nor the equilibrium depends on the concentration.
+        concentration_exponent: α; αc unless given, the exponent of a rate that is first order in the ion one way and does
+            not see it the other way.
+        equilibrium: U0 at the reference concentration, V.
+    """
+
+    exchange_current_density: Any
+    anodic_transfer: Any = 0.5
+    cathodic_transfer: Any = None
+    reference_concentration: Any = None
+    concentration_exponent: Any = None
+    equilibrium: Any = 0.0
+
+
+@dataclass(frozen=True)
+class Electrode:
+    """Metal on an outer boundary that exchanges one ion with a medium and has one potential of its own.
+
+    The metal is a thin sheet: ∇ₛ·(S ∇ₛV) + j - i_n = 0 with the current density j fed to it; with its total current given,
+    the potential follows in the same Newton solve.
+
+    Attributes:
+        boundary: name of the boundary.
+        medium: name of the medium it touches.
+        ion: species that reacts.
+        kinetics: of the reaction.
+        sheet_conductance: S = conductivity times thickness of the metal, ohm⁻¹ (10 um of lithium: about 100).
+    """
+
+    boundary: str
+    medium: str
+    ion: str
+    kinetics: Kinetics
+    sheet_conductance: float = 100.0
+
+
+@dataclass(frozen=True)
+class Junction:
+    """Interface of two media across which one ion passes, with a resistance or with kinetics.
+
+    Attributes:
+        boundary: name of the inner boundary.
+        first, second: names of the media; the current from first to second counts positive.
+        ion: species that passes (by its name in both).
+        resistance: ohm m²; None with kinetics.
+        kinetics: of the transfer, with the ion of `first` as the reactant; None with a resistance.
+    """
+
+    boundary: str
+    first: str
+    second: str
+    ion: str
+    resistance: Any = None
+    kinetics: Kinetics | None = None
+
+    def __post_init__(self) -> None:
+        """One law, not two and not none."""
+        if (self.resistance is None) == (self.kinetics is None):
+            raise UserError(f'interface "{self.boundary}": give either a resistance or kinetics')
+
+
+class Contact:
+    """An electrode in a system: its potential, its current and what drives it."""
+
+    def __init__(self, system: "TransportSystem", electrode: Electrode, metal: Any, test: Any) -> None:
+        """Write its equations into the system."""
+        domain, e = system.domain, electrode
+        measure, normal = domain.ds(e.boundary), domain.normal
+        self.electrode, self.metal = e, metal
+        self.current_density, self.voltage = domain.constant(0.0), domain.constant(0.0)
+        self._controlled, self._held = domain.constant(0.0), domain.constant(1.0)
+        surface = system.charge_transfer(e.medium, e.ion, e.kinetics, metal)
+        tangential = [grad(f) - normal * dot(normal, grad(f)) for f in (metal, test)]
+        sheet = domain.constant(e.sheet_conductance)
+        system.residual += self._controlled * (
+            (surface - self.current_density) * test * measure + sheet * dot(*tangential) * measure
+        )
+        system.residual += self._held * (metal - self.voltage) * test * measure
+        system.residual += system.faradaic_inflow(e.medium, e.ion, surface, measure)
+        self.area = integral(domain.constant(1.0) * measure)
+        self._current, self._potential = fem.form(surface * measure), fem.form(metal * measure)
+
+    def control_current(self, current_density: float) -> None:
+        """From the next solve: the mean current density from the metal into the electrolyte, A/m²."""
+        self._controlled.value, self._held.value, self.current_density.value = 1.0, 0.0, current_density
+
+    def control_potential(self, voltage: float) -> None:
+        """From the next solve: the potential of the metal, V."""
+        self._controlled.value, self._held.value, self.voltage.value = 0.0, 1.0, voltage
+
+    @property
+    def current(self) -> float:
+        """Total current from the metal into the electrolyte by the reaction, A (A/m in 2-D, A/m² in 1-D)."""
+        return integral(self._current)
+
+    @property
+    def mean_current_density(self) -> float:
+        """Mean current density from the metal into the electrolyte, A/m²."""
+        return self.current / self.area
+
+    @property
+    def potential(self) -> float:
+        """Mean potential of the metal, V."""
+        return integral(self._potential) / self.area
+
+
+class TransportSystem:
+    """Equations of several media on one mesh.
+
+    Further terms may be added to `residual` (current-unit rows: multiply molar terms by F) and conditions by `fix`, until
+    the first solve. Steady unless `rates` are set (by the time loop): ∂u/∂t ≈ rates[0] u + rates[1] u₁ + rates[2] u₂ with
+    the two older states.
+
+    Args:
+        domain: mesh with names.
+        media, electrodes, junctions: what is where.
+        degree: of the Lagrange elements.
+    """
+
+    def __init__(
+        self, domain: Domain, media: Sequence[Medium], electrodes: Sequence[Electrode] = (),
+        junctions: Sequence[Junction] = (), degree: int = 1,
+    ) -> None:  # fmt: skip
+        """Allocate the fields and write the residual down; nothing is compiled yet."""
+        self.domain, self.degree = domain, degree
+        self.media = {medium.name: medium for medium in media}
+        names = [(medium.name, field) for medium in media for field in medium.fields]
+        names += [("metal", electrode.boundary) for electrode in electrodes]
+        self.index = {name: i for i, name in enumerate(names)}
+        cell = domain.mesh.basix_cell()
+        self.space = fem.functionspace(domain.mesh, basix.ufl.element("P", cell, degree, shape=(len(names),)))
+        self.u, self.test = fem.Function(self.space, name="transport"), ufl.TestFunction(self.space)
+        self.older = fem.Function(self.space), fem.Function(self.space)
+        self.rates = tuple(domain.constant(0.0) for _ in range(3))
+        self.active = {name: self._dofs(name) for name in names}
+        self.bcs = [self._outside(name) for name in names]
+        self.residual: Any = sum(self._bulk(medium) for medium in media)
+        self._solver: NonlinearSolver | None = None
+        self._samples: dict[tuple[str, str], Any] = {}
+        self.contacts = {e.boundary: Contact(self, e, *self._metal(e)) for e in electrodes}
+        self.junction_currents = {j.boundary: self._junction(j) for j in junctions}
+
+    # fields
+
+    def field(self, medium: str, name: str = POTENTIAL) -> Any:
+        """Unknown field: the potential, or an independent concentration."""
+        return self.u[self._where(medium, name)]
+
+    def concentration(self, medium: str, ion: str) -> Any:
+        """Concentration of any species of a medium, mol/m³ (one that is expressed by the others too)."""
+        m = self.media[medium]
+        if ion in m.fields:
+            return self.field(medium, ion)
+        m.ion(ion)
+        if isinstance(m.closure, SingleIon):
+            raise UserError(f"medium {medium}: a single-ion conductor has no concentration field")
+        others = [self.field(medium, other.name) for other in m.independent]
+        return planck.balancing_concentration(m.species, others, m.closure.fixed_charge)
+
+    def fluxes(self, medium: str) -> dict[str, Any]:
+        """Flux of each species, mol/(m² s)."""
+        m = self.media[medium]
+        φ = self.field(medium)
+        if isinstance(m.closure, SingleIon):
+            ion = m.species[0]
+            return {ion.name: transport.current_density(m.closure.conductivity, φ) / (ion.charge * FARADAY)}
+        c = [self.concentration(medium, ion.name) for ion in m.species]
+        packed = isinstance(m.closure, Poisson) and m.closure.site_density is not None
+        Φ = planck.occupancy(m.species, c, m.closure.site_density) if packed else None  # type: ignore[union-attr]
+        return {
+            ion.name: planck.total_flux(ion, ck, φ, m.temperature, m.pressure, Φ)
+            for ion, ck in zip(m.species, c, strict=True)
+        }
+
+    def current(self, medium: str) -> Any:
+        """Current density in a medium, A/m²."""
+        return planck.current_density(self.media[medium].species, list(self.fluxes(medium).values()))
+
+    def _where(self, medium: str, name: str) -> int:
+        if (medium, name) not in self.index:
+            raise UserError(f"there is no field {name} of {medium}; there are: {', '.join(map('/'.join, self.index))}")
+        return self.index[medium, name]
+
+    def _dofs(self, name: tuple[str, str]) -> np.ndarray:
+        """Blocks on the closure of the cells (or facets) that a field lives on, ghosts included."""
+        medium, field = name
+        dim = self.domain.dimension
+        for d in (dim, dim - 1):
+            self.domain.mesh.topology.create_connectivity(d, dim)
+        if medium == "metal":
+            return fem.locate_dofs_topological(self.space, dim - 1, self.domain.facets(field))
+        return fem.locate_dofs_topological(self.space, dim, self.domain.cells(*self.media[medium].regions))
+
+    def _outside(self, name: tuple[str, str]) -> Any:
+        """Condition that holds a field at zero where it does not live."""
+        part = self.space.sub(self.index[name])
+        index_map = self.space.dofmap.index_map
+        everywhere = np.arange(index_map.size_local + index_map.num_ghosts, dtype=np.int32)
+        blocks = np.setdiff1d(everywhere, self.active[name])
+        dofs = (blocks * self.space.dofmap.index_map_bs + self.index[name]).astype(np.int32)
+        return fem.dirichletbc(self.domain.constant(0.0), dofs, part)
+
+    # equations
+
+    def _bulk(self, medium: Medium) -> Any:
+        dx = self.domain.dx(*medium.regions)
+        w_φ = self.test[self.index[medium.name, POTENTIAL]]
+        N = self.fluxes(medium.name)
+        if isinstance(medium.closure, SingleIon):
+            return transport.ohmic_conduction(medium.closure.conductivity, self.field(medium.name), w_φ, dx)
+        concentrations = {ion.name: self.concentration(medium.name, ion.name) for ion in medium.species}
+        made = dict(medium.reactions(concentrations)) if medium.reactions else {}
+        for name in made:
+            medium.ion(name)
+        form = self._balances(medium, N, made, dx)
+        if isinstance(medium.closure, Electroneutral):
+            form += planck.divergence(self.current(medium.name), w_φ, dx)
+            for name, rate in made.items():
+                if medium.ion(name).charge:
+                    form += medium.ion(name).charge * FARADAY * planck.reaction(rate, w_φ, dx)
+            return form
+        charge = planck.charge_density(medium.species, list(concentrations.values()), medium.closure.fixed_charge)
+        return form + planck.poisson(medium.closure.permittivity, self.field(medium.name), charge, w_φ, dx)
+
+    def _balances(self, medium: Medium, N: Mapping[str, Any], made: Mapping[str, Any], dx: Any) -> Any:
+        """Balances of the independent species times F."""
+        form: Any = 0
+        for ion in medium.independent:
+            i = self.index[medium.name, ion.name]
+            w = self.test[i]
+            change = sum(rate * state[i] for rate, state in zip(self.rates, (self.u, *self.older), strict=True))
+            form += FARADAY * (planck.storage(change, w, dx) + planck.divergence(N[ion.name], w, dx))
+            if ion.name in made:
+                form += FARADAY * planck.reaction(made[ion.name], w, dx)
+        return form
+
+    def faradaic_inflow(self, medium: str, ion: str, current_density: Any, measure: Any, side: str = "") -> Any:
+        """Terms of a current density carried into a medium by one ion through a boundary.
+
+        Charge enters the potential's row (except with Poisson's equation, where it follows from the ions) and the ion's
+        own row when its concentration is an unknown. `side` is "+" for an inner boundary.
+        """
+        m = self.media[medium]
+        species = m.ion(ion)
+        if not species.charge:
+            raise UserError(f"medium {medium}: {ion} has no charge and carries no current")
+        tests = [] if isinstance(m.closure, Poisson) else [(POTENTIAL, 1.0)]
+        if species in m.independent:
+            tests.append((ion, 1.0 / species.charge))
+        form: Any = 0
+        for name, share in tests:
+            w = self.test[self.index[medium, name]]
+            form += transport.current_inflow(share * current_density, w(side) if side else w, measure)
+        return form
+
+    def charge_transfer(self, medium: str, ion: str, law: Kinetics, metal: Any) -> Any:
+        """Current density from a phase at potential `metal` into the medium by Butler-Volmer, A/m²."""
+        m = self.media[medium]
+        φ, z = self.field(medium), m.ion(ion).charge
+        i0, U = law.exchange_current_density, law.equilibrium
+        if law.reference_concentration is not None:
+            c = self.concentration(medium, ion)
+            αc = 1 - law.anodic_transfer if law.cathodic_transfer is None else law.cathodic_transfer
+            exponent = αc if law.concentration_exponent is None else law.concentration_exponent
+            i0 = kinetics.exchange_current(i0, c, law.reference_concentration, exponent)
+            U = U + kinetics.nernst_shift(c, law.reference_concentration, z, m.temperature)
+        return kinetics.butler_volmer(
+            metal - φ - U, i0, law.anodic_transfer, law.cathodic_transfer, temperature=m.temperature
+        )
+
+    def _metal(self, electrode: Electrode) -> tuple[Any, Any]:
+        i = self.index["metal", electrode.boundary]
+        return self.u[i], self.test[i]
+
+    def _junction(self, junction: Junction) -> Any:
+        """Write the jump condition of an interface; its current density from first to second, A/m² (a form's integrand)."""
+        j, measure = junction, self.domain.dS(junction.boundary)
+        if j.kinetics is not None:
+            current = -self.charge_transfer(j.first, j.ion, j.kinetics, self.field(j.second))
+        else:
+            current = (self.field(j.first) - self.field(j.second)) / j.resistance
+        here = current("+")
+        self.residual += self.faradaic_inflow(j.first, j.ion, -here, measure, "+")
+        self.residual += self.faradaic_inflow(j.second, j.ion, here, measure, "+")
+        return here * measure
+
+    # conditions and solution
+
+    def fix(self, medium: str, name: str, value: Any, *boundaries: str) -> Any:
+        """Hold a field at a number or fem.Constant on boundaries; gives the constant, whose value may change later."""
+        i, dim = self._where(medium, name), self.domain.dimension
+        blocks = fem.locate_dofs_topological(self.space, dim - 1, self.domain.facets(*boundaries))
+        blocks = np.intersect1d(blocks, self.active[medium, name])
+        dofs = (blocks * self.space.dofmap.index_map_bs + i).astype(np.int32)
+        constant = value if isinstance(value, fem.Constant) else self.domain.constant(float(value))
+        self.bcs.append(fem.dirichletbc(constant, dofs, self.space.sub(i)))
+        return constant
+
+    def set_field(self, medium: str, name: str, value: float | Callable[[np.ndarray], np.ndarray]) -> None:
+        """Give a field a start value: a number, or a function of the points (3, n) that returns n values."""
+        part = self.u.sub(self._where(medium, name))
+        part.interpolate(value if callable(value) else lambda x: np.full(x.shape[1], float(value)))
+        self.u.x.scatter_forward()
+
+    @property
+    def solver(self) -> NonlinearSolver:
+        """Newton's method on the residual, compiled when first asked for."""
+        if self._solver is None:
+            self._solver = NonlinearSolver(self.residual, self.u, self.bcs)
+        return self._solver
+
+    def solve(self) -> SolveReport:
+        """Solve for the present rates and conditions from the present values. Raises RunFailure."""
+        return self.solver.solve()
+
+    def species_fields(self) -> list[tuple[str, str]]:
+        """(medium, species) of every concentration there is, the expressed ones included."""
+        return [
+            (m.name, ion.name) for m in self.media.values() if not isinstance(m.closure, SingleIon) for ion in m.species
+        ]
+
+    def sample(self, medium: str, ion: str) -> tuple[np.ndarray, np.ndarray]:
+        """Concentration at this rank's nodes of a medium: values (n,) mol/m³, points (n, 3) m."""
+        if (medium, ion) not in self._samples:
+            space = fem.functionspace(self.domain.mesh, ("P", self.degree))
+            points = dolfinx_compat.interpolation_points(space)
+            cells = self.domain.cells(*self.media[medium].regions)
+            nodes = fem.locate_dofs_topological(space, self.domain.dimension, cells)
+            expression = fem.Expression(self.concentration(medium, ion), points)
+            self._samples[medium, ion] = fem.Function(space), expression, cells, nodes, space.tabulate_dof_coordinates()
+        values, expression, cells, nodes, coordinates = self._samples[medium, ion]
+        values.interpolate(expression, cells)
+        return values.x.array[nodes], coordinates[nodes]
+
+    def lowest(self, medium: str, ion: str) -> tuple[float, np.ndarray]:
+        """Smallest nodal concentration of a species over all ranks, mol/m³, and where, m."""
+        values, points = self.sample(medium, ion)
+        k = int(np.argmin(values)) if len(values) else -1
+        mine = (float(values[k]), points[k].tolist()) if k >= 0 else (np.inf, [0.0, 0.0, 0.0])
+        value, point = min(self.domain.comm.allgather(mine))
+        return value, np.asarray(point)
+
+    def amount(self, medium: str, ion: str) -> float:
+        """Amount of a species in a medium, mol (per metre in 2-D)."""
+        measure = self.domain.dx(*self.media[medium].regions)
+        return integral(self.concentration(medium, ion) * measure)
+
+
+def largest(comm: MPI.Comm, value: float) -> float:
+    """The largest of the ranks' values."""
+    return comm.allreduce(value, op=MPI.MAX)
