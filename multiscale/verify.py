@@ -45,7 +45,7 @@ class Problem:
 
 def problems() -> list[Problem]:
     """All problems in the order of their ids."""
-    groups = [*_cells(), *_conduction(), *_mixtures(), *_elasticity(), *_kinetics(), *_lithium(), *_atoms()]
+    groups = [*_cells(), *_ions(), *_conduction(), *_mixtures(), *_elasticity(), *_kinetics(), *_lithium(), *_atoms()]
     return [
         Problem(identifier, quantity, exact, tolerance, solve)
         for identifier, tolerance, solve, values in groups
@@ -75,6 +75,42 @@ def _cells() -> list[Group]:
         "cell voltage (V)": 0.02 + anodic - cathodic,
     }
     return [("V01", 1e-4, cell.symmetric_cell, symmetric), ("V01e", 1e-4, cell.asymmetric_cell, asymmetric)]
+
+
+def _ions() -> list[Group]:
+    from multiscale.verification import ion_transport as ions
+
+    film = {
+        "limiting current density (A/m2)": 4 * _F * 2e-11 * 1000 / 20e-6,
+        "concentration at the stripping face (mol/m3)": 1500.0,
+        "concentration at the plating face (mol/m3)": 500.0,
+        "cell voltage at half of it (V)": 4 * _THERMAL * math.atanh(0.5),
+    }
+    sand = {
+        "Sand time (s)": math.pi * 3e-11 * (1000 * _F / (2 * 2000 * 0.75)) ** 2,
+        "wall concentration at a quarter of it (mol/m3)": 500.0,
+    }
+    ε, half = 78.5 * 8.8541878128e-12, 0.05 / (2 * _THERMAL)
+    debye = math.sqrt(ε * _R * _T / (2 * _F**2 * 10))
+    layer = {
+        "Debye length (m)": debye,
+        "potential one Debye length away (V)": 4 * _THERMAL * math.atanh(math.tanh(half / 2) / math.e),
+        "charge (C/m2)": math.sqrt(8 * ε * _R * _T * 10) * math.sinh(half),
+        "differential capacitance (F/m2)": ε / debye * math.cosh(half),
+    }
+    odd = [2 * n + 1 for n in range(40)]
+    diffusion = {
+        "current density after 1 s (A/m2)": _F * 1000 * math.sqrt(1e-11 / math.pi),
+        "slab, centre at Dt/l2 = 0.2": sum(
+            4 / math.pi * (-1) ** n / k * math.exp(-(k**2) * math.pi**2 / 4 * 0.2) for n, k in enumerate(odd)
+        ),
+    }
+    return [
+        ("V02", 1e-4, ions.limiting_current, film),
+        ("V03", 1e-2, ions.sand_time, sand),
+        ("V04", 1e-3, ions.diffuse_layer, layer),
+        ("V20", 1e-3, ions.cottrell, diffusion),
+    ]
 
 
 def _conduction() -> list[Group]:
