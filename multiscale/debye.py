@@ -1,5 +1,6 @@
 """Whether a mesh resolves the diffuse layer of a Poisson run: resolve the Debye length or use the electroneutral closure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,22 +31,25 @@ class DebyeUnresolved(UserError):
         self.medium, self.debye_length, self.height, self.position = medium, debye_length, height, position
 
 
-def check(system: TransportSystem) -> None:
+def check(system: TransportSystem, reservoirs: Sequence[str] = ()) -> None:
     """Look at the wall cells of each medium with Poisson's equation, at the concentrations now in the system.
 
     A wall cell's height (dimension times volume over wall area) over the degree of the elements may be at most the Debye
-    length sqrt(ε RT/(F² Σ z² c)) over PER_LENGTH; further in, where nothing charges, cells may be coarser. The system
-    is left as it was.
+    length sqrt(ε RT/(F² Σ z² c)) over PER_LENGTH; further in, where nothing charges, cells may be coarser.
+
+    Args:
+        system: left as it was.
+        reservoirs: outer boundaries that are no walls (all fields held at the values of a bulk) and carry no layer.
 
     Raises:
         DebyeUnresolved: with the worst cell.
     """
     for medium in system.media.values():
         if isinstance(medium.closure, Poisson):
-            _check(system, medium)
+            _check(system, medium, reservoirs)
 
 
-def _check(system: TransportSystem, medium: Any) -> None:
+def _check(system: TransportSystem, medium: Any, reservoirs: Sequence[str]) -> None:
     domain = system.domain
     space = fem.functionspace(domain.mesh, ("DG", 0))
     w = ufl.TestFunction(space)
@@ -55,12 +59,14 @@ def _check(system: TransportSystem, medium: Any) -> None:
     edge = abs(inside("+") - inside("-"))
     volume = _assembled(space, one * w * ufl.dx(domain.mesh))
     area = _assembled(space, one * w * ufl.ds(domain.mesh) + edge * (w("+") + w("-")) * ufl.dS(domain.mesh))
+    if reservoirs:
+        area = area - _assembled(space, one * w * system.domain.ds(*reservoirs))
     strength = sum(ion.charge**2 * system.concentration(medium.name, ion.name) for ion in medium.species)
     ionic = _assembled(space, strength * w * ufl.dx(domain.mesh)) / volume
     ε = _assembled(space, medium.closure.permittivity * w * ufl.dx(domain.mesh)) / volume
     owned = space.dofmap.index_map.size_local
     cells = domain.cells(*medium.regions)
-    cells = cells[(cells < owned) & (area[cells] > 0) & (ionic[cells] > 0)]
+    cells = cells[(cells < owned) & (area[cells] > 1e-9 * area.max(initial=0.0)) & (ionic[cells] > 0)]
     T = _assembled(space, medium.temperature * w * ufl.dx(domain.mesh)) / volume
     λ = np.sqrt(ε[cells] * GAS_CONSTANT * T[cells] / (FARADAY**2 * ionic[cells]))
     height = domain.dimension * volume[cells] / area[cells]

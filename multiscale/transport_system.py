@@ -8,7 +8,7 @@ entity maps or an orientation of the interface.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import basix.ufl
@@ -196,6 +196,29 @@ class Contact:
         return integral(self._potential) / self.area
 
 
+STRUCTURAL = ("charge", "sites", "sheet_conductance")
+"""Numbers of the descriptions that stay as they are."""
+
+
+def _changeable(domain: Domain, description: Any) -> Any:
+    """The same description with constants of the mesh for its plain numbers: other values compile nothing again."""
+    if isinstance(description, tuple):
+        return tuple(_changeable(domain, item) for item in description)
+    if is_dataclass(description) and not isinstance(description, type):
+        parts = {f.name: getattr(description, f.name) for f in fields(description) if f.name not in STRUCTURAL}
+        return replace(description, **{name: _changeable(domain, part) for name, part in parts.items()})
+    number = isinstance(description, int | float | np.floating) and not isinstance(description, bool)
+    return domain.constant(float(description)) if number else description
+
+
+def _element(domain: Domain, degree: int, components: int) -> Any:
+    """Lagrange element of so many components (a blocked element of one has no sub-spaces in DOLFINx)."""
+    cell = domain.mesh.basix_cell()
+    if components == 1:
+        return basix.ufl.mixed_element([basix.ufl.element("P", cell, degree)])
+    return basix.ufl.element("P", cell, degree, shape=(components,))
+
+
 class TransportSystem:
     """Equations of several media on one mesh.
 
@@ -215,12 +238,14 @@ class TransportSystem:
     ) -> None:  # fmt: skip
         """Allocate the fields and write the residual down; nothing is compiled yet."""
         self.domain, self.degree = domain, degree
+        media = [_changeable(domain, medium) for medium in media]
+        electrodes = [_changeable(domain, electrode) for electrode in electrodes]
+        junctions = [_changeable(domain, junction) for junction in junctions]
         self.media = {medium.name: medium for medium in media}
         names = [(medium.name, field) for medium in media for field in medium.fields]
         names += [("metal", electrode.boundary) for electrode in electrodes]
         self.index = {name: i for i, name in enumerate(names)}
-        cell = domain.mesh.basix_cell()
-        self.space = fem.functionspace(domain.mesh, basix.ufl.element("P", cell, degree, shape=(len(names),)))
+        self.space = fem.functionspace(domain.mesh, _element(domain, degree, len(names)))
         self.u, self.test = fem.Function(self.space, name="transport"), ufl.TestFunction(self.space)
         self.older = fem.Function(self.space), fem.Function(self.space)
         self.rates = tuple(domain.constant(0.0) for _ in range(3))
