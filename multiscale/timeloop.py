@@ -116,11 +116,10 @@ class TimeStepper:
         self.history = [State(time, system.u.x.array.copy())]
         self.step = control.first
         self.accepted = self.rejected = 0
-        bs = system.space.dofmap.index_map_bs
         fixed = np.concatenate([bc.dof_indices()[0] for bc in system.bcs])
         fields = system.species_fields()
         self._dofs = {
-            name: np.setdiff1d(system.active[name] * bs + system.index[name], fixed) for name in fields if name in system.index
+            name: np.setdiff1d(system.dofs(*name), fixed) for name in fields if name in system.index
         }
         self._scale = {name: largest(system.domain.comm, float(np.max(system.sample(*name)[0], initial=0.0))) for name in fields}
 

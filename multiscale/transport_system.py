@@ -1,8 +1,8 @@
 """Ion transport in several media at once, each with its own closure, coupled where they touch.
 
 Every field (a concentration, a potential, the potential of a metal) lives on the cells of its own medium: it is a component
-of one continuous space over the whole mesh, whose unknowns outside the medium (closure of its cells) are held at zero and
-never enter an equation. Two media that share an interface therefore have two independent traces there, and a jump condition
+of one continuous space over the whole mesh, whose unknowns outside the medium (closure of its cells) are taken out of the
+system that is solved. Two media that share an interface therefore have two independent traces there, and a jump condition
 is a plain surface integral of both: the equations are those of mixed-domain assembly on submeshes, without a second mesh,
 entity maps or an orientation of the interface.
 """
@@ -16,15 +16,15 @@ import numpy as np
 import ufl
 from dolfinx import fem
 from mpi4py import MPI
-from ufl import dot, grad
 
 from coupling.constants import FARADAY, ROOM_TEMPERATURE
 from coupling.errors import UserError
 from multiscale import dolfinx_compat, kinetics, transport
 from multiscale import nernst_planck as planck
+from multiscale.constrained_solver import ConstrainedSolver, prolongation
 from multiscale.domain import Domain, integral
 from multiscale.nernst_planck import Closure, Electroneutral, Poisson, SingleIon, Species
-from multiscale.solver import NonlinearSolver, SolveReport
+from multiscale.solver import SolveReport
 
 POTENTIAL = "potential"
 
@@ -108,22 +108,20 @@ class Kinetics:
 class Electrode:
     """Metal on an outer boundary that exchanges one ion with a medium and has one potential of its own.
 
-    The metal is a thin sheet: ∇ₛ·(S ∇ₛV) + j - i_n = 0 with the current density j fed to it; with its total current given,
-    the potential follows in the same Newton solve.
+    The potential V is one unknown with the equation ∫ (i_n - j) ds = 0: with the mean current density j given, it follows in
+    the same Newton solve.
 
     Attributes:
         boundary: name of the boundary.
         medium: name of the medium it touches.
         ion: species that reacts.
         kinetics: of the reaction.
-        sheet_conductance: S = conductivity times thickness of the metal, ohm⁻¹ (10 um of lithium: about 100).
     """
 
     boundary: str
     medium: str
     ion: str
     kinetics: Kinetics
-    sheet_conductance: float = 100.0
 
 
 @dataclass(frozen=True)
@@ -157,16 +155,12 @@ class Contact:
     def __init__(self, system: "TransportSystem", electrode: Electrode, metal: Any, test: Any) -> None:
         """Write its equations into the system."""
         domain, e = system.domain, electrode
-        measure, normal = domain.ds(e.boundary), domain.normal
-        self.electrode, self.metal = e, metal
+        measure = domain.ds(e.boundary)
+        self.system, self.electrode, self.metal = system, e, metal
         self.current_density, self.voltage = domain.constant(0.0), domain.constant(0.0)
         self._controlled, self._held = domain.constant(0.0), domain.constant(1.0)
         surface = system.charge_transfer(e.medium, e.ion, e.kinetics, metal)
-        tangential = [grad(f) - normal * dot(normal, grad(f)) for f in (metal, test)]
-        sheet = domain.constant(e.sheet_conductance)
-        system.residual += self._controlled * (
-            (surface - self.current_density) * test * measure + sheet * dot(*tangential) * measure
-        )
+        system.residual += self._controlled * (surface - self.current_density) * test * measure
         system.residual += self._held * (metal - self.voltage) * test * measure
         system.residual += system.faradaic_inflow(e.medium, e.ion, surface, measure)
         self.area = integral(domain.constant(1.0) * measure)
@@ -179,6 +173,11 @@ class Contact:
     def control_potential(self, voltage: float) -> None:
         """From the next solve: the potential of the metal, V."""
         self._controlled.value, self._held.value, self.voltage.value = 0.0, 1.0, voltage
+
+    def settle(self) -> None:
+        """Put a held potential into the unknowns, as the start of a solve."""
+        if self._held.value:
+            self.system.u.x.array[self.system.dofs("metal", self.electrode.boundary)] = self.voltage.value
 
     @property
     def current(self) -> float:
@@ -196,7 +195,7 @@ class Contact:
         return integral(self._potential) / self.area
 
 
-STRUCTURAL = ("charge", "sites", "sheet_conductance")
+STRUCTURAL = ("charge", "sites")
 """Numbers of the descriptions that stay as they are."""
 
 
@@ -252,7 +251,7 @@ class TransportSystem:
         self.active = {name: self._dofs(name) for name in names}
         self.bcs = [self._outside(name) for name in names]
         self.residual: Any = sum(self._bulk(medium) for medium in media)
-        self._solver: NonlinearSolver | None = None
+        self._solver: ConstrainedSolver | None = None
         self._samples: dict[tuple[str, str], Any] = {}
         self.contacts = {e.boundary: Contact(self, e, *self._metal(e)) for e in electrodes}
         self.junction_currents = {j.boundary: self._junction(j) for j in junctions}
@@ -420,15 +419,24 @@ class TransportSystem:
         self.u.x.scatter_forward()
 
     @property
-    def solver(self) -> NonlinearSolver:
-        """Newton's method on the residual, compiled when first asked for."""
+    def solver(self) -> ConstrainedSolver:
+        """Newton's method on the unknowns that exist, a metal's potential being one; compiled when first asked for."""
         if self._solver is None:
-            self._solver = NonlinearSolver(self.residual, self.u, self.bcs)
+            single = [self.dofs(*name) for name in self.index if name[0] != "metal"]
+            groups = [self.dofs(*name) for name in self.index if name[0] == "metal"]
+            prolong = prolongation(self.space, np.concatenate(single), groups)
+            self._solver = ConstrainedSolver(self.residual, self.u, self.bcs, prolong)
         return self._solver
 
     def solve(self) -> SolveReport:
         """Solve for the present rates and conditions from the present values. Raises RunFailure."""
+        for contact in self.contacts.values():
+            contact.settle()
         return self.solver.solve()
+
+    def dofs(self, medium: str, name: str) -> np.ndarray:
+        """Local unknowns of a field where it lives, ghosts included."""
+        return self.active[medium, name] * self.space.dofmap.index_map_bs + self.index[medium, name]
 
     def species_fields(self) -> list[tuple[str, str]]:
         """(medium, species) of every concentration there is, the expressed ones included."""
