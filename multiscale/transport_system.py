@@ -450,7 +450,7 @@ class TransportSystem:
             space = fem.functionspace(self.domain.mesh, ("P", self.degree))
             points = dolfinx_compat.interpolation_points(space)
             cells = self.domain.cells(*self.media[medium].regions)
-            nodes = fem.locate_dofs_topological(space, self.domain.dimension, cells)
+            nodes = np.unique(space.dofmap.list[cells])
             expression = fem.Expression(self.concentration(medium, ion), points)
             self._samples[medium, ion] = fem.Function(space), expression, cells, nodes, space.tabulate_dof_coordinates()
         values, expression, cells, nodes, coordinates = self._samples[medium, ion]

@@ -1,0 +1,205 @@
+"""Media with different closures that meet at an interface: jump conditions against closed forms, order, ranks."""
+
+import json
+
+import numpy as np
+import pytest
+import ufl
+from dolfinx import fem, mesh
+from fem_tools import SIDES, rate, rectangle
+from launch import python
+from ufl import cos, dot, exp, sin
+
+from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
+from coupling.errors import UserError
+from multiscale import nernst_planck as planck
+from multiscale.domain import Domain, integral
+from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
+from multiscale.protocol import AfterTime, Galvanostatic
+from multiscale.timeloop import StepControl, TimeStepper, run_protocol
+from multiscale.transport_system import Electrode, Junction, Kinetics, Medium, TransportSystem
+
+THERMAL = GAS_CONSTANT * ROOM_TEMPERATURE / FARADAY
+SALT = Species("Li+", 1, 2e-11), Species("X-", -1, 6e-11)
+LITHIUM = (Species("Li+", 1, 1.0),)
+
+
+def layers(n: int, low=(0.0, 0.0), high=(1.0, 1.0)) -> Domain:
+    """The two halves of `rectangle`, "lower" and "upper", with their interface "middle"."""
+    domain = rectangle(n, low, high, halves=True)
+    body = domain.mesh
+    inner = mesh.locate_entities(body, 1, lambda x: np.isclose(x[1], (low[1] + high[1]) / 2, atol=1e-9 * high[1]))
+    old = domain.facet_tags
+    facets = np.concatenate([old.indices, inner]).astype(np.int32)
+    marks = np.concatenate([old.values, np.full(len(inner), 9)]).astype(np.int32)
+    order = np.argsort(facets)
+    tags = mesh.meshtags(body, 1, facets[order], marks[order])
+    return Domain(body, domain.cell_tags, tags, domain.regions, {**SIDES, "middle": 9})
+
+
+def two_ceramics(domain, first, second, resistance, degree=1):
+    media = [
+        Medium("below", SingleIon(first), LITHIUM, ("lower",)),
+        Medium("above", SingleIon(second), LITHIUM, ("upper",)),
+    ]
+    return TransportSystem(domain, media, junctions=[Junction("middle", "below", "above", "Li+", resistance)], degree=degree)
+
+
+def test_interface_resistance_in_series():
+    system = two_ceramics(layers(4, high=(1e-5, 2e-5)), 0.1, 0.02, 1e-3)
+    system.fix("below", "potential", 0.3, "bottom")
+    system.fix("above", "potential", 0.0, "top")
+    system.solve()
+    expected = 0.3 / (1e-5 / 0.1 + 1e-3 + 1e-5 / 0.02)
+    assert integral(system.junction_currents["middle"]) / 1e-5 == pytest.approx(expected, rel=1e-10)
+
+
+def _jump_error(n, degree):
+    """Manufactured fields below and above, discontinuous at the middle; sources on the interface make up the difference."""
+    domain = layers(n)
+    x = ufl.SpatialCoordinate(domain.mesh)
+    κ, exact, R = (0.7, 2.0), (exp(x[1]) * cos(x[0]), 2 + sin(x[0] + 2 * x[1])), 0.3
+    system = two_ceramics(domain, *κ, R, degree)
+    up = ufl.as_vector([0.0, 1.0])
+    through = [-k * dot(ufl.grad(f), up) for k, f in zip(κ, exact, strict=True)]
+    law = (exact[0] - exact[1]) / R
+    middle = domain.dS("middle")
+    system.residual += system.faradaic_inflow("below", "Li+", (law - through[0])("+"), middle, "+")
+    system.residual += system.faradaic_inflow("above", "Li+", (through[1] - law)("+"), middle, "+")
+    for name, k, f, region in zip(("below", "above"), κ, exact, ("lower", "upper"), strict=True):
+        w = system.test[system.index[name, "potential"]]
+        system.residual += -ufl.div(-k * ufl.grad(f)) * w * domain.dx(region)
+        _hold_outside(system, name, f)
+    system.solve()
+    fields = zip(("below", "above"), exact, ("lower", "upper"), strict=True)
+    return sum(integral((system.field(m) - f) ** 2 * domain.dx(r, degree=6)) for m, f, r in fields) ** 0.5
+
+
+def _hold_outside(system, medium, exact):
+    i, space = system.index[medium, "potential"], fem.functionspace(system.domain.mesh, ("P", system.degree))
+    points = space.element.interpolation_points
+    value, given = fem.Function(space), fem.Function(system.space)
+    value.interpolate(fem.Expression(exact, points() if callable(points) else points))
+    given.sub(i).interpolate(value)
+    blocks = fem.locate_dofs_topological(system.space, 1, mesh.exterior_facet_indices(system.domain.mesh.topology))
+    own = np.intersect1d(blocks, system.active[medium, "potential"])
+    part, onto = system.space.sub(i).collapse()
+    value = fem.Function(part)
+    value.x.array[:] = given.x.array[np.asarray(onto)]
+    dofs = (own * system.space.dofmap.index_map_bs + i).astype(np.int32)
+    collapsed = np.searchsorted(np.asarray(onto), dofs).astype(np.int32)
+    assert np.array_equal(np.asarray(onto)[collapsed], dofs)
+    system.bcs.append(fem.dirichletbc(value, [dofs, collapsed], system.space.sub(i)))
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_order_across_a_jump(degree):
+    sizes = (8, 16, 32) if degree == 1 else (4, 8, 16)
+    assert rate(lambda n: _jump_error(n, degree), sizes) == pytest.approx(degree + 1, abs=0.1)
+
+
+POLYMER, CERAMIC, CONDUCTIVITY, DEPTH = 15.0, 5.0, 0.05, 1e-5
+
+
+def interlayer_cell(n=4, polymer=None):
+    """Li | polymer with a binary salt | single-ion ceramic | Li, bottom to top; each layer DEPTH thick."""
+    media = [
+        Medium("polymer", polymer or Electroneutral(), SALT, ("lower",)),
+        Medium("ceramic", SingleIon(CONDUCTIVITY), LITHIUM, ("upper",)),
+    ]
+    in_salt = Kinetics(POLYMER, reference_concentration=1000.0)
+    electrodes = [Electrode("bottom", "polymer", "Li+", in_salt), Electrode("top", "ceramic", "Li+", Kinetics(40.0))]
+    transfer = Kinetics(CERAMIC, 0.5, reference_concentration=1000.0)
+    junction = Junction("middle", "polymer", "ceramic", "Li+", kinetics=transfer)
+    system = TransportSystem(layers(n, high=(1e-5, 2 * DEPTH)), media, electrodes, [junction], degree=2)
+    for name in ("Li+", "X-") if isinstance(polymer, Poisson) else ("Li+",):
+        system.set_field("polymer", name, 1000.0)
+    return system
+
+
+def polarise(system, current=100.0):
+    """Steady voltage under a current from the bottom electrode through the cell (the time run keeps the salt)."""
+    cell = system.contacts["bottom"]
+    stepper = TimeStepper(system, StepControl(1e-2, 1e-6, 1e4, 1e-2))
+    run_protocol(stepper, cell, [Galvanostatic(current, (AfterTime(1e5),))])
+    return cell.potential - system.contacts["top"].potential
+
+
+def exact_voltage(current=100.0):
+    """Kinetics at three faces with the concentrations there, diffusion potential of the salt, Ohm's law of the ceramic."""
+    half_drop = current * DEPTH / (4 * FARADAY * SALT[0].diffusivity)
+    rich, poor = 1000 + half_drop, 1000 - half_drop
+
+    def face(exchange, c=1000.0):
+        return 2 * THERMAL * np.arcsinh(current / (2 * exchange * np.sqrt(c / 1000)))
+
+    kinetic = face(POLYMER, rich) + face(CERAMIC, poor) + face(40.0)
+    return kinetic + 2 * THERMAL * np.log(rich / poor) + current * DEPTH / CONDUCTIVITY
+
+
+def test_polymer_interlayer_and_ceramic_carry_one_current():
+    system = interlayer_cell()
+    assert polarise(system) == pytest.approx(exact_voltage(), rel=1e-5)
+    through = integral(system.junction_currents["middle"])
+    assert through == pytest.approx(100.0 * 1e-5, rel=1e-10)
+    assert system.contacts["top"].current == pytest.approx(-through, rel=1e-10)
+    assert system.amount("polymer", "X-") == pytest.approx(1000 * 1e-5 * DEPTH, rel=1e-10)
+
+
+def test_equilibrium_across_all_interfaces():
+    """Every metal at one potential, no current anywhere, whatever the concentration of the polymer."""
+    system = interlayer_cell(3)
+    system.set_field("polymer", "Li+", 700.0)
+    stepper = TimeStepper(system, StepControl(1.0, 1e-6, 10.0))
+    stepper.advance(1.0)
+    assert abs(system.contacts["bottom"].mean_current_density) < 1e-10
+    flow = system.current("polymer")
+    assert integral(dot(flow, flow) * system.domain.dx("lower")) ** 0.5 < 1e-12
+
+
+def test_poisson_beside_a_single_ion_conductor():
+    """The polymer with Poisson's equation (Debye length 2 um, resolved): the same current passes all three faces."""
+    permittivity = (2e-6) ** 2 * 2 * FARADAY**2 * 1000 / (GAS_CONSTANT * ROOM_TEMPERATURE)
+    system = interlayer_cell(4, Poisson(permittivity))
+    system.contacts["bottom"].control_current(20.0)
+    stepper = TimeStepper(system, StepControl(1e-3, 1e-7, 1e3, 1e-2))
+    stepper.march(0.1)
+    assert integral(system.junction_currents["middle"]) == pytest.approx(-system.contacts["top"].current, rel=1e-9)
+    assert system.contacts["bottom"].mean_current_density == pytest.approx(20.0, rel=1e-10)
+    assert system.amount("polymer", "X-") == pytest.approx(1000 * 1e-5 * DEPTH, rel=1e-9)
+
+
+def test_an_interface_needs_one_law():
+    with pytest.raises(UserError, match="either a resistance or kinetics"):
+        Junction("middle", "a", "b", "Li+")
+
+
+SCRIPT = """
+import json, sys
+sys.path.insert(0, "tests")
+from mpi4py import MPI
+from multiscale.timeloop import StepControl, TimeStepper
+from multiscale.domain import integral
+from test_junctions import interlayer_cell
+system = interlayer_cell(2)
+system.contacts["bottom"].control_current(150.0)
+stepper = TimeStepper(system, StepControl(1e-2, 1e-6, 1.0, 1e-2))
+stepper.march(0.3)
+top, bottom = system.contacts["top"], system.contacts["bottom"]
+row = [bottom.potential, top.current, integral(system.junction_currents["middle"]), *system.lowest("polymer", "X-")[1][1:2].tolist()]
+row += [system.lowest("polymer", "X-")[0], stepper.accepted, stepper.time]
+if MPI.COMM_WORLD.rank == 0:
+    json.dump(row, open("PATH", "w"))
+"""
+
+
+def test_ranks_agree(tmp_path):
+    answers = []
+    for ranks in (1, 2, 3):
+        path = tmp_path / f"{ranks}.json"
+        done = python(SCRIPT.replace("PATH", str(path)), ranks, timeout=120)
+        assert done.returncode == 0, done.stderr[-2000:]
+        answers.append(json.loads(path.read_text()))
+    assert answers[0][4] < 900
+    assert answers[1] == pytest.approx(answers[0], rel=1e-8)
+    assert answers[2] == pytest.approx(answers[0], rel=1e-8)
