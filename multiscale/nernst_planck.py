@@ -190,14 +190,16 @@ def storage(rate_of_change: Any, test: Any, measure: Any) -> ufl.Form:
     return rate_of_change * test * measure
 
 
-def poisson(permittivity: Any, potential: Any, charge: Any, test: Any, measure: Any) -> ufl.Form:
-    """Poisson's equation, divided by ε0 so that the residual has the unit of the potential.
+def poisson(
+    permittivity: Any, potential: Any, charge: Any, test: Any, measure: Any, scale: Any = VACUUM_PERMITTIVITY
+) -> ufl.Form:
+    """Poisson's equation, divided by a permittivity so that the residual is of the size of the potential.
 
-    Strong form -∇·(ε∇φ) - ρ = 0;  weak form (1/ε0) [∫ ε∇φ·∇w dx - ∫ ρ w dx], with ε in F/m and the charge ρ in C/m³. A
-    boundary where nothing is said carries no surface charge. Source: docs/physics.md 1.1(e).
+    Strong form -∇·(ε∇φ) - ρ = 0;  weak form (1/ε_s) [∫ ε∇φ·∇w dx - ∫ ρ w dx], with ε and the scale ε_s in F/m and the charge
+    ρ in C/m³. A boundary where nothing is said carries no surface charge. Source: docs/physics.md 1.1(e).
     """
     gauss = dot(flux(permittivity, grad(potential)), grad(test)) * measure - charge * test * measure
-    return (1 / VACUUM_PERMITTIVITY) * gauss
+    return (1 / scale) * gauss
 
 
 def debye_length(

@@ -336,7 +336,9 @@ class TransportSystem:
                     form += medium.ion(name).charge * FARADAY * planck.reaction(rate, w_φ, dx)
             return form
         charge = planck.charge_density(medium.species, list(concentrations.values()), medium.closure.fixed_charge)
-        return form + planck.poisson(medium.closure.permittivity, self.field(medium.name), charge, w_φ, dx)
+        ε = medium.closure.permittivity
+        scale = ε if isinstance(ε, fem.Constant) and not ε.ufl_shape else planck.VACUUM_PERMITTIVITY
+        return form + planck.poisson(ε, self.field(medium.name), charge, w_φ, dx, scale)
 
     def _balances(self, medium: Medium, N: Mapping[str, Any], made: Mapping[str, Any], dx: Any) -> Any:
         """Balances of the independent species times F."""

@@ -12,7 +12,6 @@ from ufl import cos, dot, exp, sin
 
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import UserError
-from multiscale import nernst_planck as planck
 from multiscale.domain import Domain, integral
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
 from multiscale.protocol import AfterTime, Galvanostatic
@@ -184,10 +183,11 @@ from test_junctions import interlayer_cell
 system = interlayer_cell(2)
 system.contacts["bottom"].control_current(150.0)
 stepper = TimeStepper(system, StepControl(1e-2, 1e-6, 1.0, 1e-2))
-stepper.march(0.3)
+stepper.march(0.1)
 top, bottom = system.contacts["top"], system.contacts["bottom"]
-row = [bottom.potential, top.current, integral(system.junction_currents["middle"]), *system.lowest("polymer", "X-")[1][1:2].tolist()]
-row += [system.lowest("polymer", "X-")[0], stepper.accepted, stepper.time]
+value, place = system.lowest("polymer", "X-")
+row = [bottom.potential, top.current, integral(system.junction_currents["middle"]), float(place[1]), value]
+row += [stepper.accepted, stepper.time]
 if MPI.COMM_WORLD.rank == 0:
     json.dump(row, open("PATH", "w"))
 """
@@ -200,6 +200,6 @@ def test_ranks_agree(tmp_path):
         done = python(SCRIPT.replace("PATH", str(path)), ranks, timeout=120)
         assert done.returncode == 0, done.stderr[-2000:]
         answers.append(json.loads(path.read_text()))
-    assert answers[0][4] < 900
+    assert answers[0][4] < 950
     assert answers[1] == pytest.approx(answers[0], rel=1e-8)
     assert answers[2] == pytest.approx(answers[0], rel=1e-8)

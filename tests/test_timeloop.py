@@ -9,7 +9,15 @@ from coupling.constants import FARADAY
 from coupling.errors import UserError
 from multiscale.nernst_planck import Electroneutral, SingleIon, Species
 from multiscale.protocol import (
-    AfterCapacity, AfterTime, AtCurrentDensity, AtVoltage, CurrentRamp, Galvanostatic, Potentiostatic, Rest, VoltageRamp,
+    AfterCapacity,
+    AfterTime,
+    AtCurrentDensity,
+    AtVoltage,
+    CurrentRamp,
+    Galvanostatic,
+    Potentiostatic,
+    Rest,
+    VoltageRamp,
 )  # fmt: skip
 from multiscale.timeloop import Depletion, StepControl, StepTooSmall, TimeStepper, run_protocol
 from multiscale.transport_system import Electrode, Kinetics, Medium, TransportSystem
@@ -54,7 +62,8 @@ def test_error_control_meets_its_tolerance_with_few_steps():
         assert stepper.time == pytest.approx(3.0, rel=1e-12)
         counts.append(stepper.accepted)
         errors.append(abs(stepper.system.sample("film", "Li+")[0][0] / 250.0 - 1))
-    assert errors[0] < 2e-2 and errors[1] < 5e-4
+    assert errors[0] < 2e-2
+    assert errors[1] < 5e-4
     assert 2.5 < counts[1] / counts[0] < 8  # third-order errors: 100^(1/3) = 4.6
 
 
@@ -111,7 +120,8 @@ def test_protocol_steps_end_where_they_should():
     ]
     records = run_protocol(stepper, cell, steps)
     last = [[r for r in records if r.step == k][-1] for k in range(len(steps))]
-    assert last[0].charge == pytest.approx(100.0, rel=1e-5) and last[0].time == pytest.approx(2.0, rel=1e-5)
+    assert last[0].charge == pytest.approx(100.0, rel=1e-5)
+    assert last[0].time == pytest.approx(2.0, rel=1e-5)
     assert last[1].time - last[0].time == pytest.approx(0.5, rel=1e-5)
     assert last[1].current_density == pytest.approx(0.0, abs=1e-6)
     assert last[2].voltage == pytest.approx(0.06, rel=1e-5)
@@ -134,7 +144,8 @@ def test_depletion_names_the_species_the_place_and_the_time_and_keeps_the_state(
     assert error.time == pytest.approx(0.097488 / 4, rel=2e-2)
     assert np.array_equal(error.state.values, system.u.x.array)
     assert error.state.time == stepper.time == error.time
-    assert 0 <= error.concentration < 10 and system.sample("film", "Li+")[0].min() >= 0
+    assert 0 <= error.concentration < 10
+    assert system.sample("film", "Li+")[0].min() >= 0
 
 
 def test_depletion_at_an_electrode_under_galvanostatic_control():
@@ -143,7 +154,8 @@ def test_depletion_at_an_electrode_under_galvanostatic_control():
     with pytest.raises(Depletion) as failure:  # the limit is 386 A/m²
         run_protocol(stepper, cell, [Galvanostatic(1000.0, (AfterTime(1e3),))])
     assert failure.value.position[0] == pytest.approx(2e-5)
-    assert failure.value.species == "Li+" and np.isfinite(system.u.x.array).all()
+    assert failure.value.species == "Li+"
+    assert np.isfinite(system.u.x.array).all()
 
 
 def test_a_step_below_the_minimum_is_named():
