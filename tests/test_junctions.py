@@ -13,10 +13,11 @@ from ufl import cos, dot, exp, sin
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import UserError
 from multiscale.domain import Domain, integral
+from multiscale.media import Electrode, Junction, Kinetics, Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
 from multiscale.protocol import AfterTime, Galvanostatic
 from multiscale.timeloop import StepControl, TimeStepper, run_protocol
-from multiscale.transport_system import Electrode, Junction, Kinetics, Medium, TransportSystem
+from multiscale.transport_system import TransportSystem
 
 THERMAL = GAS_CONSTANT * ROOM_TEMPERATURE / FARADAY
 SALT = Species("Li+", 1, 2e-11), Species("X-", -1, 6e-11)

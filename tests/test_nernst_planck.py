@@ -13,9 +13,10 @@ from coupling.errors import UserError
 from multiscale import debye, kinetics
 from multiscale import nernst_planck as planck
 from multiscale.domain import Domain, integral
+from multiscale.media import Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
 from multiscale.solver import Reaction, ramp, solve_nonlinear
-from multiscale.transport_system import Medium, TransportSystem
+from multiscale.transport_system import TransportSystem
 from multiscale.verification.ion_transport import strip
 
 THERMAL = GAS_CONSTANT * ROOM_TEMPERATURE / FARADAY

@@ -7,6 +7,7 @@ from mpi4py import MPI
 
 from coupling.constants import FARADAY
 from coupling.errors import UserError
+from multiscale.media import Electrode, Kinetics, Medium
 from multiscale.nernst_planck import Electroneutral, SingleIon, Species
 from multiscale.protocol import (
     AfterCapacity,
@@ -20,7 +21,7 @@ from multiscale.protocol import (
     VoltageRamp,
 )  # fmt: skip
 from multiscale.timeloop import Depletion, StepControl, StepTooSmall, TimeStepper, run_protocol
-from multiscale.transport_system import Electrode, Kinetics, Medium, TransportSystem
+from multiscale.transport_system import TransportSystem
 from multiscale.verification.ion_transport import driven_film, strip
 
 SALT = Species("Li+", 1, 2e-11), Species("X-", -1, 6e-11)

@@ -41,7 +41,10 @@ def test_closed_forms_are_the_printed_values():
 
 
 def test_tolerances_are_those_of_the_document():
-    stated = {"V01": 1e-4, "V02": 1e-4, "V03": 1e-2, "V04": 1e-3, "V05": 1e-2, "V07": 2e-2, "V08": 1e-2, "V09": 1e-2, "V10": 2e-2, "V12": 1e-4}
+    stated = {
+        "V01": 1e-4, "V02": 1e-4, "V03": 1e-2, "V04": 1e-3, "V05": 1e-2,
+        "V07": 2e-2, "V08": 1e-2, "V09": 1e-2, "V10": 2e-2, "V12": 1e-4,
+    }
     for problem in verify.problems():
         assert problem.tolerance <= stated.get(problem.id, 2e-2)
 

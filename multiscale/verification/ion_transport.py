@@ -12,9 +12,10 @@ from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from multiscale import debye
 from multiscale import nernst_planck as planck
 from multiscale.domain import Domain, integral
+from multiscale.media import Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, Species
 from multiscale.timeloop import Depletion, StepControl, TimeStepper
-from multiscale.transport_system import Medium, TransportSystem
+from multiscale.transport_system import TransportSystem
 
 SALT = Species("Li+", 1, 2e-11), Species("X-", -1, 6e-11)
 """D+ and D- of V02 and V03, m²/s."""

@@ -1,0 +1,149 @@
+"""What a transport problem is made of, as data: media, kinetics, electrodes and the interfaces between media."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from coupling.constants import ROOM_TEMPERATURE
+from coupling.errors import UserError
+from multiscale.domain import Domain
+from multiscale.nernst_planck import Closure, Electroneutral, SingleIon, Species
+
+POTENTIAL = "potential"
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A material that carries ions.
+
+    Attributes:
+        name: of the medium, in messages and for its fields.
+        closure: SingleIon, Electroneutral or Poisson.
+        species: its ions and neutrals (for SingleIon: the one ion, of which only the charge counts); for Electroneutral the
+            last one must be charged and is expressed by the others.
+        regions: names of its regions in the mesh (all without any).
+        temperature: K.
+        pressure: field of the pressure, Pa, that drives ions by their molar volume; None: none.
+        reactions: rate R of production per species name, mol/(m³ s): a function of the concentrations by species name.
+    """
+
+    name: str
+    closure: Closure
+    species: tuple[Species, ...]
+    regions: tuple[str, ...] = ()
+    temperature: Any = ROOM_TEMPERATURE
+    pressure: Any = None
+    reactions: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a medium that has no equations."""
+        names = [ion.name for ion in self.species]
+        if not names or len(set(names)) < len(names):
+            raise UserError(f"medium {self.name}: its species are {names}; give one or more, each with a name of its own")
+        if isinstance(self.closure, Electroneutral) and (len(names) < 2 or not self.species[-1].charge):
+            raise UserError(f"medium {self.name}: an electroneutral closure needs two species or more, the last one charged")
+        if isinstance(self.closure, SingleIon) and len(names) != 1:
+            raise UserError(f"medium {self.name}: a single-ion conductor has one species, not {names}")
+
+    @property
+    def independent(self) -> tuple[Species, ...]:
+        """Species whose concentration is an unknown."""
+        if isinstance(self.closure, SingleIon):
+            return ()
+        return self.species[:-1] if isinstance(self.closure, Electroneutral) else self.species
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of its unknowns."""
+        return (*(ion.name for ion in self.independent), POTENTIAL)
+
+    def ion(self, name: str) -> Species:
+        """The species of a name. Raises UserError that lists what there is."""
+        for ion in self.species:
+            if ion.name == name:
+                return ion
+        raise UserError(f"medium {self.name} has no species {name}; it has: {', '.join(i.name for i in self.species)}")
+
+
+@dataclass(frozen=True)
+class Kinetics:
+    """Butler-Volmer charge transfer of one ion, with an exchange current i0 = i00 (c/c_ref)^α of the ion's concentration.
+
+    Attributes:
+        exchange_current_density: i00, A/m².
+        anodic_transfer, cathodic_transfer: αa, αc (αc is 1 - αa unless given).
+        reference_concentration: c_ref, mol/m³; the equilibrium potential is that of this concentration. None: neither the
+            exchange current nor the equilibrium depends on the concentration.
+        concentration_exponent: α; αc unless given, the exponent of a rate that is first order in the ion one way and does
+            not see it the other way.
+        equilibrium: U0 at the reference concentration, V.
+    """
+
+    exchange_current_density: Any
+    anodic_transfer: Any = 0.5
+    cathodic_transfer: Any = None
+    reference_concentration: Any = None
+    concentration_exponent: Any = None
+    equilibrium: Any = 0.0
+
+
+@dataclass(frozen=True)
+class Electrode:
+    """Metal on an outer boundary that exchanges one ion with a medium and has one potential of its own.
+
+    The potential V is one unknown with the equation ∫ (i_n - j) ds = 0: with the mean current density j given, it follows in
+    the same Newton solve.
+
+    Attributes:
+        boundary: name of the boundary.
+        medium: name of the medium it touches.
+        ion: species that reacts.
+        kinetics: of the reaction.
+    """
+
+    boundary: str
+    medium: str
+    ion: str
+    kinetics: Kinetics
+
+
+@dataclass(frozen=True)
+class Junction:
+    """Interface of two media across which one ion passes, with a resistance or with kinetics.
+
+    Attributes:
+        boundary: name of the inner boundary.
+        first, second: names of the media; the current from first to second counts positive.
+        ion: species that passes (by its name in both).
+        resistance: ohm m²; None with kinetics.
+        kinetics: of the transfer, with the ion of `first` as the reactant; None with a resistance.
+    """
+
+    boundary: str
+    first: str
+    second: str
+    ion: str
+    resistance: Any = None
+    kinetics: Kinetics | None = None
+
+    def __post_init__(self) -> None:
+        """One law, not two and not none."""
+        if (self.resistance is None) == (self.kinetics is None):
+            raise UserError(f'interface "{self.boundary}": give either a resistance or kinetics')
+
+
+STRUCTURAL = ("charge", "sites")
+"""Numbers of the descriptions that stay as they are."""
+
+
+def changeable(domain: Domain, description: Any) -> Any:
+    """The same description with constants of the mesh for its plain numbers: other values compile nothing again."""
+    if isinstance(description, tuple):
+        return tuple(changeable(domain, item) for item in description)
+    if is_dataclass(description) and not isinstance(description, type):
+        parts = {f.name: getattr(description, f.name) for f in fields(description) if f.name not in STRUCTURAL}
+        return replace(description, **{name: changeable(domain, part) for name, part in parts.items()})
+    number = isinstance(description, int | float | np.floating) and not isinstance(description, bool)
+    return domain.constant(float(description)) if number else description
