@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from coupling.errors import RunFailure, UserError
+from multiscale import debye
 from multiscale.protocol import Cell, Reading, Step
 from multiscale.transport_system import TransportSystem, largest
 
@@ -327,10 +328,11 @@ def run_protocol(
         A record for each accepted time step.
 
     Raises:
-        UserError: a step without an end.
+        UserError: a step without an end; `debye.DebyeUnresolved`: a Poisson medium on a mesh too coarse, before any step.
         Depletion, StepTooSmall: with the last good state.
     """
     records: list[Record] = []
+    debye.check(stepper.system)
     for number, step in enumerate(steps):
         if not step.until:
             raise UserError(f"protocol step {number + 1} ({type(step).__name__}) has no end condition: give AfterTime or another")

@@ -12,6 +12,7 @@ from ufl import cos, dot, exp, sin
 
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import UserError
+from multiscale.debye import DebyeUnresolved
 from multiscale.domain import Domain, integral
 from multiscale.media import Electrode, Junction, Kinetics, Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
@@ -167,6 +168,16 @@ def test_poisson_beside_a_single_ion_conductor():
     assert integral(system.junction_currents["middle"]) == pytest.approx(-system.contacts["top"].current, rel=1e-9)
     assert system.contacts["bottom"].mean_current_density == pytest.approx(20.0, rel=1e-10)
     assert system.amount("polymer", "X-") == pytest.approx(1000 * 1e-5 * DEPTH, rel=1e-9)
+
+
+def test_a_poisson_run_on_a_coarse_mesh_is_refused_before_its_first_step():
+    system = interlayer_cell(2, Poisson(50 * 8.854e-12))
+    before = system.u.x.array.copy()
+    stepper = TimeStepper(system, StepControl(1e-3, 1e-7, 1.0))
+    with pytest.raises(DebyeUnresolved, match="in polymer"):
+        run_protocol(stepper, system.contacts["bottom"], [Galvanostatic(1.0, (AfterTime(1.0),))])
+    assert stepper.accepted == 0
+    assert np.array_equal(system.u.x.array, before)
 
 
 def test_an_interface_needs_one_law():
