@@ -76,7 +76,7 @@ class Kinetics:
         anodic_transfer, cathodic_transfer: αa, αc (αc is 1 - αa unless given).
         reference_concentration: c_ref, mol/m³; the equilibrium potential is that of this concentration. None: neither the
             exchange current nor the equilibrium depends on the concentration.
-        concentration_exponent: α; αc unless given, the exponent of a rate that is first order in the ion one way and does
+        concentration_exponent: α; αa unless given, the exponent of a rate that is first order in the ion one way and does
             not see it the other way.
         equilibrium: U0 at the reference concentration, V.
     """

@@ -241,8 +241,7 @@ class TransportSystem:
         i0, U = law.exchange_current_density, law.equilibrium
         if law.reference_concentration is not None:
             c = self.concentration(medium, ion)
-            αc = 1 - law.anodic_transfer if law.cathodic_transfer is None else law.cathodic_transfer
-            exponent = αc if law.concentration_exponent is None else law.concentration_exponent
+            exponent = law.anodic_transfer if law.concentration_exponent is None else law.concentration_exponent
             i0 = kinetics.exchange_current(i0, c, law.reference_concentration, exponent)
             U = U + kinetics.nernst_shift(c, law.reference_concentration, z, m.temperature)
         return kinetics.butler_volmer(

@@ -180,6 +180,22 @@ def test_a_poisson_run_on_a_coarse_mesh_is_refused_before_its_first_step():
     assert np.array_equal(system.u.x.array, before)
 
 
+def test_default_exponent_makes_plating_first_order_and_stripping_zero_order():
+    """Far from equilibrium, αa = 0.3: the rate out of the metal does not see the salt, the rate into it is ∝ c."""
+    law = Kinetics(10.0, anodic_transfer=0.3, reference_concentration=1000.0)
+    medium = Medium("film", Electroneutral(), SALT)
+    system = TransportSystem(rectangle(1), [medium])
+    rates = {}
+    for metal in (0.5, -0.5):
+        surface = fem.form(system.charge_transfer("film", "Li+", law, metal) * system.domain.ds("left"))
+        for c in (500.0, 1000.0):
+            system.set_field("film", "Li+", c)
+            rates[metal, c] = integral(surface)
+    assert rates[0.5, 500.0] == pytest.approx(rates[0.5, 1000.0], rel=1e-6)
+    assert rates[0.5, 1000.0] == pytest.approx(10 * np.exp(0.3 * 0.5 / THERMAL), rel=1e-6)
+    assert rates[-0.5, 500.0] == pytest.approx(0.5 * rates[-0.5, 1000.0], rel=1e-6)
+
+
 def test_an_interface_needs_one_law():
     with pytest.raises(UserError, match="either a resistance or kinetics"):
         Junction("middle", "a", "b", "Li+")
@@ -195,7 +211,7 @@ from test_junctions import interlayer_cell
 system = interlayer_cell(2)
 system.contacts["bottom"].control_current(150.0)
 stepper = TimeStepper(system, StepControl(1e-2, 1e-6, 1.0, 1e-2))
-stepper.march(0.1)
+stepper.march(0.03)
 top, bottom = system.contacts["top"], system.contacts["bottom"]
 value, place = system.lowest("polymer", "X-")
 row = [bottom.potential, top.current, integral(system.junction_currents["middle"]), float(place[1]), value]
@@ -212,6 +228,6 @@ def test_ranks_agree(tmp_path):
         done = python(SCRIPT.replace("PATH", str(path)), ranks, timeout=120)
         assert done.returncode == 0, done.stderr[-2000:]
         answers.append(json.loads(path.read_text()))
-    assert answers[0][4] < 950
+    assert answers[0][4] < 990
     assert answers[1] == pytest.approx(answers[0], rel=1e-8)
     assert answers[2] == pytest.approx(answers[0], rel=1e-8)
