@@ -104,9 +104,8 @@ def predict(model: Any, data: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 def _energies(model: Any, data: Batch, vectors: Tensor) -> Tensor:
     """Total energies (g,) in eV: atomic energies + scale·(readouts + ZBL) + shift."""
-    per_atom: Tensor | float = 0.0
-    if hasattr(model, "pair_repulsion_fn"):
-        per_atom = _repulsion(model, data, vectors.norm(dim=2))
+    lengths = vectors.norm(dim=2)
+    per_atom = _repulsion(model, data, lengths) if hasattr(model, "pair_repulsion_fn") else torch.zeros_like(lengths[:, 0])
     for layer, features in enumerate(_layers(model, data, vectors)):
         per_atom = per_atom + model.readouts[layer](features, None).squeeze(-1)
     per_atom = model.scale_shift.scale * per_atom + model.scale_shift.shift
