@@ -92,15 +92,17 @@ def _elements(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
-def _stated_errors(folder: Path) -> dict[str, Any]:
-    """Held-out errors on crystals that the card states; empty without a card."""
+def _stated(folder: Path) -> tuple[dict[str, Any], tuple[int, int] | None]:
+    """Held-out errors on crystals that the card states (empty without a card), and how many of its targets are met."""
     path = folder / CARD
     if not path.exists():
-        return {}
+        return {}, None
     try:
-        stated = json.loads(path.read_text(encoding="utf-8")).get("held_out", {}).get("crystal", {})
-        return dict(stated)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        rows = list(card.get("targets", []))
+        met = (sum(bool(row["met"]) for row in rows), len(rows)) if rows else None
+        return dict(card.get("held_out", {}).get("crystal", {})), met
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(f"{path}: not the card of a potential ({error}); delete it or write it again") from error
 
 
@@ -123,7 +125,7 @@ def describe(name_or_path: str | Path, allow_pickle: bool = False) -> PotentialC
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
-    stated = _stated_errors(folder)
+    stated, targets = _stated(folder)
     return PotentialCard(
         name=folder.name,
         elements=_elements(members[0]),
@@ -133,6 +135,7 @@ def describe(name_or_path: str | Path, allow_pickle: bool = False) -> PotentialC
         size_bytes=sum(file.stat().st_size for file in files),
         sha256=digest.hexdigest(),
         path=folder,
+        targets=targets,
     )
 
 

@@ -22,6 +22,7 @@ class PotentialCard:
         members: models of the committee, 1 for a single one.
         size_bytes, sha256: over the files of all members.
         path: its folder or file.
+        targets: how many of its own targets the card says are met, and of how many; None where it states none.
     """
 
     name: str
@@ -32,6 +33,15 @@ class PotentialCard:
     size_bytes: int
     sha256: str
     path: Path
+    targets: tuple[int, int] | None = None
+
+    @property
+    def caution(self) -> str:
+        """A sentence for everybody who uses a potential that meets less than half of its targets; else empty."""
+        if self.targets is None or 2 * self.targets[0] >= self.targets[1]:
+            return ""
+        met, of = self.targets
+        return f"potential {self.name} meets {met} of {of} of its own targets (card.md): a first version, rely on no number of it"
 
 
 class Potential(Calculator):

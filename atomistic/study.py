@@ -143,6 +143,7 @@ class Toolbox:
         metal: phase whose surfaces are wanted. slab: (face, thickness Å, lattice constant Å) → slab.
         contacts: phases whose adhesion to the metal is wanted.
         contact: (phase, thickness Å) → joined, metal alone, phase alone, mask of the metal, note on strain.
+        caution: what everybody who reads the records must know of the potential; empty where there is nothing.
     """
 
     sha256: str
@@ -154,6 +155,7 @@ class Toolbox:
     slab: Callable[[str, float, float], Atoms] | None = None
     contacts: tuple[str, ...] = ()
     contact: Callable[[str, float], tuple[Atoms, Atoms, Atoms, Any, str]] | None = None
+    caution: str = ""
 
 
 def effort(settings: StudySettings) -> Effort:
@@ -190,9 +192,9 @@ def toolbox(settings: StudySettings) -> Toolbox:
     def load(dtype: str) -> BaseCalculator:
         return potential.load(settings.potential, engine=settings.engine, dtype=dtype, allow_pickle=settings.allow_pickle)
 
+    described = potential.describe(settings.potential, settings.allow_pickle)
     return Toolbox(
-        sha256=potential.describe(settings.potential, settings.allow_pickle).sha256,
-        load=load,
+        sha256=described.sha256, caution=described.caution, load=load,
         effort=effort(settings), crystal=crystal, slab=slab,
         contacts=tuple(phase for phase in settings.phases if phase in interface.PHASES), contact=contact,
     )  # fmt: skip
@@ -299,7 +301,8 @@ def run(
     records, curves = reduction.reduce(listed, answers, source)
     if comm is None or comm.rank == 0:
         write_json(store / "arrhenius.json", curves)
-        write_json(store / "problems.json", [answer["problem"] for answer in answers if "problem" in answer])
+        cautions = [tools.caution] if tools.caution else []
+        write_json(store / "problems.json", cautions + [answer["problem"] for answer in answers if "problem" in answer])
         write_records(store / "records.json", records)
     return records
 

@@ -140,7 +140,7 @@ def verification_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def potential_rows(cards: Iterable[Any]) -> list[dict[str, Any]]:
     """JSON rows of potential cards."""
-    names = ("name", "elements", "members", "force_rmse_meV_per_A", "energy_rmse_meV_per_atom", "size_bytes")
+    names = ("name", "elements", "members", "force_rmse_meV_per_A", "energy_rmse_meV_per_atom", "size_bytes", "targets")
     return [{name: getattr(card, name) for name in names} for card in cards]
 
 
@@ -150,7 +150,8 @@ def potential_table(cards: Iterable[Any]) -> str:
         (
             card.name, " ".join(card.elements), str(card.members), number(card.energy_rmse_meV_per_atom),
             number(card.force_rmse_meV_per_A), f"{card.size_bytes / 1e6:.2f}",
+            "–" if card.targets is None else "{} of {}".format(*card.targets),
         )
         for card in cards
     ]  # fmt: skip
-    return render(plain_table("", ("name", "elements", "members", "meV/atom", "meV/Å", "MB"), rows))
+    return render(plain_table("", ("name", "elements", "members", "meV/atom", "meV/Å", "MB", "targets met"), rows))

@@ -264,3 +264,21 @@ def test_forces_and_stress_are_differences_of_the_energy(at_hand) -> None:
         ends.append(answers(calculator, deformed)[0])
     work = (ends[0] - ends[1]) / (2 * h) / atoms.get_volume()
     assert work == pytest.approx(np.sum(stress * strain), rel=5e-3, abs=tolerance)
+
+
+def test_a_potential_far_from_its_targets_says_so(tmp_path: Path) -> None:
+    """Less than half of the targets met: a caution that a study carries to its reader; half of them: none."""
+    import shutil
+
+    from atomistic.study import StudySettings, toolbox
+
+    folder = tmp_path / "young"
+    shutil.copytree(potential.folder_of("lpscl"), folder)
+    card = json.loads((folder / potential.CARD).read_text(encoding="utf-8"))
+    for met, said in ((1, True), (2, False)):
+        card["targets"] = [{"met": number < met} for number in range(4)]
+        (folder / potential.CARD).write_text(json.dumps(card), encoding="utf-8")
+        described = potential.describe(folder)
+        assert described.targets == (met, 4)
+        assert ("rely on no number" in described.caution) == said
+        assert toolbox(StudySettings(potential=str(folder), quality="quick", phases=("Li",))).caution == described.caution
