@@ -137,11 +137,12 @@ def _content(path: Path) -> str:
 def measure(
     about: Subject, work: Path, comm: Any = None, progress: Progress | None = None, kinds: Sequence[str] = tuple(COSTS)
 ) -> dict[str, Any]:
-    """Everything card.json holds; measurements that `work` has are not repeated. `kinds` takes some of COSTS only.
+    """Everything card.json holds: measurements of the `kinds` (names of COSTS), and those of others that `work` has already.
 
+    What `work` has is not repeated.
     A measurement that ends with RunFailure (the potential does not hold the crystal) stands under "failures" and stops no other.
     """
-    tasks = [task for task in tasks_of(about) if task.kind in kinds]
+    tasks = [task for task in tasks_of(about) if task.kind in kinds or (work / f"{task.key}.json").is_file()]
 
     def do(task: Task, folder: Path, tick: Tick) -> Mapping[str, Any]:
         try:

@@ -152,23 +152,29 @@ def card(
         Path | None, typer.Option("--work", metavar="DIR", help="Measurements made [default: NAME-card beside the folder].")
     ] = None,
     frames: Annotated[int, typer.Option("--frames", metavar="N", help="Held-out crystal frames to copy beside the card.")] = 0,
+    kinds: Annotated[
+        str, typer.Option("--measure", metavar="A,B", help="errors, rest, hop, pairs, run, speed [default: all].")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Measure what a potential is worth against its labels and its teacher, and write card.json and card.md into its folder.
 
     Errors, lattices, bulk moduli, reaction energies, vacancy hops, pair distributions, long runs, speed: hours in all. Each
-    measurement is kept once it is made, and the same command goes on. Phases, reactions, hops, targets and what a person has to
-    say come from [card] in the recipe.toml beside the potential.
+    measurement is kept once it is made, and the same command goes on; --measure makes some of them now. Phases, reactions,
+    hops, targets and what a person has to say come from [card] in the recipe.toml beside the potential.
 
     Example: mpirun -n 2 multiscale potential card lpscl --held-out held_out.h5 --training training.h5 --phases Li,Li2S
     """
     from atomistic import card as cards
 
     chosen = [phase.strip() for phase in phases.split(",") if phase.strip()]
+    wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()] or list(cards.COSTS)
+    if unknown := sorted(set(wanted) - set(cards.COSTS)):
+        raise UserError(f"--measure {', '.join(unknown)}: known are {', '.join(cards.COSTS)}")
     about = cards.subject(name, held_out, training, chosen)
     comm, narrator = parallel.world(), _narrator()
     with narrator.watch("card") as update:
-        found = cards.measure(about, work or about.folder.parent / f"{about.name}-card", comm, update)
+        found = cards.measure(about, work or about.folder.parent / f"{about.name}-card", comm, update, wanted)
     if comm.rank == 0:
         cards.write_card(about, found)
         if frames:

@@ -277,3 +277,14 @@ def test_a_phase_the_potential_does_not_cover_is_refused(about: card.Subject) ->
         card.subject("springs", about.held_out, phases=["LiCl"])
     with pytest.raises(UserError, match="unknown phase 'Lithium'"):
         card.subject("springs", about.held_out, phases=["Lithium"])
+
+
+def test_some_measurements_now_and_the_others_as_they_were(about: card.Subject, tmp_path: Path) -> None:
+    """Kinds are measured one call after the other; a later card keeps what an earlier one had."""
+    first = card.measure(about, tmp_path / "work", kinds=("rest",))
+    assert "references_0K" in first
+    assert "held_out" not in first
+    second = card.measure(about, tmp_path / "work", kinds=("errors",))
+    assert second["references_0K"] == first["references_0K"]
+    assert second["held_out"]["crystal"]["frames"] == 4
+    assert "trajectories" not in second

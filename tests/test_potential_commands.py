@@ -97,7 +97,7 @@ def test_errors_of_a_shipped_potential_on_a_set(tmp_path: Path) -> None:
 def test_list_keeps_its_keys() -> None:
     rows = json.loads(multiscale("potential", "list", "--json").stdout)
     keys = {"name", "elements", "members", "force_rmse_meV_per_A", "energy_rmse_meV_per_atom", "size_bytes"}
-    assert all(keys == set(row) for row in rows)
+    assert all(keys | {"targets"} == set(row) for row in rows)
     assert "lpscl" in {row["name"] for row in rows}
 
 
@@ -107,6 +107,7 @@ WRONG = {
     "no recipe": (("sample", "none.toml", "--out", "{out}"), "none.toml: not readable as a recipe"),
     "no such set": (("test", "lpscl", "none.h5"), "none.h5: no such file"),
     "no such potential": (("card", "lpslc", "--held-out", "none.h5"), "did you mean 'lpscl'"),
+    "unknown measurement": (("card", "lpscl", "--held-out", "none.h5", "--measure", "erors"), "known are errors, rest"),
     "unknown phase": (("card", "lpscl", "--held-out", "none.h5", "--phases", "Li,Li2Z"), "unknown phase 'Li2Z'"),
 }
 
