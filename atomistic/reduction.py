@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atomistic import elasticity
+from atomistic import elasticity, pooling
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
 from coupling import arrhenius, nucleation
@@ -22,27 +22,33 @@ Answered = list[tuple[Task, Mapping[str, Any]]]
 def reduce(
     listed: Sequence[Task], answers: Sequence[Mapping[str, Any]], source: Mapping[str, Any]
 ) -> tuple[list[Property], dict[str, Any]]:
-    """Records, and per phase the points and fit of ln D against 1/T.
+    """Records, and per phase the points and fit of ln D against 1/T (those of the committee's first member).
 
     Args:
         listed: the runs. answers: theirs, in the same order. source: what every record names (potential, hash).
     """
     done = list(zip(listed, answers, strict=True))
+    members = sorted({task.parameters.get("member", 0) for task in listed})
+    found = [_of_member([run for run in done if run[0].parameters.get("member", 0) == member], source) for member in members]
+    records = pooling.over_members([records for records, _ in found])
+    return records + _nucleation(records, done), found[0][1]
+
+
+def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property], dict[str, Any]]:
+    """Records and Arrhenius data of one member of the committee."""
     records: list[Property] = []
     curves: dict[str, Any] = {}
-    for phase in dict.fromkeys(task.parameters["phase"] for task in listed):
+    for phase in dict.fromkeys(task.parameters["phase"] for task, _ in done):
         runs = [(task, answer) for task, answer in done if task.parameters["phase"] == phase]
         own = {**source, "engine": runs[0][1]["engine"]}
-        found, curve = _transport(phase, [run for run in _of(runs, "diffusion") if "value" in run[1]], own)
-        records += found
+        transport, curve = _transport(phase, [run for run in _of(runs, "diffusion") if "value" in run[1]], own)
+        records += transport
         if curve:
             curves[phase] = curve
         records += _static(phase, _of(runs, "elasticity"), own)
-        for task, answer in _of(runs, "surface"):
-            records.append(_surface(phase, task, answer, own))
-        for task, answer in _of(runs, "adhesion"):
-            records.append(_adhesion(phase, task, answer, own))
-    return records + _nucleation(records, done), curves
+        records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface")]
+        records += [_adhesion(phase, task, answer, own) for task, answer in _of(runs, "adhesion")]
+    return records, curves
 
 
 def _of(runs: Answered, kind: str) -> Answered:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
@@ -27,6 +27,8 @@ PHASES = ("Li6PS5Cl", "Li3P", "Li2S", "LiCl", "Li")
 SHIFT_PERIOD = 3.5
 """Lattice constant of lithium, Å, over which contacts are shifted."""
 Quality = Literal["quick", "standard", "production"]
+Committee = Literal["first", "statics", "all"]
+"""Which members of a committee compute: the first alone; all for what needs no dynamics; all for everything."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Effort:
     Attributes:
         diffusion: per phase. slab_thicknesses: of the metal's surfaces, Å. contact_thickness: of each side of a contact, Å.
         shifts: in-plane shifts of each contact. disorder_seeds: disordered cells whose elastic tensors are averaged.
+        committee: which members of the potential compute, where the study does not say.
         faces: of the metal.
     """
 
@@ -59,6 +62,7 @@ class Effort:
     contact_thickness: float
     shifts: int
     disorder_seeds: int
+    committee: Committee = "all"
     faces: tuple[str, ...] = ("100", "110")
 
 
@@ -79,7 +83,7 @@ QUALITIES: dict[str, Effort] = {
             ("LiCl", 10.0, (400.0, 450.0, 500.0), 0.6, 2.0, 1),
             ("Li", 13.0, (300.0, 350.0, 400.0), 0.6, 2.0, 1),
         ),
-        slab_thicknesses=(12.0, 18.0), contact_thickness=8.0, shifts=3, disorder_seeds=2,
+        slab_thicknesses=(12.0, 18.0), contact_thickness=8.0, shifts=3, disorder_seeds=2, committee="statics",
     ),
     "standard": Effort(
         _rows(
@@ -112,6 +116,7 @@ class StudySettings:
         potential: name or folder of the potential. quality: row of QUALITIES. phases: crystals to study.
         disorder: S/Cl disorder of Li6PS5Cl, as in `structures.argyrodite`. seed: of every random choice.
         engine, allow_pickle: see `potential.load`. dynamics_dtype: precision of molecular dynamics; statics take float64.
+        committee: which members compute; None: what the quality says. Their spread enters every error (`pooling`).
     """
 
     potential: str = "lpscl"
@@ -122,6 +127,7 @@ class StudySettings:
     engine: str = "auto"
     dynamics_dtype: str = "float32"
     allow_pickle: bool = False
+    committee: Committee | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be studied."""
@@ -129,6 +135,8 @@ class StudySettings:
             raise UserError(f"quality {self.quality!r}; allowed: {', '.join(QUALITIES)}")
         if not self.phases or len(set(self.phases)) != len(self.phases):
             raise UserError(f"phases {self.phases!r}: at least one phase, none twice")
+        if self.committee not in (None, *get_args(Committee)):
+            raise UserError(f"committee {self.committee!r}; allowed: {', '.join(get_args(Committee))}")
         if not 0.0 <= self.disorder <= 1.0:
             raise UserError(f"disorder = {self.disorder!r}: the fraction of 4a sites occupied by S, between 0 and 1")
 
@@ -138,16 +146,17 @@ class Toolbox:
     """Where the runs take potential, structures and effort from; the default is the product's own (`toolbox`).
 
     Attributes:
-        sha256: hash of the potential. load: precision → its ASE calculator. effort: how much is done.
+        sha256: hash of the potential. load: (precision, member) → its ASE calculator. effort: how much is done.
         crystal: (phase, seed) → conventional or disordered cell. mobile: diffusing element.
         metal: phase whose surfaces are wanted. slab: (face, thickness Å, lattice constant Å) → slab.
         contacts: phases whose adhesion to the metal is wanted.
         contact: (phase, thickness Å) → joined, metal alone, phase alone, mask of the metal, note on strain.
         caution: what everybody who reads the records must know of the potential; empty where there is nothing.
+        members: models of the committee.
     """
 
     sha256: str
-    load: Callable[[str], BaseCalculator]
+    load: Callable[[str, int], BaseCalculator]
     effort: Effort
     crystal: Callable[[str, int], Atoms]
     mobile: str = "Li"
@@ -156,6 +165,7 @@ class Toolbox:
     contacts: tuple[str, ...] = ()
     contact: Callable[[str, float], tuple[Atoms, Atoms, Atoms, Any, str]] | None = None
     caution: str = ""
+    members: int = 1
 
 
 def effort(settings: StudySettings) -> Effort:
@@ -189,12 +199,15 @@ def toolbox(settings: StudySettings) -> Toolbox:
         strain = ", ".join(f"{value:+.1%}" for value in joined.info["strain"])
         return joined, metal, other, joined.get_tags() == interface.METAL, f"lithium (100) strained by {strain} in the plane"
 
-    def load(dtype: str) -> BaseCalculator:
-        return potential.load(settings.potential, engine=settings.engine, dtype=dtype, allow_pickle=settings.allow_pickle)
+    def load(dtype: str, member: int) -> BaseCalculator:
+        return potential.load(
+            settings.potential, engine=settings.engine, dtype=dtype, member=member, allow_pickle=settings.allow_pickle
+        )
 
     described = potential.describe(settings.potential, settings.allow_pickle)
     return Toolbox(
         sha256=described.sha256, caution=described.caution, load=load,
+        members=1 if settings.engine == "chgnet" else described.members,
         effort=effort(settings), crystal=crystal, slab=slab,
         contacts=tuple(phase for phase in settings.phases if phase in interface.PHASES), contact=contact,
     )  # fmt: skip
@@ -207,12 +220,26 @@ def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, .
         UserError: unknown potential or phase.
     """
     tools = tools or toolbox(settings)
+    return tuple(
+        task for member in range(tools.members) for task in _plan_of(settings, tools, member) if _wanted(settings, tools, task)
+    )
+
+
+def _wanted(settings: StudySettings, tools: Toolbox, task: Task) -> bool:
+    """Whether the member that a task names computes it."""
+    committee = settings.committee or tools.effort.committee
+    return committee == "all" or not task.parameters.get("member") or (committee == "statics" and task.kind != "diffusion")
+
+
+def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]:
+    """Every run that one member of the committee can make."""
     listed: list[Task] = []
+    whose, told = ({"member": member}, f", member {member}") if member else ({}, "")
 
     def add(kind: str, label: str, cost: float, **parameters: Any) -> None:
-        parameters["dtype"] = settings.dynamics_dtype if kind == "diffusion" else "float64"
+        parameters |= {"dtype": settings.dynamics_dtype if kind == "diffusion" else "float64", **whose}
         key = digest({"kind": kind, "version": VERSION, "potential": tools.sha256, "engine": settings.engine, **parameters})
-        listed.append(Task(key, label, cost, kind, parameters))
+        listed.append(Task(key, label + told, cost, kind, parameters))
 
     for phase in settings.phases:
         seed = settings.seed
@@ -262,7 +289,7 @@ def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, .
                 shifts=shifts,
                 thickness=tools.effort.contact_thickness,
             )
-    return tuple(listed)
+    return listed
 
 
 def run(
@@ -294,7 +321,8 @@ def run(
     calculator = functools.cache(tools.load)
 
     def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
-        return tasks.perform(task.kind, task.parameters, tools, calculator(task.parameters["dtype"]), folder, tick)
+        model = calculator(task.parameters["dtype"], task.parameters.get("member", 0))
+        return tasks.perform(task.kind, task.parameters, tools, model, folder, tick)
 
     answers = run_tasks(listed, work, store, comm, progress)
     source = {"potential": settings.potential, "potential_sha256": tools.sha256, "version": VERSION}

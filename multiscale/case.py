@@ -120,7 +120,8 @@ class Atomistic(Table):
 
     `potential`: a shipped name, a folder of our format, "chgnet", "mace_mp:NAME", a LAMMPS potential file (.toml), or a MACE
     model file (.model, .pt, .pth); paths start at the case folder. The last is a pickle, which can run any code as you when it
-    is opened: `allow_pickle = true` says that you trust whoever made it.
+    is opened: `allow_pickle = true` says that you trust whoever made it. `committee`: which members of the potential compute
+    ("first", "statics": all but for molecular dynamics, "all"); unset, a quick study takes "statics" and the others "all".
     """
 
     potential: str = Field(min_length=1)
@@ -129,6 +130,7 @@ class Atomistic(Table):
     phases: tuple[str, ...] = Field(min_length=1)
     disorder: Annotated[float, AfterValidator(fraction)]
     seed: Annotated[Whole, Field(ge=0)]
+    committee: Literal["first", "statics", "all"] | None = None
 
     @model_validator(mode="after")
     def _pickles_are_allowed_in_so_many_words(self) -> "Atomistic":

@@ -35,7 +35,7 @@ def study_settings(case: Case) -> Any:
     assert wanted is not None
     return StudySettings(
         potential=case.potential, quality=wanted.quality, phases=wanted.phases, disorder=wanted.disorder, seed=wanted.seed,
-        allow_pickle=wanted.allow_pickle,
+        allow_pickle=wanted.allow_pickle, committee=wanted.committee,
     )  # fmt: skip
 
 

@@ -20,12 +20,12 @@ EFFORT = Effort(
 )  # fmt: skip
 
 
-def potential(precision: str) -> LennardJones:
-    """Argon ten times as strongly bound, with a short cutoff."""
-    return LennardJones(epsilon=0.104, sigma=3.4, rc=4.6, smooth=True)
+def potential(precision: str, member: int = 0) -> LennardJones:
+    """Argon ten times as strongly bound, with a short cutoff; each further member is bound 10 % more strongly."""
+    return LennardJones(epsilon=0.104 * (1 + 0.1 * member), sigma=3.4, rc=4.6, smooth=True)
 
 
-def broken(precision: str) -> LennardJones:
+def broken(precision: str, member: int = 0) -> LennardJones:
     """A potential that is not there."""
     raise ValueError("no such potential")
 
@@ -42,10 +42,10 @@ def contact(phase: str, thickness: float) -> tuple:
     return whole, whole[upper], whole[~upper], upper, "none"
 
 
-def tools(fail: bool = False) -> Toolbox:
+def tools(fail: bool = False, members: int = 1) -> Toolbox:
     """Everything the study takes from outside."""
     return Toolbox(
-        sha256="argon", load=broken if fail else potential, effort=EFFORT,
+        sha256="argon", members=members, load=broken if fail else potential, effort=EFFORT,
         crystal=lambda phase, seed: bulk("Ar", cubic=True, a=5.25),
         mobile="Ar", metal="Ar", slab=slab, contacts=("Ar",), contact=contact,
     )  # fmt: skip
