@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import os
 from typing import Any
 
 import numpy as np
@@ -40,3 +41,12 @@ def interpolation_points(space: Any) -> np.ndarray:
     """Reference points at which an element of `space` interpolates: a method until 0.9, an attribute since 0.10."""
     points = space.element.interpolation_points
     return points() if callable(points) else points
+
+
+def checkpoint_library() -> tuple[Any, Any]:
+    """The modules adios4dolfinx and adios2, the latter with MPI (Debian's picks its serial half outside mpirun unless told)."""
+    os.environ.setdefault("ADIOS2_ALWAYS_USE_MPI", "1")
+    import adios2
+    import adios4dolfinx
+
+    return adios4dolfinx, getattr(adios2, "bindings", adios2)

@@ -4,7 +4,7 @@ Currents are mean densities from the working electrode's metal into the electrol
 docs/physics.md 0); voltages are of the working electrode against the counter electrode (V).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from coupling.errors import UserError
@@ -169,3 +169,33 @@ class Rest:
 
 
 Step = Galvanostatic | Potentiostatic | CurrentRamp | VoltageRamp | Rest
+
+
+@dataclass(frozen=True)
+class Record:
+    """One accepted time of a protocol: time (s), index of the step, voltage (V), current density (A/m²), charge (C/m²)."""
+
+    time: float
+    step: int
+    voltage: float
+    current_density: float
+    charge: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a protocol has come: with the states of the time stepper, all that a run needs to go on.
+
+    Attributes:
+        step: index of the present step.
+        begun: time at which it began, s; None before its first time step.
+        start: reading at its beginning; None like `begun`.
+        charge: passed in it so far, C/m².
+        records: of all accepted times so far; one list that grows.
+    """
+
+    step: int = 0
+    begun: float | None = None
+    start: Reading | None = None
+    charge: float = 0.0
+    records: list[Record] = field(default_factory=list)

@@ -12,7 +12,7 @@ import numpy as np
 
 from coupling.errors import RunFailure, UserError
 from multiscale import debye
-from multiscale.protocol import Cell, Reading, Step
+from multiscale.protocol import Cell, Progress, Reading, Record, Step
 from multiscale.transport_system import TransportSystem, largest
 
 END_TOLERANCE = 1e-6
@@ -122,7 +122,7 @@ class TimeStepper:
         self._dofs = {
             name: np.setdiff1d(system.dofs(*name), fixed) for name in fields if name in system.index
         }
-        self._scale = {name: largest(system.domain.comm, float(np.max(system.sample(*name)[0], initial=0.0))) for name in fields}
+        self.scale = {name: largest(system.domain.comm, float(np.max(system.sample(*name)[0], initial=0.0))) for name in fields}
 
     @property
     def time(self) -> float:
@@ -199,7 +199,7 @@ class TimeStepper:
         error = self._solve(step)
         for name in self.system.species_fields():
             value, _ = self.system.lowest(*name)
-            if value < -self.control.undershoot * self._scale[name]:
+            if value < -self.control.undershoot * self.scale[name]:
                 raise _Rejected(f"the concentration of {name[1]} fell to {value:.3g} mol/m3", 0.5)
         if error > 1:
             raise _Rejected(f"error {error:.3g} times the tolerance", max(SHRINK, SAFETY * error ** (-1 / 2)))
@@ -221,7 +221,7 @@ class TimeStepper:
         for name in self.system.species_fields():
             value, place = self.system.lowest(*name)
             charged = self.system.media[name[0]].ion(name[1]).charge  # a neutral may be absent, an electrolyte not
-            if charged and value < DEPLETED * self._scale[name]:
+            if charged and value < DEPLETED * self.scale[name]:
                 return Depletion(*name, place, value, state)
         return StepTooSmall(
             f"step below minimum: no step of {self.control.smallest:.3g} s or more succeeded at {state.time:.6g} s "
@@ -302,20 +302,10 @@ class TimeStepper:
         self.system.u.x.array[:] = self.history[0].values
 
 
-@dataclass(frozen=True)
-class Record:
-    """One accepted time of a protocol: time (s), index of the step, voltage (V), current density (A/m²), charge (C/m²)."""
-
-    time: float
-    step: int
-    voltage: float
-    current_density: float
-    charge: float
-
-
 def run_protocol(
-    stepper: TimeStepper, cell: Cell, steps: Sequence[Step], watch: Callable[[Record], Any] | None = None
-) -> list[Record]:
+    stepper: TimeStepper, cell: Cell, steps: Sequence[Step], watch: Callable[[Record], Any] | None = None,
+    progress: Progress | None = None, keep: Callable[[Progress], Any] | None = None,
+) -> list[Record]:  # fmt: skip
     """Run the steps of a protocol one after the other.
 
     Args:
@@ -323,31 +313,40 @@ def run_protocol(
         cell: what is driven, a `Contact` of the system's working electrode for example.
         steps: in order; each needs at least one end condition.
         watch: called with each record as it comes.
+        progress: where an earlier run was, whose states the stepper holds; None: at the beginning.
+        keep: called after each accepted time step with what a checkpoint needs.
 
     Returns:
-        A record for each accepted time step.
+        A record for each accepted time step, those of the earlier run included.
 
     Raises:
         UserError: a step without an end; `debye.DebyeUnresolved`: a Poisson medium on a mesh too coarse, before any step.
         Depletion, StepTooSmall: with the last good state.
     """
-    records: list[Record] = []
-    debye.check(stepper.system)
-    for number, step in enumerate(steps):
+    here = progress or Progress()
+    if not here.records:
+        debye.check(stepper.system)
+    for number in range(here.step, len(steps)):
+        step = steps[number]
         if not step.until:
             raise UserError(f"protocol step {number + 1} ({type(step).__name__}) has no end condition: give AfterTime or another")
-        stepper.restart()
-        _run_step(stepper, cell, number, step, records, watch)
-    return records
+        if here.begun is None:
+            stepper.restart()
+            start = Reading(0.0, cell.potential, cell.mean_current_density, 0.0)
+            here = Progress(number, stepper.time, start, 0.0, here.records)
+        _run_step(stepper, cell, step, here, watch, keep or (lambda progress: None))
+        here = Progress(number + 1, records=here.records)
+    return here.records
 
 
 def _run_step(
-    stepper: TimeStepper, cell: Cell, number: int, step: Step, records: list[Record], watch: Callable[[Record], Any] | None
-) -> None:
-    begun, charge = stepper.time, 0.0
-    past = Reading(0.0, cell.potential, cell.mean_current_density, 0.0)
-    start, now = past, past
-    trial_time = begun
+    stepper: TimeStepper, cell: Cell, step: Step, progress: Progress, watch: Callable[[Record], Any] | None,
+    keep: Callable[[Progress], Any],
+) -> None:  # fmt: skip
+    number, begun, start, records = progress.step, progress.begun, progress.start, progress.records
+    assert begun is not None
+    assert start is not None
+    now, charge, trial_time = start, progress.charge, begun
 
     def drive(time: float) -> None:
         nonlocal trial_time
@@ -357,19 +356,16 @@ def _run_step(
     def excess() -> float:
         nonlocal now
         current = cell.mean_current_density
-        began = records[-1].current_density if now_is_later() else current
-        passed = charge + (current + began) / 2 * (trial_time - stepper.time)
+        is_later = records and records[-1].step == number
+        passed = charge + (current + (records[-1].current_density if is_later else current)) / 2 * (trial_time - stepper.time)
         now = Reading(trial_time - begun, cell.potential, current, passed)
         return max(end.excess(start, now) for end in step.until)
 
-    def now_is_later() -> bool:
-        return bool(records) and records[-1].step == number
-
-    while True:
+    met = False
+    while not met:
         met = stepper.forward(np.inf, drive, excess)
         charge = now.charge
         records.append(Record(stepper.time, number, now.voltage, now.current_density, charge))
         if watch:
             watch(records[-1])
-        if met:
-            return
+        keep(Progress(number + 1, records=records) if met else Progress(number, begun, start, charge, records))
