@@ -12,6 +12,7 @@ from multiscale.analyze_commands import analyze_app
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
+from multiscale.homogenize_commands import homogenize
 from multiscale.potential_commands import potential_app
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
+app.command()(homogenize)
 
 CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")]
