@@ -74,6 +74,13 @@ def solve_rows() -> list[tuple[str, str, str]]:
     ]
 
 
+def voxel_rows() -> list[tuple[str, str, str]]:
+    """Effective conductivity of a voxel image, beside TauFactor where it is installed."""
+    from voxels import measured
+
+    return measured()
+
+
 def command_rows() -> list[tuple[str, str, str]]:
     """The command that a user types most."""
     check = seconds(command(sys.executable, "-m", "multiscale", "check", str(CASE)))
@@ -97,7 +104,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--demo", action="store_true", help="also run the first case from nothing")
     chosen = arguments.parse_args()
-    rows = command_rows() + solve_rows() + md_rows() + (demo_rows() if chosen.demo else [])
+    rows = command_rows() + solve_rows() + voxel_rows() + md_rows() + (demo_rows() if chosen.demo else [])
     print(f"{os.cpu_count()} cores, one thread a process\n\n| what | measured | aim |\n|---|---|---|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
