@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from coupling.constants import ROOM_TEMPERATURE
+from coupling.constants import LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
 from coupling.errors import UserError
 from multiscale.domain import Domain
 from multiscale.nernst_planck import Closure, Electroneutral, SingleIon, Species
@@ -71,6 +71,8 @@ class Medium:
 class Kinetics:
     """Butler-Volmer charge transfer of one ion, with an exchange current i0 = i00 (c/c_ref)^α of the ion's concentration.
 
+    With a pressure, the equilibrium falls by V p/F and the mechanical work enters both directions (docs/physics.md 1.2d).
+
     Attributes:
         exchange_current_density: i00, A/m².
         anodic_transfer, cathodic_transfer: αa, αc (αc is 1 - αa unless given).
@@ -79,6 +81,9 @@ class Kinetics:
         concentration_exponent: α; αa unless given, the exponent of a rate that is first order in the ion one way and does
             not see it the other way.
         equilibrium: U0 at the reference concentration, V.
+        pressure: p, Pa, normal pressure on the metal, compression positive (number, constant or field); None: none.
+        mechanical_transfer: αm, share of the work carried by the transition state; αc unless given.
+        molar_volume: V, m³/mol, of the metal (less the partial molar volume of the ion where that is not zero).
     """
 
     exchange_current_density: Any
@@ -87,6 +92,9 @@ class Kinetics:
     reference_concentration: Any = None
     concentration_exponent: Any = None
     equilibrium: Any = 0.0
+    pressure: Any = None
+    mechanical_transfer: Any = None
+    molar_volume: Any = LITHIUM_MOLAR_VOLUME
 
 
 @dataclass(frozen=True)
@@ -101,12 +109,14 @@ class Electrode:
         medium: name of the medium it touches.
         ion: species that reacts.
         kinetics: of the reaction.
+        capacitance: of the double layer, F/m²; None: none. Its charging current is carried by the same ion.
     """
 
     boundary: str
     medium: str
     ion: str
     kinetics: Kinetics
+    capacitance: Any = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,10 @@ class Junction:
         ion: species that passes (by its name in both).
         resistance: ohm m²; None with kinetics.
         kinetics: of the transfer, with the ion of `first` as the reactant; None with a resistance.
+        references: concentration c_ref of the ion in the first and second medium, mol/m³: with it the medium's share of the
+            driving force is φ + (RT/zF) ln(c/c_ref), the ion's electrochemical potential, without it φ alone. With kinetics
+            the first is the kinetics' own.
+        capacitance: of the interface, F/m², beside the law; None: none. Its charging current is carried by the same ion.
     """
 
     boundary: str
@@ -127,11 +141,15 @@ class Junction:
     ion: str
     resistance: Any = None
     kinetics: Kinetics | None = None
+    references: tuple[Any, Any] = (None, None)
+    capacitance: Any = None
 
     def __post_init__(self) -> None:
         """One law, not two and not none."""
         if (self.resistance is None) == (self.kinetics is None):
             raise UserError(f'interface "{self.boundary}": give either a resistance or kinetics')
+        if self.kinetics is not None and self.references[0] is not None:
+            raise UserError(f'interface "{self.boundary}": the reference of the first medium is that of the kinetics')
 
 
 STRUCTURAL = ("charge", "sites")

@@ -52,9 +52,11 @@ class SingleIon:
 
     Attributes:
         conductivity: κ, S/m: number, field or tensor.
+        permittivity: ε, F/m, of the displacement current -ε ∇∂φ/∂t that flows beside it; None: none.
     """
 
     conductivity: Any
+    permittivity: Any = None
 
 
 @dataclass(frozen=True)

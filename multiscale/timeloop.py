@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import RunFailure, UserError
 from multiscale import debye
+from multiscale.nernst_planck import SingleIon
 from multiscale.protocol import Cell, Progress, Reading, Record, Step
 from multiscale.transport_system import TransportSystem, largest
 
@@ -112,7 +114,10 @@ class TimeStepper:
     """
 
     def __init__(self, system: TransportSystem, control: StepControl, time: float = 0.0) -> None:
-        """Remember the start; nothing is compiled yet."""
+        """Remember the start; nothing is compiled yet. Raises UserError: a displacement current, which has no error control."""
+        for m in system.media.values():
+            if isinstance(m.closure, SingleIon) and m.closure.permittivity is not None:
+                raise UserError(f"medium {m.name}: a permittivity beside Ohm's law is for impedance; leave it out of time runs")
         self.system, self.control = system, control
         self.history = [State(time, system.u.x.array.copy())]
         self.step = control.first
@@ -122,6 +127,7 @@ class TimeStepper:
         self._dofs = {
             name: np.setdiff1d(system.dofs(*name), fixed) for name in fields if name in system.index
         }
+        self._layers = system.double_layers()
         self.scale = {name: largest(system.domain.comm, float(np.max(system.sample(*name)[0], initial=0.0))) for name in fields}
 
     @property
@@ -287,11 +293,14 @@ class TimeStepper:
         return past[0].values + h * slope + h * (h + h1) * curvature, A / (A + B)
 
     def _error(self, prediction: np.ndarray, share: float) -> float:
-        """Largest error of the independent concentrations over the tolerance."""
+        """Largest error of the independent concentrations, and of the voltages of double layers in RT/F, over the tolerance."""
         worst, new = 0.0, self.system.u.x.array
         for dofs in self._dofs.values():
             size = np.abs(new[dofs]) + self.control.floor
             worst = max(worst, float(np.max(np.abs(new[dofs] - prediction[dofs]) / size, initial=0.0)))
+        for plus, minus in self._layers:
+            gap = (new - prediction)[plus] - (new - prediction)[minus]
+            worst = max(worst, float(np.max(np.abs(gap), initial=0.0)) * FARADAY / (GAS_CONSTANT * ROOM_TEMPERATURE))
         return largest(self.system.domain.comm, worst) * share / self.control.tolerance
 
     def _accept(self, step: float) -> None:

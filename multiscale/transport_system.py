@@ -38,6 +38,8 @@ class Contact:
         self.current_density, self.voltage = domain.constant(0.0), domain.constant(0.0)
         self._controlled, self._held = domain.constant(0.0), domain.constant(1.0)
         surface = system.charge_transfer(e.medium, e.ion, e.kinetics, metal)
+        if e.capacitance is not None:
+            surface += e.capacitance * system.rate_of(("metal", e.boundary), (e.medium, POTENTIAL))
         system.residual += self._controlled * (surface - self.current_density) * test * measure
         system.residual += self._held * (metal - self.voltage) * test * measure
         system.residual += system.faradaic_inflow(e.medium, e.ion, surface, measure)
@@ -59,7 +61,7 @@ class Contact:
 
     @property
     def current(self) -> float:
-        """Total current from the metal into the electrolyte by the reaction, A (A/m in 2-D, A/m² in 1-D)."""
+        """Total current from the metal into the electrolyte by the reaction and the double layer, A (A/m in 2-D, A/m² in 1-D)."""
         return integral(self._current)
 
     @property
@@ -103,6 +105,7 @@ class TransportSystem:
         media = [changeable(domain, medium) for medium in media]
         electrodes = [changeable(domain, electrode) for electrode in electrodes]
         junctions = [changeable(domain, junction) for junction in junctions]
+        self.electrodes = tuple(electrodes)
         self.media = {medium.name: medium for medium in media}
         names = [(medium.name, field) for medium in media for field in medium.fields]
         names += [("metal", electrode.boundary) for electrode in electrodes]
@@ -116,7 +119,9 @@ class TransportSystem:
         self.residual: Any = sum(self._bulk(medium) for medium in media)
         self._solver: ConstrainedSolver | None = None
         self._samples: dict[tuple[str, str], Any] = {}
-        self.contacts = {e.boundary: Contact(self, e, *self._metal(e)) for e in electrodes}
+        self.contacts = {e.boundary: Contact(self, e, *self.metal(e)) for e in electrodes}
+        self.interfaces = {junction.boundary: junction for junction in junctions}
+        self._refuse_layers_in_poisson()
         self.junction_currents = {j.boundary: self._junction(j) for j in junctions}
 
     # fields
@@ -135,6 +140,12 @@ class TransportSystem:
             raise UserError(f"medium {medium}: a single-ion conductor has no concentration field")
         others = [self.field(medium, other.name) for other in m.independent]
         return planck.balancing_concentration(m.species, others, m.closure.fixed_charge)
+
+    def rate_of(self, name: tuple[str, str], minus: tuple[str, str] | None = None) -> Any:
+        """Rate of change of a field, or of the difference of two, in its unit per second."""
+        i, j = self.index[name], None if minus is None else self.index[minus]
+        states = zip(self.rates, (self.u, *self.older), strict=True)
+        return sum(rate * (state[i] if j is None else state[i] - state[j]) for rate, state in states)
 
     def fluxes(self, medium: str) -> dict[str, Any]:
         """Flux of each species, mol/(m² s)."""
@@ -181,12 +192,26 @@ class TransportSystem:
 
     # equations
 
+    def _refuse_layers_in_poisson(self) -> None:
+        """Poisson's equation resolves the double layer; a capacitance beside it would count it twice. Raises UserError."""
+        places: list[tuple[Electrode | Junction, tuple[str, ...]]] = [(e, (e.medium,)) for e in self.electrodes]
+        places += [(j, (j.first, j.second)) for j in self.interfaces.values()]
+        for place, touched in places:
+            for name in touched:
+                if place.capacitance is not None and isinstance(self.media[name].closure, Poisson):
+                    told = "whose closure resolves the double layer; leave the capacitance out"
+                    raise UserError(f'boundary "{place.boundary}": a capacitance at medium {name}, {told}')
+
     def _bulk(self, medium: Medium) -> Any:
         dx = self.domain.dx(*medium.regions)
         w_φ = self.test[self.index[medium.name, POTENTIAL]]
         N = self.fluxes(medium.name)
         if isinstance(medium.closure, SingleIon):
-            return transport.ohmic_conduction(medium.closure.conductivity, self.field(medium.name), w_φ, dx)
+            form = transport.ohmic_conduction(medium.closure.conductivity, self.field(medium.name), w_φ, dx)
+            if medium.closure.permittivity is not None:
+                rate = self.rate_of((medium.name, POTENTIAL))
+                form += transport.ohmic_conduction(medium.closure.permittivity, rate, w_φ, dx)
+            return form
         concentrations = {ion.name: self.concentration(medium.name, ion.name) for ion in medium.species}
         made = dict(medium.reactions(concentrations)) if medium.reactions else {}
         for name in made:
@@ -209,7 +234,7 @@ class TransportSystem:
         for ion in medium.independent:
             i = self.index[medium.name, ion.name]
             w = self.test[i]
-            change = sum(rate * state[i] for rate, state in zip(self.rates, (self.u, *self.older), strict=True))
+            change = self.rate_of((medium.name, ion.name))
             form += FARADAY * (planck.storage(change, w, dx) + planck.divergence(N[ion.name], w, dx))
             if ion.name in made:
                 form += FARADAY * planck.reaction(made[ion.name], w, dx)
@@ -236,33 +261,46 @@ class TransportSystem:
 
     def charge_transfer(self, medium: str, ion: str, law: Kinetics, metal: Any) -> Any:
         """Current density from a phase at potential `metal` into the medium by Butler-Volmer, A/m²."""
-        m = self.media[medium]
-        φ, z = self.field(medium), m.ion(ion).charge
-        i0, U = law.exchange_current_density, law.equilibrium
+        i0 = law.exchange_current_density
         if law.reference_concentration is not None:
             c = self.concentration(medium, ion)
             exponent = law.anodic_transfer if law.concentration_exponent is None else law.concentration_exponent
             i0 = kinetics.exchange_current(i0, c, law.reference_concentration, exponent)
-            U = U + kinetics.nernst_shift(c, law.reference_concentration, z, m.temperature)
-        return kinetics.butler_volmer(
-            metal - φ - U, i0, law.anodic_transfer, law.cathodic_transfer, temperature=m.temperature
-        )
+        η = metal - self.ion_potential(medium, ion, law.reference_concentration) - law.equilibrium
+        T, p = self.media[medium].temperature, 0.0 if law.pressure is None else law.pressure
+        αa, αc, αm = law.anodic_transfer, law.cathodic_transfer, law.mechanical_transfer
+        return kinetics.butler_volmer(η, i0, αa, αc, T, p, αm, law.molar_volume)
 
-    def _metal(self, electrode: Electrode) -> tuple[Any, Any]:
+    def ion_potential(self, medium: str, ion: str, reference: Any = None) -> Any:
+        """Electrochemical potential of an ion over zF, V: φ + (RT/zF) ln(c/c_ref), or φ alone without a reference."""
+        m, φ = self.media[medium], self.field(medium)
+        if reference is None:
+            return φ
+        return φ + kinetics.nernst_shift(self.concentration(medium, ion), reference, m.ion(ion).charge, m.temperature)
+
+    def metal(self, electrode: Electrode) -> tuple[Any, Any]:
+        """Potential of a metal and its test function."""
         i = self.index["metal", electrode.boundary]
         return self.u[i], self.test[i]
 
     def _junction(self, junction: Junction) -> Any:
         """Write the jump condition of an interface; its current density from first to second, A/m² (a form's integrand)."""
         j, measure = junction, self.domain.dS(junction.boundary)
-        if j.kinetics is not None:
-            current = -self.charge_transfer(j.first, j.ion, j.kinetics, self.field(j.second))
-        else:
-            current = (self.field(j.first) - self.field(j.second)) / j.resistance
-        here = current("+")
+        here = self.junction_current(j)("+")
         self.residual += self.faradaic_inflow(j.first, j.ion, -here, measure, "+")
         self.residual += self.faradaic_inflow(j.second, j.ion, here, measure, "+")
         return here * measure
+
+    def junction_current(self, j: Junction) -> Any:
+        """Current density of an interface from its first to its second medium, A/m², not yet restricted to a side."""
+        beyond = self.ion_potential(j.second, j.ion, j.references[1])
+        if j.kinetics is not None:
+            current = -self.charge_transfer(j.first, j.ion, j.kinetics, beyond)
+        else:
+            current = (self.ion_potential(j.first, j.ion, j.references[0]) - beyond) / j.resistance
+        if j.capacitance is not None:
+            current += j.capacitance * self.rate_of((j.first, POTENTIAL), (j.second, POTENTIAL))
+        return current
 
     # conditions and solution
 
@@ -301,6 +339,18 @@ class TransportSystem:
     def dofs(self, medium: str, name: str) -> np.ndarray:
         """Local unknowns of a field where it lives, ghosts included."""
         return self.active[medium, name] * self.space.dofmap.index_map_bs + self.index[medium, name]
+
+    def double_layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Local unknowns on both sides of every interface with a capacitance (metal or first medium, then the other side)."""
+        bs = self.space.dofmap.index_map_bs
+        sides = [(e.boundary, ("metal", e.boundary), (e.medium, POTENTIAL)) for e in self.electrodes if e.capacitance is not None]
+        charged = [j for j in self.interfaces.values() if j.capacitance is not None]
+        sides += [(j.boundary, (j.first, POTENTIAL), (j.second, POTENTIAL)) for j in charged]
+        found = []
+        for boundary, one, other in sides:
+            blocks = fem.locate_dofs_topological(self.space, self.domain.dimension - 1, self.domain.facets(boundary))
+            found.append((blocks * bs + self.index[one], blocks * bs + self.index[other]))
+        return found
 
     def species_fields(self) -> list[tuple[str, str]]:
         """(medium, species) of every concentration there is, the expressed ones included."""
