@@ -35,10 +35,15 @@ LIMITS: dict[str, tuple[str, tuple[float, float]]] = {
     "surface_energy": ("J/m^2", _POSITIVE),
     "work_of_adhesion": ("J/m^2", _POSITIVE),
     "interfacial_resistance": ("ohm m^2", _POSITIVE),
+    "transference_number": ("1", (0.0, 1.0)),
+    "salt_concentration": ("mol/m^3", _POSITIVE),
+    "relative_permittivity": ("1", _POSITIVE),
 }
 """Quantities a material file may state: the SI unit each is held in, and the open interval its values lie in."""
 QUANTITIES = {name: unit for name, (unit, _) in LIMITS.items()}
-TEMPERED = frozenset({"ionic_conductivity", "self_diffusivity", "exchange_current_density", "conductivity_ratio"})
+TEMPERED = frozenset({
+    "ionic_conductivity", "self_diffusivity", "exchange_current_density", "conductivity_ratio", "interfacial_resistance",
+})  # fmt: skip
 """Quantities that change so fast with temperature that the file must say at which they hold."""
 
 

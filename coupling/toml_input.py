@@ -252,11 +252,14 @@ _MENDS = {
 
 def _known_keys(model: type[BaseModel], location: Location) -> Sequence[str]:
     current: Any = model
+    named = False  # whether the part before was a table whose keys are names of the user's
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or named:
+            named = False
             continue
         field = getattr(current, "model_fields", {}).get(part)
         current = _model_in(field.annotation) if field is not None else None
+        named = field is not None and getattr(field.annotation, "__origin__", None) is dict
     return list(getattr(current, "model_fields", {}))
 
 

@@ -40,7 +40,7 @@ def mesh_digest(mesh: Any) -> str:
     return comm.bcast(hashlib.sha256(ordered.tobytes()).hexdigest()[:16] if comm.rank == 0 else None)
 
 
-def write(folder: Path, stepper: TimeStepper, progress: Progress, key: str) -> Path:
+def write(folder: Path, stepper: TimeStepper, progress: Progress, key: str, notes: Any = None) -> Path:
     """Write a checkpoint into a folder of checkpoints. Call on every rank.
 
     Args:
@@ -48,6 +48,7 @@ def write(folder: Path, stepper: TimeStepper, progress: Progress, key: str) -> P
         stepper: whose states are kept.
         progress: of the protocol.
         key: of everything that the run depends on; only a run of the same key goes on from here.
+        notes: anything that JSON can hold, kept beside the progress.
 
     Raises:
         RunFailure: it cannot be written.
@@ -67,15 +68,15 @@ def write(folder: Path, stepper: TimeStepper, progress: Progress, key: str) -> P
         told = "is the disk full? Free some space and run the same command again"
         raise RunFailure(f"{place}: cannot be written; {told} ({str(error).splitlines()[-1][:120]})") from error
     digest = mesh_digest(stepper.system.domain.mesh)
-    _first(comm, lambda: _finish(temporary, place, _described(stepper, progress, key, digest)), place)
+    _first(comm, lambda: _finish(temporary, place, _described(stepper, progress, key, digest) | {"notes": notes}), place)
     return place
 
 
-def read(folder: Path, stepper: TimeStepper, key: str) -> Progress | None:
+def read(folder: Path, stepper: TimeStepper, key: str) -> tuple[Progress, Any] | None:
     """Put the states of the youngest whole checkpoint of the same key and mesh into a stepper. Call on every rank.
 
     Returns:
-        Progress of the protocol; None, with the stepper as it was, where there is no such checkpoint.
+        Progress of the protocol, and the notes; None, with the stepper as it was, where there is no such checkpoint.
     """
     adios4dolfinx, _ = checkpoint_library()
     system = stepper.system
@@ -94,7 +95,8 @@ def read(folder: Path, stepper: TimeStepper, key: str) -> Progress | None:
     system.u.x.array[:] = history[0].values
     told = run["progress"]
     start = None if told["start"] is None else Reading(**told["start"])
-    return Progress(told["step"], told["begun"], start, told["charge"], [Record(*row) for row in told["records"]])
+    records = [Record(*row) for row in told["records"]]
+    return Progress(told["step"], told["begun"], start, told["charge"], records), run["notes"]
 
 
 def clear(folder: Path, comm: MPI.Comm) -> None:

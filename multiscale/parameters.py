@@ -47,7 +47,7 @@ def _stated_value(key: str, value: float, unit: str, source: str, spread: tuple[
     return Parameter(key, record)
 
 
-def _candidates(material: Material, quantity: str, records: Iterable[Property], temperature: float) -> list[Property]:
+def candidates(material: Material, quantity: str, records: Iterable[Property], temperature: float) -> list[Property]:
     """Properties of one quantity from files and from MD; what changes fast with temperature, near the case's temperature."""
     named = [p for p in (*records, *material.properties) if p.material == material.name and p.quantity == quantity]
     if quantity not in TEMPERED:
@@ -153,7 +153,7 @@ def _first_known(case: Case, material: Material, names: Alternatives, records: t
         key = f"{material.name}.{quantity}"
         first = case.settings.properties.use.get(key)
         order = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
-        found = choose(_candidates(material, quantity, records, case.settings.conditions.temperature), order)
+        found = choose(candidates(material, quantity, records, case.settings.conditions.temperature), order)
         if found:
             if first is not None and found[0].kind != first:
                 known = ", ".join(dict.fromkeys(p.kind for p in found))

@@ -26,7 +26,7 @@ from test_checkpoint import prepared, STEPS
 from multiscale.timeloop import run_protocol
 stepper, cell = prepared()
 folder = Path("FOLDER")
-progress = checkpoint.read(folder, stepper, "key") if RESUME else None
+progress, _ = checkpoint.read(folder, stepper, "key") if RESUME else (None, None)
 resumed = len(progress.records) if progress else 0
 def keep(progress):
     if KEEP:
@@ -101,7 +101,7 @@ def kept(tmp_path):
 
     def keep(progress):
         nonlocal count
-        checkpoint.write(tmp_path, stepper, progress, "key")
+        checkpoint.write(tmp_path, stepper, progress, "key", {"kept": count})
         count += 1
         if count == 3:
             raise Enough
@@ -115,7 +115,8 @@ def test_two_are_kept_and_a_damaged_one_gives_way_to_the_one_before(kept):
     folder, first = kept
     assert [p.name for p in sorted(folder.iterdir())] == ["00000002", "00000003"]
     stepper, _ = prepared()
-    progress = checkpoint.read(folder, stepper, "key")
+    progress, notes = checkpoint.read(folder, stepper, "key")
+    assert notes == {"kept": 2}
     assert len(progress.records) == 3
     assert stepper.step == first.step
     for state, original in zip(stepper.history, first.history, strict=True):
@@ -123,7 +124,7 @@ def test_two_are_kept_and_a_damaged_one_gives_way_to_the_one_before(kept):
         assert np.array_equal(state.values, original.values)
     data = next((folder / "00000003" / "states.bp").glob("data.*"))
     data.write_bytes(data.read_bytes()[:-7])
-    assert len(checkpoint.read(folder, stepper, "key").records) == 2
+    assert len(checkpoint.read(folder, stepper, "key")[0].records) == 2
     shutil.rmtree(folder / "00000002" / "states.bp")
     assert checkpoint.read(folder, stepper, "key") is None
 
@@ -143,6 +144,7 @@ def test_what_a_kill_in_the_middle_of_writing_left_is_passed_over_and_removed(ke
     folder, first = kept
     (folder / ".00000004-77" / "states.bp").mkdir(parents=True)
     stepper, _ = prepared()
-    assert len(checkpoint.read(folder, stepper, "key").records) == 3
-    checkpoint.write(folder, first, Progress(1, records=[*checkpoint.read(folder, stepper, "key").records] * 2), "key")
+    assert len(checkpoint.read(folder, stepper, "key")[0].records) == 3
+    progress, _ = checkpoint.read(folder, stepper, "key")
+    checkpoint.write(folder, first, Progress(1, records=progress.records * 2), "key")
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]
