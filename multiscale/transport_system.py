@@ -28,7 +28,7 @@ from multiscale.solver import SolveReport
 
 
 class Contact:
-    """An electrode in a system: its potential, its current and what drives it."""
+    """An electrode in a system: its potential, its current and what drives it (`controlled` or `held`: 1 or 0)."""
 
     def __init__(self, system: "TransportSystem", electrode: Electrode, metal: Any, test: Any) -> None:
         """Write its equations into the system."""
@@ -36,27 +36,27 @@ class Contact:
         measure = domain.ds(e.boundary)
         self.system, self.electrode, self.metal = system, e, metal
         self.current_density, self.voltage = domain.constant(0.0), domain.constant(0.0)
-        self._controlled, self._held = domain.constant(0.0), domain.constant(1.0)
+        self.controlled, self.held = domain.constant(0.0), domain.constant(1.0)
         surface = system.charge_transfer(e.medium, e.ion, e.kinetics, metal)
         if e.capacitance is not None:
             surface += e.capacitance * system.rate_of(("metal", e.boundary), (e.medium, POTENTIAL))
-        system.residual += self._controlled * (surface - self.current_density) * test * measure
-        system.residual += self._held * (metal - self.voltage) * test * measure
+        system.residual += self.controlled * (surface - self.current_density) * test * measure
+        system.residual += self.held * (metal - self.voltage) * test * measure
         system.residual += system.faradaic_inflow(e.medium, e.ion, surface, measure)
         self.area = integral(domain.constant(1.0) * measure)
         self._current, self._potential = fem.form(surface * measure), fem.form(metal * measure)
 
     def control_current(self, current_density: float) -> None:
         """From the next solve: the mean current density from the metal into the electrolyte, A/m²."""
-        self._controlled.value, self._held.value, self.current_density.value = 1.0, 0.0, current_density
+        self.controlled.value, self.held.value, self.current_density.value = 1.0, 0.0, current_density
 
     def control_potential(self, voltage: float) -> None:
         """From the next solve: the potential of the metal, V."""
-        self._controlled.value, self._held.value, self.voltage.value = 0.0, 1.0, voltage
+        self.controlled.value, self.held.value, self.voltage.value = 0.0, 1.0, voltage
 
     def settle(self) -> None:
         """Put a held potential into the unknowns, as the start of a solve."""
-        if self._held.value:
+        if self.held.value:
             self.system.u.x.array[self.system.dofs("metal", self.electrode.boundary)] = self.voltage.value
 
     @property

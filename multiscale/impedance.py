@@ -1,0 +1,235 @@
+"""Small-signal impedance of a transport system, from its equations linearised about a steady state.
+
+A periodic current density δj exp(iωt) enters at the working electrode; every field answers with a complex amplitude:
+
+    (K + iωM) δu = -∂R/∂j δj,   K = ∂R/∂u,   M = ∂R/∂(∂u/∂t),   Z(ω) = δV/δj
+
+with the residual R of `TransportSystem`, its stores (ions, double layers, displacement) in M. Nothing is fitted or
+approximated beyond the mesh. Source: Newman & Thomas-Alyea, Electrochemical Systems; Lasia, Electrochemical Impedance
+Spectroscopy and its Applications (2014).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem
+
+from coupling.errors import RunFailure, UserError
+from multiscale.constrained_solver import prolongation
+from multiscale.domain import integral
+from multiscale.harmonic_solver import HarmonicSolver
+from multiscale.media import POTENTIAL
+from multiscale.nernst_planck import Poisson
+from multiscale.solver import PETSc, assemble_into
+from multiscale.transport_system import Contact, TransportSystem
+
+UNSTEADY = 1e-6
+"""Residual over |J| |u| above which a state does not count as steady."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Share of an impedance that one place and one cause give, ohm m² at each frequency.
+
+    Attributes:
+        place: medium, or boundary of an electrode or interface.
+        cause: "conduction" or "charge transfer" (with all concentrations held), or "concentration" (what their change adds).
+        impedance: complex, shape (n,).
+    """
+
+    place: str
+    cause: str
+    impedance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Impedance over frequencies.
+
+    Attributes:
+        frequencies: Hz, shape (n,).
+        impedance: complex, ohm m², shape (n,).
+        parts: that add up to it; empty where the media form no chain from the working electrode.
+    """
+
+    frequencies: np.ndarray
+    impedance: np.ndarray
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Station:
+    """A place where a potential is read: its field, on which boundary, and whether that lies inside the mesh."""
+
+    field: tuple[str, str]
+    boundary: str
+    inner: bool = False
+
+
+def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
+    """Stations from the working metal through every medium in turn; the metal alone where the way branches.
+
+    Along it an interface (two stations at one boundary) and a medium (two stations of one medium) alternate.
+    """
+    boundary, medium, here = contact.electrode.boundary, contact.electrode.medium, contact.electrode.boundary
+    stations = [_Station(("metal", boundary), boundary), _Station((medium, POTENTIAL), boundary)]
+    while True:
+        ways = [j for j in system.interfaces.values() if medium in (j.first, j.second) and j.boundary != here]
+        onward = [(j.boundary, j.second if j.first == medium else j.first) for j in ways]
+        ends = [e.boundary for e in system.electrodes if e.medium == medium and e.boundary != here]
+        if len(onward) + len(ends) > 1:
+            return stations[:1]
+        if ends:
+            return [*stations, _Station((medium, POTENTIAL), ends[0]), _Station(("metal", ends[0]), ends[0])]
+        if not onward:
+            return stations
+        here, following = onward[0]
+        stations += [_Station((medium, POTENTIAL), here, True), _Station((following, POTENTIAL), here, True)]
+        medium = following
+
+
+def _mean(system: TransportSystem, station: _Station, field: fem.Function) -> tuple[Any, float]:
+    """Compiled integral of a component of `field` over the station's boundary, and the boundary's area."""
+    domain = system.domain
+    measure = domain.dS(station.boundary) if station.inner else domain.ds(station.boundary)
+    value = field[system.index[station.field]]
+    return fem.form((value("+") if station.inner else value) * measure), integral(domain.constant(1.0) * measure)
+
+
+@contextmanager
+def _current_driven(system: TransportSystem, contact: Contact) -> Iterator[None]:
+    """The system in steady form with the contact's current as its input, and one unit of M per older state."""
+    constants = contact.controlled, contact.held, contact.voltage, contact.current_density, *system.rates
+    before = [float(constant.value) for constant in constants]
+    for constant in system.rates:
+        constant.value = 0.0
+    contact.control_current(contact.mean_current_density)
+    try:
+        yield
+    finally:
+        for constant, value in zip(constants, before, strict=True):
+            constant.value = value
+
+
+class LinearResponse:
+    """Answers of a system to a small current at one electrode, about its present state.
+
+    Args:
+        system: at a steady state, with another electrode held at a potential (or a potential fixed), the reference.
+        working: boundary of the electrode whose current varies.
+
+    Raises:
+        UserError: no such electrode.
+        RunFailure: the present state is not steady.
+    """
+
+    def __init__(self, system: TransportSystem, working: str) -> None:
+        """Assemble the linearised equations; the system is left as it was."""
+        if working not in system.contacts:
+            raise UserError(f"there is no electrode at {working}; there are: {', '.join(system.contacts) or 'none'}")
+        self.system, self.contact = system, system.contacts[working]
+        self._probe = fem.Function(system.space)
+        self.stations = _chain(system, self.contact)
+        self._means = [_mean(system, station, self._probe) for station in self.stations]
+        with _current_driven(system, self.contact):
+            self._require_steady()
+            self._assemble()
+
+    def _assemble(self) -> None:
+        system, contact = self.system, self.contact
+        trial, (_, test) = ufl.TrialFunction(system.space), system.metal(contact.electrode)
+        stiffness = system.solver.J
+        stored = system.older[0] in system.residual.coefficients()
+        mass = fem.form(ufl.derivative(system.residual, system.older[0], trial)) if stored else None
+        drive = fem.form(test * system.domain.ds(contact.electrode.boundary))
+        groups = [system.dofs(*name) for name in system.index if name[0] == "metal"]
+        system.rates[1].value = 1.0  # so that ∂R/∂(older state) is M
+        potentials = [system.dofs(*name) for name in system.index if name[0] != "metal" and name[1] == POTENTIAL]
+        common = system.space, stiffness, mass, drive, system.bcs
+        self._whole = HarmonicSolver(*common, system.solver.P)
+        self._held: HarmonicSolver | None = None
+        separable = not any(isinstance(m.closure, Poisson) for m in system.media.values())
+        if separable and any(m.independent for m in system.media.values()):
+            self._held = HarmonicSolver(*common, prolongation(system.space, np.concatenate(potentials), groups))
+
+    def _require_steady(self) -> None:
+        solver, space = self.system.solver, self.system.space
+        residual = fem.Function(space)
+        assemble_into(residual.x.petsc_vec, solver.F)
+        residual.x.petsc_vec.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        for bc in self.system.bcs:
+            residual.x.array[bc.dof_indices()[0]] = 0.0
+        left, _ = solver.P.createVecs()
+        solver.P.multTranspose(residual.x.petsc_vec, left)
+        solver.matrix.zeroEntries()
+        solver._assemble_full()
+        size = (solver.matrix.getDiagonal() * self.system.u.x.petsc_vec).norm()
+        if left.norm() > UNSTEADY * max(size, 1e-300):
+            told = "solve it, or run it in time until nothing changes"
+            raise RunFailure(f"impedance: the state is not steady (residual {left.norm():.3g} of {size:.3g}); {told}")
+
+    def at(self, frequency: float) -> tuple[complex, list[Part]]:
+        """Impedance (ohm m²) and its parts at a frequency, Hz; 0 gives the steady resistance. Raises RunFailure."""
+        ω = 2 * math.pi * frequency
+        marks = self._read(self._whole.solve(ω))
+        if not self._held:
+            return marks[0] - marks[-1], self._parts(marks, None)
+        return marks[0] - marks[-1], self._parts(marks, self._read(self._held.solve(ω)))
+
+    def spectrum(self, frequencies: Sequence[float] | np.ndarray) -> Spectrum:
+        """Impedance over frequencies (Hz). Raises UserError for negative ones, RunFailure."""
+        f = np.asarray(frequencies, dtype=float)
+        if f.ndim != 1 or not len(f) or not np.all(np.isfinite(f) & (f >= 0)):
+            raise UserError(f"frequencies must be finite and not negative; read {f.tolist()}")
+        rows = [self.at(float(value)) for value in f]
+        parts = tuple(
+            Part(part.place, part.cause, np.array([row[1][k].impedance for row in rows])) for k, part in enumerate(rows[0][1])
+        )
+        return Spectrum(f, np.array([row[0] for row in rows]), parts)
+
+    def _read(self, answer: np.ndarray) -> list[complex]:
+        """Amplitude of the potential at each station, and at the fixed reference (0) where the chain ends at one."""
+        values = []
+        for compiled, area in self._means:
+            amplitude = 0j
+            for part, unit in ((answer.real, 1.0), (answer.imag, 1j)):
+                self._probe.x.array[:] = part
+                amplitude += unit * integral(compiled) / area
+            values.append(amplitude)
+        return values if len(values) > 1 and self.stations[-1].field[0] == "metal" else [*values, 0j]
+
+    def _parts(self, whole: list[complex], held: list[complex] | None) -> list[Part]:
+        parts: list[Part] = []
+        if len(self.stations) == 1:
+            return parts
+        for k, station in enumerate(self.stations[: len(whole) - 1]):
+            everything = whole[k] - whole[k + 1]
+            place, cause = (station.boundary, "charge transfer") if k % 2 == 0 else (station.field[0], "conduction")
+            share = everything if held is None else held[k] - held[k + 1]
+            parts.append(Part(place, cause, np.asarray(share)))
+            if held is not None:
+                parts.append(Part(place, "concentration", np.asarray(everything - share)))
+        return parts
+
+
+def impedance(system: TransportSystem, working: str, frequencies: Sequence[float] | np.ndarray) -> Spectrum:
+    """Impedance of a system between an electrode and the reference, about its present steady state.
+
+    Args:
+        system, working: as `LinearResponse`.
+        frequencies: Hz; 0 is the steady resistance.
+
+    Raises:
+        UserError, RunFailure: as `LinearResponse` and `LinearResponse.spectrum`.
+    """
+    return LinearResponse(system, working).spectrum(frequencies)
+
+
+def dc_resistance(system: TransportSystem, working: str) -> float:
+    """Steady differential resistance dV/dj, ohm m². Raises as `impedance`."""
+    return float(LinearResponse(system, working).at(0.0)[0].real)
