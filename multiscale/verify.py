@@ -45,7 +45,10 @@ class Problem:
 
 def problems() -> list[Problem]:
     """All problems in the order of their ids."""
-    groups = [*_cells(), *_ions(), *_conduction(), *_mixtures(), *_elasticity(), *_kinetics(), *_lithium(), *_atoms()]
+    groups = [
+        *_cells(), *_ions(), *_alternating(), *_conduction(), *_mixtures(),
+        *_elasticity(), *_kinetics(), *_lithium(), *_atoms(),
+    ]  # fmt: skip
     return [
         Problem(identifier, quantity, exact, tolerance, solve)
         for identifier, tolerance, solve, values in groups
@@ -111,6 +114,25 @@ def _ions() -> list[Group]:
         ("V04", 1e-3, ions.diffuse_layer, layer),
         ("V20", 1e-3, ions.cottrell, diffusion),
     ]
+
+
+def _alternating() -> list[Group]:
+    import cmath
+
+    from multiscale.verification import alternating_current as ac
+
+    def warburg(product: float) -> complex:
+        s = cmath.sqrt(1j * product)
+        return cmath.tanh(s) / s
+
+    peak = _bisect(lambda x: (warburg(x + 1e-5) - warburg(x - 1e-5)).imag, 2.0, 3.0)
+    element = {
+        "finite Warburg at wt = 1, real part": warburg(1.0).real,
+        "finite Warburg at wt = 1, imaginary part": warburg(1.0).imag,
+        "wt of the peak of -Im": peak,
+        "peak of -Im": -warburg(peak).imag,
+    }
+    return [("V17", 1e-3, ac.finite_warburg, element)]
 
 
 def _conduction() -> list[Group]:
