@@ -34,13 +34,14 @@ SMALLEST = 1e-300
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "direct": {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_mat_solver_type": "mumps"},
-    "direct-spd": {
-        "ksp_type": "preonly", "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps",
-    },
+    "direct-spd": {"ksp_type": "preonly", "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps"},
     "amg": {  # scalar diffusion with contrasts (11 iterations at contrast 1e6)
         "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 500, "pc_type": "hypre", "pc_hypre_type": "boomeramg",
         "pc_hypre_boomeramg_coarsen_type": "HMIS", "pc_hypre_boomeramg_interp_type": "ext+i",
         "pc_hypre_boomeramg_P_max": 4, "pc_hypre_boomeramg_agg_nl": 1, "pc_hypre_boomeramg_strong_threshold": 0.5,
+    },
+    "direct-reused": {  # a factorisation that may be of an older matrix, mended by conjugate gradients
+        "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 200, "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps",
     },
     "elastic": {  # needs the rigid-body near-nullspace
         "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 500, "pc_type": "gamg", "pc_gamg_agg_nsmooths": 1,
@@ -53,6 +54,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 """Linear solvers by name; `method` of every function here is one of these or "auto"."""
 
+BOUNDED = "vinewtonrsls"  # Newton's method with bounds: active set in the reduced space
 _counter = itertools.count()
 
 

@@ -47,7 +47,7 @@ def problems() -> list[Problem]:
     """All problems in the order of their ids."""
     groups = [
         *_cells(), *_ions(), *_alternating(), *_conduction(), *_mixtures(),
-        *_elasticity(), *_kinetics(), *_lithium(), *_atoms(),
+        *_elasticity(), *_fracture(), *_kinetics(), *_lithium(), *_atoms(),
     ]  # fmt: skip
     return [
         Problem(identifier, quantity, exact, tolerance, solve)
@@ -199,6 +199,28 @@ def _elasticity() -> list[Group]:
     ]
 
 
+def _fracture() -> list[Group]:
+    from multiscale.verification import fracture
+
+    modulus, energy = _E / (1 - _NU**2), 1.25e6**2 * (1 - _NU**2) / _E
+    strengths = {
+        "AT2, peak stress (Pa)": 9 / 16 * math.sqrt(_E * energy / 3e-7),
+        "AT1, stress at the onset (Pa)": math.sqrt(3 * _E * energy / 8e-7),
+    }
+    start, volume = {"pressure at which 2 um of crack start (Pa)": 1.25e6 / math.sqrt(math.pi * 1e-6)}, {}
+    for share in (1.5, 2.5):
+        filled = share * 2 * math.sqrt(math.pi * energy / modulus) * 1e-9
+        pressure = (2 * modulus * energy**2 / (math.pi * filled)) ** (1 / 3)
+        volume[f"pressure at {share:g} of the starting volume (Pa)"] = pressure
+        length = (filled / 2 * math.sqrt(modulus / (math.pi * energy))) ** (2 / 3)
+        volume[f"half length at {share:g} of the starting volume (m)"] = length
+    return [
+        ("V11", 1e-2, fracture.strengths, strengths),
+        ("V28", 5e-2, fracture.growing_crack, start),
+        ("V28", 2e-2, fracture.growing_crack, volume),
+    ]
+
+
 def _kinetics() -> list[Group]:
     from multiscale.verification import electrochemistry as cell
 
@@ -230,16 +252,30 @@ def _lithium() -> list[Group]:
 
 def _atoms() -> list[Group]:
     from multiscale.verification import atomic_motion as motion
+    from multiscale.verification import biased_motion
 
     walk = {"random walk, self diffusivity (m2/s)": (0.3e-9) ** 2 * 1e9 / 6}
     # Compaan & Haven, Trans. Faraday Soc. 52, 786 (1956); Montet, Phys. Rev. B 7, 650 (1973)
     factors = {"simple cubic": 0.653109, "body-centred cubic": 0.727194, "face-centred cubic": 0.781451}
     toy = {"conductivity over the squared charge": 1 + 0.5 - 2 * 0.2, "transference number": (1 - 0.2) / (1 + 0.5 - 2 * 0.2)}
     return [
+        ("V15", 5e-2, biased_motion.double_well, {"double well of 5 kT, mean first passage": _first_passage(5.0)}),  # 2 errors
         ("V16", 2e-2, motion.random_walk, walk),
         ("V16", 1e-2, motion.correlation_factors, {f"correlation factor, {lattice}": f for lattice, f in factors.items()}),
         ("V16", 1e-12, motion.onsager_matrix, toy),
     ]
+
+
+def _first_passage(barrier: float, cells: int = 20000) -> float:
+    """Mean first passage time from -1 to 1 in b (x² - 1)² k_B T with D = 1: ∫ exp U(y) ∫_{-∞}^y exp -U(z) dz dy, midpoint rule."""
+    h, below, time_ = 4.0 / cells, 0.0, 0.0
+    for n in range(cells):
+        x = -3.0 + (n + 0.5) * h
+        energy = barrier * (x * x - 1) ** 2
+        below += math.exp(-energy) * h / 2
+        time_ += math.exp(energy) * below * h if x > -1 else 0.0
+        below += math.exp(-energy) * h / 2
+    return time_
 
 
 def _prolate_tip(aspect: float) -> float:

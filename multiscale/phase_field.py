@@ -1,0 +1,147 @@
+"""Phase field of fracture: AT1 and AT2, splits of the elastic energy, a crack that holds a pressure (docs/physics.md 1.5).
+
+The damage d is 0 in sound material and 1 in the crack. All terms are energies; equilibrium and the growth of damage are
+their variations (`fracture.CrackedBody`). Formulas: docs/physics.md 1.5 (Francfort & Marigo 1998; Bourdin, Francfort &
+Marigo 2000; Amor, Marigo & Maurini 2009; Freddi & Royer-Carfagni 2010; Pham et al. 2011; Bourdin, Chukwudozie &
+Yoshioka 2012).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ufl
+from ufl import dot, grad, inner, tr
+
+from coupling.errors import UserError
+from multiscale.domain import Domain
+from multiscale.materials import Stiffness
+
+Model = Literal["AT1", "AT2"]
+Split = Literal["none", "volumetric-deviatoric", "no-tension"]
+
+RESIDUAL_STIFFNESS = 1e-7
+"""Share k of the stiffness left in the crack, so that its displacement is defined."""
+TINY = 1e-30
+"""Added under the root of a difference of principal strains (squared), so that its slope exists at equal strains."""
+
+
+@dataclass(frozen=True)
+class CrackModel:
+    """How the crack is smeared.
+
+    Attributes:
+        kind: "AT1" (elastic up to an onset) or "AT2" (damage from the first load on).
+        length: l of the model, m.
+        split: which part of the elastic energy drives damage and is lost in the crack.
+    """
+
+    kind: Model
+    length: float
+    split: Split = "none"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names and lengths. Raises UserError."""
+        if self.kind not in ("AT1", "AT2"):
+            raise UserError(f'phase field: read "{self.kind}"; allowed are "AT1" and "AT2"')
+        if self.split not in ("none", "volumetric-deviatoric", "no-tension"):
+            known = '"none", "volumetric-deviatoric" and "no-tension"'
+            raise UserError(f'phase field split: read "{self.split}"; allowed are {known}')
+        if not (math.isfinite(self.length) and self.length > 0):
+            raise UserError(f"phase field length: read {self.length:g} m; it must be a positive number")
+
+    def mesh_correction(self, size: float) -> float:
+        """Toughness of a finite-element crack over the true one, from its band of width `size` (m).
+
+        1 + 3h/(8l) for AT1, 1 + h/(2l) for AT2 (Bourdin, Francfort & Marigo 2008; docs/physics.md V11). Divide the toughness
+        by it, and the discrete crack costs what the real one does.
+        """
+        return 1 + (3 / 8 if self.kind == "AT1" else 1 / 2) * size / self.length
+
+    def strength(self, youngs_modulus: float, fracture_energy: float) -> float:
+        """Stress at which a uniformly stretched bar softens, Pa: AT1 √(3EG/8l), AT2 (9/16)√(EG/3l)."""
+        scale = youngs_modulus * fracture_energy / self.length
+        return math.sqrt(3 * scale / 8) if self.kind == "AT1" else 9 / 16 * math.sqrt(scale / 3)
+
+
+def degradation(damage: Any, residual: Any = RESIDUAL_STIFFNESS) -> Any:
+    """Share of the driving energy that damaged material still stores: g = (1 - d)² + k."""
+    return (1 - damage) ** 2 + residual
+
+
+def crack_density(damage: Any, model: CrackModel, length: Any) -> Any:
+    """Crack area per volume, 1/m: [w(d)/l + l |∇d|²]/(4 c_w); its integral is the area of the crack.
+
+    AT1: w = d, c_w = 2/3; AT2: w = d², c_w = 1/2.
+
+    ======  ============  =====
+    symbol  variable      unit
+    ======  ============  =====
+    d       damage        1
+    l       length        m (fem.Constant of model.length)
+    ======  ============  =====
+
+    Source: docs/physics.md 1.5.
+    """
+    local, c = (damage, 2 / 3) if model.kind == "AT1" else (damage**2, 1 / 2)
+    return (local / length + length * dot(grad(damage), grad(damage))) / (4 * c)
+
+
+def split_energy(strain: Any, stiffness: Stiffness, split: Split, dimension: int = 2) -> tuple[Any, Any]:
+    """Elastic energy density in two parts, J/m³: the one that the crack loses, and the one that it keeps.
+
+    * "none": (ψ, 0);
+    * "volumetric-deviatoric": (K/2 ⟨tr ε⟩₊² + μ e:e, K/2 ⟨tr ε⟩₋²), e the deviator (Amor et al. 2009): closed faces carry
+      pressure and no shear;
+    * "no-tension": the kept part is the energy of a masonry-like material in the same strain (`_no_tension`).
+
+    Both parts are homogeneous of degree two in the strain and add up to ψ.
+
+    Raises:
+        UserError: no-tension in 3-D, where principal strains have no simple closed form.
+    """
+    λ, μ = stiffness.first_lame, stiffness.shear_modulus
+    whole = λ / 2 * tr(strain) ** 2 + μ * inner(strain, strain)
+    if split == "none":
+        return whole, 0.0 * λ
+    if split == "volumetric-deviatoric":
+        kept = (λ / 2 + μ / 3) * ufl.min_value(tr(strain), 0.0) ** 2
+        return whole - kept, kept
+    if dimension != 2:
+        raise UserError("phase field split: no-tension is for plane and axisymmetric bodies; take volumetric-deviatoric in 3-D")
+    kept = _no_tension(strain, stiffness)
+    return whole - kept, kept
+
+
+def _no_tension(strain: Any, stiffness: Stiffness) -> Any:
+    """Energy of a material that bears compression only, J/m³, by its principal strains a ≤ b ≤ c.
+
+    0 if a ≥ 0; E a²/2 if b + νa ≥ 0; E (a² + b² + 2νab)/(2(1-ν²)) if (1-ν)c + ν(a+b) ≥ 0; else the whole energy.
+    Source: Del Piero, Meccanica 24, 150 (1989); Freddi & Royer-Carfagni, J. Mech. Phys. Solids 58, 1154 (2010).
+    """
+    λ, μ = stiffness.first_lame, stiffness.shear_modulus
+    ν, E = λ / (2 * (λ + μ)), μ * (3 * λ + 2 * μ) / (λ + μ)
+    a, b, c = _principal(strain)
+    one = E * a**2 / 2
+    two = E / (2 * (1 - ν**2)) * (a**2 + b**2 + 2 * ν * a * b)
+    whole = λ / 2 * (a + b + c) ** 2 + μ * (a**2 + b**2 + c**2)
+    crushed = ufl.conditional(ufl.ge((1 - ν) * c + ν * (a + b), 0.0), two, whole)
+    return ufl.conditional(ufl.ge(a, 0.0), 0.0, ufl.conditional(ufl.ge(b + ν * a, 0.0), one, crushed))
+
+
+def _principal(strain: Any) -> tuple[Any, Any, Any]:
+    """Principal strains in rising order; the third axis of the 3×3 tensor is one of them."""
+    middle, half = (strain[0, 0] + strain[1, 1]) / 2, (strain[0, 0] - strain[1, 1]) / 2
+    radius = ufl.sqrt(half**2 + strain[0, 1] ** 2 + TINY)
+    low, high, third = middle - radius, middle + radius, strain[2, 2]
+    a, c = ufl.min_value(low, third), ufl.max_value(high, third)
+    return a, low + high + third - a - c, c
+
+
+def crack_volume(displacement: Any, damage: Any, domain: Domain) -> Any:
+    """Volume that the crack holds, m³ (m² in plane strain): -∫ u·∇d dx.
+
+    Its product with a pressure p is the work of a fluid in the crack; p enters the equations through -p times this form.
+    Source: Bourdin, Chukwudozie & Yoshioka, SPE 159154 (2012); docs/physics.md 1.5.
+    """
+    return -dot(displacement, grad(damage)) * domain.dx()
