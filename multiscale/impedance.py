@@ -24,8 +24,9 @@ from multiscale.constrained_solver import prolongation
 from multiscale.domain import integral
 from multiscale.harmonic_solver import HarmonicSolver
 from multiscale.media import POTENTIAL
-from multiscale.nernst_planck import Poisson
+from multiscale.nernst_planck import Poisson, SingleIon
 from multiscale.solver import PETSc, assemble_into
+from multiscale.transport import flux
 from multiscale.transport_system import Contact, TransportSystem
 
 UNSTEADY = 1e-6
@@ -37,8 +38,9 @@ class Part:
     """Share of an impedance that one place and one cause give, ohm m² at each frequency.
 
     Attributes:
-        place: medium, or boundary of an electrode or interface.
-        cause: "conduction" or "charge transfer" (with all concentrations held), or "concentration" (what their change adds).
+        place: medium (or region of an Ohmic medium of several), or boundary of an electrode or interface.
+        cause: "conduction" or "charge transfer" (with all concentrations held; an interface resistance counts as the latter),
+            or "concentration" (what their change adds).
         impedance: complex, shape (n,).
     """
 
@@ -64,11 +66,53 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class _Station:
-    """A place where a potential is read: its field, on which boundary, and whether that lies inside the mesh."""
+    """A place where a potential is read, and what lies between it and the next one.
+
+    Attributes:
+        field: which unknown.
+        boundary, inner: where, and whether that lies inside the mesh.
+        place, cause: of the part that begins here.
+    """
 
     field: tuple[str, str]
     boundary: str
-    inner: bool = False
+    inner: bool
+    place: str
+    cause: str
+
+
+class _Dissipation:
+    """Integrals ∫ (κ + iωε) ∇φ·∇φ dx over the regions of an Ohmic medium (Tellegen: without conjugates they add up to Z)."""
+
+    def __init__(self, system: TransportSystem, medium: str) -> None:
+        """Compile them for every cell at once."""
+        m, domain = system.media[medium], system.domain
+        self.system, self.names, i = system, m.regions, system.index[medium, POTENTIAL]
+        self._one, self._two = fem.Function(system.space), fem.Function(system.space)
+        self._cells = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
+        v = ufl.TestFunction(self._cells.function_space)
+        values = [value for value in (m.closure.conductivity, m.closure.permittivity) if value is not None]
+        gradients = ufl.grad(self._one[i]), ufl.grad(self._two[i])
+        self._forms = [fem.form(v * ufl.dot(flux(k, gradients[0]), gradients[1]) * domain.dx(*m.regions)) for k in values]
+
+    def shares(self, answer: np.ndarray, ω: float) -> dict[str, complex]:
+        """Share of each region."""
+        found = {name: 0j for name in self.names}
+        pairs = ((answer.real, answer.real, 1), (answer.imag, answer.imag, -1), (answer.real, answer.imag, 2j))
+        for form, weight in zip(self._forms, (1.0, 1j * ω), strict=False):
+            for one, two, unit in pairs:
+                self._one.x.array[:], self._two.x.array[:] = one, two
+                for name, value in self._of_regions(form).items():
+                    found[name] += weight * unit * value
+        total = sum(found.values())
+        return {name: value / total if total else 0j for name, value in found.items()}
+
+    def _of_regions(self, form: Any) -> dict[str, float]:
+        assemble_into(self._cells.x.petsc_vec, form)
+        owned = self._cells.function_space.dofmap.index_map.size_local
+        dofs, domain = self._cells.function_space.dofmap.list[:, 0], self.system.domain
+        sums = [float(self._cells.x.array[(d := dofs[domain.cells(name)])[d < owned]].sum()) for name in self.names]
+        return {name: domain.comm.allreduce(value) for name, value in zip(self.names, sums, strict=True)}
 
 
 def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
@@ -76,8 +120,15 @@ def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
 
     Along it an interface (two stations at one boundary) and a medium (two stations of one medium) alternate.
     """
-    boundary, medium, here = contact.electrode.boundary, contact.electrode.medium, contact.electrode.boundary
-    stations = [_Station(("metal", boundary), boundary), _Station((medium, POTENTIAL), boundary)]
+    medium, here = contact.electrode.medium, contact.electrode.boundary
+
+    def transfer(field: tuple[str, str], boundary: str, inner: bool = False) -> _Station:
+        return _Station(field, boundary, inner, boundary, "charge transfer")
+
+    def conduction(name: str, boundary: str, inner: bool = False) -> _Station:
+        return _Station((name, POTENTIAL), boundary, inner, name, "conduction")
+
+    stations = [transfer(("metal", here), here), conduction(medium, here)]
     while True:
         ways = [j for j in system.interfaces.values() if medium in (j.first, j.second) and j.boundary != here]
         onward = [(j.boundary, j.second if j.first == medium else j.first) for j in ways]
@@ -85,11 +136,11 @@ def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
         if len(onward) + len(ends) > 1:
             return stations[:1]
         if ends:
-            return [*stations, _Station((medium, POTENTIAL), ends[0]), _Station(("metal", ends[0]), ends[0])]
+            return [*stations, transfer((medium, POTENTIAL), ends[0]), transfer(("metal", ends[0]), ends[0])]
         if not onward:
             return stations
         here, following = onward[0]
-        stations += [_Station((medium, POTENTIAL), here, True), _Station((following, POTENTIAL), here, True)]
+        stations += [transfer((medium, POTENTIAL), here, True), conduction(following, here, True)]
         medium = following
 
 
@@ -135,6 +186,8 @@ class LinearResponse:
         self.system, self.contact = system, system.contacts[working]
         self._probe = fem.Function(system.space)
         self.stations = _chain(system, self.contact)
+        ohmic = [m.name for m in system.media.values() if isinstance(m.closure, SingleIon) and len(m.regions) > 1]
+        self._dissipation = {name: _Dissipation(system, name) for name in ohmic}
         self._means = [_mean(system, station, self._probe) for station in self.stations]
         with _current_driven(system, self.contact):
             self._require_steady()
@@ -176,10 +229,12 @@ class LinearResponse:
     def at(self, frequency: float) -> tuple[complex, list[Part]]:
         """Impedance (ohm m²) and its parts at a frequency, Hz; 0 gives the steady resistance. Raises RunFailure."""
         ω = 2 * math.pi * frequency
-        marks = self._read(self._whole.solve(ω))
+        answer = self._whole.solve(ω)
+        marks = self._read(answer)
         if not self._held:
-            return marks[0] - marks[-1], self._parts(marks, None)
-        return marks[0] - marks[-1], self._parts(marks, self._read(self._held.solve(ω)))
+            return marks[0] - marks[-1], self._parts(marks, None, answer, ω)
+        held = self._held.solve(ω)
+        return marks[0] - marks[-1], self._parts(marks, self._read(held), held, ω)
 
     def spectrum(self, frequencies: Sequence[float] | np.ndarray) -> Spectrum:
         """Impedance over frequencies (Hz). Raises UserError for negative ones, RunFailure."""
@@ -203,18 +258,25 @@ class LinearResponse:
             values.append(amplitude)
         return values if len(values) > 1 and self.stations[-1].field[0] == "metal" else [*values, 0j]
 
-    def _parts(self, whole: list[complex], held: list[complex] | None) -> list[Part]:
+    def _parts(self, whole: list[complex], held: list[complex] | None, answer: np.ndarray, ω: float) -> list[Part]:
         parts: list[Part] = []
         if len(self.stations) == 1:
             return parts
         for k, station in enumerate(self.stations[: len(whole) - 1]):
             everything = whole[k] - whole[k + 1]
-            place, cause = (station.boundary, "charge transfer") if k % 2 == 0 else (station.field[0], "conduction")
             share = everything if held is None else held[k] - held[k + 1]
-            parts.append(Part(place, cause, np.asarray(share)))
+            for place, fraction in self._regions(station, answer, ω).items():
+                parts.append(Part(place, station.cause, np.asarray(share * fraction)))
             if held is not None:
-                parts.append(Part(place, "concentration", np.asarray(everything - share)))
+                parts.append(Part(station.place, "concentration", np.asarray(everything - share)))
         return parts
+
+    def _regions(self, station: _Station, answer: np.ndarray, ω: float) -> dict[str, complex]:
+        """Shares of the regions of an Ohmic medium in its part: ∫ (κ + iωε) ∇φ·∇φ dx of each over the sum, without conjugates."""
+        dissipation = self._dissipation.get(station.place) if station.cause == "conduction" else None
+        if dissipation is None:
+            return {station.place: 1.0}
+        return dissipation.shares(answer, ω)
 
 
 def impedance(system: TransportSystem, working: str, frequencies: Sequence[float] | np.ndarray) -> Spectrum:

@@ -10,6 +10,7 @@ from test_junctions import CONDUCTIVITY, DEPTH, LITHIUM, SALT, exact_voltage, in
 
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import RunFailure, UserError
+from multiscale.domain import piecewise
 from multiscale.impedance import LinearResponse, dc_resistance, impedance
 from multiscale.media import Electrode, Junction, Kinetics, Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon
@@ -180,6 +181,7 @@ SCRIPT = """
 import json, sys
 sys.path.insert(0, "tests")
 from mpi4py import MPI
+from multiscale.domain import piecewise
 from multiscale.impedance import impedance
 from test_junctions import interlayer_cell
 spectrum = impedance(interlayer_cell(2), "bottom", [1e-3, 0.1, 1e2])
@@ -206,3 +208,21 @@ def test_depth_is_the_layer_of_the_interlayer_cell():
     spectrum = impedance(interlayer_cell(2), "bottom", [1.0])
     named = {(part.place, part.cause): part.impedance for part in spectrum.parts}
     assert named["ceramic", "conduction"][0] == pytest.approx(DEPTH / CONDUCTIVITY, rel=1e-9)
+
+
+def test_regions_of_one_medium_share_its_part():
+    """Two layers as one medium with cell-wise values: each region has its own Ohmic and dielectric impedance."""
+    domain = layers(4, high=(LENGTH, 2 * LENGTH))
+    κ, ε = piecewise(domain, {"lower": 0.1, "upper": 1e-3}), piecewise(domain, {"lower": 2e-10, "upper": 5e-9})
+    system = TransportSystem(
+        domain, [Medium("stack", SingleIon(κ, ε), LITHIUM, ("lower", "upper"))],
+        [Electrode("bottom", "stack", "Li+", Kinetics(10.0))],
+    )  # fmt: skip
+    system.fix("stack", "potential", 0.0, "top")
+    system.solve()
+    f = np.geomspace(1e2, 1e9, 8)
+    spectrum = impedance(system, "bottom", f)
+    named = {part.place: part.impedance for part in spectrum.parts}
+    assert named["lower"] == pytest.approx(LENGTH / (0.1 + 2j * np.pi * f * 2e-10), rel=1e-8)
+    assert named["upper"] == pytest.approx(LENGTH / (1e-3 + 2j * np.pi * f * 5e-9), rel=1e-8)
+    assert named["bottom"] == pytest.approx(THERMAL / 10, rel=1e-8)
