@@ -1,0 +1,87 @@
+"""A voxel image as a mesh of squares or cubes, one cell a voxel, whose phases are regions."""
+
+from collections.abc import Mapping
+
+import basix.ufl
+import numpy as np
+from dolfinx import mesh
+from mpi4py import MPI
+
+from coupling.errors import UserError
+from meshes.voxels import Labels, VoxelImage
+from multiscale.domain import Domain
+
+WALLS = ("left", "right", "front", "back", "bottom", "top")
+"""Faces x, y and z, low and high; in 2-D y is "bottom" and "top"."""
+FREE = "free"
+LARGEST = 3_000_000
+"""Voxels above which the image is refused: `multiscale homogenize` is the way for large ones."""
+
+
+def walls(dimension: int) -> tuple[str, ...]:
+    """Names of the outer faces, low and high for each axis."""
+    return WALLS if dimension == 3 else (*WALLS[:2], *WALLS[4:])
+
+
+def voxel_domain(image: VoxelImage, phases: Mapping[str, Labels], comm: MPI.Comm = MPI.COMM_WORLD) -> Domain:
+    """Mesh of the named phases; the voxels of all others are left out.
+
+    Boundaries: the six (four) faces of the image by `walls`, and "free", the surfaces towards what is left out.
+
+    Args:
+        image: edge lengths in m; the same on every rank.
+        phases: labels of each region.
+        comm: MPI communicator.
+
+    Raises:
+        UserError: too many voxels, or labels that the image does not hold.
+    """
+    number = np.full(image.shape, -1, dtype=np.int32)
+    for k, (name, labels) in enumerate(phases.items()):
+        mask = labels.mask(image.labels)
+        if not mask.any():
+            held = ", ".join(map(str, list(image.counts())[:8]))
+            raise UserError(f'{image.name}: no voxel of phase "{name}" ({labels}); it holds the labels {held}')
+        number[mask] = k + 1
+    count = int((number > 0).sum())
+    if count > LARGEST:
+        raise UserError(f"{image.name}: {count} voxels to mesh, at most {LARGEST:.0g}; crop or coarsen it")
+    body = _mesh(image, number > 0, comm)
+    d = len(image.shape)
+    index_map = body.topology.index_map(d)
+    cells = np.arange(index_map.size_local + index_map.num_ghosts, dtype=np.int32)
+    place = np.floor(mesh.compute_midpoints(body, d, cells)[:, :d] / np.array(image.spacing)).astype(int)
+    regions = mesh.meshtags(body, d, cells, number[tuple(place.T)])
+    facets, names = _boundaries(body, image)
+    return Domain(body, regions, facets, {name: k + 1 for k, name in enumerate(phases)}, names)
+
+
+def _mesh(image: VoxelImage, present: np.ndarray, comm: MPI.Comm) -> mesh.Mesh:
+    """Squares or cubes on rank 0, spread over the ranks."""
+    d = len(image.shape)
+    kind = "hexahedron" if d == 3 else "quadrilateral"
+    element = basix.ufl.element("Lagrange", kind, 1, shape=(d,))
+    if comm.rank:
+        return mesh.create_mesh(comm, np.empty((0, 2**d), dtype=np.int64), np.empty((0, d)), element)
+    grid = np.arange(np.prod([n + 1 for n in image.shape])).reshape([n + 1 for n in image.shape])
+    corners = np.array(np.meshgrid(*[(0, 1)] * d, indexing="ij")).reshape(d, -1).T[:, ::-1]
+    where = np.nonzero(present)
+    cells = np.column_stack([grid[tuple(w + c for w, c in zip(where, corner, strict=True))] for corner in corners])
+    used, cells = np.unique(cells, return_inverse=True)
+    points = np.column_stack(np.unravel_index(used, grid.shape)) * np.array(image.spacing)
+    return mesh.create_mesh(comm, cells.reshape(-1, 2**d).astype(np.int64), points, element)
+
+
+def _boundaries(body: mesh.Mesh, image: VoxelImage) -> tuple[mesh.MeshTags, dict[str, int]]:
+    """Tags of the outer facets and their names."""
+    d = len(image.shape)
+    body.topology.create_connectivity(d - 1, d)
+    outer = np.sort(mesh.exterior_facet_indices(body.topology))
+    middle = mesh.compute_midpoints(body, d - 1, outer)
+    names = {name: k + 1 for k, name in enumerate((*walls(d), FREE))}
+    marks = np.full(len(outer), names[FREE], dtype=np.int32)
+    for axis in range(d):
+        for end, at in enumerate((0.0, image.shape[axis] * image.spacing[axis])):
+            marks[np.abs(middle[:, axis] - at) < 1e-6 * image.spacing[axis]] = 1 + 2 * axis + end
+    there = set(np.unique(np.concatenate(body.comm.allgather(marks))).tolist())
+    return mesh.meshtags(body, d - 1, outer.astype(np.int32), marks), {n: k for n, k in names.items() if k in there}
