@@ -236,7 +236,13 @@ def _kinetics() -> list[Group]:
 
 def _lithium() -> list[Group]:
     from multiscale.verification import electrochemistry as cell
+    from multiscale.verification import lithium as metal
 
+    flow = {
+        "Narayan-Anand, rate at 0.8 MPa (1/s)": 4.25e4 * math.exp(-37e3 / (_R * _T)) * (0.8 / 0.95) ** (1 / 0.15),
+        "Norton, stress doubled": 2**6.6,
+        "Norton, 353.15 K over 298.15 K": math.exp(37e3 / _R * (1 / 298.15 - 1 / 353.15)),
+    }
     radius = 2 * 0.5 * _V / (_F * 0.1)
     barrier, atoms = 4 / 3 * math.pi * radius**2 * 0.5, 4 / 3 * math.pi * radius**3 * 6.02214076e23 / _V
     nucleus = {
@@ -247,7 +253,7 @@ def _lithium() -> list[Group]:
         "wall factor at 60 degrees": 0.15625,
     }
     lithium = {"thickness per 1 mAh/cm2 (m)": 36000 * _V / _F, "velocity at 1 mA/cm2 (m/s)": 10 * _V / _F}
-    return [("V14", 1e-4, cell.nucleation, nucleus), ("V19", 1e-4, cell.plating, lithium)]
+    return [("V13", 1e-4, metal.flow_rates, flow), ("V14", 1e-4, cell.nucleation, nucleus), ("V19", 1e-4, cell.plating, lithium)]
 
 
 def _atoms() -> list[Group]:
@@ -267,7 +273,7 @@ def _atoms() -> list[Group]:
 
 
 def _first_passage(barrier: float, cells: int = 20000) -> float:
-    """Mean first passage time from -1 to 1 in b (x² - 1)² k_B T with D = 1: ∫ exp U(y) ∫_{-∞}^y exp -U(z) dz dy, midpoint rule."""
+    """Mean first passage time from -1 to 1 in b (x² - 1)² k_B T with D = 1: ∫ exp U(y) ∫_{-∞}^y exp -U(z) dz dy."""
     h, below, time_ = 4.0 / cells, 0.0, 0.0
     for n in range(cells):
         x = -3.0 + (n + 0.5) * h

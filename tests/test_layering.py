@@ -24,6 +24,7 @@ COMPOSITION = {
     "multiscale/potential_commands.py",
     "multiscale/training_commands.py",
     "multiscale/verification/atomic_motion.py",
+    "multiscale/verification/biased_motion.py",
 }
 """The files that put the rooms together: they alone may import atomistic, and only inside functions."""
 HEAVY = {"torch": {"atomistic"}, "mace": {"atomistic"}, "dolfinx": {"multiscale", "meshes"}, "petsc4py": {"multiscale"}}

@@ -1,0 +1,167 @@
+"""Systems that a bias acts on: molecular dynamics of several walkers, and overdamped motion on a line with exact answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import BaseCalculator
+
+from atomistic.dynamics import thermal_momenta
+from atomistic.ensembles import Bath, ForceField, Langevin, Motion
+from atomistic.metadynamics import Bias, generator_state, set_generator
+from coupling.errors import UserError
+
+Variable = Callable[[Atoms], tuple[float, np.ndarray]]
+"""Collective variable: its value and its gradient (n, 3) by the positions, per Å."""
+
+
+def torch_variable(function: Callable[[Any], Any]) -> Variable:
+    """Collective variable from a torch function of the positions (n, 3) (Å) that gives one number; torch gives the gradient."""
+    import torch
+
+    def evaluate(atoms: Atoms) -> tuple[float, np.ndarray]:
+        positions = torch.tensor(atoms.positions, dtype=torch.float64, requires_grad=True)
+        value = function(positions)
+        (gradient,) = torch.autograd.grad(value, positions)
+        return float(value.detach()), gradient.numpy()
+
+    return evaluate
+
+
+class Overdamped:
+    """Walkers on a line in a potential U: dx = -(D/k_B T) (U + V)' dt + √(2 D) dW, with reflecting walls if there are any.
+
+    Steps of Leimkuhler & Matthews, Appl. Math. Res. Express 2013, 34 (memory): the noise of a step is the mean of two
+    successive ones, which makes the equilibrium exact to second order in the step.
+    """
+
+    def __init__(
+        self,
+        slope: Callable[[np.ndarray], np.ndarray],
+        start: np.ndarray,
+        timestep: float,
+        seed: int,
+        walls: tuple[float, float] | None = None,
+        diffusivity: float = 1.0,
+        thermal: float = 1.0,
+    ) -> None:
+        """`slope` is U' at places (k,); `start` (w,)."""
+        self.slope, self.timestep, self.walls = slope, timestep, walls
+        self.mobility, self.width = diffusivity / thermal, np.sqrt(2 * diffusivity * timestep)
+        self.random = np.random.default_rng(seed)
+        self.places = np.asarray(start, dtype=float).copy()
+        self.noise = self.random.standard_normal(len(self.places))
+
+    def values(self) -> np.ndarray:
+        """Places (w,)."""
+        return self.places
+
+    def advance(self, bias: Bias, active: np.ndarray) -> None:
+        """One time step of the walkers numbered `active`."""
+        x = self.places[active]
+        noise = self.random.standard_normal(len(active))
+        pull = self.slope(x) + bias.at(x, active)[1]
+        x = x - self.mobility * pull * self.timestep + self.width * (self.noise[active] + noise) / 2
+        self.noise[active] = noise
+        if self.walls is not None:
+            low, high = self.walls
+            x = np.where(x < low, 2 * low - x, np.where(x > high, 2 * high - x, x))
+        self.places[active] = x
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See Walkers."""
+        return {"places": self.places, "noise": self.noise, "generator": generator_state(self.random)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """See Walkers."""
+        self.places, self.noise = state["places"].copy(), state["noise"].copy()
+        set_generator(self.random, state["generator"])
+
+
+class BiasedField(ForceField):
+    """Energy E + V(s) and forces F - V'(s) ∂s/∂r of one walker; a stress is not offered, since it would lack that of the bias."""
+
+    def __init__(self, template: Atoms, calculator: BaseCalculator, variable: Variable, walker: int) -> None:
+        """`walker` is its number."""
+        super().__init__(template, calculator, stress=False)
+        self.variable, self.walker = variable, np.array([walker])
+        self.bias: Bias | None = None
+        self.value, self.gradient = float("nan"), np.zeros((len(template), 3))
+        self.free_energy, self.free_forces = self.energy, self.forces
+
+    def evaluate(self, positions: np.ndarray, cell: np.ndarray) -> None:
+        """Set value, energy and forces."""
+        super().evaluate(positions, cell)
+        self.value, self.gradient = self.variable(self.atoms)
+        self.free_energy, self.free_forces = self.energy, np.array(self.forces)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bias anew at the same place, after hills were laid."""
+        if self.bias is None:
+            return
+        energy, slope = self.bias.at(np.array([self.value]), self.walker)
+        self.energy = self.free_energy + float(energy[0])
+        self.forces = self.free_forces - float(slope[0]) * self.gradient
+
+
+class Molecular:
+    """Walkers of molecular dynamics at constant volume (BAOAB Langevin), each with its own noise."""
+
+    def __init__(
+        self,
+        starts: Sequence[Atoms],
+        calculator: BaseCalculator,
+        variable: Variable,
+        temperature: float,
+        timestep_fs: float = 2.0,
+        friction_fs: float = 200.0,
+        seed: int = 0,
+    ) -> None:
+        """`starts`: one structure a walker, of the same atoms; temperature in K. `timestep` then is in fs."""
+        if not starts or any(not np.array_equal(atoms.numbers, starts[0].numbers) for atoms in starts):
+            raise UserError("metadynamics: the walkers need structures of the same atoms, at least one")
+        if not (temperature > 0 and timestep_fs > 0 and friction_fs > 0):
+            raise UserError("metadynamics: temperature, time step and friction time must be positive")
+        self.timestep, self.temperature = timestep_fs, temperature
+        self.integrators, self.fields = [], []
+        bath = Bath(thermostat_time=friction_fs * units.fs)
+        for number, atoms in enumerate(starts):
+            random = np.random.default_rng([seed, number])
+            momenta = atoms.get_momenta()
+            if not momenta.any():
+                momenta = thermal_momenta(atoms.get_masses(), temperature, random)
+            motion = Motion(atoms.positions.copy(), momenta, atoms.cell.array.copy(), np.zeros((3, 3)), np.zeros((2, 2, 1)))
+            field = BiasedField(atoms, calculator, variable, number)
+            self.fields.append(field)
+            step = timestep_fs * units.fs
+            self.integrators.append(Langevin(motion, field, atoms.get_masses(), bath, step, random))
+
+    def values(self) -> np.ndarray:
+        """Collective variable of every walker (w,)."""
+        return np.array([field.value for field in self.fields])
+
+    def advance(self, bias: Bias, active: np.ndarray) -> None:
+        """One time step of the walkers numbered `active`."""
+        for number in active:
+            self.fields[number].bias = bias
+            self.fields[number].refresh()
+            self.integrators[number].step(self.temperature)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See Walkers."""
+        motions = [integrator.motion for integrator in self.integrators]
+        return {
+            "positions": np.array([motion.positions for motion in motions]),
+            "momenta": np.array([motion.momenta for motion in motions]),
+            "generators": np.array([str(generator_state(integrator.rng)) for integrator in self.integrators]),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """See Walkers."""
+        for number, integrator in enumerate(self.integrators):
+            integrator.motion.positions = state["positions"][number].copy()
+            integrator.motion.momenta = state["momenta"][number].copy()
+            set_generator(integrator.rng, state["generators"][number])
+            self.fields[number].evaluate(integrator.motion.positions, integrator.motion.cell)
