@@ -1,0 +1,48 @@
+"""Exact problems of lithium's flow (V13): strain rates of a bar that is pulled, solved by the body itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mpi4py import MPI
+
+from meshes.shapes import draw_blocks
+from multiscale import mechanics
+from multiscale.domain import integral
+from multiscale.extrusion import Creep
+from multiscale.lithium_flow import FlowLaw, LithiumBody, NarayanAnand, Norton
+from multiscale.verification.elasticity import LITHIUM
+from multiscale.verification.tools import meshed
+
+NARAYAN_ANAND = NarayanAnand(4.25e4, 37e3, 0.15, 0.95e6, 10e6, 2e6, 2.0, 0.05)
+"""Constants of V13 (docs/physics.md 1.4)."""
+NORTON = Norton(Creep(1e-3, 0.8e6, 6.6, 37e3))
+"""Exponent and activation energy of V13; the reference point cancels in its ratios."""
+
+
+def bar_rate(comm: MPI.Comm, law: FlowLaw, stress: float, temperature: float, step: float = 1e-3) -> float:
+    """Axial strain rate (1/s) of a round bar pulled at a stress (Pa): elastic loading, then one step of flow."""
+    domain = meshed(draw_blocks, comm, axisymmetric=True, x=(0.0, 1.0), y=(0.0, 1.0), names=[["body"]], divisions=2)
+    pull = domain.constant(0.0)
+
+    def supports(space: Any) -> list[Any]:
+        return [domain.fixed(space, 0.0, "left", component=0), domain.fixed(space, 0.0, "bottom", component=1)]
+
+    body = LithiumBody(
+        domain, LITHIUM, law, temperature, supports, lambda u: mechanics.pressure_work(u, -pull, domain, "top")
+    )
+    pull.value = stress
+    body.advance(0.0)
+    before = integral(body.displacement[1] * domain.ds("top"))
+    body.advance(step)
+    area = integral(domain.constant(1.0) * domain.ds("top"))
+    return (integral(body.displacement[1] * domain.ds("top")) - before) / area / step
+
+
+def flow_rates(comm: MPI.Comm) -> Mapping[str, float]:
+    """V13: Narayan-Anand at 0.8 MPa; Norton under twice the stress, and warmer."""
+    norton = bar_rate(comm, NORTON, 0.4e6, 298.15)
+    return {
+        "Narayan-Anand, rate at 0.8 MPa (1/s)": bar_rate(comm, NARAYAN_ANAND, 0.8e6, 298.15),
+        "Norton, stress doubled": bar_rate(comm, NORTON, 0.8e6, 298.15) / norton,
+        "Norton, 353.15 K over 298.15 K": bar_rate(comm, NORTON, 0.4e6, 353.15) / norton,
+    }
