@@ -14,6 +14,7 @@ from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
 from multiscale.homogenize_commands import homogenize
 from multiscale.potential_commands import potential_app
+from multiscale.transport_commands import register as _register_transport
 
 app = typer.Typer(
     name="multiscale",
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
 app.command()(homogenize)
+_register_transport(app)
 
 CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")]
@@ -45,6 +47,8 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
     summary = read_result(path)
+    if isinstance(summary, dict) and summary.get("kind") == "transport":
+        raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
     if not isinstance(summary, dict) or not {"ccd", "error_split"} <= set(summary):
         raise UserError(f"{path}: not the summary of a run; delete it and run `multiscale run {case}` again")
     return summary
@@ -67,10 +71,19 @@ def run(
 ) -> None:
     """Compute every stage the case still needs: MD, continuum, critical current with error bar, report.
 
+    A case with a [transport] table is ion transport in time. A run that was killed goes on, on any number of ranks.
+
     Example: mpirun -n 2 multiscale run cases/li-lpscl
     """
     from multiscale.case import load_case
+    from multiscale.transport_case import is_transport_case, load_transport_case
 
+    if is_transport_case(case):
+        transport = load_transport_case(case)
+        from multiscale.transport_run import run_transport
+
+        run_transport(transport, _results(case, out), parallel.world())
+        return
     loaded = load_case(case)
     from multiscale.pipeline import run_case
 
@@ -86,7 +99,13 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
     from multiscale.case import load_case
     from multiscale.parameters import resolve
     from multiscale.tables import parameter_rows, parameter_table
+    from multiscale.transport_case import is_transport_case, load_transport_case
 
+    if is_transport_case(case):
+        from multiscale.transport_check import show_check
+
+        show_check(load_transport_case(case), as_json)
+        return
     loaded = load_case(case)
     from multiscale.pipeline import stored_records, validate_all
 
@@ -122,6 +141,13 @@ def report(case: CaseArgument, out: OutOption = None) -> None:
 
     Example: multiscale report cases/li-lpscl
     """
+    from multiscale.transport_case import is_transport_case
+
+    if is_transport_case(case):
+        from multiscale.transport_report import write_transport_report
+
+        _show(str(write_transport_report(_results(case, out), case)))
+        return
     _refuse_stale(case, _summary(case, out))
     from multiscale.compare import case_result
     from multiscale.report import write_report
@@ -141,8 +167,10 @@ def compare(
     Example: multiscale compare cases/li-lpscl
     """
     from multiscale.compare import compare_cases
+    from multiscale.transport_case import is_transport_case
 
-    chosen = cases or sorted(path.parent.parent for path in _shipped().glob("*/results/summary.json"))
+    found = sorted(path.parent.parent for path in _shipped().glob("*/results/summary.json"))
+    chosen = cases or [case for case in found if not is_transport_case(case)]
     if not chosen:
         raise UserError("no case has results yet; `multiscale run CASE` makes some")
     for case in chosen:
@@ -216,12 +244,17 @@ def new(name: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to mak
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    transport: Annotated[bool, typer.Option("--transport", help="That of a transport case ([transport]).")] = False,
+) -> None:
     """Print the JSON Schema of case.toml, for editors that complete and check.
 
     Example: multiscale schema > case.schema.json
     """
-    from multiscale.case import json_schema
+    if transport:
+        from multiscale.transport_schema import json_schema
+    else:
+        from multiscale.case import json_schema
 
     _show_json(json_schema())
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from coupling.record import Property
 from multiscale.case import Case
 from multiscale.parameters import Parameter
+from multiscale.transport_case import TransportCase
 
 WIDTH = 180
 """Columns of a table where no terminal says how wide it is."""
@@ -78,7 +79,7 @@ def _row(prop: Property) -> dict[str, Any]:
     return row | {"source": source_text(prop), "origin": row["source"]}
 
 
-def parameter_table(case: Case, parameters: Mapping[str, Parameter], note: str) -> str:
+def parameter_table(case: Case | TransportCase, parameters: Mapping[str, Parameter], note: str) -> str:
     """The resolved parameters of a case and the candidates that lost."""
     columns = ("parameter", "value", "unit", "±", "kind", "confidence", "source")
 

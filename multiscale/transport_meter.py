@@ -67,11 +67,11 @@ class TransportMeter:
         i = system.charge_transfer(electrode.medium, electrode.ion, law, metal)
         ψ = system.ion_potential(electrode.medium, electrode.ion, law.reference_concentration)
         ds = system.domain.ds(side)
-        self._forms |= {
-            f"{side}, charge transfer": i * (metal - ψ - law.equilibrium) * ds,
-            f"{side}, concentration": i * (ψ - system.field(electrode.medium)) * ds,
-            f"{side}, open circuit": i * law.equilibrium * ds,
-        }
+        self._forms[f"{side}, charge transfer"] = i * (metal - ψ - law.equilibrium) * ds
+        if law.reference_concentration is not None:
+            self._forms[f"{side}, concentration"] = i * (ψ - system.field(electrode.medium)) * ds
+        if float(law.equilibrium.value):
+            self._forms[f"{side}, open circuit"] = i * law.equilibrium * ds
 
     def _of_junction(self, name: str) -> None:
         system, j = self.system, self.system.interfaces[name]
@@ -80,10 +80,9 @@ class TransportMeter:
         drive, plain = ψ1 - ψ2, system.field(j.first) - system.field(j.second)
         dS = system.domain.dS(name)
         i = system.junction_current(j)
-        self._forms |= {
-            f"{name}, interface": i("+") * drive("+") * dS,
-            f"{name}, concentration": i("+") * (plain - drive)("+") * dS,
-        }
+        self._forms[f"{name}, interface"] = i("+") * drive("+") * dS
+        if first_reference is not None or j.references[1] is not None:
+            self._forms[f"{name}, concentration"] = i("+") * (plain - drive)("+") * dS
 
     def _of_medium(self, name: str, medium: Medium) -> None:
         system = self.system
@@ -93,11 +92,11 @@ class TransportMeter:
         axis = self.cell.axis
         self._forms |= {
             f"{name}, ohmic": ufl.dot(i, i) / κ * dx,
-            f"{name}, concentration": ufl.dot(i, field - i / κ) * dx,
             f"path {name}": ufl.sqrt(ufl.dot(i, i)) * system.domain.dx(*medium.regions, degree=PATH_DEGREE),
             f"through {name}": i[axis] * dx,
         }
         if not isinstance(medium.closure, SingleIon):
+            self._forms[f"{name}, concentration"] = ufl.dot(i, field - i / κ) * dx
             N = system.fluxes(name)
             for ion in medium.species:
                 if ion.charge:
@@ -110,6 +109,11 @@ class TransportMeter:
         return integral(self._compiled[name])
 
     # readings
+
+    @property
+    def parts(self) -> list[str]:
+        """Names "place, cause" of the losses; those that are nowhere possible are left out."""
+        return [name for name in self._forms if "," in name]
 
     @property
     def current(self) -> float:
@@ -132,8 +136,7 @@ class TransportMeter:
         current, area = self.current, self.cell.area
         if not abs(current) > 0:
             return None
-        names = [name for name in self._forms if "," in name]
-        parts = {name: self.value(name) * area / current**2 for name in names}
+        parts = {name: self.value(name) * area / current**2 for name in self.parts}
         total = self.voltage * area / current
         return Losses(parts, total, total - sum(parts.values()))
 

@@ -22,8 +22,13 @@ DEGREE = 2
 
 def transport_system(case: TransportCase, inputs: Inputs, cell: Cell) -> TransportSystem:
     """The equations of a case on its mesh, with the concentrations of the start."""
+    return started(TransportSystem(cell.domain, *described(case, inputs, cell), degree=DEGREE), inputs)
+
+
+def described(case: TransportCase, inputs: Inputs, cell: Cell) -> tuple[list[Medium], list[Electrode], list[Interface]]:
+    """Media, electrodes and interfaces of a case, as data."""
     settings, media = case.settings, list(cell.regions)
-    described = [_medium(case, inputs, cell, name) for name in media]
+    listed = [_medium(case, inputs, cell, name) for name in media]
     electrodes = [
         _electrode(inputs, WORKING, media[0], settings.electrode.working, inputs.working),
         _electrode(inputs, COUNTER, media[-1], settings.electrode.counter, inputs.counter),
@@ -32,7 +37,11 @@ def transport_system(case: TransportCase, inputs: Inputs, cell: Cell) -> Transpo
         _junction(inputs, *junction.between, junction, face)
         for junction, face in zip(settings.interface, inputs.junctions, strict=True)
     ]
-    system = TransportSystem(cell.domain, described, electrodes, junctions, degree=DEGREE)
+    return listed, electrodes, junctions
+
+
+def started(system: TransportSystem, inputs: Inputs) -> TransportSystem:
+    """The same system with the concentrations of the start."""
     for medium in system.media.values():
         for ion in medium.independent:
             system.set_field(medium.name, ion.name, inputs.media[medium.name].concentration[ion.name])
@@ -109,13 +118,13 @@ def step_control(case: TransportCase, inputs: Inputs) -> StepControl:
     """Time steps: those of the case, else from the diffusion and charging times of the media.
 
     The first step of a protocol step is a ten-thousandth of the shortest diffusion time L²/D (with Poisson's equation, a tenth
-    of the time λ²/D in which a layer charges), the smallest a ten-thousandth of it, the largest a twentieth of the longest
+    of the time λ²/D in which a layer charges), the smallest a hundredth of it, the largest a twentieth of the longest
     protocol step.
     """
     wanted = case.settings.protocol
     longest = max(step.until.time for step in wanted.step)
     first = wanted.first_step or min(_shortest_time(case, inputs), longest) * 1e-4
-    smallest = wanted.smallest_step or first * 1e-4
+    smallest = wanted.smallest_step or first * 1e-2
     largest = wanted.largest_step or max(longest / 20, first)
     floor = 1e-3 * max((c for m in inputs.media.values() for c in m.concentration.values()), default=1.0)
     return StepControl(first, smallest, largest, wanted.tolerance, floor)

@@ -247,11 +247,10 @@ class Protocol(Table):
 
 
 class Attenuation(Table):
-    """A synthetic neutron radiograph: transmission of ⁶Li across the cell."""
+    """A synthetic neutron radiograph of the ions with a `lithium6`: attenuation against depth; the beam's way is `path`."""
 
     path: Length
     absorption_cross_section: Annotated[float, InUnit("m^2", above=0.0)]
-    lithium6: Annotated[float, Field(ge=0, le=1)]
     source: str = Field(min_length=1)
 
 
@@ -283,6 +282,13 @@ class TransportFile(Table):
     protocol: Protocol
     output: Output = Output()
     properties: Choice = Choice()
+
+    @model_validator(mode="after")
+    def _attenuation_sees_something(self) -> "TransportFile":
+        ions = [ion for t in self.transport.values() if t.closure != "ohm" for ion in t.species]
+        if self.output.attenuation and all(ion.lithium6 is None for ion in ions):
+            raise AtKey(("output", "attenuation"), "no ion with a concentration has a lithium6; add it to that species")
+        return self
 
 
 def json_schema() -> dict[str, Any]:
