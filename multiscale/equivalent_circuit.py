@@ -27,6 +27,8 @@ CLOSE_ENOUGH = 1e-3
 RELAXATION_TIMES = 80
 """Grid of relaxation times that the first guesses are read from."""
 SMALLEST_EXPONENT = 0.4
+NEGLIGIBLE = 1e-6
+"""Share of the smallest |Z| below which the series resistance is zero."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def fit_circuit(spectrum: Spectrum, most: int = 4, close_enough: float = CLOSE_E
     best: tuple[float, Circuit] | None = None
     for count in range(1, min(most, (2 * len(f) - 2) // 3) + 1):
         kinds: Sequence[tuple[Any, ...]] = list(itertools.product(("arc", "diffusion"), repeat=count))
-        found = [c for k in kinds if (c := _fit(f, Z, k, _start(guesses, count, f), spectrum)) is not None]
+        starts = [_start(guesses, count, f), *([_split(guesses, count, f)] if count > 1 else [])]
+        found = [c for k in kinds for start in starts if (c := _fit(f, Z, k, start, spectrum)) is not None]
         for circuit in found:
             score = _score(circuit, len(f))
             if best is None or score < best[0]:
@@ -149,6 +152,13 @@ def _start(guesses: list[tuple[float, float]], count: int, f: np.ndarray) -> lis
     spread = np.geomspace(1 / (2 * np.pi * f.max()), 1 / (2 * np.pi * f.min()), count + 2)[1:-1]
     total = sum(r for r, _ in guesses) or 1.0
     return sorted((guesses + [(0.1 * total, float(τ)) for τ in spread])[:count], key=lambda peak: peak[1])
+
+
+def _split(guesses: list[tuple[float, float]], count: int, f: np.ndarray) -> list[tuple[float, float]]:
+    """First guesses with the largest peak as two: arcs that overlap."""
+    fewer = sorted(_start(guesses, count - 1, f), reverse=True)
+    R, τ = fewer[0]
+    return sorted([(R / 2, τ / 2), (R / 2, 2 * τ), *fewer[1:]], key=lambda peak: peak[1])
 
 
 def _fit(
@@ -199,6 +209,8 @@ def _circuit(fit: Any, kinds: tuple[Kind, ...], ω: np.ndarray, spectrum: Spectr
         place += PARAMETERS[kind]
     arcs.sort(key=lambda arc: arc.time_constant)
     R0 = float(np.exp(fit.x[0]))
+    if R0 < NEGLIGIBLE * float(np.min(np.abs(spectrum.impedance))):
+        R0 = 0.0
     return Circuit(R0, R0 * float(errors[0]), tuple(arcs), math.sqrt(2 * fit.cost / len(ω)))
 
 
