@@ -25,7 +25,7 @@ from multiscale.domain import integral
 from multiscale.harmonic_solver import HarmonicSolver
 from multiscale.media import POTENTIAL
 from multiscale.nernst_planck import Poisson, SingleIon
-from multiscale.solver import PETSc, assemble_into
+from multiscale.solver import SMALLEST, PETSc, assemble_into
 from multiscale.transport import flux
 from multiscale.transport_system import Contact, TransportSystem
 
@@ -190,8 +190,8 @@ class LinearResponse:
         self._dissipation = {name: _Dissipation(system, name) for name in ohmic}
         self._means = [_mean(system, station, self._probe) for station in self.stations]
         with _current_driven(system, self.contact):
-            self._require_steady()
             self._assemble()
+            self._require_steady()
 
     def _assemble(self) -> None:
         system, contact = self.system, self.contact
@@ -209,20 +209,24 @@ class LinearResponse:
         separable = not any(isinstance(m.closure, Poisson) for m in system.media.values())
         if separable and any(m.independent for m in system.media.values()):
             self._held = HarmonicSolver(*common, prolongation(system.space, np.concatenate(potentials), groups))
+        system.rates[1].value = 0.0
 
     def _require_steady(self) -> None:
-        solver, space = self.system.solver, self.system.space
-        residual = fem.Function(space)
-        assemble_into(residual.x.petsc_vec, solver.F)
-        residual.x.petsc_vec.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-        for bc in self.system.bcs:
-            residual.x.array[bc.dof_indices()[0]] = 0.0
-        left, _ = solver.P.createVecs()
-        solver.P.multTranspose(residual.x.petsc_vec, left)
-        solver.matrix.zeroEntries()
-        solver._assemble_full()
-        size = (solver.matrix.getDiagonal() * self.system.u.x.petsc_vec).norm()
-        if left.norm() > UNSTEADY * max(size, 1e-300):
+        system, P = self.system, self.system.solver.P
+        full = fem.Function(system.space)
+        assemble_into(full.x.petsc_vec, system.solver.F)
+        full.x.petsc_vec.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        for bc in system.bcs:
+            full.x.array[bc.dof_indices()[0]] = 0.0
+        left, _ = P.createVecs()
+        P.multTranspose(full.x.petsc_vec, left)
+        state, count = left.duplicate(), left.duplicate()
+        P.multTranspose(system.u.x.petsc_vec, state)
+        full.x.array[:] = 1.0
+        P.multTranspose(full.x.petsc_vec, count)
+        state.pointwiseDivide(state, count)
+        size = (self._whole.K.getDiagonal() * state).norm()
+        if left.norm() > UNSTEADY * max(size, SMALLEST):
             told = "solve it, or run it in time until nothing changes"
             raise RunFailure(f"impedance: the state is not steady (residual {left.norm():.3g} of {size:.3g}); {told}")
 

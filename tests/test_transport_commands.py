@@ -1,0 +1,67 @@
+"""`multiscale impedance` as a user calls it, and refusals of wrong input."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tiny_case
+from launch import ROOT, multiscale
+
+CASE = ROOT / "cases" / "li-lpscl"
+
+
+@pytest.fixture(scope="module")
+def spectrum(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("impedance")
+    case = tiny_case.write(folder / "case")
+    stated = ("--capacitance", "lithium=0.1 F/m^2", "--permittivity", "interphase=1000", "--permittivity", "grain=15")
+    done = multiscale("impedance", case, "--no-md", *stated, "--from", "1 Hz", "--per-decade", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), case
+
+
+def test_impedance_of_a_case_is_split_and_read_out(spectrum):
+    answer, _ = spectrum
+    assert answer["unit"] == "ohm cm^2"
+    f, Z = np.array(answer["frequencies_Hz"]), np.array(answer["real"]) + 1j * np.array(answer["imaginary"])
+    parts = {p["place"]: np.array(p["real"]) + 1j * np.array(p["imaginary"]) for p in answer["parts"]}
+    assert sum(parts.values()) == pytest.approx(Z, rel=1e-9)
+    values = {row["key"]: row["value"] for row in answer["parameters"]}
+    i0 = values["Li-Li6PS5Cl-interface.exchange_current_density"]
+    transfer = 1e4 * 8.314462618 * values["conditions.temperature"] / 96485.33212 / i0
+    expected = transfer / (1 + 2j * np.pi * f * 0.1 * transfer / 1e4)
+    assert parts["lithium"] == pytest.approx(expected, rel=1e-6)
+    assert parts["interphase"][np.argmin(f)].real > 10 * parts["grain"][np.argmin(f)].real
+    assert {origin["place"] for arc in answer["circuit"]["arcs"] for origin in arc["origin"]} >= {"lithium", "interphase"}
+    assert answer["circuit"]["misfit"] < 1e-2
+
+
+def test_files_are_written(spectrum):
+    answer, case = spectrum
+    assert json.loads((case / "results" / "impedance.json").read_text()) == answer
+    assert (case / "results" / "impedance.png").stat().st_size > 20_000
+
+
+WRONG = {
+    "no value": (("--capacitance", "lithium"), "write NAME=VALUE"),
+    "no unit": (("--capacitance", "lithium=1"), "--capacitance lithium: .*without a unit"),
+    "unknown face": (("--capacitance", "lithum=1 F/m^2", "--no-md"), '--capacitance lithum: .*did you mean "lithium"'),
+    "unknown layer": (("--permittivity", "grains=3", "--no-md"), '--permittivity grains: .*did you mean "grain"'),
+    "negative": (("--permittivity", "grain=-2"), "must be above 0"),
+    "upside down": (("--from", "10 Hz", "--to", "1 Hz"), "must lie above --from"),
+    "too many": (("--per-decade", "50", "--from", "1e-9 Hz"), "at most 400"),
+    "not for transport": (("--fine",), "critical-current cases"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_input_is_refused(wrong, tmp_path):
+    options, told = WRONG[wrong]
+    case = ROOT / "cases" / "polymer-ceramic" if wrong == "not for transport" else CASE
+    done = multiscale("impedance", case, *options, "--out", tmp_path)
+    assert done.returncode == 2
+    assert not done.stdout
+
+
+    assert re.search(told, done.stderr), done.stderr
