@@ -50,3 +50,19 @@ def checkpoint_library() -> tuple[Any, Any]:
     import adios4dolfinx
 
     return adios4dolfinx, getattr(adios2, "bindings", adios2)
+
+
+def assemble_renumbered(matrix: Any, form: Any, bcs: Any) -> None:
+    """Add a compiled bilinear form into a matrix whose local numbers (unrolled) lead to columns of its own, or to none (-1).
+
+    Rows and columns of Dirichlet conditions become those of the identity. The matrix is not yet assembled.
+    """
+    from dolfinx.fem.petsc import _cpp, _pack_coefficients, _pack_constants
+    from petsc4py import PETSc
+
+    conditions = [bc._cpp_object for bc in bcs]
+    inner = form._cpp_object
+    _cpp.fem.petsc.assemble_matrix(matrix, inner, _pack_constants(inner), _pack_coefficients(inner), conditions, True)
+    matrix.assemblyBegin(PETSc.Mat.AssemblyType.FLUSH)
+    matrix.assemblyEnd(PETSc.Mat.AssemblyType.FLUSH)
+    _cpp.fem.petsc.insert_diagonal(matrix, form.function_spaces[0], conditions, 1.0)

@@ -7,7 +7,7 @@ factorisation patterns and preconditioners are kept between solves of one object
 import itertools
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ from coupling.errors import RunFailure
 PETSc: Any = petsc4py.PETSc
 fem_petsc: Any = dolfinx.fem.petsc
 
-DIRECT_LIMIT = 150_000
-"""Unknowns up to which the sparse direct solver (MUMPS) is the default; 2-D problems stay cheap well beyond it."""
+DIRECT_LIMIT, DIRECT_LIMIT_3D = 150_000, 10_000
+"""Unknowns up to which the sparse direct solver (MUMPS) is the default (2-D stays cheap well beyond); coupled ions in 3-D."""
 
 ROUNDING, STAGNATION = 1e-16, 100.0
 """Residual level, relative to |J| |x|, that Newton's method aims at, and the multiple of it at which it may stagnate."""
@@ -50,6 +50,14 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "general": {  # coupled, non-symmetric, large
         "ksp_type": "fgmres", "ksp_rtol": 1e-9, "ksp_max_it": 500, "ksp_gmres_restart": 100, "pc_type": "asm",
         "sub_pc_type": "ilu", "sub_pc_factor_levels": 2,
+    },
+    "split": {  # potentials and concentrations (the names of the index sets given to the preconditioner)
+        "ksp_type": "fgmres", "ksp_rtol": 1e-8, "ksp_max_it": 300, "ksp_gmres_restart": 60, "pc_type": "fieldsplit",
+        "pc_fieldsplit_type": "multiplicative", "fieldsplit_potential_ksp_type": "preonly",
+        "fieldsplit_potential_pc_type": "hypre", "fieldsplit_potential_pc_hypre_boomeramg_coarsen_type": "HMIS",
+        "fieldsplit_potential_pc_hypre_boomeramg_interp_type": "ext+i", "fieldsplit_potential_pc_hypre_boomeramg_P_max": 4,
+        "fieldsplit_potential_pc_hypre_boomeramg_strong_threshold": 0.5, "fieldsplit_concentration_ksp_type": "preonly",
+        "fieldsplit_concentration_pc_type": "asm", "fieldsplit_concentration_sub_pc_type": "ilu",
     },
 }  # fmt: skip
 """Linear solvers by name; `method` of every function here is one of these or "auto"."""
@@ -98,6 +106,13 @@ def _method(method: str, unknowns: int, spd: bool) -> str:
     if unknowns <= DIRECT_LIMIT:
         return "direct-spd" if spd else "direct"
     return "amg" if spd else "general"
+
+
+def chosen_method(method: str, unknowns: int, dimension: int, fields: bool) -> str:
+    """Method of a coupled problem that is not symmetric: direct when small, else by fields where they are known."""
+    if method == "auto" and fields:
+        return "direct" if unknowns <= (DIRECT_LIMIT_3D if dimension == 3 else DIRECT_LIMIT) else "split"
+    return _method(method, unknowns, False)
 
 
 def _configure(target: Any, prefix: str, options: Mapping[str, Any]) -> None:
@@ -248,7 +263,7 @@ class NonlinearSolver:
         self.prefix = prefix or f"newton_{next(_counter)}_"
         self.unknowns = unknowns_of(space)
         self._residual, self._guess = fem.Function(space), fem.Function(space)
-        self.matrix = fem_petsc.create_matrix(self.J)
+        self.matrix = self._new_matrix()
         if near_nullspace is not None:
             self.matrix.setNearNullSpace(near_nullspace)
         self.snes = PETSc.SNES().create(space.mesh.comm)
@@ -262,14 +277,21 @@ class NonlinearSolver:
         if spd:
             self.matrix.setOption(PETSc.Mat.Option.SPD, True)
 
+    def _new_matrix(self) -> Any:
+        return fem_petsc.create_matrix(self.J)
+
     def _function(self, snes: Any, x: Any, f: Any) -> None:
+        self._evaluate(x, f)
+        self._aim(snes, x)
+
+    def _evaluate(self, x: Any, f: Any) -> None:
+        """Residual f of the values x."""
         x.copy(self.u.x.petsc_vec)
         self.u.x.scatter_forward()
         assemble_into(f, self.F)
         fem_petsc.apply_lifting(f, [self.J], [self.bcs], [self.u.x.petsc_vec], -1.0)
         f.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         fem_petsc.set_bc(f, self.bcs, self.u.x.petsc_vec, -1.0)
-        self._aim(snes, x)
 
     def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:
         matrix.zeroEntries()
@@ -340,40 +362,6 @@ def reaction(residual: ufl.Form, bc: Any, space: Any) -> float:
     """Total reaction at a Dirichlet condition (`Reaction` for repeated use)."""
     dofs, _ = bc.dof_indices()
     return Reaction(residual, space).total(np.asarray(dofs))
-
-
-def ramp(values: Iterable[float], solve: Callable[[float], Any], start: float | None = None, halvings: int = 6) -> list[Any]:
-    """Continuation: call `solve` at each value, going there in smaller steps when it fails.
-
-    Args:
-        values: parameter values in order.
-        solve: solves at one value from the last solution; raises RunFailure (leaving the last solution) when it cannot.
-        start: value at which the present solution holds; without it the first value is not approached in steps.
-        halvings: how often a step may be halved.
-
-    Returns:
-        Results at the asked values (not at those in between).
-
-    Raises:
-        RunFailure: a step failed after `halvings` halvings; the message says where.
-    """
-    results: list[Any] = []
-    here = start
-    for value in values:
-        results.append(_approach(here, float(value), solve, halvings))
-        here = float(value)
-    return results
-
-
-def _approach(here: float | None, there: float, solve: Callable[[float], Any], halvings: int) -> Any:
-    try:
-        return solve(there)
-    except RunFailure as error:
-        if here is None or halvings == 0:
-            raise RunFailure(f"continuation stopped on the way to {there:.6g}: {error}") from error
-    middle = (here + there) / 2
-    _approach(here, middle, solve, halvings - 1)
-    return _approach(middle, there, solve, halvings - 1)
 
 
 def find_control(

@@ -20,7 +20,7 @@ from coupling.constants import FARADAY
 from coupling.errors import UserError
 from multiscale import dolfinx_compat, kinetics, transport
 from multiscale import nernst_planck as planck
-from multiscale.constrained_solver import ConstrainedSolver, prolongation
+from multiscale.constrained_solver import ConstrainedSolver
 from multiscale.domain import Domain, integral
 from multiscale.media import POTENTIAL, Electrode, Junction, Kinetics, Medium, changeable
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon
@@ -94,14 +94,15 @@ class TransportSystem:
         domain: mesh with names.
         media, electrodes, junctions: what is where.
         degree: of the Lagrange elements.
+        method: of the linear solves, a key of `solver.OPTIONS` or "auto".
     """
 
     def __init__(
         self, domain: Domain, media: Sequence[Medium], electrodes: Sequence[Electrode] = (),
-        junctions: Sequence[Junction] = (), degree: int = 1,
+        junctions: Sequence[Junction] = (), degree: int = 1, method: str = "auto",
     ) -> None:  # fmt: skip
         """Allocate the fields and write the residual down; nothing is compiled yet."""
-        self.domain, self.degree = domain, degree
+        self.domain, self.degree, self.method = domain, degree, method
         media = [changeable(domain, medium) for medium in media]
         electrodes = [changeable(domain, electrode) for electrode in electrodes]
         junctions = [changeable(domain, junction) for junction in junctions]
@@ -324,11 +325,19 @@ class TransportSystem:
     def solver(self) -> ConstrainedSolver:
         """Newton's method on the unknowns that exist, a metal's potential being one; compiled when first asked for."""
         if self._solver is None:
-            single = [self.dofs(*name) for name in self.index if name[0] != "metal"]
-            groups = [self.dofs(*name) for name in self.index if name[0] == "metal"]
-            prolong = prolongation(self.space, np.concatenate(single), groups)
-            self._solver = ConstrainedSolver(self.residual, self.u, self.bcs, prolong)
+            metal, potential, concentration = (
+                [self.dofs(*name) for name in self.index if self._kind(name) == kind] for kind in ("metal", "potential", "ion")
+            )
+            fields = {"potential": np.concatenate(metal + potential)}
+            fields |= {"concentration": np.concatenate(concentration)} if concentration else {}
+            single = np.concatenate(potential + concentration)
+            conditions = self.bcs[len(self.index) :]  # what lies outside is not solved for
+            self._solver = ConstrainedSolver(self.residual, self.u, conditions, single, metal, fields, self.method)
         return self._solver
+
+    @staticmethod
+    def _kind(name: tuple[str, str]) -> str:
+        return "metal" if name[0] == "metal" else "potential" if name[1] == POTENTIAL else "ion"
 
     def solve(self) -> SolveReport:
         """Solve for the present rates and conditions from the present values. Raises RunFailure."""

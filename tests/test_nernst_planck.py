@@ -15,7 +15,8 @@ from multiscale import nernst_planck as planck
 from multiscale.domain import Domain, integral
 from multiscale.media import Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
-from multiscale.solver import Reaction, ramp, solve_nonlinear
+from multiscale.continuation import ramp
+from multiscale.solver import Reaction, solve_nonlinear
 from multiscale.transport_system import TransportSystem
 from multiscale.verification.ion_transport import strip
 
