@@ -236,7 +236,7 @@ def load_case(folder: str | Path) -> Case:
     require_case(folder)
     file = read(folder / "case.toml")
     settings = validate(file, CaseFile)
-    case = Case(folder, settings, _materials(file.path, settings, material_folders(folder)), file)
+    case = Case(folder, settings, materials_of(file.path, settings, material_folders(folder)), file)
     _check_choice(case)
     return case
 
@@ -258,7 +258,7 @@ def _named_materials(settings: CaseFile) -> list[tuple[str, Location]]:
     return named + ([(geometry.interlayer.material, INTERLAYER)] if geometry.interlayer else [])
 
 
-def _materials(path: Path, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:
+def materials_of(path: Path, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:
     """Every material that the case file at `path` needs. Raises UserError that blames the file and line that names it."""
     found: dict[str, Material] = {}
     waiting = [(name, path, key) for name, key in _named_materials(settings)]

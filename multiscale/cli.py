@@ -14,6 +14,8 @@ from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
 from multiscale.homogenize_commands import homogenize
 from multiscale.potential_commands import potential_app
+from multiscale.preview_commands import preview
+from multiscale.sweep_commands import sweep_app
 from multiscale.transport_commands import register as _register_transport
 
 app = typer.Typer(
@@ -26,7 +28,9 @@ app = typer.Typer(
 )
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
+app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
+app.command()(preview)
 _register_transport(app)
 
 CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")]
@@ -47,6 +51,8 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
     summary = read_result(path)
+    if isinstance(summary, dict) and summary.get("kind") == "conduction":
+        raise UserError(f"{case}: a conduction case has no critical current; {path} and the fields beside it are its answer")
     if isinstance(summary, dict) and summary.get("kind") == "transport":
         raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
     if not isinstance(summary, dict) or not {"ccd", "error_split"} <= set(summary):
@@ -71,13 +77,21 @@ def run(
 ) -> None:
     """Compute every stage the case still needs: MD, continuum, critical current with error bar, report.
 
-    A case with a [transport] table is ion transport in time. A run that was killed goes on, on any number of ranks.
+    A case with a [transport] table is ion transport in time, one with a [conduction] table a steady current through any
+    geometry. A run that was killed goes on, on any number of ranks.
 
     Example: mpirun -n 2 multiscale run cases/li-lpscl
     """
     from multiscale.case import load_case
+    from multiscale.conduction_case import is_conduction_case, load_conduction_case
     from multiscale.transport_case import is_transport_case, load_transport_case
 
+    if is_conduction_case(case):
+        conduction = load_conduction_case(case)
+        from multiscale.conduction_run import run_conduction
+
+        run_conduction(conduction, _results(case, out), parallel.world())
+        return
     if is_transport_case(case):
         transport = load_transport_case(case)
         from multiscale.transport_run import run_transport
@@ -97,10 +111,16 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
     Example: multiscale check cases/li-lpscl
     """
     from multiscale.case import load_case
+    from multiscale.conduction_case import is_conduction_case, load_conduction_case
     from multiscale.parameters import resolve
     from multiscale.tables import parameter_rows, parameter_table
     from multiscale.transport_case import is_transport_case, load_transport_case
 
+    if is_conduction_case(case):
+        from multiscale.conduction_run import show_check as show_conduction
+
+        show_conduction(load_conduction_case(case), as_json)
+        return
     if is_transport_case(case):
         from multiscale.transport_check import show_check
 
@@ -246,12 +266,15 @@ def new(name: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to mak
 @app.command()
 def schema(
     transport: Annotated[bool, typer.Option("--transport", help="That of a transport case ([transport]).")] = False,
+    conduction: Annotated[bool, typer.Option("--conduction", help="That of a conduction case ([conduction]).")] = False,
 ) -> None:
     """Print the JSON Schema of case.toml, for editors that complete and check.
 
     Example: multiscale schema > case.schema.json
     """
-    if transport:
+    if conduction:
+        from multiscale.conduction_schema import json_schema
+    elif transport:
         from multiscale.transport_schema import json_schema
     else:
         from multiscale.case import json_schema
