@@ -47,7 +47,7 @@ class BuriedCavity:
     def __post_init__(self) -> None:
         """Refuse what does not fit. Raises UserError naming the key."""
         lengths = {"cavity.depth": self.depth, "cavity.half_length": self.half_length, "cavity.half_opening": self.half_opening}
-        require_positive(width=self.width, thickness=self.thickness, **lengths)
+        require_positive(**{"width": self.width, "electrolyte.thickness": self.thickness}, **lengths)
         if self.half_opening > self.half_length or self.half_opening < FLATTEST * self.half_length:
             least = told(FLATTEST * self.half_length, "m")
             read = f"geometry.cavity.half_opening: read {told(self.half_opening, 'm')}"

@@ -53,7 +53,7 @@ class RoughContact:
 
     def __post_init__(self) -> None:
         """Refuse impossible contacts. Raises UserError naming the key."""
-        require_positive(width=self.width, thickness=self.thickness)
+        require_positive(**{"width": self.width, "electrolyte.thickness": self.thickness})
         lengths = {"contact.roughness": self.roughness, "contact.correlation_length": self.correlation_length}
         require_positive(**lengths, **({"interlayer.thickness": self.interlayer} if self.interlayer is not None else {}))
         require_below("contact.correlation_length", self.correlation_length, self.width / 4, "a quarter of the width")

@@ -17,13 +17,16 @@ CELLS = {2: ("triangle", "quad"), 3: ("tetra", "hexahedron")}
 """Cells that can be used, by dimension."""
 
 
-def draw(path: str | Path, unit: float, regions: Sequence[str], boundaries: Sequence[str]) -> MeshQuality:
+def draw(
+    path: str | Path, unit: float, regions: Sequence[str], boundaries: Sequence[str], expected: int | None = None
+) -> MeshQuality:
     """Load a mesh into the current gmsh model (one rank); nodes in metres.
 
     Args:
         path: .msh, or a format of meshio.
         unit: of its coordinates, m.
         regions, boundaries: names that it must have.
+        expected: dimension that it must have; any unless given.
 
     Raises:
         UserError: no such file, another format, damaged, no cells, or a name is missing.
@@ -40,6 +43,8 @@ def draw(path: str | Path, unit: float, regions: Sequence[str], boundaries: Sequ
         except Exception as error:
             raise UserError(f"{path}: cannot be read as a mesh ({str(error).splitlines()[0]})") from None
     dimension = _dimension(path)
+    if expected is not None and dimension != expected:
+        raise UserError(f"{path}: its named regions have dimension {dimension}; the case says dimension = {expected}")
     present = [_names(dim) for dim in (dimension, dimension - 1)]
     for kind, wanted, known in (("region", regions, present[0]), ("boundary", boundaries, present[1])):
         for name in wanted:
@@ -48,14 +53,6 @@ def draw(path: str | Path, unit: float, regions: Sequence[str], boundaries: Sequ
                 raise UserError(f'{path}: the mesh has no {kind} called "{name}"; {shown}')
     gmsh.model.mesh.affineTransform([unit, 0, 0, 0, 0, unit, 0, 0, 0, 0, unit, 0])
     return measure(dimension)
-
-
-def dimension_of(path: str | Path) -> int:
-    """Dimension of the cells of a mesh file, 2 or 3 (one rank). Raises UserError as `draw`."""
-    from meshes.session import gmsh_model
-
-    with gmsh_model("look"):
-        return draw(path, 1.0, (), ()).dimension
 
 
 def _names(dimension: int) -> list[str]:

@@ -38,7 +38,7 @@ class IndentedTip:
     def __post_init__(self) -> None:
         """Refuse what does not fit. Raises UserError naming the key."""
         lengths = {"tip.radius": self.tip_radius, "tip.indentation": self.indentation}
-        require_positive(width=self.radius, thickness=self.thickness, **lengths)
+        require_positive(**{"radius": self.radius, "electrolyte.thickness": self.thickness}, **lengths)
         if self.half_angle is not None and not 5 <= self.half_angle <= 85:
             raise UserError(f"geometry.tip.half_angle: read {self.half_angle:g} degrees; allowed is 5 to 85")
         if self.half_angle is None and self.indentation > self.tip_radius:

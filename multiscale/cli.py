@@ -15,6 +15,7 @@ from multiscale.console import show_json as _show_json
 from multiscale.homogenize_commands import homogenize
 from multiscale.potential_commands import potential_app
 from multiscale.preview_commands import preview
+from multiscale.replica_commands import replicas
 from multiscale.sweep_commands import sweep_app
 from multiscale.transport_commands import register as _register_transport
 
@@ -30,6 +31,7 @@ app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
+app.command()(replicas)
 app.command()(preview)
 _register_transport(app)
 

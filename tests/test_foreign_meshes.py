@@ -6,7 +6,6 @@ import meshio
 import numpy as np
 import pytest
 from launch import python
-from mpi4py import MPI
 
 from coupling.errors import UserError
 from meshes import foreign, packing
@@ -276,6 +275,6 @@ def test_a_surface_in_space_is_refused(tmp_path):
         foreign.draw(tmp_path / "shell.msh", 1.0, ["shell"], [])
 
 
-def test_dimension_of_a_file(tmp_path):
-    assert foreign.dimension_of(laminate(tmp_path / "user.msh")) == 2
-    assert MPI.COMM_WORLD.size == 1
+def test_the_dimension_must_be_that_of_the_case(tmp_path):
+    with gmsh_model("wrong"), pytest.raises(UserError, match="have dimension 2; the case says dimension = 3"):
+        foreign.draw(laminate(tmp_path / "user.msh"), 1.0, [], [], 3)

@@ -18,7 +18,7 @@ from meshes.session import gmsh_model
 from meshes.tip import IndentedTip
 from multiscale.domain import integral
 from multiscale.steady_conduction import Conduction
-from multiscale.structures import drawn
+from multiscale.structures import drawn, quality_of
 
 UM = 1e-6
 CONTACT = RoughContact(10 * UM, 4 * UM, 0.05 * UM, 1 * UM, 0.4, seed=2)
@@ -281,3 +281,13 @@ def test_two_ranks_find_the_same():
         answers.append([eval(line) for line in done.stdout.splitlines()])
     for one, two in zip(*answers, strict=True):
         assert two == pytest.approx(one, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", ["contact", "penny", "grains"])
+def test_figures_of_a_domain_are_those_of_gmsh(name):
+    domain, quality = meshed(name)
+    again = quality_of(replace(domain, axisymmetric=False))
+    for key in ("cells", "worst_shape", "mean_shape", "poor", "smallest_edge", "largest_edge"):
+        assert getattr(again, key) == pytest.approx(getattr(quality, key), rel=1e-6), key
+    assert {k: v[1] for k, v in again.regions.items()} == pytest.approx({k: v[1] for k, v in quality.regions.items()})
+    assert dict(again.boundaries) == pytest.approx(dict(quality.boundaries))
