@@ -142,7 +142,7 @@ class DynamicsSettings:
         return round(self.checkpoint_interval / self.frame_interval)
 
 
-class _Unstable(Exception):
+class Unstable(Exception):
     """A guard tripped; the message says which."""
 
 
@@ -242,7 +242,7 @@ def _advance(
     for halvings in range(settings.guards.halvings + 1):
         try:
             after, frames = _segment(template, calculator, state, settings, index, halvings)
-        except _Unstable as trip:
+        except Unstable as trip:
             reason = str(trip)
             continue
         write_segment(folder, index, frames, after, halvings)
@@ -257,7 +257,7 @@ def _advance(
 def _segment(
     template: Atoms, calculator: BaseCalculator, state: State, settings: DynamicsSettings, index: int, halvings: int
 ) -> tuple[State, Frames]:
-    """Frames and end state of one segment. Raises _Unstable when a guard trips."""
+    """Frames and end state of one segment. Raises Unstable when a guard trips."""
     forget(calculator)
     rng = np.random.default_rng()
     rng.bit_generator.state = json.loads(state.generator)
@@ -269,9 +269,9 @@ def _segment(
         steps = round(settings.frame_interval / settings.timestep) * 2**halvings
         for step in range(steps):
             integrator.step(settings.temperature_at(frame + step / steps))
-            _check_forces(integrator.field.forces, settings.guards)
+            check_forces(integrator.field.forces, settings.guards)
         temperature = integrator.twice_kinetic / (integrator.freedom * units.kB)
-        _check_frame(template, motion, temperature, settings)
+        check_frame(template, motion.positions, motion.cell, temperature, settings)
         stored.append((motion.positions.astype(np.float32), motion.cell, integrator.field.energy, temperature))
     frames = Frames(*(np.array(column) for column in zip(*stored, strict=True)))
     generator = json.dumps(rng.bit_generator.state)
@@ -309,25 +309,27 @@ def make_integrator(
     return kind(motion, ForceField(template, calculator, stress=npt), template.get_masses(), bath, timestep * units.fs, rng)
 
 
-def _check_forces(forces: np.ndarray, guards: Guards) -> None:
-    """Raise _Unstable when a force, (n, 3) in eV/Å, is not finite or too large."""
+def check_forces(forces: np.ndarray, guards: Guards, whose: str = "") -> None:
+    """Raise Unstable when a force, (n, 3) in eV/Å, is not finite or too large."""
     largest = float(np.abs(forces).max())
     if not largest <= guards.force:
-        raise _Unstable(f"force {largest:.3g} eV/Å (limit {guards.force:g})")
+        raise Unstable(f"{whose}force {largest:.3g} eV/Å (limit {guards.force:g})")
 
 
-def _check_frame(template: Atoms, motion: Motion, temperature: float, settings: DynamicsSettings) -> None:
-    """Raise _Unstable when the temperature (K) blew up, atoms came too close or a position is not finite."""
+def check_frame(
+    template: Atoms, positions: np.ndarray, cell: np.ndarray, temperature: float, settings: DynamicsSettings
+) -> None:
+    """Raise Unstable when the temperature (K) blew up, atoms came too close or a position (n, 3) is not finite."""
     guards = settings.guards
-    if not np.isfinite(motion.positions).all():
-        raise _Unstable("a position is not a finite number")
+    if not np.isfinite(positions).all():
+        raise Unstable("a position is not a finite number")
     limit = guards.temperature_ratio * settings.hottest + 300.0
     if not temperature <= limit:
-        raise _Unstable(f"temperature {temperature:.0f} K (limit {limit:.0f})")
-    atoms = Atoms(numbers=template.numbers, positions=motion.positions, cell=motion.cell, pbc=template.pbc)
+        raise Unstable(f"temperature {temperature:.0f} K (limit {limit:.0f})")
+    atoms = Atoms(numbers=template.numbers, positions=positions, cell=cell, pbc=template.pbc)
     distances = _distances(atoms, guards.distance)
     if len(distances):
-        raise _Unstable(f"two atoms {distances.min():.2f} Å apart (limit {guards.distance:g})")
+        raise Unstable(f"two atoms {distances.min():.2f} Å apart (limit {guards.distance:g})")
 
 
 def _distances(atoms: Atoms, cutoff: float) -> np.ndarray:

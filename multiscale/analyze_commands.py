@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
-from multiscale.console import JsonOption, show, show_json
+from multiscale.console import JsonOption, quantity_of, show, show_json
 
 analyze_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -39,8 +39,8 @@ def diffusivity(
 
     Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
     """
-    seconds = _quantity("--timestep", timestep, "s")
-    kelvin = None if temperature is None else _quantity("--temperature", temperature, "K")
+    seconds = quantity_of("--timestep", timestep, "s")
+    kelvin = None if temperature is None else quantity_of("--temperature", temperature, "K")
     _require_file(trajectory)
     from atomistic.diffusivity import from_file
 
@@ -60,7 +60,7 @@ def conductivity(
 
     Example: multiscale analyze conductivity run.traj --charges Li=1 --timestep "10 fs" --temperature "600 K"
     """
-    seconds, kelvin = _quantity("--timestep", timestep, "s"), _quantity("--temperature", temperature, "K")
+    seconds, kelvin = quantity_of("--timestep", timestep, "s"), quantity_of("--temperature", temperature, "K")
     carried, fitted = _charges(charges), _window(window)
     _require_file(trajectory)
     from atomistic import onsager
@@ -91,13 +91,13 @@ def onsager_matrix(
 
     Example: multiscale analyze onsager run.traj --timestep "10 fs" --temperature "600 K" --framework S,P,Cl
     """
-    seconds, kelvin = _quantity("--timestep", timestep, "s"), _quantity("--temperature", temperature, "K")
+    seconds, kelvin = quantity_of("--timestep", timestep, "s"), quantity_of("--temperature", temperature, "K")
     fitted = _window(window)
     if method not in ("einstein", "green-kubo"):
         raise UserError(f"--method {method}: einstein or green-kubo")
     if (method == "green-kubo") != (cutoff is not None):
         raise UserError("--cutoff belongs to --method green-kubo, which needs it: the time at which the integral is flat")
-    until = None if cutoff is None else _quantity("--cutoff", cutoff, "s") * 1e15
+    until = None if cutoff is None else quantity_of("--cutoff", cutoff, "s") * 1e15
     _require_file(trajectory)
     from atomistic import onsager
 
@@ -200,17 +200,5 @@ def _window(text: str | None) -> tuple[float, float] | None:
     parts = text.split(",")
     if len(parts) != 2:
         raise UserError(f'--window: read "{text}"; two times are needed, for example "2 ps, 20 ps"')
-    first, last = (_quantity("--window", part.strip(), "s") * 1e15 for part in parts)
+    first, last = (quantity_of("--window", part.strip(), "s") * 1e15 for part in parts)
     return first, last
-
-
-def _quantity(option: str, text: str, unit: str) -> float:
-    from coupling.units import UnitError, to_si
-
-    try:
-        value = to_si(text, unit)
-    except UnitError as error:
-        raise UserError(f"{option}: {error}") from None
-    if value <= 0:
-        raise UserError(f'{option}: read "{text}"; it must be positive')
-    return value

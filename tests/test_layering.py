@@ -22,6 +22,7 @@ COMPOSITION = {
     "multiscale/label_commands.py",
     "multiscale/pipeline.py",
     "multiscale/potential_commands.py",
+    "multiscale/replica_commands.py",
     "multiscale/training_commands.py",
     "multiscale/verification/atomic_motion.py",
     "multiscale/verification/biased_motion.py",
