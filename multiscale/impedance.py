@@ -23,7 +23,7 @@ from coupling.errors import RunFailure, UserError
 from multiscale.constrained_solver import prolongation
 from multiscale.domain import integral
 from multiscale.harmonic_solver import HarmonicSolver
-from multiscale.media import POTENTIAL
+from multiscale.media import FILM, POTENTIAL
 from multiscale.nernst_planck import Poisson, SingleIon
 from multiscale.solver import SMALLEST, PETSc, assemble_into
 from multiscale.transport import flux
@@ -118,29 +118,34 @@ class _Dissipation:
 def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
     """Stations from the working metal through every medium in turn; the metal alone where the way branches.
 
-    Along it an interface (two stations at one boundary) and a medium (two stations of one medium) alternate.
+    Along it faces (with a film: two parts) and media alternate.
     """
     medium, here = contact.electrode.medium, contact.electrode.boundary
 
-    def transfer(field: tuple[str, str], boundary: str, inner: bool = False) -> _Station:
-        return _Station(field, boundary, inner, boundary, "charge transfer")
+    def crossing(start: tuple[str, str], boundary: str, inner: bool, film_first: bool) -> list[_Station]:
+        film = (FILM, boundary)
+        if film not in system.index:
+            return [_Station(start, boundary, inner, boundary, "charge transfer")]
+        causes = ("film", "charge transfer") if film_first else ("charge transfer", "film")
+        return [_Station(f, boundary, inner, boundary, cause) for f, cause in zip((start, film), causes, strict=True)]
 
     def conduction(name: str, boundary: str, inner: bool = False) -> _Station:
         return _Station((name, POTENTIAL), boundary, inner, name, "conduction")
 
-    stations = [transfer(("metal", here), here), conduction(medium, here)]
+    stations = [*crossing(("metal", here), here, False, False), conduction(medium, here)]
     while True:
-        ways = [j for j in system.interfaces.values() if medium in (j.first, j.second) and j.boundary != here]
-        onward = [(j.boundary, j.second if j.first == medium else j.first) for j in ways]
+        onward = [j for j in system.interfaces.values() if medium in (j.first, j.second) and j.boundary != here]
         ends = [e.boundary for e in system.electrodes if e.medium == medium and e.boundary != here]
         if len(onward) + len(ends) > 1:
             return stations[:1]
         if ends:
-            return [*stations, transfer((medium, POTENTIAL), ends[0]), transfer(("metal", ends[0]), ends[0])]
+            last = _Station(("metal", ends[0]), ends[0], False, "", "")
+            return [*stations, *crossing((medium, POTENTIAL), ends[0], False, True), last]
         if not onward:
             return stations
-        here, following = onward[0]
-        stations += [transfer((medium, POTENTIAL), here, True), conduction(following, here, True)]
+        j = onward[0]
+        here, following = j.boundary, j.second if j.first == medium else j.first
+        stations += [*crossing((medium, POTENTIAL), here, True, j.first == medium), conduction(following, here, True)]
         medium = following
 
 
@@ -202,7 +207,7 @@ class LinearResponse:
         drive = fem.form(test * system.domain.ds(contact.electrode.boundary))
         groups = [system.dofs(*name) for name in system.index if name[0] == "metal"]
         system.rates[1].value = 1.0  # so that ∂R/∂(older state) is M
-        potentials = [system.dofs(*name) for name in system.index if name[0] != "metal" and name[1] == POTENTIAL]
+        potentials = [system.dofs(*name) for name in system.index if name[0] == FILM or name[1] == POTENTIAL]
         common = system.space, stiffness, mass, drive, system.bcs
         self._whole = HarmonicSolver(*common, system.solver.P)
         self._held: HarmonicSolver | None = None

@@ -12,6 +12,8 @@ from multiscale.domain import Domain
 from multiscale.nernst_planck import Closure, Electroneutral, SingleIon, Species
 
 POTENTIAL = "potential"
+FILM = "thin film"
+"""Stands for a medium in the names of the potentials of films (`Film`)."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,19 @@ class Kinetics:
 
 
 @dataclass(frozen=True)
+class Film:
+    """A layer too thin to mesh that the ion passes in series with a reaction (a coating, an interphase): a jump i R.
+
+    Attributes:
+        resistance: R = δ/κ of its thickness and conductivity, ohm m².
+        capacitance: ε/δ of its permittivity, F/m²; None: no displacement current.
+    """
+
+    resistance: Any
+    capacitance: Any = None
+
+
+@dataclass(frozen=True)
 class Electrode:
     """Metal on an outer boundary that exchanges one ion with a medium and has one potential of its own.
 
@@ -110,6 +125,8 @@ class Electrode:
         ion: species that reacts.
         kinetics: of the reaction.
         capacitance: of the double layer, F/m²; None: none. Its charging current is carried by the same ion.
+        film: between the reaction and the medium; None: none. The reaction then sees the film's ion, whose concentration is
+            fixed, and the reference concentration counts between film and medium only.
     """
 
     boundary: str
@@ -117,6 +134,7 @@ class Electrode:
     ion: str
     kinetics: Kinetics
     capacitance: Any = None
+    film: Film | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +151,7 @@ class Junction:
             driving force is φ + (RT/zF) ln(c/c_ref), the ion's electrochemical potential, without it φ alone. With kinetics
             the first is the kinetics' own.
         capacitance: of the interface, F/m², beside the law; None: none. Its charging current is carried by the same ion.
+        film: between the first medium and the reaction, as in `Electrode`; None with a resistance, which is one.
     """
 
     boundary: str
@@ -143,11 +162,14 @@ class Junction:
     kinetics: Kinetics | None = None
     references: tuple[Any, Any] = (None, None)
     capacitance: Any = None
+    film: Film | None = None
 
     def __post_init__(self) -> None:
         """One law, not two and not none."""
         if (self.resistance is None) == (self.kinetics is None):
             raise UserError(f'interface "{self.boundary}": give either a resistance or kinetics')
+        if self.film is not None and self.kinetics is None:
+            raise UserError(f'interface "{self.boundary}": a film goes with kinetics; add its resistance to the interface\'s own')
         if self.kinetics is not None and self.references[0] is not None:
             raise UserError(f'interface "{self.boundary}": the reference of the first medium is that of the kinetics')
 

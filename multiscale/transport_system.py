@@ -21,58 +21,11 @@ from coupling.errors import UserError
 from multiscale import dolfinx_compat, kinetics, transport
 from multiscale import nernst_planck as planck
 from multiscale.constrained_solver import ConstrainedSolver
+from multiscale.contact import Contact
 from multiscale.domain import Domain, integral
-from multiscale.media import POTENTIAL, Electrode, Junction, Kinetics, Medium, changeable
+from multiscale.media import FILM, POTENTIAL, Electrode, Junction, Kinetics, Medium, changeable
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon
 from multiscale.solver import SolveReport
-
-
-class Contact:
-    """An electrode in a system: its potential, its current and what drives it (`controlled` or `held`: 1 or 0)."""
-
-    def __init__(self, system: "TransportSystem", electrode: Electrode, metal: Any, test: Any) -> None:
-        """Write its equations into the system."""
-        domain, e = system.domain, electrode
-        measure = domain.ds(e.boundary)
-        self.system, self.electrode, self.metal = system, e, metal
-        self.current_density, self.voltage = domain.constant(0.0), domain.constant(0.0)
-        self.controlled, self.held = domain.constant(0.0), domain.constant(1.0)
-        surface = system.charge_transfer(e.medium, e.ion, e.kinetics, metal)
-        if e.capacitance is not None:
-            surface += e.capacitance * system.rate_of(("metal", e.boundary), (e.medium, POTENTIAL))
-        system.residual += self.controlled * (surface - self.current_density) * test * measure
-        system.residual += self.held * (metal - self.voltage) * test * measure
-        system.residual += system.faradaic_inflow(e.medium, e.ion, surface, measure)
-        self.area = integral(domain.constant(1.0) * measure)
-        self._current, self._potential = fem.form(surface * measure), fem.form(metal * measure)
-
-    def control_current(self, current_density: float) -> None:
-        """From the next solve: the mean current density from the metal into the electrolyte, A/m²."""
-        self.controlled.value, self.held.value, self.current_density.value = 1.0, 0.0, current_density
-
-    def control_potential(self, voltage: float) -> None:
-        """From the next solve: the potential of the metal, V."""
-        self.controlled.value, self.held.value, self.voltage.value = 0.0, 1.0, voltage
-
-    def settle(self) -> None:
-        """Put a held potential into the unknowns, as the start of a solve."""
-        if self.held.value:
-            self.system.u.x.array[self.system.dofs("metal", self.electrode.boundary)] = self.voltage.value
-
-    @property
-    def current(self) -> float:
-        """Total current from the metal into the electrolyte by the reaction and the double layer, A (A/m in 2-D, A/m² in 1-D)."""
-        return integral(self._current)
-
-    @property
-    def mean_current_density(self) -> float:
-        """Mean current density from the metal into the electrolyte, A/m²."""
-        return self.current / self.area
-
-    @property
-    def potential(self) -> float:
-        """Mean potential of the metal, V."""
-        return integral(self._potential) / self.area
 
 
 def _element(domain: Domain, degree: int, components: int) -> Any:
@@ -110,6 +63,7 @@ class TransportSystem:
         self.media = {medium.name: medium for medium in media}
         names = [(medium.name, field) for medium in media for field in medium.fields]
         names += [("metal", electrode.boundary) for electrode in electrodes]
+        names += [(FILM, face.boundary) for face in (*electrodes, *junctions) if face.film is not None]
         self.index = {name: i for i, name in enumerate(names)}
         self.space = fem.functionspace(domain.mesh, _element(domain, degree, len(names)))
         self.u, self.test = fem.Function(self.space, name="transport"), ufl.TestFunction(self.space)
@@ -178,7 +132,7 @@ class TransportSystem:
         dim = self.domain.dimension
         for d in (dim, dim - 1):
             self.domain.mesh.topology.create_connectivity(d, dim)
-        if medium == "metal":
+        if medium in ("metal", FILM):
             return fem.locate_dofs_topological(self.space, dim - 1, self.domain.facets(field))
         return fem.locate_dofs_topological(self.space, dim, self.domain.cells(*self.media[medium].regions))
 
@@ -260,6 +214,28 @@ class TransportSystem:
             form += transport.current_inflow(share * current_density, w(side) if side else w, measure)
         return form
 
+    def passage(self, face: Electrode | Junction, medium: str, beyond: Any, name: tuple[str, str]) -> tuple[Any, Any]:
+        """Current densities (A/m²) by reaction and double layer out of what lies beyond, and into the medium.
+
+        Beyond is a potential, whose field has the `name`. The two are one, unless a film lies between: then their equality is
+        the equation of the film's potential ψ on the reaction's side, and i = (ψ - φ)/R + C ∂(ψ - φ)/∂t through the film.
+        """
+        law: Any = face.kinetics
+        near = (medium, POTENTIAL) if face.film is None else (FILM, face.boundary)
+        if face.film is None:
+            surface = self.charge_transfer(medium, face.ion, law, beyond)
+        else:
+            ψ = self.u[self.index[near]]
+            surface = self._butler_volmer(beyond - ψ - law.equilibrium, law.exchange_current_density, law, medium)
+        if face.capacitance is not None:
+            surface += face.capacitance * self.rate_of(name, near)
+        if face.film is None:
+            return surface, surface
+        through = (ψ - self.ion_potential(medium, face.ion, law.reference_concentration)) / face.film.resistance
+        if face.film.capacitance is not None:
+            through += face.film.capacitance * self.rate_of(near, (medium, POTENTIAL))
+        return surface, through
+
     def charge_transfer(self, medium: str, ion: str, law: Kinetics, metal: Any) -> Any:
         """Current density from a phase at potential `metal` into the medium by Butler-Volmer, A/m²."""
         i0 = law.exchange_current_density
@@ -268,6 +244,9 @@ class TransportSystem:
             exponent = law.anodic_transfer if law.concentration_exponent is None else law.concentration_exponent
             i0 = kinetics.exchange_current(i0, c, law.reference_concentration, exponent)
         η = metal - self.ion_potential(medium, ion, law.reference_concentration) - law.equilibrium
+        return self._butler_volmer(η, i0, law, medium)
+
+    def _butler_volmer(self, η: Any, i0: Any, law: Kinetics, medium: str) -> Any:
         T, p = self.media[medium].temperature, 0.0 if law.pressure is None else law.pressure
         αa, αc, αm = law.anodic_transfer, law.cathodic_transfer, law.mechanical_transfer
         return kinetics.butler_volmer(η, i0, αa, αc, T, p, αm, law.molar_volume)
@@ -287,21 +266,27 @@ class TransportSystem:
     def _junction(self, junction: Junction) -> Any:
         """Write the jump condition of an interface; its current density from first to second, A/m² (a form's integrand)."""
         j, measure = junction, self.domain.dS(junction.boundary)
-        here = self.junction_current(j)("+")
-        self.residual += self.faradaic_inflow(j.first, j.ion, -here, measure, "+")
-        self.residual += self.faradaic_inflow(j.second, j.ion, here, measure, "+")
-        return here * measure
+        leaving, arriving = (current("+") for current in self._crossing(j))
+        self.residual += self.faradaic_inflow(j.first, j.ion, -leaving, measure, "+")
+        self.residual += self.faradaic_inflow(j.second, j.ion, arriving, measure, "+")
+        if j.film is not None:
+            self.residual += (leaving - arriving) * self.test[self.index[FILM, j.boundary]]("+") * measure
+        return arriving * measure
 
     def junction_current(self, j: Junction) -> Any:
         """Current density of an interface from its first to its second medium, A/m², not yet restricted to a side."""
+        return self._crossing(j)[1]
+
+    def _crossing(self, j: Junction) -> tuple[Any, Any]:
+        """Current densities that leave the first medium and that arrive in the second (one, unless a film lies between), A/m²."""
         beyond = self.ion_potential(j.second, j.ion, j.references[1])
         if j.kinetics is not None:
-            current = -self.charge_transfer(j.first, j.ion, j.kinetics, beyond)
-        else:
-            current = (self.ion_potential(j.first, j.ion, j.references[0]) - beyond) / j.resistance
+            surface, through = self.passage(j, j.first, beyond, (j.second, POTENTIAL))
+            return -through, -surface
+        current = (self.ion_potential(j.first, j.ion, j.references[0]) - beyond) / j.resistance
         if j.capacitance is not None:
             current += j.capacitance * self.rate_of((j.first, POTENTIAL), (j.second, POTENTIAL))
-        return current
+        return current, current
 
     # conditions and solution
 
@@ -337,7 +322,7 @@ class TransportSystem:
 
     @staticmethod
     def _kind(name: tuple[str, str]) -> str:
-        return "metal" if name[0] == "metal" else "potential" if name[1] == POTENTIAL else "ion"
+        return "metal" if name[0] == "metal" else "potential" if name[0] == FILM or name[1] == POTENTIAL else "ion"
 
     def solve(self) -> SolveReport:
         """Solve for the present rates and conditions from the present values. Raises RunFailure."""
@@ -350,12 +335,19 @@ class TransportSystem:
         return self.active[medium, name] * self.space.dofmap.index_map_bs + self.index[medium, name]
 
     def double_layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Local unknowns on both sides of every interface with a capacitance (metal or first medium, then the other side)."""
+        """Local unknowns on both sides of every interface and film with a capacitance."""
         bs = self.space.dofmap.index_map_bs
-        sides = [(e.boundary, ("metal", e.boundary), (e.medium, POTENTIAL)) for e in self.electrodes if e.capacitance is not None]
-        charged = [j for j in self.interfaces.values() if j.capacitance is not None]
-        sides += [(j.boundary, (j.first, POTENTIAL), (j.second, POTENTIAL)) for j in charged]
-        found = []
+        faces: list[tuple[Electrode | Junction, tuple[str, str], tuple[str, str]]] = [
+            (e, ("metal", e.boundary), (e.medium, POTENTIAL)) for e in self.electrodes
+        ]
+        faces += [(j, (j.second, POTENTIAL), (j.first, POTENTIAL)) for j in self.interfaces.values()]
+        sides, found = [], []
+        for face, far, near in faces:
+            film = (FILM, face.boundary)
+            if face.capacitance is not None:
+                sides.append((face.boundary, far, near if face.film is None else film))
+            if face.film is not None and face.film.capacitance is not None:
+                sides.append((face.boundary, film, near))
         for boundary, one, other in sides:
             blocks = fem.locate_dofs_topological(self.space, self.domain.dimension - 1, self.domain.facets(boundary))
             found.append((blocks * bs + self.index[one], blocks * bs + self.index[other]))

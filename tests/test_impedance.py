@@ -12,7 +12,7 @@ from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import RunFailure, UserError
 from multiscale.domain import piecewise
 from multiscale.impedance import LinearResponse, dc_resistance, impedance
-from multiscale.media import Electrode, Junction, Kinetics, Medium
+from multiscale.media import Electrode, Film, Junction, Kinetics, Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon
 from multiscale.protocol import AfterTime, Galvanostatic
 from multiscale.timeloop import StepControl, TimeStepper, run_protocol
@@ -226,3 +226,21 @@ def test_regions_of_one_medium_share_its_part():
     assert named["lower"] == pytest.approx(LENGTH / (0.1 + 2j * np.pi * f * 2e-10), rel=1e-8)
     assert named["upper"] == pytest.approx(LENGTH / (1e-3 + 2j * np.pi * f * 5e-9), rel=1e-8)
     assert named["bottom"] == pytest.approx(THERMAL / 10, rel=1e-8)
+
+
+def test_films_charge_in_series():
+    """Electrode: reaction beside a double layer, then a film beside its dielectric; parts by cause."""
+    film_ = Film(2e-3, 1e-3)
+    electrode = Electrode("left", "film", "Li+", Kinetics(10.0), capacitance=0.2, film=film_)
+    counter = Electrode("right", "film", "Li+", Kinetics(40.0), film=Film(5e-4))
+    domain = strip(MPI.COMM_WORLD, np.linspace(0.0, LENGTH, 6))
+    system = TransportSystem(domain, [Medium("film", SingleIon(CONDUCTIVITY), LITHIUM)], [electrode, counter])
+    system.solve()
+    spectrum = impedance(system, "left", FREQUENCIES)
+    parts = [parallel(THERMAL / 10, 0.2), parallel(2e-3, 1e-3), LENGTH / CONDUCTIVITY, 5e-4, THERMAL / 40]
+    assert spectrum.impedance == pytest.approx(sum(parts), rel=1e-9)
+    assert [(p.place, p.cause) for p in spectrum.parts] == [
+        ("left", "charge transfer"), ("left", "film"), ("film", "conduction"), ("right", "film"), ("right", "charge transfer"),
+    ]  # fmt: skip
+    for part, exact in zip(spectrum.parts, parts, strict=True):
+        assert part.impedance == pytest.approx(exact, rel=1e-8)

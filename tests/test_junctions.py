@@ -10,11 +10,11 @@ from fem_tools import SIDES, rate, rectangle
 from launch import python
 from ufl import cos, dot, exp, sin
 
-from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
+from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
 from coupling.errors import UserError
 from multiscale.debye import DebyeUnresolved
 from multiscale.domain import Domain, integral
-from multiscale.media import Electrode, Junction, Kinetics, Medium
+from multiscale.media import Electrode, Film, Junction, Kinetics, Medium
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
 from multiscale.protocol import AfterTime, Galvanostatic
 from multiscale.timeloop import StepControl, TimeStepper, run_protocol
@@ -231,3 +231,52 @@ def test_ranks_agree(tmp_path):
     assert answers[0][4] < 990
     assert answers[1] == pytest.approx(answers[0], rel=1e-8)
     assert answers[2] == pytest.approx(answers[0], rel=1e-8)
+
+
+def test_films_in_series_with_reactions():
+    """A film at an electrode and one at an interface, each before its kinetics: one voltage from all in series."""
+    media = [
+        Medium("below", SingleIon(0.1), LITHIUM, ("lower",)), Medium("above", SingleIon(0.02), LITHIUM, ("upper",)),
+    ]  # fmt: skip
+    electrode = Electrode("bottom", "below", "Li+", Kinetics(10.0), film=Film(2e-3))
+    junction = Junction("middle", "below", "above", "Li+", kinetics=Kinetics(5.0), film=Film(7e-4))
+    system = TransportSystem(layers(4, high=(1e-5, 2e-5)), media, [electrode], [junction])
+    system.fix("above", "potential", 0.0, "top")
+    system.contacts["bottom"].control_current(30.0)
+    system.solve()
+    ohmic = 30.0 * (2e-3 + 1e-5 / 0.1 + 7e-4 + 1e-5 / 0.02)
+    kinetic = 2 * THERMAL * (np.arcsinh(30 / 20) + np.arcsinh(30 / 10))
+    assert system.contacts["bottom"].potential == pytest.approx(ohmic + kinetic, rel=1e-10)
+    assert integral(system.junction_currents["middle"]) == pytest.approx(30.0 * 1e-5, rel=1e-10)
+
+
+def test_a_film_beside_a_resistance_is_refused():
+    with pytest.raises(UserError, match="a film goes with kinetics"):
+        Junction("middle", "a", "b", "Li+", resistance=1.0, film=Film(1.0))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
+def test_no_current_at_the_stall_potential(share):
+    """Under a pressure p the metal rests at -V p/F whatever part of the work the transition state carries."""
+    law = Kinetics(10.0, 0.3, pressure=1e8, mechanical_transfer=share)
+    medium = Medium("ceramic", SingleIon(0.1), LITHIUM)
+    system = TransportSystem(rectangle(1), [medium], [Electrode("left", "ceramic", "Li+", law)])
+    system.fix("ceramic", "potential", 0.0, "right")
+    cell, stall = system.contacts["left"], -LITHIUM_MOLAR_VOLUME * 1e8 / FARADAY
+    cell.control_potential(stall)
+    system.solve()
+    assert abs(cell.mean_current_density) < 1e-12
+    cell.control_current(0.0)
+    system.solve()
+    assert cell.potential == pytest.approx(stall, rel=1e-12)
+
+
+def test_pressure_at_an_interface_shifts_its_transfer():
+    law = Kinetics(10.0, pressure=5e7, molar_volume=-4e-6)
+    media = [Medium("below", SingleIon(0.1), LITHIUM, ("lower",)), Medium("above", SingleIon(0.1), LITHIUM, ("upper",))]
+    system = TransportSystem(layers(2), media, junctions=[Junction("middle", "below", "above", "Li+", kinetics=law)])
+    system.fix("below", "potential", 0.0, "bottom")
+    held = system.fix("above", "potential", 0.0, "top")
+    held.value = 4e-6 * 5e7 / FARADAY
+    system.solve()
+    assert abs(integral(system.junction_currents["middle"])) < 1e-12
