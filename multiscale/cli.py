@@ -202,14 +202,19 @@ def compare(
 
 @app.command()
 def md(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Case folder whose [atomistic] table names the study.")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Case folder with an [atomistic] table, or a study file (.toml).")],
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the molecular dynamics of a case on its own: structures to property records.
+    """Run the molecular dynamics of a case, or a study file (kind = "nucleation"), on its own: structures to property records.
 
     Example: mpirun -n 2 multiscale md cases/li-lpscl
     """
+    if study.suffix == ".toml":
+        from multiscale.study_commands import run_file
+
+        run_file(study, out, as_json)
+        return
     from multiscale.case import load_case
 
     loaded = load_case(study)

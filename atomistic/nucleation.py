@@ -1,0 +1,230 @@
+"""Nucleation from the free energy of the largest cluster: barrier, kinetic prefactor, rate against overpotential and pressure.
+
+The size n moves diffusively along F(n) = -k_B T ln p(n) with D(n), the rate at which atoms join a cluster of that size. The
+waiting time for a cluster beyond the barrier is the mean first passage time from n_a to n_b,
+
+    τ = ∫_{n_a}^{n_b} exp[F(y)/k_B T]/D(y) ∫_{n_min}^y exp[-F(x)/k_B T] dx dy,      J = 1/(V τ).
+
+An overpotential η (negative when plating) and a pressure p on the metal tilt it,
+
+    F(n; η, p) = F(n) - n [-e (η - η_cell) - p v_Li],
+
+where η_cell is the overpotential that the lithium of the cell itself stands for (its chemical potential against the metal over
+-e), v_Li the volume of an atom. The tilt is exact for the equilibrium; that D does not change with it is an assumption.
+
+Where F does not fall by FALL k_B T before the largest size reached, the barrier lies beyond: τ is then a lower bound, J an
+upper one. Small cells empty themselves of lithium as the cluster grows, which raises F: compare two cells.
+
+D from unbiased runs: ⟨[n(t) - n(0)]²⟩ = 2 D t + const; the constant holds the rattling of the smooth count.
+
+Sources: Becker & Döring 1935; Zeldovich 1943; Auer & Frenkel, Annu. Rev. Phys. Chem. 55, 333 (2004) (D from MD; memory);
+docs/physics.md 1.8, 1.9.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from atomistic.metadynamics import FreeEnergy, jackknife
+from coupling import nucleation as classical
+from coupling.constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, LITHIUM_MOLAR_VOLUME
+from coupling.errors import UserError
+from coupling.record import TWO_SIDED_95, Property
+
+FALL = 2.0
+"""How far (k_B T) the free energy must have fallen behind its top for the top to be a barrier."""
+RATE_UNIT = "1/(m^3*s)"
+MINIMUM_BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """Rate D at which atoms join the cluster, 1/s, its standard error, and the lags (s) and ⟨Δn²⟩ it was read from."""
+
+    value: float
+    stderr: float
+    lags: np.ndarray
+    squares: np.ndarray
+
+
+def attachment(sizes: np.ndarray, interval: float, near: tuple[float, float], lags: int = 10) -> Attachment:
+    """Attachment rate from unbiased series of the size.
+
+    Args:
+        sizes: (frames,) of one run or (runs, frames). interval: between frames, s. near: sizes from which a step is counted.
+        lags: longest lag, frames; the slope is taken from the second half of them.
+
+    Raises:
+        UserError: fewer than MINIMUM_BLOCKS steps' worth of blocks start near that size, or no growth of ⟨Δn²⟩ beyond its error.
+    """
+    runs = np.atleast_2d(np.asarray(sizes, dtype=float))
+    if not np.isfinite(runs).all() or lags < 4 or runs.shape[1] <= 2 * lags:
+        raise UserError(f"attachment rate: finite sizes of more than {2 * max(lags, 4)} frames and at least 4 lags are needed")
+    start = runs[:, :-lags]
+    inside = (start >= near[0]) & (start <= near[1])
+    parts = np.array_split(np.arange(start.shape[1]), MINIMUM_BLOCKS)
+    groups = [(row, part) for row in range(len(runs)) for part in parts if inside[row, part].any()]
+    if len(groups) < MINIMUM_BLOCKS:
+        raise UserError(f"attachment rate: the size lies between {near[0]:g} and {near[1]:g} in {len(groups)} of the blocks; "
+                        f"{MINIMUM_BLOCKS} are needed: run longer, or several runs from such a size")  # fmt: skip
+    steps = np.arange(1, lags + 1)
+    sums, counts = np.zeros((len(groups), lags)), np.zeros(len(groups))
+    for number, (row, part) in enumerate(groups):
+        chosen = part[inside[row, part]]
+        counts[number] = len(chosen)
+        sums[number] = [((runs[row, chosen + lag] - runs[row, chosen]) ** 2).sum() for lag in steps]
+    squares = sums.sum(axis=0) / counts.sum()
+    left_out = (sums.sum(axis=0) - sums) / (counts.sum() - counts)[:, None]
+    late = steps > lags // 2
+    slopes = [_slope(steps[late] * interval, curve[late]) / 2 for curve in (squares, *left_out)]
+    error = float(jackknife(np.array(slopes[1:])))
+    if slopes[0] <= 2 * error:
+        raise UserError(f"attachment rate: {slopes[0]:.3g} ± {error:.3g} 1/s is zero within its error: run longer")
+    return Attachment(slopes[0], error, steps * interval, squares)
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.polyfit(x, y, 1)[0])
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Waiting time for nucleation in the cell.
+
+    Attributes:
+        log_time: ln of τ in s; stderr: of ln τ. barrier: top of F over its least value before, J. barrier_stderr: J.
+        critical: size at the top. bound: whether the top was not passed, so that τ is only a lower bound.
+    """
+
+    log_time: float
+    stderr: float
+    barrier: float
+    barrier_stderr: float
+    critical: float
+    bound: bool
+
+
+def drive(overpotential: float, pressure: float, cell_overpotential: float = 0.0) -> float:
+    """Energy (J) that each atom of the cluster gains beyond what the cell gives: -e (η - η_cell) - p v_Li."""
+    volume = LITHIUM_MOLAR_VOLUME / AVOGADRO
+    return -ELEMENTARY_CHARGE * (overpotential - cell_overpotential) - pressure * volume
+
+
+def waiting_time(free: FreeEnergy, joining: Attachment, per_atom: float, thermal: float) -> Waiting:
+    """Waiting time along a free energy tilted by `per_atom` (J per atom); `free.thermal` in any unit, `thermal` k_B T in J.
+
+    Raises:
+        UserError: fewer than five sizes were visited in a row, so that there is no free energy to speak of.
+    """
+    known = _visited(free)
+    n = free.grid[known]
+    tilt = n * per_atom / thermal
+    curve = free.values[known] / free.thermal - tilt
+    copies = free.replicates[:, known] / free.thermal - tilt
+    log_time, top, foot, passed = _passage(n, curve)
+    replicas = np.array([_passage(n, copy)[0] for copy in copies])
+    barriers = np.array([copy[top] - copy[foot] for copy in copies])
+    relative = joining.stderr / joining.value
+    return Waiting(
+        log_time - math.log(joining.value), float(np.hypot(jackknife(replicas), relative)),
+        float(curve[top] - curve[foot]) * thermal, float(jackknife(barriers)) * thermal, float(n[top]), not passed,
+    )  # fmt: skip
+
+
+def _visited(free: FreeEnergy) -> slice:
+    """The unbroken run of bins that hold the most probable size and were seen in every block estimate."""
+    good = np.isfinite(free.values) & np.isfinite(free.stderr)
+    best = int(np.argmin(np.where(good, free.values, np.inf)))
+    low = high = best
+    while low > 0 and good[low - 1]:
+        low -= 1
+    while high + 1 < len(good) and good[high + 1]:
+        high += 1
+    if high - low < 4:
+        raise UserError(f"nucleation: only {high - low + 1} neighbouring sizes were visited; run longer or take wider bins")
+    return slice(low, high + 1)
+
+
+def _passage(n: np.ndarray, curve: np.ndarray) -> tuple[float, int, int, bool]:
+    """The logarithm of τ D, the places of top and foot, and whether the top was passed; `curve` in k_B T.
+
+    The foot is the lowest place before the first rise by FALL, the top the highest before the next fall by FALL, where the
+    passage ends; without such a rise or fall the passage is that through all sizes.
+    """
+    risen = np.flatnonzero(curve - np.minimum.accumulate(curve) >= FALL)
+    foot = int(np.argmin(curve[: risen[0] + 1])) if len(risen) else 0
+    behind = curve[foot:]
+    fallen = np.flatnonzero(np.maximum.accumulate(behind) - behind >= FALL) if len(risen) else np.zeros(0, dtype=int)
+    end = foot + int(fallen[0]) if len(fallen) else len(curve) - 1
+    top = foot + int(np.argmax(curve[foot : end + 1]))
+    step, base = n[1] - n[0], curve[: end + 1].min()
+    weights = np.exp(base - curve[: end + 1])
+    inner = (np.cumsum(weights) - weights / 2) * step
+    terms = (curve[: end + 1] - base + np.log(inner))[foot:]
+    largest = float(terms.max())
+    return largest + math.log(float(np.exp(terms - largest).sum()) * step), top, foot, bool(len(fallen))
+
+
+def rate_record(
+    free: FreeEnergy, joining: Attachment, volume: float, temperature: float, overpotential: float, pressure: float,
+    material: str, source: Mapping[str, Any], cell_overpotential: float | None = None,
+) -> Property:  # fmt: skip
+    """Decimal logarithm of the nucleation rate J (1/(m³ s)), an estimate with error and 95 % interval or an upper bound.
+
+    Args:
+        free: F(n). joining: D. volume: of the cell, m³. temperature: K. overpotential: η, V. pressure: Pa.
+        cell_overpotential: what the cell stands for, V; None: not known, η is then counted from it and the record says so.
+    """
+    thermal = BOLTZMANN * temperature
+    found = waiting_time(free, joining, drive(overpotential, pressure, cell_overpotential or 0.0), thermal)
+    value, error = (-found.log_time - math.log(volume)) / math.log(10), found.stderr / math.log(10)
+    reference = "lithium of the cell itself" if cell_overpotential is None else "lithium metal"
+    conditions = {
+        "temperature_K": temperature, "overpotential_V": overpotential, "pressure_Pa": pressure, "rate_unit": RATE_UNIT,
+        "overpotential_against": reference, "critical_size": found.critical,
+        "barrier_eV": found.barrier / ELEMENTARY_CHARGE, "barrier_stderr_eV": found.barrier_stderr / ELEMENTARY_CHARGE,
+    }  # fmt: skip
+    method = "mean first passage along F(n) of the largest cluster, attachment rate from unbiased MD"
+    told = {**source, "method": method, "attachment_per_s": joining.value, "attachment_stderr_per_s": joining.stderr}
+    common = {"conditions": conditions, "source": told}
+    if found.bound:
+        return Property(material, "log10_nucleation_rate", value + 1.645 * error, "1", bound="upper", **common)
+    return Property(material, "log10_nucleation_rate", value, "1", stderr=error, low=value - TWO_SIDED_95 * error,
+                    high=value + TWO_SIDED_95 * error, **common)  # fmt: skip
+
+
+def classical_record(
+    surface_energy: float, diffusivity: float, hop_length: float, sites: float, temperature: float, overpotential: float,
+    pressure: float, material: str,
+) -> Property | None:  # fmt: skip
+    """The same rate by classical nucleation theory (coupling.nucleation), None where nothing nucleates.
+
+    Args:
+        surface_energy: J/m². diffusivity: of the ions around, m²/s. hop_length: m. sites: 1/m³. The others as `rate_record`.
+    """
+    nucleus = classical.critical_nucleus(surface_energy, overpotential, temperature, confinement=pressure)
+    if math.isinf(nucleus.barrier):
+        return None
+    joining = classical.attachment_frequency(nucleus, diffusivity, hop_length)
+    conditions = {"temperature_K": temperature, "overpotential_V": overpotential, "pressure_Pa": pressure,
+                  "rate_unit": RATE_UNIT, "critical_size": nucleus.atoms,
+                  "barrier_eV": nucleus.barrier / ELEMENTARY_CHARGE}  # fmt: skip
+    source = {"method": classical.LABEL, "surface_energy_J_per_m2": surface_energy, "sites_per_m3": sites,
+              "diffusivity_m2_per_s": diffusivity}  # fmt: skip
+    value = classical.log10_rate(nucleus, sites, joining, temperature)
+    return Property(material, "log10_nucleation_rate", value, "1", conditions=conditions, source=source, kind="derived")
+
+
+def table(
+    free: FreeEnergy, joining: Attachment, volume: float, temperature: float, overpotentials: Sequence[float],
+    pressures: Sequence[float], material: str, source: Mapping[str, Any], cell_overpotential: float | None = None,
+) -> list[Property]:  # fmt: skip
+    """Rates at every overpotential and pressure; arguments as `rate_record`."""
+    return [
+        rate_record(free, joining, volume, temperature, η, p, material, source, cell_overpotential)
+        for η in overpotentials
+        for p in pressures
+    ]

@@ -1,0 +1,57 @@
+"""Pictures of observables: curves with error bands against depth, time, size or angle, written as PNG."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from atomistic.metadynamics import FreeEnergy
+from coupling.atomic import replacing
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a0527d", "#8a6d00", "#3a7ca5", "#6b6b6b")  # Okabe and Ito
+STYLE: Any = {"font.size": 10.5, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+Curve = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+"""Places, values, and standard errors or None."""
+
+
+def curves(
+    path: Path, drawn: Mapping[str, Curve], x_label: str, y_label: str, points: Sequence[str] = (), log: bool = False
+) -> None:
+    """Write one picture: every curve with a band of one standard error; those named in `points` as points with bars.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, (x, y, error)) in enumerate(drawn.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            if name in points:
+                axes.errorbar(x, y, yerr=error, fmt="o", markersize=3.5, color=colour, label=name)
+                continue
+            axes.plot(x, y, color=colour, label=name)
+            if error is not None:
+                axes.fill_between(x, y - error, y + error, color=colour, alpha=0.25, linewidth=0)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        if log:
+            axes.set_yscale("log")
+        if len(drawn) > 1:
+            axes.legend()
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
+def free_energy_picture(free: FreeEnergy, x_label: str, path: Path) -> None:
+    """F(s) in k_B T from what was visited, with its error, and from the bias, both zero at their least."""
+    seen = np.isfinite(free.values) & np.isfinite(free.stderr)
+    values, bias = (free.values / free.thermal)[seen], (free.from_bias / free.thermal)[seen]
+    drawn: dict[str, Curve] = {
+        "visits": (free.grid[seen], values - values.min(initial=np.inf), (free.stderr / free.thermal)[seen]),
+        "bias": (free.grid[seen], bias - bias.min(initial=np.inf), None),
+    }
+    curves(path, drawn, x_label, "free energy (k$_B$T)")

@@ -1,0 +1,35 @@
+"""`multiscale md STUDY.toml`: studies that stand in a file of their own (nucleation)."""
+
+import sys
+from pathlib import Path
+
+from coupling.errors import UserError
+from multiscale import parallel
+from multiscale.console import show, show_json
+from multiscale.progress import Narrator
+
+
+def run_file(path: Path, out: Path | None, as_json: bool) -> None:
+    """Run the study of a TOML file; records and pictures go to `out` (beside the file, under its name, unless given).
+
+    Raises:
+        UserError: no such file, a kind of study that is not known, or what the study refuses.
+    """
+    from coupling import toml_input
+
+    file = toml_input.read(path)
+    kind = file.data.get("kind")
+    if kind != "nucleation":
+        raise UserError(file.complaint(("kind",), f'read {kind!r}; allowed: "nucleation"'))
+    from atomistic import nucleation_study
+    from multiscale.tables import record_table
+
+    study = nucleation_study.read_study(path)
+    comm = parallel.world()
+    narrator = Narrator(comm.rank == 0, sys.stderr)
+    with narrator.watch(f"md {study.name}") as update:
+        records = nucleation_study.run(study, out or path.with_suffix(""), comm if comm.size > 1 else None, update)
+    if as_json:
+        show_json({"study": study.name, "records": [record.to_dict() for record in records]})
+    else:
+        show(record_table(records))

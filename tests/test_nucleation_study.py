@@ -1,0 +1,90 @@
+"""A nucleation study of a Lennard-Jones vapour from its file to its records; wrong input."""
+
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from pair_potential import PairPotential
+
+from atomistic import nucleation_study
+from coupling.errors import UserError
+
+STUDY = """
+kind = "nucleation"
+name = "argon"
+potential = "none"
+structure = "vapour.xyz"
+temperatures = ["80 K"]
+overpotentials = ["0 V", "-5 mV", "-30 mV"]
+pressures = ["0 Pa", "1 MPa"]
+
+[cluster]
+element = "Ar"
+inner = 4.5
+outer = 6.5
+neighbours = 3.0
+link = 5.5
+
+[bias]
+walkers = 2
+largest = 12
+width = 0.5
+height = "0.006 eV"
+bias_factor = 6.0
+length = "{length}"
+interval = "0.5 ps"
+record = "0.1 ps"
+timestep = "10 fs"
+friction = "0.5 ps"
+
+[attachment]
+length = "4 ps"
+record = "0.05 ps"
+
+[classical]
+surface_energy = "0.4 J/m^2"
+diffusivity = "1e-12 m^2/s"
+hop_length = "3 angstrom"
+sites = "1e28 1/m^3"
+"""
+
+
+def folder_with(folder: Path, length: str) -> Path:
+    atoms = Atoms("Ar20", positions=8.0 * np.argwhere(np.ones((3, 3, 3)))[:20] + 2.0, cell=[24.0] * 3, pbc=True)
+    ase.io.write(folder / "vapour.xyz", atoms, format="extxyz")
+    path = folder / "study.toml"
+    path.write_text(STUDY.format(length=length))
+    return path
+
+
+def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
+    """Six rates and their classical ones; more drive, more nuclei; the same again from what was kept."""
+    study = nucleation_study.read_study(folder_with(tmp_path, "15 ps"))
+    records = nucleation_study.run(study, tmp_path / "out", calculator=PairPotential())
+    rates = [record for record in records if record.kind == "md"]
+    assert len(rates) == 6
+    assert len([record for record in records if record.kind == "derived"]) >= 2
+    assert all(record.stderr is not None or record.bound == "upper" for record in rates)
+    by_drive = [record.value for record in rates if record.conditions["pressure_Pa"] == 0]
+    assert by_drive == sorted(by_drive)
+    assert {"picoseconds", "walkers", "cluster", "attachment_per_s"} <= set(rates[0].source)
+    assert (tmp_path / "out" / "free-energy-80K.png").stat().st_size > 5000
+    again = nucleation_study.run(study, tmp_path / "out", calculator=PairPotential())
+    assert [record.to_dict() for record in again] == [record.to_dict() for record in records]
+
+
+def test_wrong_studies_are_refused(tmp_path) -> None:
+    path = folder_with(tmp_path, "15 ps")
+    for wrong, right, message in (
+        ('element = "Ar"', 'elemant = "Ar"', "unknown key"),
+        ('temperatures = ["80 K"]', "temperatures = [80]", "bare number"),
+        ("bias_factor = 6.0", "bias_factor = 0.5", "bias_factor"),
+    ):
+        path.write_text(STUDY.format(length="1 ps").replace(wrong, right))
+        with pytest.raises(UserError, match=message):
+            nucleation_study.read_study(path)
+    path.write_text(STUDY.format(length="1 ps").replace("vapour.xyz", "none.xyz"))
+    with pytest.raises(UserError, match="no such trajectory file"):
+        nucleation_study.run(nucleation_study.read_study(path), tmp_path / "out", calculator=PairPotential())
