@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
 from coupling.errors import UserError
 from coupling.store import digest
 from coupling.units import registry
 from multiscale.sweeps.expressions import ExpressionError, holds, parse
-from multiscale.sweeps.keys import Key, find_key, magnitude, user_unit, written
+from multiscale.sweeps.keys import Key, find_key, magnitude, split_quantity, user_unit, written
 from multiscale.sweeps.schema import SAMPLED
 from multiscale.sweeps.settings import Axis, Sweep, option_settings
 
@@ -117,6 +116,8 @@ def _shares(kind: str, names: list[str], count: int, seed: list[int]) -> np.ndar
     if kind == "random":
         streams = [np.random.default_rng([*seed, int(digest(name), 16) % 2**32]) for name in names]
         return np.column_stack([stream.random(count) for stream in streams])
+    from scipy.stats import qmc
+
     rng = np.random.default_rng(seed)
     if kind == "latin-hypercube":
         return qmc.LatinHypercube(len(names), rng=rng).random(count)
@@ -186,6 +187,6 @@ def quantity(key: Key, value: Any) -> Any:
     if key.kind in ("text", "other"):
         return str(value)
     if key.kind == "quantity":
-        unit = user_unit(key, value) or "dimensionless"
-        return registry().Quantity(magnitude(key, value, "" if unit == "dimensionless" else unit), unit)
+        number, unit = split_quantity(str(value))
+        return registry().Quantity(number, unit or "dimensionless")
     return registry().Quantity(float(value))

@@ -16,10 +16,9 @@ from pydantic import ValidationError
 
 from coupling.errors import RunFailure, UserError
 from coupling.library import TEMPERED, Material
-from coupling.store import digest
-from multiscale import answer, pipeline
 from multiscale.case import CaseFile, material_folders, materials_of
 from multiscale.sweeps.designs import Point
+from multiscale.sweeps.identity import identity
 from multiscale.sweeps.keys import Key, find_key
 from multiscale.sweeps.settings import Sweep
 
@@ -27,8 +26,6 @@ FORMAT = 1
 """Raised whenever a change of the code changes what a design is."""
 LAYER = ("ionic_conductivity", "youngs_modulus", "poissons_ratio")
 """What takes the place of a mixture once one of its properties is set."""
-_SILENT = ("title", "question")
-"""Keys of case.toml that do not change the answer."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +50,25 @@ class Draft:
         return identity(self.case, self.materials, self.recipe)
 
 
-def identity(case: Mapping[str, Any], materials: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    """Hash (16 hex digits) of a design; neither titles nor comments change it."""
-    decisive = {key: value for key, value in case.items() if key not in _SILENT}
-    return digest({"case": decisive, "materials": dict(materials), "recipe": dict(recipe)})
-
-
 def recipe(sweep: Sweep, records: str | None) -> dict[str, Any]:
     """What decides the answers of every design alike. `records` is the hash of the case's MD records, None without MD."""
     settings = sweep.settings
     return {
         "format": FORMAT, "fidelity": settings.fidelity, "md": records,
         "command": list(settings.run.command) if settings.run.command else None,
-        "versions": None if settings.run.command else [answer.VERSION, pipeline.FORMAT],
+        "versions": None if settings.run.command else _versions(),
     }  # fmt: skip
 
 
-def draft(sweep: Sweep, point: Point, common: Mapping[str, Any]) -> Draft:
-    """The case of one point.
+def _versions() -> list[int]:
+    """Versions of the code that computes an answer."""
+    from multiscale import answer, pipeline
+
+    return [answer.VERSION, pipeline.FORMAT]
+
+
+def draft(sweep: Sweep, point: Point, common: Mapping[str, Any], shelf: "Shelf") -> Draft:
+    """The case of one point; `common` is the sweep's `recipe`.
 
     Raises:
         UserError: the case is impossible at this point: which key, and which design.
@@ -91,15 +89,15 @@ def draft(sweep: Sweep, point: Point, common: Mapping[str, Any]) -> Draft:
         data["geometry"] = data["geometry"] | {"seed": data["geometry"]["seed"] + point.replica * seeds}
     settings = _checked(sweep, point, data)
     properties = {(key.material, key.quantity): value for key, value in keys if key.material}
-    return _with_materials(sweep, point, data, settings, properties, common)
+    return _with_materials(sweep, point, data, settings, properties, common, shelf)
 
 
 def _with_materials(
     sweep: Sweep, point: Point, data: dict[str, Any], settings: CaseFile, properties: dict[tuple[str, str], Any],
-    common: Mapping[str, Any],
+    common: Mapping[str, Any], shelf: "Shelf",
 ) -> Draft:  # fmt: skip
-    found = _materials(sweep, settings)
-    files = {name: _data_of(material.path) for name, material in found.items()}
+    found = shelf.materials(settings)
+    files = {name: shelf.data(material.path) for name, material in found.items()}
     for name in dict.fromkeys(name for name, _ in properties):
         if name not in found:
             continue
@@ -198,21 +196,31 @@ def _names(settings: CaseFile) -> tuple[str, ...]:
     return geometry.electrolyte.material, boundary, layer, interface.metal, interface.charge_transfer
 
 
-_KNOWN: dict[tuple[Any, ...], dict[str, Material]] = {}
+class Shelf:
+    """The material files of a sweep's designs, each read once."""
 
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._found: dict[tuple[str, ...], dict[str, Material]] = {}
+        self._data: dict[Path, dict[str, Any]] = {}
 
-def _materials(sweep: Sweep, settings: CaseFile) -> dict[str, Material]:
-    """Every material that a design names, read once for all designs that name the same."""
-    folder = sweep.case.folder
-    key = (folder, _names(settings))
-    if key not in _KNOWN:
-        try:
-            _KNOWN[key] = materials_of(sweep.case.file.path, settings, material_folders(folder))
-        except UserError as error:
-            words = str(error).partition("unknown material")
-            told = f"{words[1]}{words[2]}" if words[1] else str(error)
-            raise UserError(f"{sweep.file.path}:{sweep.file.line(_blamed(sweep, told))}: {told}") from None
-    return _KNOWN[key]
+    def materials(self, settings: CaseFile) -> dict[str, Material]:
+        """Every material that a design names. Raises UserError that blames the line of sweep.toml."""
+        names, sweep = _names(settings), self._sweep
+        if names not in self._found:
+            try:
+                self._found[names] = materials_of(sweep.case.file.path, settings, material_folders(sweep.case.folder))
+            except UserError as error:
+                words = str(error).partition("unknown material")
+                told = f"{words[1]}{words[2]}" if words[1] else str(error)
+                raise UserError(f"{sweep.file.path}:{sweep.file.line(_blamed(sweep, told))}: {told}") from None
+        return self._found[names]
+
+    def data(self, path: Path) -> dict[str, Any]:
+        """What a material file says; not to be changed."""
+        if path not in self._data:
+            self._data[path] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return self._data[path]
 
 
 def _blamed(sweep: Sweep, told: str) -> tuple[str | int, ...]:
@@ -223,11 +231,6 @@ def _blamed(sweep: Sweep, told: str) -> tuple[str | int, ...]:
         if any(f'"{value}"' in told for option in axis.stated.option or () for value in option.set.values()):
             return ("variable", number, "option")
     return ("fixed",)
-
-
-@functools.cache
-def _data_of(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _with_properties(
@@ -300,15 +303,3 @@ def write(made: Draft, folder: Path, md: Path | None = None) -> None:
 
 def _all_but_json(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if not name.endswith(".json") and not (Path(folder) / name).is_dir()]
-
-
-def read_identity(folder: Path) -> str:
-    """Hash of what a design's folder holds. Raises UserError where it cannot be read."""
-    try:
-        case = tomllib.loads((folder / "case.toml").read_text(encoding="utf-8"))
-        files = sorted((folder / "materials").glob("*.toml"))
-        materials = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in files}
-        told = json.loads((folder / "design.json").read_text(encoding="utf-8"))
-        return identity(case, materials, told["recipe"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: the design cannot be read ({error}); delete the folder and run the sweep again") from None

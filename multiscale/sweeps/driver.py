@@ -67,8 +67,8 @@ def md_folder(sweep: Sweep) -> tuple[Path | None, str | None]:
 def plan(sweep: Sweep, wanted: Sequence[Point] | None = None) -> list[drafts.Draft]:
     """The designs of a sweep (or of some points of its space), not yet written. Raises UserError where one is impossible."""
     _, records = md_folder(sweep)
-    common = drafts.recipe(sweep, records)
-    return [drafts.draft(sweep, point, common) for point in (points(sweep) if wanted is None else wanted)]
+    common, shelf = drafts.recipe(sweep, records), drafts.Shelf(sweep)
+    return [drafts.draft(sweep, point, common, shelf) for point in (points(sweep) if wanted is None else wanted)]
 
 
 def prepare(sweep: Sweep, folder: Path, wanted: Sequence[Point] | None = None) -> Prepared:

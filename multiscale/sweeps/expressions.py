@@ -13,6 +13,8 @@ from coupling.units import registry
 
 LONGEST = 500
 """Characters of an expression."""
+ROUNDING = 1e-12
+"""Numbers that differ by no more than this share are equal."""
 Values = Mapping[str, Any]
 """Name → pint quantity, or a text (the value of a variable that is no number)."""
 
@@ -187,6 +189,10 @@ def _compare(op: ast.cmpop, left: Any, right: Any) -> bool:
         raise ExpressionError("a text can only be compared with == and !=")
     if not isinstance(left, str) and not left.is_compatible_with(right):
         raise pint.DimensionalityError(left.units, right.units)
+    if not isinstance(left, str):
+        left, right = (float(side.to_root_units().magnitude) for side in (left, right))
+        if math.isclose(left, right, rel_tol=ROUNDING):  # 500 nm and 0.5 um
+            right = left
     return bool(_COMPARISONS[type(op)](left, right))
 
 

@@ -165,6 +165,8 @@ def user_unit(key: Key, value: Any) -> str:
 def magnitude(key: Key, value: Any, unit: str) -> float:
     """Number of a raw value in a unit of the user's."""
     number = number_of(key, value)
+    if key.kind == "quantity" and user_unit(key, value) == unit:
+        return split_quantity(str(value))[0]
     return convert(number, key.unit, unit) if unit and unit != key.unit else number
 
 

@@ -108,12 +108,7 @@ class Store:
                 return
             leads = comm is None or comm.rank == 0
             elsewhere = self._is_alive_elsewhere(name) if leads else None
-            if comm.bcast(elsewhere) if comm is not None else elsewhere:
-                yield False
-                return
-            if leads:
-                stack.enter_context(_beating(self.design(name) / "heartbeat"))
-            yield True
+            yield not (comm.bcast(elsewhere) if comm is not None else elsewhere)
 
     def _is_alive_elsewhere(self, name: str) -> bool:
         """Whether another machine, whose lock this file system may not show, has touched the heartbeat lately."""
@@ -129,7 +124,7 @@ class Store:
 
 
 @contextlib.contextmanager
-def _beating(path: Path) -> Iterator[None]:
+def beating(path: Path) -> Iterator[None]:
     """Touch a file now and then until the block ends."""
     over = threading.Event()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from coupling.atomic import write_json
 from coupling.errors import RunFailure
-from multiscale.compare import read_result
+from multiscale.result_shapes import shape_of
 
 SCALE = 0.1
 """From A/m² to mA/cm²."""
@@ -67,18 +67,26 @@ def answers_of(folder: Path, check_case: bool = True) -> dict[str, Any]:
     Raises:
         RunFailure: results are missing, damaged, of another case, or no finite number.
     """
-    try:
-        summary = read_result(folder / "results" / "summary.json")
-        if check_case:
-            read_result(folder / "results" / "distribution.json")
-    except Exception as error:
-        raise RunFailure(f"the results cannot be used: {error}") from None
+    summary = _read(folder / "results" / "summary.json")
+    if check_case:
+        _read(folder / "results" / "distribution.json")
     if check_case:
         from multiscale.case import load_case
 
         if summary.get("hashes", {}).get("case") != load_case(folder).digest:
             raise RunFailure("the results belong to another state of the case; delete the design's results folder")
     return _columns(summary)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file of a results folder that has the shape it must have. Raises RunFailure."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        shape_of(path.name).validate_json(text)
+        found: dict[str, Any] = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise RunFailure(f"the results cannot be used: {path}: {str(error).splitlines()[0]}") from None
+    return found
 
 
 def _columns(summary: Mapping[str, Any]) -> dict[str, Any]:

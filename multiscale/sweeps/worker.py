@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from coupling.errors import RunFailure, UserError
-from multiscale.sweeps.drafts import read_identity
-from multiscale.sweeps.ledger import Store, begun
+from multiscale.sweeps.identity import read_identity
+from multiscale.sweeps.ledger import Store, beating, begun
 from multiscale.sweeps.solve import solve
 
 DRIVER = "MULTISCALE_SWEEP_DRIVER"
@@ -110,7 +110,8 @@ def _run(shift: Shift, name: str, comm: Any) -> bool:
     now = begun(before, shift.worker)
     if leads:
         store.say(name, now)
-    with _log(store.design(name) / "log.txt", leads):
+    beat = beating(store.design(name) / "heartbeat") if leads else contextlib.nullcontext()
+    with _log(store.design(name) / "log.txt", leads), beat:
         reason, answers = _attempt(store.design(name), name, comm)
     if leads:
         finished = time.time()
