@@ -28,7 +28,7 @@ from multiscale.solver import (
 
 MASTER = 0
 """Rank that owns the unknowns of the groups."""
-CHUNK = 20_000
+CHUNK = 4_000
 """Nodes whose pattern is worked out at a time."""
 
 
@@ -158,7 +158,7 @@ class ConstrainedSolver(NonlinearSolver):
         count = self.P.getSize()[1]
         method = chosen_method(method, count, space.mesh.topology.dim, bool(fields))
         super().__init__(residual, unknown, bcs, method=method, prefix=prefix)
-        self.unknowns, self.method = count, method
+        self.unknowns, self.method, self._is_split = count, method, False
         self._x, _ = self.P.createVecs()
         self._f = self._x.duplicate()
         ones = self._residual.x.petsc_vec.duplicate()
@@ -184,8 +184,14 @@ class ConstrainedSolver(NonlinearSolver):
             mine = np.union1d(mine, everyone)
             mine = mine[(mine >= first) & (mine < last)]
             sets.append((name, PETSc.IS().createGeneral(mine.astype(PETSc.IntType), comm=comm)))
-        pc = self.snes.getKSP().getPC()
-        pc.setFieldSplitIS(*sets)
+        self.snes.getKSP().getPC().setFieldSplitIS(*sets)
+
+    def _forget(self) -> None:
+        """Free the old multigrid hierarchies before new ones are built, which would otherwise double the memory."""
+        if self._is_split:
+            for inner in self.snes.getKSP().getPC().getFieldSplitSubKSP():
+                inner.getPC().reset()
+        self._is_split = self.method == "split"
 
     def assemble(self) -> None:
         """Assemble the reduced matrix at the present values of the unknown."""
@@ -207,6 +213,7 @@ class ConstrainedSolver(NonlinearSolver):
         self._aim(snes, x)
 
     def _reduced_jacobian(self, snes: Any, x: Any) -> None:
+        self._forget()
         self.assemble()
         self._diagonal = self.matrix.getDiagonal()
         self._aim(snes, x)

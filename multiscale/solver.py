@@ -51,13 +51,14 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "ksp_type": "fgmres", "ksp_rtol": 1e-9, "ksp_max_it": 500, "ksp_gmres_restart": 100, "pc_type": "asm",
         "sub_pc_type": "ilu", "sub_pc_factor_levels": 2,
     },
-    "split": {  # potentials and concentrations (the names of the index sets given to the preconditioner)
-        "ksp_type": "fgmres", "ksp_rtol": 1e-8, "ksp_max_it": 300, "ksp_gmres_restart": 60, "pc_type": "fieldsplit",
-        "pc_fieldsplit_type": "multiplicative", "fieldsplit_potential_ksp_type": "preonly",
-        "fieldsplit_potential_pc_type": "hypre", "fieldsplit_potential_pc_hypre_boomeramg_coarsen_type": "HMIS",
-        "fieldsplit_potential_pc_hypre_boomeramg_interp_type": "ext+i", "fieldsplit_potential_pc_hypre_boomeramg_P_max": 4,
-        "fieldsplit_potential_pc_hypre_boomeramg_strong_threshold": 0.5, "fieldsplit_concentration_ksp_type": "preonly",
-        "fieldsplit_concentration_pc_type": "asm", "fieldsplit_concentration_sub_pc_type": "ilu",
+    "split": {  # potentials and concentrations, each by multigrid (names of the index sets given to the preconditioner)
+        "ksp_type": "gmres", "ksp_pc_side": "right", "ksp_rtol": 1e-6, "ksp_max_it": 300, "pc_type": "fieldsplit",
+        "pc_fieldsplit_type": "multiplicative",
+        **{f"fieldsplit_{field}_{key}": value for field in ("potential", "concentration") for key, value in {
+            "ksp_type": "preonly", "pc_type": "hypre", "pc_hypre_boomeramg_coarsen_type": "HMIS",
+            "pc_hypre_boomeramg_interp_type": "ext+i", "pc_hypre_boomeramg_P_max": 4,
+            "pc_hypre_boomeramg_strong_threshold": 0.5, "pc_hypre_boomeramg_agg_nl": 1,
+        }.items()},
     },
 }  # fmt: skip
 """Linear solvers by name; `method` of every function here is one of these or "auto"."""
@@ -116,7 +117,10 @@ def chosen_method(method: str, unknowns: int, dimension: int, fields: bool) -> s
 
 
 def _configure(target: Any, prefix: str, options: Mapping[str, Any]) -> None:
-    """Give options to one solver under its own prefix; what the user set for that prefix on the command line wins."""
+    """Give options to one solver under its own prefix; what the user set for that prefix on the command line wins.
+
+    Options of inner solvers stay in PETSc's database, since these are made at the first solve only.
+    """
     target.setOptionsPrefix(prefix)
     database = PETSc.Options()
     ours = {f"{prefix}{key}": value for key, value in options.items() if not database.hasName(f"{prefix}{key}")}
@@ -124,7 +128,8 @@ def _configure(target: Any, prefix: str, options: Mapping[str, Any]) -> None:
         database[key] = value
     target.setFromOptions()
     for key in ours:
-        database.delValue(key)
+        if not key.removeprefix(prefix).startswith(("sub_", "mg_", "fieldsplit_")):
+            database.delValue(key)
 
 
 def rigid_body_modes(space: Any) -> Any:
