@@ -47,16 +47,18 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     """The case's summary.json. Raises UserError where there is none yet, or it is damaged."""
     from multiscale.case import require_case
     from multiscale.compare import read_result
+    from multiscale.conduction_case import is_conduction_case
+    from multiscale.transport_case import is_transport_case
 
     require_case(case)
     path = _results(case, out) / "summary.json"
+    if is_conduction_case(case):
+        raise UserError(f"{case}: a conduction case has no critical current; {path} and the fields beside it are its answer")
+    if is_transport_case(case):
+        raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
     if not path.is_file():
         raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
     summary = read_result(path)
-    if isinstance(summary, dict) and summary.get("kind") == "conduction":
-        raise UserError(f"{case}: a conduction case has no critical current; {path} and the fields beside it are its answer")
-    if isinstance(summary, dict) and summary.get("kind") == "transport":
-        raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
     if not isinstance(summary, dict) or not {"ccd", "error_split"} <= set(summary):
         raise UserError(f"{path}: not the summary of a run; delete it and run `multiscale run {case}` again")
     return summary
@@ -189,10 +191,11 @@ def compare(
     Example: multiscale compare cases/li-lpscl
     """
     from multiscale.compare import compare_cases
+    from multiscale.conduction_case import is_conduction_case
     from multiscale.transport_case import is_transport_case
 
     found = sorted(path.parent.parent for path in _shipped().glob("*/results/summary.json"))
-    chosen = cases or [case for case in found if not is_transport_case(case)]
+    chosen = cases or [case for case in found if not (is_transport_case(case) or is_conduction_case(case))]
     if not chosen:
         raise UserError("no case has results yet; `multiscale run CASE` makes some")
     for case in chosen:

@@ -61,7 +61,8 @@ def run_conduction(case: ConductionCase, results: Path, comm: Any) -> dict[str, 
         problem = Conduction(meshed.domain, values, meshed.lithium, meshed.counter)
         figures = problem.solve()
         summary = _summary(case, meshed, problem, figures) | {
-            "versions": versions(), "hashes": {"case": case.digest, "run": key}, "wall_s": narrator.seconds(),
+            "versions": comm.bcast(versions() if comm.rank == 0 else None),
+            "hashes": {"case": case.digest, "run": key}, "wall_s": narrator.seconds(),
         }  # fmt: skip
         if comm.rank == 0:
             write_json(results / "parameters.json", {"parameters": parameter_rows(found)})

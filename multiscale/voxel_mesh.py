@@ -1,11 +1,17 @@
-"""A voxel image as a mesh of squares or cubes, one cell a voxel, whose phases are regions."""
+"""A voxel image as a mesh of squares or cubes, one cell a voxel, whose phases are regions.
 
-from collections.abc import Mapping
+Voxels hang together through their faces only: where two meet in no more than an edge or a corner, each has a node of its own
+there. So nothing is conducted through contacts without area, as nodal elements otherwise do.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
 
 import basix.ufl
 import numpy as np
 from dolfinx import mesh
 from mpi4py import MPI
+from scipy import ndimage
 
 from coupling.errors import UserError
 from meshes.voxels import Labels, VoxelImage
@@ -64,12 +70,35 @@ def _mesh(image: VoxelImage, present: np.ndarray, comm: MPI.Comm) -> mesh.Mesh:
     if comm.rank:
         return mesh.create_mesh(comm, np.empty((0, 2**d), dtype=np.int64), np.empty((0, d)), element)
     grid = np.arange(np.prod([n + 1 for n in image.shape])).reshape([n + 1 for n in image.shape])
-    corners = np.array(np.meshgrid(*[(0, 1)] * d, indexing="ij")).reshape(d, -1).T[:, ::-1]
+    corners = [corner[::-1] for corner in itertools.product((0, 1), repeat=d)]
     where = np.nonzero(present)
-    cells = np.column_stack([grid[tuple(w + c for w, c in zip(where, corner, strict=True))] for corner in corners])
+    part = _parts(present)
+    cells = np.empty((len(where[0]), 2**d), dtype=np.int64)
+    for k, corner in enumerate(corners):
+        at = tuple(w + c for w, c in zip(where, corner, strict=True))
+        cells[:, k] = grid[at] * 2**d + part(at, tuple(1 - c for c in corner))
     used, cells = np.unique(cells, return_inverse=True)
-    points = np.column_stack(np.unravel_index(used, grid.shape)) * np.array(image.spacing)
+    points = np.column_stack(np.unravel_index(used // 2**d, grid.shape)) * np.array(image.spacing)
     return mesh.create_mesh(comm, cells.reshape(-1, 2**d).astype(np.int64), points, element)
+
+
+def _parts(present: np.ndarray) -> Callable[[tuple[np.ndarray, ...], tuple[int, ...]], np.ndarray]:
+    """Function of grid nodes and a place (0 or 1 along each axis) of a voxel around them.
+
+    It gives the number of the part, of those voxels around each node that hang together through faces, that this voxel is in.
+    """
+    d = present.ndim
+    places = list(itertools.product((0, 1), repeat=d))
+    table = np.zeros((2 ** len(places), len(places)), dtype=np.int64)
+    for pattern in range(len(table)):
+        around = np.array([pattern >> k & 1 for k in range(len(places))]).reshape((2,) * d)
+        table[pattern] = np.maximum(ndimage.label(around)[0].ravel() - 1, 0)
+    padded = np.pad(present, 1)
+    code = sum(
+        padded[tuple(slice(p, p + n + 1) for p, n in zip(place, present.shape, strict=True))].astype(np.int64) << k
+        for k, place in enumerate(places)
+    )
+    return lambda nodes, place: table[np.asarray(code)[nodes], places.index(place)]
 
 
 def _boundaries(body: mesh.Mesh, image: VoxelImage) -> tuple[mesh.MeshTags, dict[str, int]]:

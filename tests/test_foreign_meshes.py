@@ -162,6 +162,22 @@ def test_conduction_on_the_voxel_mesh_is_the_finite_element_bound(d):
         assert figures.imbalance < 1e-10
 
 
+def test_voxels_that_share_only_an_edge_do_not_conduct_to_each_other():
+    """A step of voxels that touch in edges carries nothing; with one voxel more it is the chain that shares faces."""
+    labels = np.zeros((2, 2, 1), dtype=int)
+    labels[0, 0] = labels[1, 1] = 1
+    with pytest.raises(UserError, match="no current flows"):
+        Conduction(voxel_domain(VoxelImage(labels, (UM,) * 3), {"s": Labels(1, 1)}), {"s": 1.0}, ["left"], ["right"]).solve()
+    labels = np.zeros((3, 3), dtype=int)
+    labels[:, 0] = 1  # a straight column, and beside it a voxel that touches it in a corner
+    labels[1, 2] = labels[2, 1] = 2
+    domain = voxel_domain(VoxelImage(labels, (UM, UM)), {"s": Labels(1, 1), "t": Labels(2, 2)})
+    figures = Conduction(domain, {"s": 1.0, "t": 1.0}, ["left"], ["right"]).solve()
+    volumes = effective_conductivity((labels > 0).astype(float), (1.0, 1.0), "volumes", axes=[0]).tensor[0, 0]
+    elements = effective_conductivity((labels > 0).astype(float), (1.0, 1.0), "elements", axes=[0]).tensor[0, 0]
+    assert volumes < 1 / figures.resistance < elements
+
+
 def test_voxel_meshes_refuse_what_is_not_there():
     with pytest.raises(UserError, match=r'no voxel of phase "glass" \(7\); it holds the labels 0, 1, 2'):
         voxel_domain(IMAGE, {"glass": Labels(7, 7)})

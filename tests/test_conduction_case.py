@@ -1,0 +1,315 @@
+"""Conduction cases: every kind of geometry through check, preview and run; bad input told by file, line and key."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_case
+from launch import multiscale
+from mpi4py import MPI
+from PIL import Image
+
+from coupling.errors import UserError
+from meshes.session import gmsh_model
+from meshes.shapes import draw_blocks
+from multiscale.conduction_case import is_conduction_case, load_conduction_case, parameters
+from multiscale.conduction_geometry import build
+from multiscale.conduction_run import run_conduction
+from multiscale.conduction_schema import KINDS, json_schema
+from multiscale.preview import picture, write_preview
+
+STATED = 'conductivity = "0.1 S/m"\nsource = "stated for a test"'
+REST = """
+[conditions]
+temperature = "25 degC"
+
+[conduction]
+current_density = "1 mA/cm^2"
+window = "100 nm"
+"""
+GEOMETRY = {
+    "rough-contact": f"""
+dimension = 2
+width = "8 um"
+seed = 2
+[geometry.electrolyte]
+{STATED}
+thickness = "3 um"
+[geometry.interlayer]
+{STATED.replace("0.1", "1e-3")}
+thickness = "80 nm"
+mode = "bridges"
+[geometry.contact]
+roughness = "50 nm"
+correlation_length = "1 um"
+void_fraction = 0.4
+""",
+    "buried-cavity": f"""
+dimension = 2
+width = "8 um"
+[geometry.electrolyte]
+material = "Li6PS5Cl"
+thickness = "6 um"
+[geometry.cavity]
+kind = "crack"
+depth = "2 um"
+half_length = "1 um"
+half_opening = "50 nm"
+tilt = "30 deg"
+[geometry.cavity.filling]
+{STATED}
+""",
+    "tip-on-crystal": f"""
+dimension = 2
+radius = "20 um"
+[geometry.electrolyte]
+{STATED}
+thickness = "20 um"
+[geometry.tip]
+shape = "cone"
+radius = "100 nm"
+indentation = "1 um"
+half_angle = "30 deg"
+""",
+    "layered-polycrystal": f"""
+dimension = 3
+width = "3 um"
+breadth = "3 um"
+seed = 1
+[geometry.electrolyte]
+{STATED}
+thickness = "3 um"
+grain_size = "1.5 um"
+[geometry.interlayer]
+{STATED}
+thickness = "100 nm"
+""",
+    "packing": f"""
+dimension = 3
+particles = "particles.csv"
+swell = 0.05
+trim = "0.6 um"
+[geometry.phases.particles]
+{STATED}
+""",
+    "voxels": f"""
+dimension = 3
+image = "image.tif"
+voxel = ["100 nm"]
+coarsen = 2
+lithium = ["left"]
+counter = ["right"]
+[[geometry.phase]]
+name = "solid"
+labels = "1..2"
+{STATED}
+""",
+    "mesh": f"""
+dimension = 2
+file = "user.msh"
+unit = "1 um"
+lithium = ["bottom"]
+counter = ["top"]
+[geometry.regions.a]
+{STATED}
+[geometry.regions.b]
+material = "Li6PS5Cl"
+""",
+}
+
+
+def write(folder, kind, change=("", "")):
+    """A case of a kind with the files it needs, one text replaced."""
+    folder.mkdir(exist_ok=True)
+    text = f'title = "test"\nquestion = "does it run?"\n[geometry]\nkind = "{kind}"{GEOMETRY[kind]}{REST}'
+    assert not change[0] or text.count(change[0]) == 1, change
+    (folder / "case.toml").write_text(text.replace(*change), encoding="utf-8")
+    if kind == "packing":
+        (folder / "particles.csv").write_text("x [um],y [um],z [um],radius [um]\n0,0,0,1\n0,0,2,1\n0,0,4,1\n", encoding="utf-8")
+    if kind == "voxels":
+        labels = np.random.default_rng(1).choice([0, 1, 2], p=[0.2, 0.5, 0.3], size=(12, 10, 8)).astype(np.uint8)
+        first, *more = [Image.fromarray(page) for page in labels]
+        first.save(folder / "image.tif", save_all=True, append_images=more)
+    if kind == "mesh":
+        import gmsh
+
+        with gmsh_model("user"):
+            draw_blocks([0.0, 2.0], [0.0, 1.0, 4.0], [["a"], ["b"]], 3)
+            gmsh.write(str(folder / "user.msh"))
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_runs_and_conserves_current(tmp_path, kind):
+    """Current in equals current out to 1e-10; the parts of the resistance add up; a second run finds the answer there."""
+    case = load_conduction_case(write(tmp_path / "case", kind))
+    summary = run_conduction(case, tmp_path / "out", MPI.COMM_WORLD)
+    asr = dict(summary["asr_ohm_cm2"])
+    assert summary["charge_balance"] < 1e-10
+    assert asr.pop("total") == pytest.approx(sum(asr.values()))
+    assert summary["cell_voltage_V"] == pytest.approx(summary["asr_ohm_cm2"]["total"] * 1e-3)
+    assert summary["detour_factor"] > 0.999
+    assert summary["focusing_factor"]["value"] > 0.999
+    assert (tmp_path / "out" / "geometry.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "fields" / "conduction.bp").is_dir()
+    assert run_conduction(case, tmp_path / "out", MPI.COMM_WORLD)["wall_s"] == summary["wall_s"]
+    stored = json.loads((tmp_path / "out" / "parameters.json").read_text(encoding="utf-8"))["parameters"]
+    assert all(row["source"] for row in stored)
+
+
+def test_series_resistance_of_the_users_mesh(tmp_path):
+    """1 µm of 0.1 S/m and 3 µm of the material file's Li6PS5Cl; the file's hash is part of the case's."""
+    case = load_conduction_case(write(tmp_path / "case", "mesh"))
+    κ = parameters(case)[1]["b"]
+    summary = run_conduction(case, tmp_path / "out", MPI.COMM_WORLD)
+    assert summary["asr_ohm_cm2"]["total"] == pytest.approx((1e-6 / 0.1 + 3e-6 / κ) * 1e4, rel=1e-9)
+    (case.folder / "user.msh").write_text((case.folder / "user.msh").read_text() + "\n")
+    assert load_conduction_case(case.folder).digest != case.digest
+
+
+@pytest.mark.parametrize("kind", ["buried-cavity", "layered-polycrystal"])
+def test_the_picture_shows_every_region_and_boundary(tmp_path, kind):
+    meshed = build(load_conduction_case(write(tmp_path / "case", kind)), MPI.COMM_SELF)
+    drawing = picture("title", meshed)
+    legend = [text.get_text() for text in drawing.axes[1].get_legend().get_texts()]
+    assert set(meshed.domain.regions) <= set(legend)
+    assert all(name in " ".join(legend) for name in meshed.domain.boundaries)
+    assert f"{meshed.quality.cells}" in drawing.axes[1].texts[0].get_text()
+    path = write_preview("title", meshed, tmp_path / "deep" / "picture.png")
+    assert path.stat().st_size > 10_000
+
+
+def test_a_picture_of_a_packing_has_no_box(tmp_path):
+    meshed = build(load_conduction_case(write(tmp_path / "case", "packing")), MPI.COMM_SELF)
+    assert meshed.cross_section == pytest.approx((2.1 - 1.2) ** 2 * 1e-12)
+    assert set(meshed.domain.regions) == {"particles"}
+
+
+BAD = [
+    ("rough-contact", ("roughness =", "rougness ="), "geometry.contact.rougness", 'did you mean "roughness"'),
+    ("rough-contact", ('"50 nm"', "50"), "geometry.contact.roughness", "bare number 50"),
+    ("rough-contact", ("void_fraction = 0.4", "void_fraction = 1.4"), "geometry.contact.void_fraction", "0.95"),
+    ("rough-contact", ('"rough-contact"', '"rough-contcat"'), "geometry.kind", 'did you mean "rough-contact"'),
+    ("rough-contact", ('mode = "bridges"', 'mode = "covers"'), "geometry.interlayer.mode", "allowed"),
+    ("rough-contact", ("seed = 2\n", ""), "geometry.seed", "missing"),
+    ("buried-cavity", ('half_length = "1 um"\n', ""), "geometry.cavity.half_length", "a crack needs half_length and half_op"),
+    ("buried-cavity", ('tilt = "30 deg"', 'tilt = "30 um"'), "geometry.cavity.tilt", "cannot be expressed in degree"),
+    ("buried-cavity", ('"Li6PS5Cl"', '"Li6PS5Br"'), "geometry.electrolyte.material", "did you mean"),
+    ("tip-on-crystal", ('half_angle = "30 deg"\n', ""), "geometry.tip.half_angle", "a cone needs half_angle"),
+    ("tip-on-crystal", ('source = "stated for a test"', ""), "geometry.electrolyte.source", "say where"),
+    ("tip-on-crystal", ('radius = "20 um"', 'radius = "20 um"\nwidth = "1 um"'), "geometry.width", "unknown key"),
+    ("layered-polycrystal", ("dimension = 3", "dimension = 2"), "geometry.dimension", "read 2; allowed: 3"),
+    ("packing", ('"particles.csv"', '"none.csv"'), "geometry.particles", 'read "none.csv"'),
+    ("voxels", ("[conduction]", "[conduction]\nspeed = 1"), "conduction.speed", "unknown key"),
+    ("mesh", ('unit = "1 um"', "unit = 1"), "geometry.unit", "bare number"),
+    ("mesh", ('temperature = "25 degC"', 'temperature = "90 degC"'), "conditions.temperature", "known at 25 degC only"),
+    ("mesh", ('material = "Li6PS5Cl"', 'material = "Li"'), "geometry.regions.b.material", "Li.ionic_conductivity is not known"),
+    ("mesh", ('material = "Li6PS5Cl"', ""), "geometry.regions.b.material", "exactly one of material and conductivity"),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "key", "said"), BAD, ids=[f"{row[0]}-{row[2]}-{k}" for k, row in enumerate(BAD)])
+def test_bad_input_names_file_line_and_key(tmp_path, kind, change, key, said):
+    with pytest.raises(UserError) as caught:
+        parameters(load_conduction_case(write(tmp_path / "case", kind, change)))
+    told = str(caught.value)
+    assert said in told
+    assert f": {key}: " in told
+    assert told.startswith(f"{tmp_path}/case/case.toml:")
+    assert len(told.splitlines()) == 1
+
+
+UNFIT = [
+    ("rough-contact", ('correlation_length = "1 um"', 'correlation_length = "3 um"'), "geometry.contact.correlation_length"),
+    ("buried-cavity", ('depth = "2 um"', 'depth = "0.2 um"'), "geometry.cavity.depth"),
+    ("tip-on-crystal", ('indentation = "1 um"', 'indentation = "19 um"'), "geometry.tip.indentation"),
+    ("layered-polycrystal", ('grain_size = "1.5 um"', 'grain_size = "15 nm"'), "geometry.electrolyte.grain_size"),
+    ("packing", ("swell = 0.05", "swell = 0.001"), "geometry.particles"),
+    ("packing", ("phases.particles", "phases.grains"), "geometry.phases"),
+    ("voxels", ('lithium = ["left"]', 'lithium = ["side"]'), "geometry.lithium"),
+    ("voxels", ("dimension = 3", "dimension = 2"), "geometry.dimension"),
+    ("voxels", ('labels = "1..2"', 'labels = "1..x"'), "geometry"),
+    ("voxels", ("coarsen = 2", "coarsen = 20"), "geometry"),
+    ("mesh", ('counter = ["top"]', 'counter = ["lid"]'), "geometry"),
+    ("mesh", ("regions.b", "regions.c"), "geometry"),
+    ("mesh", ("dimension = 2", "dimension = 3"), "geometry"),
+]
+
+
+def line_of(text, folder):
+    lines = (folder / "case.toml").read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if line.startswith(text))
+
+
+@pytest.mark.parametrize(("kind", "change", "key"), UNFIT, ids=[f"{row[0]}-{k}" for k, row in enumerate(UNFIT)])
+def test_what_cannot_be_drawn_names_file_line_and_key(tmp_path, kind, change, key):
+    """The line is that of the key, or of the table it belongs to."""
+    case = load_conduction_case(write(tmp_path / "case", kind, change))
+    with pytest.raises(UserError) as caught:
+        build(case, MPI.COMM_SELF)
+    *_, last = key.split(".")
+    known = last in case.settings.geometry.model_fields or last in change[0]
+    line = line_of(last if known else "[geometry", case.folder) if last not in ("geometry", "phases", "particles") else None
+    told = str(caught.value)
+    assert told.startswith(f"{case.folder}/case.toml:{line or ''}")
+    assert f": {key}: " in told
+    assert len(told.splitlines()) == 1
+
+
+def test_an_image_that_does_not_conduct_is_told(tmp_path):
+    folder = write(tmp_path / "case", "voxels")
+    np.save(folder / "image.npy", np.array([[[1, 1], [0, 0]], [[0, 0], [1, 1]], [[1, 1], [0, 0]]]))
+    text = (folder / "case.toml").read_text().replace("image.tif", "image.npy").replace("coarsen = 2", "coarsen = 1")
+    (folder / "case.toml").write_text(text.replace('labels = "1..2"', 'labels = "1"'))
+    with pytest.raises(UserError, match="no current flows"):
+        run_conduction(load_conduction_case(folder), tmp_path / "out", MPI.COMM_WORLD)
+
+
+def test_other_solvers_refuse_these_geometries_and_say_what_solves_them(tmp_path):
+    folder = write(tmp_path / "case", "tip-on-crystal")
+    text = (folder / "case.toml").read_text()
+    assert is_conduction_case(folder)
+    (folder / "case.toml").write_text(text[: text.index("[conduction]")])
+    for command in ("check", "run", "preview"):
+        done = multiscale(command, folder)
+        assert done.returncode == 2
+        assert 'geometry.kind: read "tip-on-crystal"; this geometry can be drawn and solved for steady' in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_commands_work_on_a_case(tmp_path):
+    folder = write(tmp_path / "case", "buried-cavity")
+    checked = multiscale("check", folder, "--json")
+    assert checked.returncode == 0, checked.stderr
+    rows = {row["key"]: row for row in json.loads(checked.stdout)["parameters"]}
+    assert rows["Li6PS5Cl.ionic_conductivity"]["value"] == pytest.approx(0.25)
+    totals = []
+    for ranks in (1, 2):
+        out = tmp_path / f"out{ranks}"
+        done = multiscale("run", folder, "--out", out, ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        totals.append(json.loads((out / "summary.json").read_text())["asr_ohm_cm2"]["total"])
+    assert totals[1] == pytest.approx(totals[0], rel=1e-8)
+    told = multiscale("ccd", folder)
+    assert told.returncode == 2
+    assert "has no critical current" in told.stderr
+
+
+def test_preview_draws_any_kind_of_case(tmp_path):
+    """A layered polycrystal of a critical-current case, and a conduction case as JSON."""
+    done = multiscale("preview", tiny_case.write(tmp_path / "tiny"), "--out", tmp_path / "cell.png")
+    assert done.returncode == 0, done.stderr
+    assert "interphase" in done.stdout
+    assert (tmp_path / "cell.png").stat().st_size > 10_000
+    folder = write(tmp_path / "case", "buried-cavity")
+    shown = multiscale("preview", folder, "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert set(json.loads(shown.stdout)["mesh"]["regions"]) == {"electrolyte", "filling"}
+    assert (folder / "results" / "geometry.png").is_file()
+    assert multiscale("preview", folder, "--out", "cell.pdf").returncode == 2
+
+
+def test_the_schema_knows_every_kind():
+    schema = json_schema()
+    kinds = [json.dumps(alternative) for alternative in schema["oneOf"]]
+    assert all(any(f'"const": "{kind}"' in text for text in kinds) for kind in KINDS)
