@@ -22,6 +22,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from scipy.special import gammaincinv
 
+from atomistic import trajectory
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
 from coupling.record import Property
@@ -167,13 +168,15 @@ def from_file(
 
 
 def read_frames(path: str | Path) -> list[Atoms]:
-    """Frames of a trajectory file. Raises UserError as `from_file` does."""
+    """Frames of a trajectory file, or of a run's folder (run.json). Raises UserError as `from_file` does."""
     import ase.io
 
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such trajectory file")
+    if not Path(path).is_file() and not (Path(path) / "run.json").is_file():
+        raise UserError(f"{path}: no such trajectory file, nor the folder of a run")
     try:
-        frames: list[Atoms] = ase.io.read(path, index=":")  # type: ignore[assignment]
+        frames: list[Atoms] = list(trajectory.ase_frames(path)) if Path(path).is_dir() else list(ase.io.read(path, index=":"))
+    except UserError:
+        raise
     except Exception as error:  # every reader of ASE raises its own
         raise UserError(f"{path}: ASE cannot read it as a trajectory ({type(error).__name__}: {error})") from error
     if not frames or any(not np.array_equal(frame.numbers, frames[0].numbers) for frame in frames):

@@ -11,7 +11,7 @@ from multiscale.console import JsonOption, quantity_of, show, show_json
 
 analyze_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Trajectory = Annotated[Path, typer.Argument(metavar="TRAJECTORY", help="Any trajectory that ASE reads.")]
+Trajectory = Annotated[Path, typer.Argument(metavar="TRAJECTORY", help="Any trajectory that ASE reads, or the folder of a run.")]
 TimestepOption = Annotated[str, typer.Option(help='Time between two frames, with its unit: "2 fs".')]
 WindowOption = Annotated[
     str | None, typer.Option(metavar='"A, B"', help='Lags of the fit: "2 ps, 20 ps" [default: 1 to 10 % of the run].')
@@ -177,8 +177,8 @@ def _told(path: Path, compute: Callable[[], Any]) -> Any:
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    if not path.is_file() and not (path / "run.json").is_file():
+        raise UserError(f"{path}: no such file, nor the folder of a run (run.json)")
 
 
 def _charges(text: str) -> dict[str, float]:

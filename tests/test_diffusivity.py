@@ -186,3 +186,20 @@ def test_nernst_einstein() -> None:
     """24 Li in (10 Å)³ with D = 1e-12 m²/s at 300 K: σ = n e² D/kT."""
     value = diffusivity.nernst_einstein(1e-12, 24, 1e-27, 300.0)
     assert value == pytest.approx(24e27 * 1.602176634e-19**2 * 1e-12 / (1.380649e-23 * 300), rel=1e-12)
+
+
+def test_folder_of_a_run_is_read_as_the_trajectory_it_is(tmp_path: Path) -> None:
+    """The product's own run: as many frames and the same positions; a folder without a run is refused."""
+    from ase.build import bulk
+    from ase.calculators.lj import LennardJones
+
+    from atomistic import dynamics
+    from atomistic.diffusivity import read_frames
+
+    settings = dynamics.DynamicsSettings(50.0, 0.1, timestep=5.0, frame_interval=10.0, checkpoint_interval=50.0)
+    atoms = bulk("Ar", cubic=True, a=5.25).repeat((2, 2, 2))
+    run = dynamics.run(atoms, LennardJones(epsilon=0.0104, sigma=3.4, rc=5.0, smooth=True), settings, tmp_path / "run")
+    frames = read_frames(tmp_path / "run")
+    assert np.array_equal([frame.positions for frame in frames], run.positions)
+    with pytest.raises(UserError, match="nor the folder of a run"):
+        read_frames(tmp_path)
