@@ -20,7 +20,7 @@ class CrackPath:
 
     Attributes:
         width, height: of the rectangle, m; -width/2 < x < width/2, 0 < y < height (half of it when mirrored).
-        length: of the fine band from y = 0, m; below the height.
+        length: of the fine band from y = 0, m; at most the height.
         band: half width of the fine band, m.
         size: element size in the band, and width of the row on the crack line, m.
         coarse: largest element outside, m.
@@ -41,7 +41,7 @@ class CrackPath:
         """Refuse what cannot be drawn. Raises UserError naming the length."""
         for name in ("width", "height", "length", "band", "size", "coarse"):
             require_positive(f"crack_path.{name}", getattr(self, name))
-        if self.length >= self.height or 2 * self.band > self.width:
+        if self.length > self.height or 2 * self.band > self.width:
             raise UserError(
                 f"the fine band ({self.length:g} m long, {2 * self.band:g} m wide) does not fit the body "
                 f"({self.height:g} m by {self.width:g} m); make the body larger"
@@ -106,29 +106,39 @@ def _band_grid(geo: Any, columns: np.ndarray, rows: np.ndarray, size: float) -> 
         geo.mesh.setTransfiniteCurve(line, along + 1)
     for i, surface in enumerate(surfaces):
         geo.mesh.setTransfiniteSurface(surface, "Left" if i >= len(surfaces) / 2 else "Right")
-    return points, {"across": across, "upward": upward, "surfaces": surfaces}
+    return points, {"across": across, "upward": upward, "surfaces": surfaces, "end": rows[-1]}
 
 
 def _surroundings(geo: Any, points: Any, edges: Any, box: list[float], far: float) -> dict[str, Any]:
     """Unstructured rest of the rectangle around the band, and the named outer curves."""
     left, right, top = box
-    across, upward = edges["across"], edges["upward"]
-    mirrored = left == 0
+    across, upward, mirrored = edges["across"], edges["upward"], left == 0
+    full = math.isclose(float(edges["end"]), top)
     low_right, high_right = geo.addPoint(right, 0, 0, far), geo.addPoint(right, top, 0, far)
-    foot_right = geo.addLine(points[0][-1], low_right)
-    side_right = geo.addLine(low_right, high_right)
-    above = across[1]
-    if mirrored:
+    foot_right, side_right = geo.addLine(points[0][-1], low_right), geo.addLine(low_right, high_right)
+    curves = {"foot": [*across[0], foot_right], "top": [], "right": [side_right], "left": [upward[0]]}
+    if mirrored and not full:
         high_left = geo.addPoint(0, top, 0, far)
-        top_line = geo.addLine(high_right, high_left)
-        rest = geo.addLine(high_left, points[1][0])
-        loop = [foot_right, side_right, top_line, rest, *above, -upward[-1]]
-        curves = {"foot": [*across[0], foot_right], "top": [top_line], "right": [side_right], "left": [upward[0], rest]}
-    else:
+        curves["top"], rest = [geo.addLine(high_right, high_left)], geo.addLine(high_left, points[1][0])
+        curves["left"].append(rest)
+        loops = [[foot_right, side_right, *curves["top"], rest, *across[1], -upward[-1]]]
+        return {"curves": curves, "surfaces": _planes(geo, loops)}
+    end_right = geo.addLine(high_right, points[1][-1]) if full else None
+    loops = [[foot_right, side_right, end_right, -upward[-1]]]
+    curves["top"] = [end_right, *across[1]]
+    if not mirrored:
         low_left, high_left = geo.addPoint(left, 0, 0, far), geo.addPoint(left, top, 0, far)
-        foot_left = geo.addLine(low_left, points[0][0])
-        side_left = geo.addLine(high_left, low_left)
-        top_line = geo.addLine(high_right, high_left)
-        loop = [foot_right, side_right, top_line, side_left, foot_left, upward[0], *above, -upward[-1]]
-        curves = {"foot": [foot_left, *across[0], foot_right], "top": [top_line], "right": [side_right], "left": [side_left]}
-    return {"curves": curves, "surfaces": [geo.addPlaneSurface([geo.addCurveLoop(loop)])]}
+        foot_left, side_left = geo.addLine(low_left, points[0][0]), geo.addLine(high_left, low_left)
+        curves |= {"foot": [foot_left, *curves["foot"]], "left": [side_left]}
+        if full:
+            curves["top"].append(end_left := geo.addLine(points[1][0], high_left))
+            loops.append([side_left, foot_left, upward[0], end_left])
+        else:
+            curves["top"] = [geo.addLine(high_right, high_left)]
+            around = [foot_right, side_right, *curves["top"], side_left, foot_left, upward[0], *across[1], -upward[-1]]
+            loops = [around]
+    return {"curves": curves, "surfaces": _planes(geo, loops)}
+
+
+def _planes(geo: Any, loops: list[list[int]]) -> list[int]:
+    return [geo.addPlaneSurface([geo.addCurveLoop(loop)]) for loop in loops]

@@ -86,12 +86,13 @@ class CrackedBody:
         supports: Dirichlet conditions of `space(domain)`, made by a function of the space.
         load: work of the outer loads as a form of the displacement (`mechanics.traction_work`), or None.
         moved: whether supports have values other than zero.
+        wetted: cell-wise share of the crack that holds the pressure and counts in its volume (1 everywhere unless given).
         alternation: of the two minimisations.
     """
 
     def __init__(
         self, domain: Domain, stiffness: Stiffness, fracture_energy: Any, model: CrackModel, supports: Any,
-        load: Any = None, moved: bool = False, alternation: Alternation | None = None,
+        load: Any = None, moved: bool = False, alternation: Alternation | None = None, wetted: Any = None,
     ) -> None:  # fmt: skip
         """Compile every form once."""
         self.domain, self.model, self.alternation = domain, model, alternation or Alternation()
@@ -108,7 +109,7 @@ class CrackedBody:
         )
         elastic = (phase_field.degradation(self.damage) * energy_lost + energy_kept) * domain.dx()
         fracture = fracture_energy * phase_field.crack_density(self.damage, model, length) * domain.dx()
-        volume = phase_field.crack_volume(self.displacement, self.damage, domain)
+        volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
         outer = load(self.displacement) if load is not None else None
         self._elastic, self._fracture, self._volume = fem.form(elastic), fem.form(fracture), fem.form(volume)
         self._outer = fem.form(outer) if outer is not None else None
@@ -130,6 +131,8 @@ class CrackedBody:
         driving = ufl.derivative(elastic + fracture - self._p * volume, self.damage, q)
         self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper)
         self._fresh = False
+        self.response = 0.0, 0.0
+        """Volume without pressure, m³ (m²), and its change by a pressure, m³/Pa, as the last solve at a volume found them."""
         self.balance = Balance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
         self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
         self._force = fem.Function(self.space)
@@ -206,6 +209,11 @@ class CrackedBody:
         self._p.value = state["pressure"]
         self.balance, self._last = state["balance"], dict(state["last"])
 
+    def rewind(self, state: dict[str, Any]) -> None:
+        """Take the books and the bound of an earlier state, but keep damage and displacement as first guess of the step."""
+        self.lower.x.array[:] = state["lower"]
+        self.balance, self._last = state["balance"], dict(state["last"])
+
     def _alternate(self, displace: Callable[[], None], potential: Callable[[], float]) -> int:
         """Take turns until the damage stands still; the displacement is solved last.
 
@@ -244,8 +252,9 @@ class CrackedBody:
             self._solve_displacement()
             rest, held = self.displacement.x.array.copy(), self._sum(self._volume)
         self._p.value = 1.0
-        self._solve_displacement()
+        self._solve_displacement(reassemble=not self._loaded)
         unit = self._sum(self._volume) - held
+        self.response = held, unit
         if not unit > 0:
             raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
         self._p.value = p = (volume - held) / unit
@@ -264,16 +273,18 @@ class CrackedBody:
             raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
         guess = small * volume / opened
         find_control(response, volume, 0.98 * guess, guess)
+        self.response = 0.0, volume / self.pressure
 
-    def _solve_displacement(self) -> None:
-        """Solve for the displacement at the present damage and pressure."""
+    def _solve_displacement(self, reassemble: bool = True) -> None:
+        """Solve for the displacement at the present damage and pressure (the same damage as before: no new matrix)."""
         if not self._linear:
             self._by_displacement.solve()
             return
         solver = self._by_displacement
         solver.ksp.getPC().setReusePreconditioner(self._fresh)
-        report = solver.solve(reassemble=True)
-        self._fresh = report.iterations <= REUSED_ITERATIONS
+        report = solver.solve(reassemble=reassemble)
+        if reassemble:
+            self._fresh = report.iterations <= REUSED_ITERATIONS
 
     def _stored(self) -> float:
         """Elastic and fracture energy less the work that the outer loads could do, J."""

@@ -138,10 +138,10 @@ def _principal(strain: Any) -> tuple[Any, Any, Any]:
     return a, low + high + third - a - c, c
 
 
-def crack_volume(displacement: Any, damage: Any, domain: Domain) -> Any:
-    """Volume that the crack holds, m³ (m² in plane strain): -∫ u·∇d dx.
+def crack_volume(displacement: Any, damage: Any, domain: Domain, wetted: Any = 1.0) -> Any:
+    """Volume that the (wetted part of the) crack holds, m³ (m² in plane strain): -∫ s u·∇d dx, s its wetted share.
 
     Its product with a pressure p is the work of a fluid in the crack; p enters the equations through -p times this form.
     Source: Bourdin, Chukwudozie & Yoshioka, SPE 159154 (2012); docs/physics.md 1.5.
     """
-    return -dot(displacement, grad(damage)) * domain.dx()
+    return -wetted * dot(displacement, grad(damage)) * domain.dx()
