@@ -17,6 +17,7 @@ from multiscale.potential_commands import potential_app
 from multiscale.preview_commands import preview
 from multiscale.replica_commands import replicas
 from multiscale.sweep_commands import sweep_app
+from multiscale.structure_commands import register as _register_structure
 from multiscale.transport_commands import register as _register_transport
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
+_register_structure(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)

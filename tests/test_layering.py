@@ -23,6 +23,7 @@ COMPOSITION = {
     "multiscale/pipeline.py",
     "multiscale/potential_commands.py",
     "multiscale/replica_commands.py",
+    "multiscale/structure_commands.py",
     "multiscale/study_commands.py",
     "multiscale/training_commands.py",
     "multiscale/verification/atomic_motion.py",

@@ -1,0 +1,238 @@
+"""Radial distribution and powder diffraction of a frame or a slice of it, averaged over frames, with errors from blocks.
+
+Both atoms of a pair lie in the slice, between two planes h apart. A shell of radius r about an atom there has on average the
+share γ(r) = 1 - r/2h (r < h), h/2r (beyond) of its area in the slice; what is counted is divided by it, or it by what is
+expected, so that g = 1 means no order in a slice, too.
+
+Powder pattern by the Debye sum with the mean density taken off,
+
+    I(q) = Σ_a x_a f_a² + Σ_ab x_a f_a f_b ρ_b ∫_0^R 4π r² γ(r) [g_ab(r) - 1] sin(q r)/(q r) w(r) dr,  w = sin(π r/R)/(π r/R),
+
+with the form factors f(q) of neutral atoms (pymatgen's table). Peaks stand at the angles of Bragg's law, 2 d sin θ = λ, and are
+about 2π·1.2/R wide in q by the window w (Lorch, J. Phys. C 2, 229 (1969), memory), which is no grain size. The sum is an
+average over all orientations, so that of the factors of a powder diffractometer only polarisation, 1 + cos² 2θ, is missing.
+
+Sources: Debye, Ann. Phys. 351, 809 (1915) (memory). For an ideal crystal pymatgen's XRDCalculator gives the lines themselves.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from coupling.errors import UserError
+from coupling.record import Property
+
+COPPER = 1.54184
+"""Mean wavelength of Cu Kα, Å."""
+STEP = 0.01
+"""Width of the pair histogram of a pattern, Å."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Part of a cell between two depths (Å) along a cell vector, or all of it (low, high None)."""
+
+    axis: int = 2
+    low: float | None = None
+    high: float | None = None
+
+    def reach(self, r: np.ndarray) -> np.ndarray:
+        """Share γ(r) of a shell about an atom of the slice that lies in the slice, mean over the atoms."""
+        if self.low is None or self.high is None:
+            return np.ones_like(r)
+        thick = self.high - self.low
+        return np.asarray(np.where(r < thick, 1 - r / (2 * thick), thick / (2 * np.maximum(r, 1e-12))))
+
+    def holds(self, frame: Atoms) -> tuple[np.ndarray, float]:
+        """Which atoms (n,) lie in it, and its volume, Å³.
+
+        Raises:
+            UserError: no three-dimensional cell, or depths outside it.
+        """
+        if frame.cell.rank < 3:
+            raise UserError("the frame has no three-dimensional cell; a density needs a volume")
+        whole = float(frame.get_volume())
+        if self.low is None or self.high is None:
+            return np.ones(len(frame), dtype=bool), whole
+        height = whole / np.linalg.norm(np.cross(*np.delete(frame.cell.array, self.axis, axis=0)))
+        if not 0 <= self.low < self.high <= height + 1e-9:
+            raise UserError(f"slice {self.low:g} … {self.high:g} Å: two rising depths between 0 and {height:.2f} Å are needed")
+        depth = frame.get_scaled_positions(wrap=True)[:, self.axis] * height
+        return (depth >= self.low) & (depth < self.high), whole * (self.high - self.low) / height
+
+
+@dataclass(frozen=True)
+class Radial:
+    """Pair distribution: r (bins,) Å, g (bins,) and its error (bins,) or None, mean number of neighbours up to r (bins,)."""
+
+    r: np.ndarray
+    g: np.ndarray
+    stderr: np.ndarray | None
+    coordination: np.ndarray
+
+
+def radial(
+    frames: Sequence[Atoms], first: str, second: str, part: Slice | None = None, r_max: float = 8.0, bins: int = 160
+) -> Radial:
+    """Pair distribution of two species in a slice.
+
+    Raises:
+        UserError: no frame, a species that the slice does not hold in every frame, or a radius that is not positive.
+    """
+    part = part or Slice()
+    if not frames or not (r_max > 0 and bins >= 2):
+        raise UserError("rdf: at least one frame, a positive radius and two bins are needed")
+    edges = np.linspace(0.0, r_max, bins + 1)
+    shells = 4 / 3 * np.pi * np.diff(edges**3) * part.reach((edges[1:] + edges[:-1]) / 2)
+    rows, counts = [], []
+    for number, frame in enumerate(frames):
+        inside, volume = part.holds(frame)
+        symbols = np.array(frame.get_chemical_symbols())
+        centres, partners = inside & (symbols == first), inside & (symbols == second)
+        missing = first if not centres.any() else second if partners.sum() - (first == second) < 1 else ""
+        if missing:
+            raise UserError(f"rdf: frame {number}: too few {missing} in the slice, which holds {_held(symbols[inside])}")
+        histogram = _histogram(frame, centres, partners, edges) / centres.sum()
+        rows.append(histogram * volume / (partners.sum() - (first == second)) / shells)
+        counts.append(np.cumsum(histogram))
+    g = np.array(rows)
+    return Radial((edges[1:] + edges[:-1]) / 2, g.mean(axis=0), _block_error(g), np.mean(counts, axis=0))
+
+
+def _held(symbols: np.ndarray) -> str:
+    return ", ".join(sorted(set(symbols.tolist()))) or "no atom"
+
+
+def _histogram(frame: Atoms, centres: np.ndarray, partners: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Number of pairs from a centre to a partner in each interval of distance."""
+    from matscipy.neighbours import neighbour_list
+
+    i, j, d = neighbour_list("ijd", frame, float(edges[-1]))
+    return np.asarray(np.histogram(d[centres[i] & partners[j]], edges)[0], dtype=float)
+
+
+def _block_error(rows: np.ndarray) -> np.ndarray | None:
+    """Standard error of the mean of rows (frames, …) from up to ten blocks; None below five frames."""
+    if len(rows) < 5:
+        return None
+    blocks = np.array([part.mean(axis=0) for part in np.array_split(rows, 5 if len(rows) < 50 else 10)])
+    return np.asarray(blocks.std(axis=0, ddof=1) / len(blocks) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Powder pattern: 2θ (n,) in degrees, intensity per atom (n,), its standard error (n,) or None, wavelength in Å."""
+
+    angles: np.ndarray
+    intensity: np.ndarray
+    stderr: np.ndarray | None
+    wavelength: float
+
+    def peaks(self, share: float = 0.05) -> np.ndarray:
+        """Angles 2θ (k,) of the maxima that stand out by more than `share` of the highest one, refined by a parabola."""
+        from scipy.signal import find_peaks
+
+        found, _ = find_peaks(self.intensity, prominence=share * float(self.intensity.max()))
+        y0, y1, y2 = (self.intensity[found + shift] for shift in (-1, 0, 1))
+        step = self.angles[1] - self.angles[0]
+        return np.asarray(self.angles[found] + step * (y0 - y2) / (2 * (y0 - 2 * y1 + y2)))
+
+
+def powder(
+    frames: Sequence[Atoms],
+    part: Slice | None = None,
+    wavelength: float = COPPER,
+    angles: tuple[float, float] = (10.0, 80.0),
+    r_max: float = 25.0,
+    points: int = 1401,
+) -> Pattern:
+    """Powder diffraction pattern of a slice.
+
+    Args:
+        frames: of the same atoms. part: slice. wavelength: Å.
+        angles: first and last 2θ, degrees. r_max: R, Å; in a periodic cell images beyond the cell count, so that order across
+            it is that of the cell. points: of the pattern.
+
+    Raises:
+        UserError: no frame, an empty slice, an element without a form factor, angles or radius that make no sense.
+    """
+    part = part or Slice()
+    if not frames:
+        raise UserError("diffraction: no frame")
+    if not (0 < angles[0] < angles[1] < 180 and wavelength > 0 and r_max > 2 and points >= 10):
+        raise UserError("diffraction: two rising angles between 0 and 180 degrees, a positive wavelength, a radius above 2 Å")
+    two_theta = np.linspace(*angles, points)
+    half = np.radians(two_theta) / 2
+    q = 4 * np.pi * np.sin(half) / wavelength
+    rows = np.array([_debye(frame, part, q, r_max) for frame in frames]) * (1 + np.cos(2 * half) ** 2)
+    return Pattern(two_theta, rows.mean(axis=0), _block_error(rows), wavelength)
+
+
+def _debye(frame: Atoms, part: Slice, q: np.ndarray, r_max: float) -> np.ndarray:
+    """I(q) (n,) of one frame."""
+    inside, volume = part.holds(frame)
+    if not inside.any():
+        raise UserError("diffraction: no atom in the slice")
+    edges = np.arange(0.0, r_max + STEP / 2, STEP)
+    r, shells = (edges[1:] + edges[:-1]) / 2, 4 / 3 * np.pi * np.diff(edges**3)
+    window = np.sinc(r / edges[-1])
+    kernel = np.sinc(np.outer(q, r) / np.pi) * window
+    kinds = sorted({int(z) for z in frame.numbers[inside]})
+    factors = {z: form_factor(z, q / (4 * np.pi)) for z in kinds}
+    total = np.zeros_like(q)
+    for a in kinds:
+        centres = inside & (frame.numbers == a)
+        share = centres.sum() / inside.sum()
+        total += share * factors[a] ** 2
+        for b in kinds:
+            partners = inside & (frame.numbers == b)
+            pairs = _histogram(frame, centres, partners, edges) / centres.sum()
+            expected = partners.sum() / volume * shells * part.reach(r)
+            total += share * factors[a] * factors[b] * (kernel @ (pairs - expected))
+    return total
+
+
+def form_factor(number: int, s: np.ndarray) -> np.ndarray:
+    """Form factor f (n,) of a neutral atom at s = sin θ/λ (n,), 1/Å, as pymatgen's XRDCalculator takes it.
+
+    f = Z - 41.78214 s² Σ_k a_k exp(-b_k s²)
+
+    Raises:
+        UserError: no coefficients for the element.
+    """
+    symbol = chemical_symbols[number]
+    table = _coefficients()
+    if symbol not in table:
+        raise UserError(f"diffraction: no form factor is known for {symbol}")
+    a, b = np.array(table[symbol]).T
+    return np.asarray(number - 41.78214 * s**2 * (a * np.exp(-np.outer(s**2, b))).sum(axis=1))
+
+
+@cache
+def _coefficients() -> dict[str, Any]:
+    """Coefficients (4, 2) of every element, from pymatgen."""
+    import pymatgen.analysis.diffraction as home
+
+    for folder in home.__path__:
+        path = Path(folder) / "atomic_scattering_params.json"
+        if path.is_file():
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+    raise UserError("diffraction: pymatgen's atomic_scattering_params.json is not installed")
+
+
+def peak_records(
+    pattern: Pattern, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
+) -> list[Property]:
+    """One record a peak: quantity "diffraction_angle", 2θ in degrees; the error is half the step of the pattern."""
+    step = float(pattern.angles[1] - pattern.angles[0])
+    told = {**source, "method": "Debye sum, Lorch window", "wavelength_A": pattern.wavelength}
+    where = dict(conditions)
+    return [Property(material, "diffraction_angle", float(angle), "degree", stderr=step / 2, conditions=where, source=told)
+            for angle in pattern.peaks()]  # fmt: skip

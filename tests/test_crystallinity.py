@@ -1,0 +1,102 @@
+"""Crystallinity: ideal, turned, strained and hot crystals, a Lennard-Jones crystal and its melt, averaging, error, refusals."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from pair_potential import PairPotential
+
+from atomistic import dynamics
+from atomistic.crystallinity import DISORDERED, NAMES, averaged, match, neighbours, records, shares
+from atomistic.dynamics import DynamicsSettings
+from coupling.errors import UserError
+
+CRYSTALS = {
+    "bcc": bulk("Li", "bcc", a=3.5, cubic=True).repeat(4),
+    "fcc": bulk("Li", "fcc", a=4.4, cubic=True).repeat(3),
+    "hcp": bulk("Li", "hcp", a=3.11, c=5.08).repeat((5, 5, 3)),
+}
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_crystals_are_found_turned_strained_and_hot(name: str) -> None:
+    """All atoms of an ideal crystal, turned and sheared by 3 %; 90 % at displacements of 0.06 of the distance."""
+    atoms, random = CRYSTALS[name].copy(), np.random.default_rng(1)
+    atoms.rotate(33, (1, 2, 3), rotate_cell=True)
+    strain = np.eye(3) + np.array([[0.02, 0.03, 0], [0, -0.02, 0], [0, 0.01, 0.01]])
+    atoms.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+    found = match(atoms)
+    assert set(found.names) == {name}
+    assert found.deviations.min(axis=1).max() < 0.05
+    distance = float(np.linalg.norm(neighbours(atoms, 8), axis=2).mean())
+    atoms.positions += random.normal(0, 0.06 * distance, atoms.positions.shape)
+    assert np.mean(match(atoms).names == name) > 0.9
+
+
+def test_neighbours_are_those_of_the_periodic_crystal() -> None:
+    """A cell of one atom: 8 at a√3/2 and 6 at a, opposite ones cancel."""
+    vectors = neighbours(bulk("Li", "bcc", a=3.5), 14)
+    assert np.linalg.norm(vectors[0], axis=1) == pytest.approx([3.5 * 3**0.5 / 2] * 8 + [3.5] * 6)
+    assert vectors.sum(axis=1) == pytest.approx(np.zeros((1, 3)), abs=1e-9)
+
+
+def run(atoms: Atoms, temperature: float, picoseconds: float, folder) -> Atoms:
+    settings = DynamicsSettings(temperature, picoseconds, timestep=5.0, friction_time=100.0, frame_interval=100.0, seed=1)
+    final = dynamics.run(atoms, PairPotential(cutoff=6.5), settings, folder).final
+    final.set_momenta(np.zeros((len(final), 3)))
+    return final
+
+
+def test_a_melt_is_none_and_its_crystal_is_one(tmp_path) -> None:
+    """Lennard-Jones argon: fcc at 60 K at least 95 %, molten and brought back to 100 K at most 5 % of any crystal."""
+    crystal = run(bulk("Ar", "fcc", a=5.35, cubic=True).repeat(3), 60.0, 1.0, tmp_path / "crystal")
+    assert np.mean(match(crystal).names == "fcc") >= 0.95
+    hot = run(bulk("Ar", "fcc", a=5.8, cubic=True).repeat(3), 600.0, 1.0, tmp_path / "hot")
+    melt = run(hot, 100.0, 1.0, tmp_path / "melt")
+    assert np.mean(match(melt).names == DISORDERED) >= 0.95
+
+
+def test_means_over_frames_take_out_noise() -> None:
+    """Displacements of 0.1 of the distance hide the crystal in one frame and not in the mean of ten, walls crossed or not."""
+    random, atoms = np.random.default_rng(2), CRYSTALS["bcc"]
+    frames = []
+    for _ in range(10):
+        frame = atoms.copy()
+        frame.positions += random.normal(0, 0.3, frame.positions.shape)
+        frame.wrap()
+        frames.append(frame)
+    assert shares(frames[:1]).mean[0] < 0.8
+    assert shares(averaged(frames, 10)).mean[0] > 0.99
+    with pytest.raises(UserError, match="between one and all"):
+        averaged(frames, 11)
+
+
+def test_a_mixed_cell_and_its_records() -> None:
+    """Two grains of one element beside another element: shares add up to one; the error is there from five frames on."""
+    atoms = bulk("Li", "bcc", a=3.5, cubic=True).repeat(3)
+    random, frames = np.random.default_rng(3), []
+    for _ in range(6):
+        frame = atoms.copy()
+        part = frame.positions[:, 2] < 4.0
+        frame.positions[part] += random.normal(0, 0.8, (part.sum(), 3))
+        frames.append(frame)
+    found = shares(frames, "Li")
+    assert found.mean.sum() == pytest.approx(1.0)
+    assert 0.1 < found.mean[NAMES.index(DISORDERED)] < 0.8
+    made = records(found, "Li", {"temperature_K": 300.0}, {"trajectory": "none"})
+    assert [record.conditions["structure"] for record in made] == list(NAMES)
+    assert all(record.stderr is not None for record in made)
+    assert shares(frames[:2], "Li").stderr is None
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(UserError, match="at least 15"):
+        match(bulk("Li", "bcc", a=3.5))
+    broken = CRYSTALS["fcc"].copy()
+    broken.positions[3, 1] = np.nan
+    with pytest.raises(UserError, match="not a finite number"):
+        match(broken)
+    with pytest.raises(UserError, match="0 atoms of Na"):
+        match(CRYSTALS["fcc"], "Na")
+    with pytest.raises(UserError, match="no frame"):
+        shares([])
