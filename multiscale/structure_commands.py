@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
-from multiscale.analyze_commands import Trajectory, _answer, _quantity, _require_file, _told
-from multiscale.console import JsonOption, show, show_json
+from multiscale.analyze_commands import Trajectory, _answer, _require_file, _told
+from multiscale.console import JsonOption, quantity_of, show, show_json
 
 FramesOption = Annotated[int, typer.Option(min=1, help="Frames looked at, evenly spread, the last one included.")]
 SliceOption = Annotated[
@@ -36,7 +36,7 @@ def crystallinity(
 
     Example: multiscale analyze crystallinity run.traj --element Li --frames 10 --average 20
     """
-    step = None if timestep is None else _quantity("--timestep", timestep, "s")
+    step = None if timestep is None else quantity_of("--timestep", timestep, "s")
     _require_file(trajectory)
     import numpy as np
 
@@ -75,7 +75,7 @@ def rdf(
     first, _, second = pair.partition("-")
     if not (first and second):
         raise UserError(f'--pair {pair}: two species with a hyphen between them, for example "Li-S"')
-    part, radius = _slice(slice_, axis), _quantity("--r-max", r_max, "m") * 1e10
+    part, radius = _slice(slice_, axis), quantity_of("--r-max", r_max, "m") * 1e10
     read = _frames(trajectory, frames)
     from atomistic import diffraction as patterns
 
@@ -118,8 +118,8 @@ def diffraction(
         low, high = (float(part) for part in angles.split(","))
     except ValueError:
         raise UserError(f'--angles: read "{angles}"; two angles in degrees are needed, for example "10, 80"') from None
-    part, radius = _slice(slice_, axis), _quantity("--r-max", r_max, "m") * 1e10
-    length = _quantity("--wavelength", wavelength, "m") * 1e10
+    part, radius = _slice(slice_, axis), quantity_of("--r-max", r_max, "m") * 1e10
+    length = quantity_of("--wavelength", wavelength, "m") * 1e10
     read = _frames(trajectory, frames)
     from atomistic import diffraction as patterns
 
