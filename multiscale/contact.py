@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 from dolfinx import fem
 
 from multiscale.domain import integral
-from multiscale.media import FILM, Electrode
+from multiscale.media import FILM, POTENTIAL, Electrode, Junction
 
 
 class Contact:
@@ -54,3 +55,28 @@ class Contact:
     def potential(self) -> float:
         """Mean potential of the metal, V."""
         return integral(self._potential) / self.area
+
+
+def double_layers(system: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Local unknowns on both sides of every interface and film with a capacitance."""
+    bs = system.space.dofmap.index_map_bs
+    faces: list[tuple[Electrode | Junction, tuple[str, str], tuple[str, str]]] = [
+        (e, ("metal", e.boundary), (e.medium, POTENTIAL)) for e in system.electrodes
+    ]
+    faces += [(j, (j.second, POTENTIAL), (j.first, POTENTIAL)) for j in system.interfaces.values()]
+    sides, found = [], []
+    for face, far, near in faces:
+        film = (FILM, face.boundary)
+        if face.capacitance is not None:
+            sides.append((face.boundary, far, near if face.film is None else film))
+        if face.film is not None and face.film.capacitance is not None:
+            sides.append((face.boundary, film, near))
+    for network in system.networks:
+        own = (FILM, network.name) in system.index
+        for face, one, other in network.faces if network.layer.permittivity is not None else ():
+            ends = [(FILM, network.name)] * 2 if own else [(other, POTENTIAL)]
+            sides += [(face, end, (m, POTENTIAL)) for m, end in zip((one, other), ends, strict=False)]
+    for boundary, one, other in sides:
+        blocks = fem.locate_dofs_topological(system.space, system.domain.dimension - 1, system.domain.facets(boundary))
+        found.append((blocks * bs + system.index[one], blocks * bs + system.index[other]))
+    return found

@@ -174,6 +174,51 @@ class Junction:
             raise UserError(f'interface "{self.boundary}": the reference of the first medium is that of the kinetics')
 
 
+@dataclass(frozen=True)
+class ThinLayer:
+    """A layer too thin to mesh that conducts across and along itself.
+
+    Attributes:
+        thickness: δ, m.
+        across, along: κ⊥ and κ∥, S/m.
+        permittivity: ε, F/m, of the displacement current across; None: none.
+    """
+
+    thickness: Any
+    across: Any
+    along: Any
+    permittivity: Any = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a layer."""
+        for name in ("thickness", "across"):
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not value > 0:
+                raise UserError(f"thin layer: {name} is {value}; give a positive number")
+        if isinstance(self.along, int | float) and not self.along >= 0:
+            raise UserError(f"thin layer: along is {self.along} S/m; it cannot be negative")
+
+
+@dataclass(frozen=True)
+class Network:
+    """Thin layers that meet in lines or points, such as grain boundaries: one potential ψ lives on all of them.
+
+    Attributes:
+        name: of the network; the name of none of the boundaries.
+        faces: (inner boundary, medium on one side, medium on the other) of each.
+        ion: species that passes.
+        layer: of every face.
+        surrounding: conductivity κ of the grains, S/m (number, cell-wise field or tensor), whose material the mesh has where
+            the layer is: it is taken out of the grains' sides. None: the layer comes on top of them.
+    """
+
+    name: str
+    faces: tuple[tuple[str, str, str], ...]
+    ion: str
+    layer: ThinLayer
+    surrounding: Any = None
+
+
 STRUCTURAL = ("charge", "sites")
 """Numbers of the descriptions that stay as they are."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import RunFailure, UserError
 from multiscale import debye
+from multiscale.contact import double_layers
 from multiscale.nernst_planck import SingleIon
 from multiscale.protocol import Cell, Progress, Reading, Record, Step
 from multiscale.transport_system import TransportSystem, largest
@@ -127,7 +128,7 @@ class TimeStepper:
         self._dofs = {
             name: np.setdiff1d(system.dofs(*name), fixed) for name in fields if name in system.index
         }
-        self._layers = system.double_layers()
+        self._layers = double_layers(system)
         self.scale = {name: largest(system.domain.comm, float(np.max(system.sample(*name)[0], initial=0.0))) for name in fields}
 
     @property

@@ -18,12 +18,12 @@ from mpi4py import MPI
 
 from coupling.constants import FARADAY
 from coupling.errors import UserError
-from multiscale import dolfinx_compat, kinetics, transport
+from multiscale import dolfinx_compat, kinetics, thin_layers, transport
 from multiscale import nernst_planck as planck
 from multiscale.constrained_solver import ConstrainedSolver
 from multiscale.contact import Contact
 from multiscale.domain import Domain, integral
-from multiscale.media import FILM, POTENTIAL, Electrode, Junction, Kinetics, Medium, changeable
+from multiscale.media import FILM, POTENTIAL, Electrode, Junction, Kinetics, Medium, Network, changeable
 from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon
 from multiscale.solver import SolveReport
 
@@ -45,14 +45,14 @@ class TransportSystem:
 
     Args:
         domain: mesh with names.
-        media, electrodes, junctions: what is where.
+        media, electrodes, junctions, networks: what is where.
         degree: of the Lagrange elements.
         method: of the linear solves, a key of `solver.OPTIONS` or "auto".
     """
 
     def __init__(
         self, domain: Domain, media: Sequence[Medium], electrodes: Sequence[Electrode] = (),
-        junctions: Sequence[Junction] = (), degree: int = 1, method: str = "auto",
+        junctions: Sequence[Junction] = (), degree: int = 1, method: str = "auto", networks: Sequence[Network] = (),
     ) -> None:  # fmt: skip
         """Allocate the fields and write the residual down; nothing is compiled yet."""
         self.domain, self.degree, self.method = domain, degree, method
@@ -60,10 +60,12 @@ class TransportSystem:
         electrodes = [changeable(domain, electrode) for electrode in electrodes]
         junctions = [changeable(domain, junction) for junction in junctions]
         self.electrodes = tuple(electrodes)
+        self.networks = tuple(changeable(domain, network) for network in networks)
         self.media = {medium.name: medium for medium in media}
         names = [(medium.name, field) for medium in media for field in medium.fields]
         names += [("metal", electrode.boundary) for electrode in electrodes]
         names += [(FILM, face.boundary) for face in (*electrodes, *junctions) if face.film is not None]
+        names += [(FILM, network.name) for network in self.networks if thin_layers.has_own_potential(domain, network)]
         self.index = {name: i for i, name in enumerate(names)}
         self.space = fem.functionspace(domain.mesh, _element(domain, degree, len(names)))
         self.u, self.test = fem.Function(self.space, name="transport"), ufl.TestFunction(self.space)
@@ -78,6 +80,7 @@ class TransportSystem:
         self.interfaces = {junction.boundary: junction for junction in junctions}
         self._refuse_layers_in_poisson()
         self.junction_currents = {j.boundary: self._junction(j) for j in junctions}
+        self.residual += sum(thin_layers.conduction(self, network) for network in self.networks)
 
     # fields
 
@@ -133,7 +136,8 @@ class TransportSystem:
         for d in (dim, dim - 1):
             self.domain.mesh.topology.create_connectivity(d, dim)
         if medium in ("metal", FILM):
-            return fem.locate_dofs_topological(self.space, dim - 1, self.domain.facets(field))
+            named = [boundary for network in self.networks if network.name == field for boundary, *_ in network.faces]
+            return fem.locate_dofs_topological(self.space, dim - 1, self.domain.facets(*(named or [field])))
         return fem.locate_dofs_topological(self.space, dim, self.domain.cells(*self.media[medium].regions))
 
     def _outside(self, name: tuple[str, str]) -> Any:
@@ -333,25 +337,6 @@ class TransportSystem:
     def dofs(self, medium: str, name: str) -> np.ndarray:
         """Local unknowns of a field where it lives, ghosts included."""
         return self.active[medium, name] * self.space.dofmap.index_map_bs + self.index[medium, name]
-
-    def double_layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Local unknowns on both sides of every interface and film with a capacitance."""
-        bs = self.space.dofmap.index_map_bs
-        faces: list[tuple[Electrode | Junction, tuple[str, str], tuple[str, str]]] = [
-            (e, ("metal", e.boundary), (e.medium, POTENTIAL)) for e in self.electrodes
-        ]
-        faces += [(j, (j.second, POTENTIAL), (j.first, POTENTIAL)) for j in self.interfaces.values()]
-        sides, found = [], []
-        for face, far, near in faces:
-            film = (FILM, face.boundary)
-            if face.capacitance is not None:
-                sides.append((face.boundary, far, near if face.film is None else film))
-            if face.film is not None and face.film.capacitance is not None:
-                sides.append((face.boundary, film, near))
-        for boundary, one, other in sides:
-            blocks = fem.locate_dofs_topological(self.space, self.domain.dimension - 1, self.domain.facets(boundary))
-            found.append((blocks * bs + self.index[one], blocks * bs + self.index[other]))
-        return found
 
     def species_fields(self) -> list[tuple[str, str]]:
         """(medium, species) of every concentration there is, the expressed ones included."""
