@@ -90,7 +90,9 @@ def _converted(path: Path, target: Path) -> Path:
         raise UserError(f"{path}: cannot be read as a mesh ({why}); save it in gmsh's format (.msh)") from None
     dimension = 3 if any(block.type.startswith(CELLS[3]) for block in mesh.cells) else 2
     facets = {3: CELLS[2], 2: ("line",)}[dimension]
-    blocks, tags, names = [], [], {}
+    blocks: list[tuple[str, np.ndarray]] = []
+    tags: list[np.ndarray] = []
+    names: dict[tuple[str, int], int] = {}
     for number, block in enumerate(mesh.cells):
         if not block.type.startswith((*CELLS[dimension], *facets)):
             continue

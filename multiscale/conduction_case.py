@@ -141,12 +141,12 @@ def _materials(file: TomlFile, settings: ConductionFile, folder: Path) -> dict[s
             found[region.material] = find_material(region.material, material_folders(folder))
         except UnknownMaterial as error:
             raise UserError(file.complaint((*key, "material"), str(error))) from None
-    for key in settings.properties.use:
-        material, _, quantity = key.partition(".")
+    for used in settings.properties.use:
+        material, _, quantity = used.partition(".")
         known = list(QUANTITIES) if material in found else sorted(found)
         if material not in found or quantity not in QUANTITIES:
             hint = nearest(quantity if material in found else material, known)
-            raise UserError(file.complaint(("properties", "use", key), f'write "material.quantity"; {hint}'))
+            raise UserError(file.complaint(("properties", "use", used), f'write "material.quantity"; {hint}'))
     return found
 
 

@@ -1,7 +1,7 @@
 """`multiscale homogenize`: effective conductivity of a segmented image. Heavy imports happen inside."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,7 +43,8 @@ def homogenize(
     shown = prepared(image, voxel, crop, coarsen, refine)
     axes = axes_named(axis, len(shown.shape))
     number = shown.phase_numbers([p.labels for p in phases])
-    found = answer(shown, phases, number, faces, axes, parallel.world())
+    kind: Literal["plates", "periodic"] = "periodic" if faces == "periodic" else "plates"
+    found = answer(shown, phases, number, kind, axes, parallel.world())
     if as_json:
         show_json(found)
     else:

@@ -57,16 +57,16 @@ def picture(title: str, meshed: Meshed) -> Figure:
     with matplotlib.rc_context(STYLE):
         drawing = Figure(figsize=(9.6, 5.4), layout="constrained")
         drawing.patch.set_facecolor(PRINT.paper)
-        left, right = drawing.add_gridspec(1, 2, width_ratios=(1.75, 1.0))
+        grid = drawing.add_gridspec(1, 2, width_ratios=(1.75, 1.0))
         solid = meshed.domain.dimension == 3
-        axes = drawing.add_subplot(left, projection="3d" if solid else None)
+        axes = drawing.add_subplot(grid[0, 0], projection="3d" if solid else None)
         unit, name = _unit(meshed.domain)
         handles = _solid(axes, meshed.domain, unit) if solid else _plane(axes, meshed, unit)
         axes.set_title(title, color=PRINT.ink)
         letters = ("r", "z") if meshed.domain.axisymmetric else ("x", "y", "z")
         for letter, axis in zip(letters, ("x", "y", "z") if solid else ("x", "y"), strict=False):
             getattr(axes, f"set_{axis}label")(f"{letter} ({name})")
-        table = drawing.add_subplot(right)
+        table = drawing.add_subplot(grid[0, 1])
         table.axis("off")
         table.legend(handles=handles, loc="upper left", borderaxespad=0.0, ncols=1 + (len(handles) > 8))
         table.text(0.0, 0.0, "\n".join(quality_lines(meshed.quality)), family="monospace", fontsize=7.5, va="bottom",
@@ -108,20 +108,20 @@ def _corners(domain: Domain, dimension: int, entities: np.ndarray) -> np.ndarray
 
 def _plane(axes: Any, meshed: Meshed, unit: float) -> list[Any]:
     """A mesh in the plane (a line is drawn as a strip)."""
-    domain, handles = meshed.domain, []
+    domain, handles = meshed.domain, list[Any]()
     thin = meshed.quality.cells <= SHOWN_MESH
     for number, name in enumerate(domain.regions):
         color = FILLS[number % len(FILLS)]
         corners = _corners(domain, domain.dimension, domain.cells(name))[:, :, :2] / unit
-        edge = {"edgecolor": PRINT.muted, "linewidth": 0.12} if thin else {"edgecolor": color, "linewidth": 0.2}
-        axes.add_collection(PolyCollection(corners, facecolor=color, **edge))
+        edge, width = (PRINT.muted, 0.12) if thin else (color, 0.2)
+        axes.add_collection(PolyCollection(list(corners), facecolor=color, edgecolor=edge, linewidth=width))
         handles.append(Patch(facecolor=color, label=name))
     for number, name in enumerate(domain.boundaries):
         facets = domain.facets(name)
         color = PRINT.series[number % len(PRINT.series)]
         lines = _corners(domain, 1, facets)[:, :2, :2] / unit
-        style = ("-", "--", ":")[number // len(PRINT.series) % 3]
-        axes.add_collection(LineCollection(lines, colors=color, linewidths=1.8, linestyles=style))
+        style: Any = ("-", "--", ":")[number // len(PRINT.series) % 3]
+        axes.add_collection(LineCollection(list(lines), colors=color, linewidths=1.8, linestyles=style))
         handles.append(Line2D([], [], color=color, linewidth=1.8, linestyle=style, label=name))
     axes.autoscale_view()
     axes.set_aspect("equal")
@@ -131,7 +131,7 @@ def _plane(axes: Any, meshed: Meshed, unit: float) -> list[Any]:
 
 def _solid(axes: Any, domain: Domain, unit: float) -> list[Any]:
     """The outer faces of a mesh of volumes, in the colour of the region behind each; the front corner is cut away."""
-    handles, owner = [], np.zeros(len(domain.cells()), dtype=int)
+    handles, owner = list[Any](), np.zeros(len(domain.cells()), dtype=int)
     for number, name in enumerate(domain.regions):
         owner[domain.cells(name)] = number
         handles.append(Patch(facecolor=FILLS[number % len(FILLS)], label=name))

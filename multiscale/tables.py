@@ -9,6 +9,7 @@ from rich.table import Table
 
 from coupling.record import Property
 from multiscale.case import Case
+from multiscale.conduction_case import ConductionCase
 from multiscale.parameters import Parameter
 from multiscale.transport_case import TransportCase
 
@@ -79,7 +80,7 @@ def _row(prop: Property) -> dict[str, Any]:
     return row | {"source": source_text(prop), "origin": row["source"]}
 
 
-def parameter_table(case: Case | TransportCase, parameters: Mapping[str, Parameter], note: str) -> str:
+def parameter_table(case: Case | TransportCase | ConductionCase, parameters: Mapping[str, Parameter], note: str) -> str:
     """The resolved parameters of a case and the candidates that lost."""
     columns = ("parameter", "value", "unit", "±", "kind", "confidence", "source")
 

@@ -96,9 +96,10 @@ def effective_conductivity(
         raise UserError("conductivity of a phase: zero (an insulator) or a positive finite number")
     d = conductivity.ndim
     wanted = list(range(d)) if axes is None else sorted(set(axes))
+    fields: dict[int | None, list[int]]
+    tensor: np.ndarray = np.full((d, d), np.nan)
     if faces == "periodic":
         fields = {None: wanted}
-        tensor = np.full((d, d), np.nan)
     else:
         fields = {axis: [axis] for axis in wanted}
         tensor = np.diag([0.0 if axis in wanted else np.nan for axis in range(d)])

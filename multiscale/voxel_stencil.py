@@ -105,7 +105,7 @@ def _reach(
     shape: tuple[int, ...], axis: int, side: int, plates: int | None, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distance to the neighbour in voxels (half to a plate), and the weight of the link (2 where no other voxel counts it)."""
-    distance = np.ones(shape[axis])
+    distance: np.ndarray = np.ones(shape[axis])
     if plates == axis:
         distance[0 if side < 0 else -1] = 0.5
     if axis == 0:
@@ -212,7 +212,7 @@ def _copies(number: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """Pairs of numbers of voxels beyond the far faces and of the voxels they are copies of, each (n, 2)."""
     for axis, size in enumerate(shape):
         beyond = np.take(number, [size], axis=axis)
-        wrapped = [np.arange(n + 1) % n for n in shape]
+        wrapped: list[np.ndarray] = [np.arange(n + 1) % n for n in shape]
         wrapped[axis] = np.array([0])
         pair = np.column_stack([beyond.ravel(), number[np.ix_(*wrapped)].ravel()])
         yield np.unique(pair[pair[:, 0] > 0], axis=0)
