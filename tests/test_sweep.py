@@ -341,7 +341,7 @@ def test_parquet_holds_what_the_csv_holds(tmp_path):
 
 def test_a_folder_without_a_sweep_is_told(tmp_path):
     tiny_case.write(tmp_path)
-    with pytest.raises(UserError, match="no sweep.toml there"):
+    with pytest.raises(UserError, match=r"no sweep\.toml there"):
         load_sweep(tmp_path)
 
 

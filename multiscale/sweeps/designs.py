@@ -63,7 +63,8 @@ def points(sweep: Sweep) -> list[Point]:
     rows = drawn_rows(sweep, drawn) if drawn else [{}]
     count = int(np.prod([len(values) for values in grid], dtype=float)) * len(rows) * sweep.settings.replicas
     if count > MOST:
-        raise UserError(f"{sweep.file.path}: these are {count:.3g} designs; at most {MOST:.0e} are allowed: take fewer values")
+        told = f"these are {count:.3g} designs; at most {MOST:.0e} are allowed: take fewer values"
+        raise UserError(sweep.file.complaint(("variable", 0), told))
     names = [axis.name for axis in sweep.axes]
     kept = [
         Point(point.values, replica)

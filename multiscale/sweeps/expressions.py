@@ -26,7 +26,8 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.NotEq: operator.ne,
 }  # fmt: skip
 FUNCTIONS = ("min", "max", "abs", "sqrt", "log10")
-_ALLOWED = f"allowed: names, numbers, quantities in quotes ('20 nm'), + - * / **, comparisons, and, or, not, {FUNCTIONS}"
+_ALLOWED = "allowed: names, numbers, quantities in quotes ('20 nm'), + - * / **, comparisons, and, or, not, "
+_ALLOWED += ", ".join(FUNCTIONS)
 
 
 class ExpressionError(ValueError):

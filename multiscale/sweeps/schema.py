@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from coupling.toml_input import AtKey, InUnit, Table, Whole
 
@@ -60,10 +60,18 @@ _KEYS_OF_KIND: dict[str, tuple[set[str], set[str]]] = {
 }  # fmt: skip
 
 
+def _count(value: Any) -> int | tuple[int, ...]:
+    """A whole number of draws, or a list of them. Raises ValueError."""
+    numbers = value if isinstance(value, list) else [value]
+    if not numbers or not all(isinstance(number, int) and not isinstance(number, bool) and number >= 1 for number in numbers):
+        raise ValueError(f"read {value!r}; write a whole number from 1 on, or a list of them for the blocks of a Latin hypercube")
+    return tuple(numbers) if isinstance(value, list) else value
+
+
 class Sampling(Table):
     """How many points are drawn for the sampled variables together; a Latin hypercube is extended by a further block."""
 
-    count: Positive | tuple[Positive, ...]
+    count: Annotated[Any, BeforeValidator(_count)]
     seed: Annotated[Whole, Field(ge=0)] = 0
 
 
@@ -93,7 +101,7 @@ class Cluster(Table):
 
 
 class Objective(Table):
-    """What a search improves: a column of the table (without its unit) or the name of a variable."""
+    """What a search improves: an answer (a column of the table without its unit) or the name of a variable."""
 
     of: str = Field(min_length=1)
     goal: Literal["maximize", "minimize"]

@@ -11,6 +11,7 @@ from multiscale.case import Case, Physics, load_case
 from multiscale.sweeps.expressions import ExpressionError, names, parse
 from multiscale.sweeps.keys import Key, UnknownKey, all_keys, check_value, find_key, number_of
 from multiscale.sweeps.schema import SAMPLED, Option, SweepFile, Variable
+from multiscale.sweeps.solve import COLUMNS, WITH_ERROR_BAR, WORDS
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def load_sweep(folder: Path) -> Sweep:
     _check_sampling(sweep)
     _check_mechanisms(sweep)
     _check_conflicts(sweep)
+    _check_search(sweep)
     for number, text in enumerate(settings.constraints):
         _check_expression(file, ("constraints", number), text, {axis.name for axis in axes} | set(all_keys()))
     return sweep
@@ -234,6 +236,27 @@ def _check_sampling(sweep: Sweep) -> None:
     if sampling is not None and isinstance(sampling.count, tuple) and kinds != {"latin-hypercube"}:
         told = "only a Latin hypercube takes a list of blocks; write one number"
         raise UserError(sweep.file.complaint(("sampling", "count"), told))
+
+
+def _check_search(sweep: Sweep) -> None:
+    """Objectives and limits name numbers that the designs will have."""
+    wanted = sweep.settings.search
+    if wanted is None:
+        return
+    known = [*COLUMNS, *(axis.name for axis in sweep.axes)]
+    words = {*WORDS, *(axis.name for axis in sweep.axes if not axis.is_numeric)}
+    without_error = sweep.settings.fidelity in ("screening", "best-values")
+    for number, objective in enumerate(wanted.objective):
+        place: Location = ("search", "objective", number, "of")
+        if objective.of not in known:
+            raise UserError(sweep.file.complaint(place, f'unknown name "{objective.of}"; {nearest(objective.of, known)}'))
+        if objective.of in words:
+            raise UserError(sweep.file.complaint(place, f'"{objective.of}" holds no numbers; choose another name'))
+        if without_error and objective.of in WITH_ERROR_BAR:
+            told = f'fidelity "{sweep.settings.fidelity}" gives no {objective.of}; write "ccd_best_values"'
+            raise UserError(sweep.file.complaint(place, told))
+    for number, text in enumerate(wanted.limits):
+        _check_expression(sweep.file, ("search", "limits", number), text, set(known))
 
 
 def _check_expression(file: TomlFile, place: Location, text: str, known: set[str]) -> None:

@@ -21,6 +21,10 @@ COLUMNS = {
     "log_error_surrogate": "", "log_error_mesh": "", "unknowns": "",
 }  # fmt: skip
 """Answers of a design, by column, with their units. The two errors are standard deviations of ln(ccd)."""
+WORDS = ("ccd_bound", "limited_by")
+"""Columns that hold no numbers."""
+WITH_ERROR_BAR = ("ccd", "ccd_low", "ccd_high", "log_error_surrogate", "log_error_mesh")
+"""Columns that a run at the best values alone does not give."""
 
 
 def solve(folder: Path, recipe: Mapping[str, Any], comm: Any) -> dict[str, Any]:
