@@ -158,7 +158,7 @@ class ConstrainedSolver(NonlinearSolver):
         count = self.P.getSize()[1]
         method = chosen_method(method, count, space.mesh.topology.dim, bool(fields))
         super().__init__(residual, unknown, bcs, method=method, prefix=prefix)
-        self.unknowns, self.method, self._is_split = count, method, False
+        self.unknowns, self.method = count, method
         self._x, _ = self.P.createVecs()
         self._f = self._x.duplicate()
         ones = self._residual.x.petsc_vec.duplicate()
@@ -186,13 +186,6 @@ class ConstrainedSolver(NonlinearSolver):
             sets.append((name, PETSc.IS().createGeneral(mine.astype(PETSc.IntType), comm=comm)))
         self.snes.getKSP().getPC().setFieldSplitIS(*sets)
 
-    def _forget(self) -> None:
-        """Free the old multigrid hierarchies before new ones are built, which would otherwise double the memory."""
-        if self._is_split:
-            for inner in self.snes.getKSP().getPC().getFieldSplitSubKSP():
-                inner.getPC().reset()
-        self._is_split = self.method == "split"
-
     def assemble(self) -> None:
         """Assemble the reduced matrix at the present values of the unknown."""
         self.matrix.zeroEntries()
@@ -213,7 +206,6 @@ class ConstrainedSolver(NonlinearSolver):
         self._aim(snes, x)
 
     def _reduced_jacobian(self, snes: Any, x: Any) -> None:
-        self._forget()
         self.assemble()
         self._diagonal = self.matrix.getDiagonal()
         self._aim(snes, x)

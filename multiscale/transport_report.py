@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from coupling.atomic import write_text
 from coupling.errors import UserError
 from multiscale import report_html as html
-from multiscale.compare import read_result
 from multiscale.figures import STYLE, THEMED, figure, inline_svg
 
 Table = dict[str, list[Any]]
@@ -27,9 +26,7 @@ def write_transport_report(results: Path, case: Path) -> Path:
         UserError: there is no summary.json of a transport run, or a file beside it is damaged.
         RunFailure: the page cannot be written.
     """
-    summary = read_result(results / "summary.json")
-    if summary.get("kind") != "transport":
-        raise UserError(f"{results / 'summary.json'}: not the summary of a transport run; run `multiscale run {case}` again")
+    summary = read_summary(results, case)
     parts = [
         header(summary), answer(summary), histories(results), profiles(results), losses(summary), steps_table(summary),
         maps(results, summary), radiograph(results), inputs(results), reproduce(summary, case),
@@ -44,6 +41,20 @@ def write_transport_report(results: Path, case: Path) -> Path:
         "<body><main>\n" + "\n".join(part for part in parts if part) + "\n</main></body></html>\n",
     )
     return path
+
+
+def read_summary(results: Path, case: Path) -> dict[str, Any]:
+    """The summary of a transport run. Raises UserError: not there yet, damaged, or of another kind."""
+    path = results / "summary.json"
+    if not path.is_file():
+        raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read ({error}); delete it and run `multiscale run {case}` again") from None
+    if not isinstance(summary, dict) or summary.get("kind") != "transport":
+        raise UserError(f"{path}: not the summary of a transport run; delete it and run `multiscale run {case}` again")
+    return summary
 
 
 def header(summary: Mapping[str, Any]) -> str:
