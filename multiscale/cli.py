@@ -16,8 +16,8 @@ from multiscale.homogenize_commands import homogenize
 from multiscale.potential_commands import potential_app
 from multiscale.preview_commands import preview
 from multiscale.replica_commands import replicas
-from multiscale.sweep_commands import sweep_app
 from multiscale.structure_commands import register as _register_structure
+from multiscale.sweep_commands import sweep_app
 from multiscale.transport_commands import register as _register_transport
 
 app = typer.Typer(
@@ -52,7 +52,10 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     from multiscale.conduction_case import is_conduction_case
     from multiscale.transport_case import is_transport_case
 
+
     require_case(case)
+    if is_transport_case(case):
+        raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
     path = _results(case, out) / "summary.json"
     if is_conduction_case(case):
         raise UserError(f"{case}: a conduction case has no critical current; {path} and the fields beside it are its answer")
@@ -69,8 +72,10 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
 def _refuse_stale(case: Path, summary: dict[str, Any]) -> None:
     """Results of an earlier state of the case are not told as its answer. Raises UserError."""
     from multiscale.case import load_case
+    from multiscale.propagation_case import is_propagation_case, load_propagation_case
 
-    if summary.get("hashes", {}).get("case") != load_case(case).digest:
+    digest = load_propagation_case(case).digest if is_propagation_case(case) else load_case(case).digest
+    if summary.get("hashes", {}).get("case") != digest:
         told = "case.toml or a material file has changed since these results were computed"
         raise UserError(f"{case}: {told}; run `multiscale run {case}` again")
 
@@ -84,12 +89,14 @@ def run(
     """Compute every stage the case still needs: MD, continuum, critical current with error bar, report.
 
     A case with a [transport] table is ion transport in time, one with a [conduction] table a steady current through any
-    geometry. A run that was killed goes on, on any number of ranks.
+    geometry, one with a [fracture] table a lithium filament that cracks its way through. A run that was killed goes on, on
+    any number of ranks.
 
     Example: mpirun -n 2 multiscale run cases/li-lpscl
     """
     from multiscale.case import load_case
     from multiscale.conduction_case import is_conduction_case, load_conduction_case
+    from multiscale.propagation_case import is_propagation_case, load_propagation_case
     from multiscale.transport_case import is_transport_case, load_transport_case
 
     if is_conduction_case(case):
@@ -97,6 +104,12 @@ def run(
         from multiscale.conduction_run import run_conduction
 
         run_conduction(conduction, _results(case, out), parallel.world())
+        return
+    if is_propagation_case(case):
+        propagation = load_propagation_case(case)
+        from multiscale.propagation_run import run_propagation
+
+        run_propagation(propagation, _results(case, out), parallel.world())
         return
     if is_transport_case(case):
         transport = load_transport_case(case)
@@ -119,6 +132,7 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
     from multiscale.case import load_case
     from multiscale.conduction_case import is_conduction_case, load_conduction_case
     from multiscale.parameters import resolve
+    from multiscale.propagation_case import is_propagation_case, load_propagation_case
     from multiscale.tables import parameter_rows, parameter_table
     from multiscale.transport_case import is_transport_case, load_transport_case
 
@@ -126,6 +140,11 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
         from multiscale.conduction_run import show_check as show_conduction
 
         show_conduction(load_conduction_case(case), as_json)
+        return
+    if is_propagation_case(case):
+        from multiscale.propagation_run import show_check as show_propagation
+
+        show_propagation(load_propagation_case(case), as_json)
         return
     if is_transport_case(case):
         from multiscale.transport_check import show_check

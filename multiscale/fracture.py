@@ -209,6 +209,15 @@ class CrackedBody:
         self._p.value = state["pressure"]
         self.balance, self._last = state["balance"], dict(state["last"])
 
+    @property
+    def last_work(self) -> dict[str, Any]:
+        """Nodal forces and displacement of the last step (owned values, or zero): what `resume` needs to go on with the books."""
+        return dict(self._last)
+
+    def resume(self, balance: Balance, pressure: float, response: tuple[float, float], last: dict[str, Any]) -> None:
+        """Take the books of a run that is gone on with; the fields have been put in place."""
+        self.balance, self._p.value, self.response, self._last = balance, pressure, response, last
+
     def rewind(self, state: dict[str, Any]) -> None:
         """Take the books and the bound of an earlier state, but keep damage and displacement as first guess of the step."""
         self.lower.x.array[:] = state["lower"]
@@ -280,9 +289,15 @@ class CrackedBody:
         if not self._linear:
             self._by_displacement.solve()
             return
-        solver = self._by_displacement
-        solver.ksp.getPC().setReusePreconditioner(self._fresh)
-        report = solver.solve(reassemble=reassemble)
+        solver, reused = self._by_displacement, self._fresh
+        solver.ksp.getPC().setReusePreconditioner(reused)
+        try:
+            report = solver.solve(reassemble=reassemble)
+        except RunFailure:
+            if not reused:
+                raise
+            solver.ksp.getPC().setReusePreconditioner(False)  # damage has changed too much for the old factorisation
+            report = solver.solve(reassemble=True)
         if reassemble:
             self._fresh = report.iterations <= REUSED_ITERATIONS
 

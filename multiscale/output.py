@@ -38,20 +38,24 @@ def fields(model: InitiationModel) -> dict[str, fem.Function]:
 
 
 def write_fields(path: str | Path, model: InitiationModel) -> Path:
-    """Write the fields as a VTX folder (`*.bp`), which ParaView opens; an older one is replaced.
+    """Write the fields as a VTX folder (`write_functions`). Call on every rank."""
+    return write_functions(path, list(fields(model).values()), model.domain.comm)
+
+
+def write_functions(path: str | Path, functions: list[fem.Function], comm: MPI.Comm, time: float = 0.0) -> Path:
+    """Write functions of one space family as a VTX folder (`*.bp`), which ParaView opens; an older one is replaced.
 
     Call on every rank. The folder is written beside its place and renamed.
 
     Raises:
         RunFailure: the folder cannot be written (a full disk is told by the rank that meets it).
     """
-    path, comm = Path(path), model.domain.comm
+    path = Path(path)
     temporary = path.with_name(f".{path.stem}-{comm.bcast(os.getpid())}.bp")
-    functions = list(fields(model).values())
     _on_first_rank(comm, lambda: path.parent.mkdir(parents=True, exist_ok=True), path)
     try:
         with io.VTXWriter(comm, temporary, functions, engine="BP4") as writer:
-            writer.write(0.0)
+            writer.write(time)
     except RuntimeError as error:  # told on one rank alone: its exception ends the whole run (parallel.guard)
         told = "is the disk full? Free some space and run the same command again"
         raise RunFailure(f"{path}: cannot be written; {told} ({str(error).splitlines()[-1][:120]})") from error

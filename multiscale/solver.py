@@ -41,7 +41,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "pc_hypre_boomeramg_P_max": 4, "pc_hypre_boomeramg_agg_nl": 1, "pc_hypre_boomeramg_strong_threshold": 0.5,
     },
     "direct-reused": {  # a factorisation that may be of an older matrix, mended by conjugate gradients
-        "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 200, "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps",
+        "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 60, "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps",
     },
     "elastic": {  # needs the rigid-body near-nullspace
         "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 500, "pc_type": "gamg", "pc_gamg_agg_nsmooths": 1,

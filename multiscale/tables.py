@@ -11,6 +11,7 @@ from coupling.record import Property
 from multiscale.case import Case
 from multiscale.conduction_case import ConductionCase
 from multiscale.parameters import Parameter
+from multiscale.propagation_case import PropagationCase
 from multiscale.transport_case import TransportCase
 
 WIDTH = 180
@@ -80,7 +81,9 @@ def _row(prop: Property) -> dict[str, Any]:
     return row | {"source": source_text(prop), "origin": row["source"]}
 
 
-def parameter_table(case: Case | TransportCase | ConductionCase, parameters: Mapping[str, Parameter], note: str) -> str:
+def parameter_table(
+    case: Case | TransportCase | ConductionCase | PropagationCase, parameters: Mapping[str, Parameter], note: str
+) -> str:
     """The resolved parameters of a case and the candidates that lost."""
     columns = ("parameter", "value", "unit", "±", "kind", "confidence", "source")
 
