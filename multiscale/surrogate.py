@@ -68,7 +68,7 @@ class Surrogate:
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Expected ln y at raw inputs, shape (n, d) → (n,)."""
-        return self.mean + self.spread * (_kernel(self.scaling.apply(inputs), self.points, self.scales) @ self.weights)
+        return self.mean + self.spread * (kernel(self.scaling.apply(inputs), self.points, self.scales) @ self.weights)
 
 
 def fit(inputs: np.ndarray, answers: np.ndarray, scaling: Scaling | None = None) -> Surrogate:
@@ -100,7 +100,7 @@ def fit(inputs: np.ndarray, answers: np.ndarray, scaling: Scaling | None = None)
     )
 
 
-def _kernel(left: np.ndarray, right: np.ndarray, scales: np.ndarray) -> np.ndarray:
+def kernel(left: np.ndarray, right: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Covariance of trend and deviation between two sets of scaled points, shape (n, m)."""
     deviation, lengths = np.exp(2 * scales[0]), np.exp(scales[2:])
     a, b = left / lengths, right / lengths
@@ -110,7 +110,7 @@ def _kernel(left: np.ndarray, right: np.ndarray, scales: np.ndarray) -> np.ndarr
 
 
 def _factor(points: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, bool]:
-    covariance = _kernel(points, points, scales)
+    covariance = kernel(points, points, scales)
     covariance[np.diag_indices_from(covariance)] += np.exp(2 * scales[1]) + JITTER
     return cho_factor(covariance, lower=True)
 
