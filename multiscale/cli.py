@@ -13,6 +13,7 @@ from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
 from multiscale.homogenize_commands import homogenize
+from multiscale.interphase_commands import register as _register_interphase
 from multiscale.potential_commands import potential_app
 from multiscale.preview_commands import preview
 from multiscale.replica_commands import replicas
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
 _register_structure(analyze_app)
+_register_interphase(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)

@@ -19,6 +19,7 @@ COMPOSITION = {
     "multiscale/disagreement_commands.py",
     "multiscale/doctor.py",
     "multiscale/improve_commands.py",
+    "multiscale/interphase_commands.py",
     "multiscale/label_commands.py",
     "multiscale/pipeline.py",
     "multiscale/potential_commands.py",

@@ -1,0 +1,210 @@
+"""An interphase from the phases of its atoms: thickness by a stated criterion, composition, balance of the reaction.
+
+Criterion: an atom belongs to the interphase if its phase is neither the metal nor the electrolyte. The thickness is the share of
+such atoms in each slice times the height of the slice, summed over the depth and divided by the number of interfaces of the cell
+(a periodic cell has two): no threshold enters, and atoms in scattered places count as they would side by side. Beside it stands
+the thickness of the slices in which they are the majority.
+
+Balance: the amount of a phase is the number of atoms of the element that names it (`key_element`) over their number in its
+formula; amounts made since the first frame per amount of electrolyte used up are compared with the reaction equation.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.formula import Formula
+
+from atomistic import phases
+from atomistic.growth import Growth, Passivation
+from coupling.errors import UserError
+from coupling.record import Property
+
+SLICES = 40
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """Stoichiometric numbers by phase, negative for what is used up."""
+
+    numbers: Mapping[str, float]
+
+    @classmethod
+    def read(cls, text: str) -> "Reaction":
+        """From "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl".
+
+        Raises:
+            UserError: not an equation, an unknown formula, or sides that do not balance.
+        """
+        sides = re.split(r"->|→", text)
+        if len(sides) != 2:
+            raise UserError(f'reaction: read "{text}"; write for example "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl"')
+        numbers: dict[str, float] = {}
+        for sign, side in zip((-1.0, 1.0), sides, strict=True):
+            for term in side.split("+"):
+                found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*([A-Z][A-Za-z0-9]*)\s*", term)
+                if not found:
+                    raise UserError(f'reaction: read "{term.strip()}"; a number and a formula are needed, for example "5 Li2S"')
+                numbers[found[2]] = numbers.get(found[2], 0.0) + sign * float(found[1] or 1)
+        balance: dict[str, float] = {}
+        for formula, number in numbers.items():
+            for element, count in _count(formula).items():
+                balance[element] = balance.get(element, 0.0) + number * count
+        if wrong := {element: rest for element, rest in balance.items() if abs(rest) > 1e-9}:
+            told = ", ".join(f"{element} {rest:+g}" for element, rest in wrong.items())
+            raise UserError(f'reaction: "{text}" does not balance ({told})')
+        return cls(numbers)
+
+
+def _count(formula: str) -> dict[str, int]:
+    try:
+        return dict(Formula(formula).count())
+    except Exception as error:  # ASE's parser raises its own
+        raise UserError(f'reaction: "{formula}" is not a formula') from error
+
+
+def key_element(formula: str, numbers: Mapping[str, float]) -> str:
+    """Element by which a phase is counted: not Li where there is another; of those one that the fewest phases hold."""
+    own = _count(formula)
+    shared = {element: sum(element in _count(other) for other in numbers) for element in own}
+    return min(own, key=lambda element: (element == "Li", shared[element], own[element], element))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Interphase of some frames.
+
+    Attributes:
+        thickness: by the criterion (frames,), Å. majority: of the slices in which it is the majority (frames,), Å.
+        composition: share of each phase among the atoms of the interphase in the last frame.
+        amounts: formula units of every phase of the reaction (frames,).
+    """
+
+    thickness: np.ndarray
+    majority: np.ndarray
+    composition: dict[str, float]
+    amounts: dict[str, np.ndarray]
+
+
+def layer(
+    frames: Sequence[Atoms], names: Sequence[np.ndarray], metal: str, electrolyte: str, reaction: Reaction | None = None,
+    axis: int = 2, interfaces: int = 2,
+) -> Layer:  # fmt: skip
+    """Interphase from the phases of the atoms.
+
+    Args:
+        frames: structures. names: phase of every atom (n,), one array a frame (phases.Classes.phases).
+        metal, electrolyte: names of the phases on either side. reaction: whose balance is wanted.
+        axis: cell vector that depth runs along. interfaces: in the cell.
+
+    Raises:
+        UserError: no frame, numbers that do not fit, or neither side anywhere in the first frame.
+    """
+    if not frames or len(frames) != len(names) or interfaces < 1:
+        raise UserError("interphase: at least one frame, the phases of every frame, and at least one interface are needed")
+    if any(len(frame) != len(own) for frame, own in zip(frames, names, strict=True)):
+        raise UserError("interphase: a frame has another number of atoms than phases")
+    for side in (metal, electrolyte):
+        if not (names[0] == side).any():
+            told = "is it among the references, and the start unreacted?"
+            raise UserError(f"interphase: no atom of {side} in the first frame; {told}")
+    thickness, majority = [], []
+    for frame, own in zip(frames, names, strict=True):
+        reacted = np.where(np.isin(own, (metal, electrolyte)), "", "reacted")
+        depths, shares = phases.profile(frame, reacted, axis, SLICES)
+        share = shares.get("reacted", np.zeros(len(depths)))
+        step = float(depths[1] - depths[0])
+        thickness.append(share.sum() * step / interfaces)
+        majority.append(phases.thickness(depths, share) / interfaces)
+    last = names[-1][~np.isin(names[-1], (metal, electrolyte))]
+    composition = {str(name): float(np.mean(last == name)) for name in sorted(set(last))} if len(last) else {}
+    amounts = {} if reaction is None else {name: _amounts(frames, names, name, reaction) for name in reaction.numbers}
+    return Layer(np.array(thickness), np.array(majority), composition, amounts)
+
+
+def _amounts(frames: Sequence[Atoms], names: Sequence[np.ndarray], phase: str, reaction: Reaction) -> np.ndarray:
+    """Formula units of a phase in every frame (frames,)."""
+    element = key_element(phase, reaction.numbers)
+    number = _count(phase)[element]
+    return np.array([
+        np.sum((own == phase) & (np.array(frame.get_chemical_symbols()) == element)) / number
+        for frame, own in zip(frames, names, strict=True)
+    ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Stoichiometric number of one phase as found, per electrolyte used up: value, standard error (None: one frame), expected."""
+
+    phase: str
+    found: float
+    stderr: float | None
+    expected: float
+
+    @property
+    def deviation(self) -> float:
+        """Relative deviation from the equation."""
+        return self.found / self.expected - 1
+
+
+def balance(amounts: Mapping[str, np.ndarray], reaction: Reaction, electrolyte: str, share: float = 0.25) -> list[Balance]:
+    """Made and used-up amounts per electrolyte used up, mean over the last `share` of the frames.
+
+    Raises:
+        UserError: the electrolyte is not used up by at least one formula unit, or is not in the reaction.
+    """
+    if reaction.numbers.get(electrolyte, 0.0) >= 0:
+        raise UserError(f"balance: {electrolyte} is not used up by the reaction, which uses up "
+                        f"{', '.join(name for name, number in reaction.numbers.items() if number < 0)}")  # fmt: skip
+    count = len(next(iter(amounts.values())))
+    late = slice(max(1, count - max(1, round(share * count))), None)
+    changes = {name: (values[late] - values[0]) for name, values in amounts.items()}
+    used = -changes[electrolyte]
+    if not len(used) or used.mean() < 1:
+        gone = used.mean() if len(used) else 0.0
+        raise UserError(f"balance: {gone:.2g} formula units of {electrolyte} are used up; at least one is needed")
+    scale = -reaction.numbers[electrolyte]
+    rows = []
+    for name, number in reaction.numbers.items():
+        ratio = changes[name].mean() / used.mean() * scale
+        each = changes[name] / np.maximum(used, 1e-9) * scale
+        error = float(each.std(ddof=1) / len(each) ** 0.5) if len(each) > 1 else None
+        rows.append(Balance(name, float(ratio), error, number))
+    return rows
+
+
+def records(
+    found: Layer, times: np.ndarray, growth: Growth | None, end: Passivation | None, material: str,
+    conditions: Mapping[str, Any], source: Mapping[str, Any],
+) -> list[Property]:  # fmt: skip
+    """Thickness at the end (m), growth constants of the law of least BIC (SI), and the rate at the end (m/s), estimate or bound.
+
+    Args:
+        times: of the frames (frames,), s.
+    """
+    Å = 1e-10
+    told = {**source, "criterion": "share of atoms that are neither metal nor electrolyte, integrated over depth"}
+    late = found.thickness[-max(1, len(found.thickness) // 5) :] * Å
+    scatter = float(late.std(ddof=1) / len(late) ** 0.5) if len(late) > 2 else None
+    where = {**conditions, "time_s": float(times[-1])}
+    made = [Property(material, "interphase_thickness", float(late.mean()), "m", stderr=scatter, conditions=where, source=told)]
+    if growth is not None:
+        best = growth.fits[0]
+        units_of = {"L0": ("m", Å), "v": ("m/s", Å), "w": ("m/s", Å), "k": ("m^2/s", Å**2), "A": ("m", Å), "B": ("m^2/s", Å**2),
+                    "t_c": ("s", 1.0)}  # fmt: skip
+        law = {"law": best.law, "weight": best.weight, "decided": growth.decided is not None}
+        law["weight_two_regimes"] = growth.two_regimes
+        for name, value in best.parameters.items():
+            unit, scale = units_of[name]
+            made.append(Property(material, f"interphase_growth_{name}", value * scale, unit, stderr=best.stderr[name] * scale,
+                                 conditions={**conditions, **law}, source=told))  # fmt: skip
+    if end is not None:
+        state = {**conditions, "passivated": end.passivated, "last_share_of_run": end.share}
+        still = end.rate < 2 * end.stderr
+        value, error = (end.limit * Å, None) if still else (end.rate * Å, end.stderr * Å)
+        made.append(Property(material, "interphase_growth_rate", value, "m/s", stderr=error, bound="upper" if still else None,
+                             conditions=state, source=told))  # fmt: skip
+    return made
