@@ -46,7 +46,7 @@ class Problem:
 def problems() -> list[Problem]:
     """All problems in the order of their ids."""
     groups = [
-        *_cells(), *_ions(), *_alternating(), *_conduction(), *_mixtures(),
+        *_cells(), *_ions(), *_alternating(), *_growth(), *_conduction(), *_mixtures(),
         *_elasticity(), *_fracture(), *_kinetics(), *_lithium(), *_atoms(),
     ]  # fmt: skip
     return [
@@ -133,6 +133,15 @@ def _alternating() -> list[Group]:
         "peak of -Im": -warburg(peak).imag,
     }
     return [("V17", 1e-3, ac.finite_warburg, element)]
+
+
+def _growth() -> list[Group]:
+    from multiscale.verification import interphase
+
+    parabolic, reaction = math.sqrt(5e-9**2 + 2 * 1e-21 * 1e6), -10e-9 + math.sqrt(10e-9**2 + 2e-21 * 1e6)
+    names = {"parabolic": parabolic, "Deal-Grove": reaction}
+    layers = {f"{name}, {how} (m)": value for name, value in names.items() for how in ("solution", "from its rate")}
+    return [("V18", 1e-4, interphase.growth, layers)]
 
 
 def _conduction() -> list[Group]:
