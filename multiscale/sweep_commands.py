@@ -191,6 +191,19 @@ def work(
     worker.work(shift, None if worker.runs_a_command(shift) else parallel.world())
 
 
+@sweep_app.command("plot")
+def plot(case: Folder, out: StoreOption = None) -> None:
+    """Draw the critical current against each variable, and over two of them; prints the files.
+
+    Example: multiscale sweep plot cases/li-lpscl
+    """
+    from multiscale.sweeps import pictures
+
+    prepared = _prepared(case, out)
+    for path in pictures.draw_all(prepared, prepared.store.folder):
+        show(str(path))
+
+
 @sweep_app.command("rank")
 def rank(
     case: Folder,
@@ -198,17 +211,100 @@ def rank(
     out: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank the values of a variable by critical current, with confidence: "A beats B with 94 %".
+    """Rank the values of a variable by critical current, with confidence: "A beats B with 94 %"; draws ranking.png.
 
     Example: multiscale sweep rank cases/li-lpscl --by interlayer
     """
-    from multiscale.sweeps import ranking
+    from multiscale.figures import write_figure
+    from multiscale.sweeps import pictures, ranking
 
-    found = ranking.rank(_prepared(case, out), by)
+    prepared = _prepared(case, out)
+    found = ranking.rank(prepared, by)
+    picture = prepared.store.folder / "ranking.png"
+    write_figure(pictures.ranking(found, by), picture)
     if as_json:
-        show_json({"by": by, "settings": found.settings, "replicas": found.replicas, "ranking": found.as_rows()})
+        told = {"by": by, "settings": found.settings, "replicas": found.replicas, "ranking": found.as_rows()}
+        show_json(told | {"picture": str(picture)})
         return
     show(f"{by} ranked by critical current over {found.settings} settings, {found.replicas} microstructures at least")
     for row in found.as_rows():
         show(f"  {row['name']:<24s} median {row['ccd_median']:.3g} mA/cm^2 · the best with {row['probability_best']:.0%}")
-    show("\n".join(found.sentences()))
+    show("\n".join([*found.sentences(), str(picture)]))
+
+
+@sweep_app.command("sensitivity")
+def sensitivity(
+    case: Folder,
+    of: Annotated[str | None, typer.Option("--of", metavar="ANSWER", help="Column without its unit [default: the CCD].")] = None,
+    out: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which variable moves the critical current: Sobol indices with their errors; draws sensitivity.png.
+
+    Example: multiscale sweep sensitivity cases/li-lpscl
+    """
+    from dataclasses import asdict
+
+    from coupling.toml_input import nearest
+    from multiscale.figures import write_figure
+    from multiscale.sweeps import pictures
+    from multiscale.sweeps import sensitivity as analysis
+    from multiscale.sweeps.solve import COLUMNS, WORDS
+
+    numbers = [name for name in COLUMNS if name not in WORDS]
+    if of is not None and of not in numbers:
+        raise UserError(f'--of: read "{of}"; {nearest(of, numbers)}')
+    prepared = _prepared(case, out)
+    found = analysis.of_sweep(prepared, of)
+    picture = prepared.store.folder / "sensitivity.png"
+    write_figure(pictures.indices(found), picture)
+    if as_json:
+        show_json(asdict(found) | {"picture": str(picture)})
+        return
+    show(f"shares of the variance of ln({of or analysis.answer_column(prepared)}), {found.designs} designs")
+    for index in found.indices:
+        alone = f"alone {index.first:.2f} ± {index.first_error:.2f}"
+        show(f"  {index.name:<24s} {alone} · with the others {index.total:.2f} ± {index.total_error:.2f}")
+    show(f"unexplained {found.noise:.2f}; the surrogate predicts {found.predicted:.0%} of the variance at designs left out")
+    show(f"warning: {found.warning}" if found.warning else str(picture))
+
+
+@sweep_app.command("search")
+def search(
+    case: Folder,
+    out: StoreOption = None,
+    slots: SlotsOption = None,
+    ranks: RanksOption = None,
+    engine: EngineOption = None,
+    run_code: CodeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for the best designs (Optuna, the [search] table); the same line goes on after a kill; draws front.png.
+
+    Example: multiscale sweep search cases/li-lpscl
+    """
+    from multiscale.figures import write_figure
+    from multiscale.sweeps import driver, pictures
+    from multiscale.sweeps import search as searching
+    from multiscale.sweeps.display import Display
+    from multiscale.sweeps.settings import load_sweep
+
+    sweep = load_sweep(case)
+    count, size, name = _settle(sweep, slots, ranks, engine, run_code)
+    folder = _store(case, out)
+    at_work = searching.Search(sweep, folder)
+    at_work.run(lambda: driver.make_engine(sweep, name, count, size, folder), count, size, Display(sys.stderr))
+    found = at_work.found()
+    if not found.trials:
+        raise RunFailure("no trial gave a number for every objective; `multiscale sweep table` tells why designs failed")
+    picture = folder / "front.png"
+    write_figure(pictures.front(found), picture)
+    if as_json:
+        told = {"trials": len(found.trials), "failed": found.failed, "objectives": found.objectives, "front": list(found.front)}
+        show_json(told | {"picture": str(picture)})
+        return
+    show(f"{len(found.trials)} trials, {found.failed} failed; {len(found.front)} on the front")
+    for row in found.front:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in row["objectives"].items())
+        show(f"  {row['design']}  {numbers}  ({', '.join(f'{k} {v}' for k, v in row['values'].items())})")
+    show(str(picture))
