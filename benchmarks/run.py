@@ -81,6 +81,13 @@ def voxel_rows() -> list[tuple[str, str, str]]:
     return measured()
 
 
+def transport_rows() -> list[tuple[str, str, str]]:
+    """Steady Nernst-Planck with Butler-Volmer kinetics, beside NGSolve where it is installed; growth and memory."""
+    from transport import rows
+
+    return rows()
+
+
 def command_rows() -> list[tuple[str, str, str]]:
     """The command that a user types most."""
     check = seconds(command(sys.executable, "-m", "multiscale", "check", str(CASE)))
@@ -104,7 +111,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--demo", action="store_true", help="also run the first case from nothing")
     chosen = arguments.parse_args()
-    rows = command_rows() + solve_rows() + voxel_rows() + md_rows() + (demo_rows() if chosen.demo else [])
+    rows = command_rows() + solve_rows() + transport_rows() + voxel_rows() + md_rows() + (demo_rows() if chosen.demo else [])
     print(f"{os.cpu_count()} cores, one thread a process\n\n| what | measured | aim |\n|---|---|---|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
