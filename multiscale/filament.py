@@ -81,6 +81,9 @@ class FilamentModel:
         self.domain, self.properties, self.size, self.flaw = domain, properties, size, flaw
         self.copies = 2 if mirrored else 1
         self.correction = crack.mesh_correction(size)
+        area = float(fem.assemble_scalar(fem.form(domain.constant(1.0) * domain.dx())))
+        energy = float(fem.assemble_scalar(fem.form(fracture_energy * domain.dx())))
+        self._energy = domain.comm.allreduce(energy) / domain.comm.allreduce(area)
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         self._wetted.x.array[:] = 1.0
         self._stack = domain.constant(properties.stack_pressure)
@@ -195,13 +198,19 @@ class FilamentModel:
         values = self.potential.x.array[: len(self._nodes)][on]
         return -self.domain.comm.allreduce(float(values.max(initial=-np.inf)), op=MPI.MAX)
 
-    def step(self, seconds: float, current_density: float) -> FilamentState:
+    def step(self, seconds: float, current_density: float, growth: float = np.inf) -> FilamentState:
         """Advance by a time at an applied current density (A/m², positive plating).
 
+        Args:
+            seconds, current_density: of the step.
+            growth: of the crack (m, by its surface energy) beyond which the step is given up.
+
         Raises:
-            RunFailure: a solve failed or transport and fracture did not agree; the model is as before.
+            GrewTooFar: it grew further.
+            RunFailure: a solve failed or transport and fracture did not agree; the model is as before in either case.
         """
         kept = self.snapshot()
+        self.body.allowance = self.body.balance.fracture + growth * self._energy / self.copies
         self.applied.value = current_density
         try:
             self.state = self._step(seconds, current_density)

@@ -75,6 +75,10 @@ class Balance:
         return self.pressure_work + self.load_work - self.elastic - self.fracture
 
 
+class GrewTooFar(RunFailure):
+    """The crack grew by more than a step may (the state is that of the last step)."""
+
+
 class CrackedBody:
     """Displacement, damage and crack pressure of one body.
 
@@ -134,6 +138,8 @@ class CrackedBody:
         self.response = 0.0, 0.0
         """Volume without pressure, m³ (m²), and its change by a pressure, m³/Pa, as the last solve at a volume found them."""
         self.balance = Balance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        self.allowance = np.inf
+        """Fracture energy, J (J/m), beyond which a step is given up at once (`GrewTooFar`)."""
         self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
         self._force = fem.Function(self.space)
         self._last: dict[str, Any] = {"force": 0.0, "displacement": 0.0}
@@ -234,6 +240,8 @@ class CrackedBody:
             last, energy = energy, potential()
             if energy > last + ENERGY_ROUNDING * abs(last):
                 ω = 1.0 if ω > 1.0 else ω / 2
+            if self.allowance < np.inf and self._sum(self._fracture) > self.allowance:
+                raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
             before = self.damage.x.array.copy()
             self._by_damage.solve()
             change = self.damage.x.array - before

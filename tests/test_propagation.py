@@ -1,0 +1,161 @@
+"""Propagation cases: input that is refused, a small run to a short, resume, a failure that keeps its state."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from launch import ROOT, multiscale
+from mpi4py import MPI
+
+from coupling.errors import RunFailure, UserError
+from multiscale import filament_checkpoint, propagation_run
+from multiscale.propagation_case import is_propagation_case, load_propagation_case, resolve
+from multiscale.propagation_run import filament_model, run_propagation
+
+CASE = ROOT / "cases" / "penny-flaw"
+SMALL = {
+    'thickness = "40 um"': 'thickness = "16 um"', 'width     = "80 um"': 'width     = "40 um"',
+    'depth  = "10 um"': 'depth  = "8 um"', "elements = 3": "elements = 2",
+    'first     = "8 mA/cm^2"': 'first     = "20 mA/cm^2"', 'increment = "2 mA/cm^2"': 'increment = "20 mA/cm^2"',
+    'maximum   = "30 mA/cm^2"': 'maximum   = "60 mA/cm^2"', 'hold      = "10 s"': 'hold      = "5 s"',
+}  # fmt: skip
+"""What makes the shipped case a run of seconds."""
+
+
+def _case(folder: Path, changes: dict[str, str]) -> Path:
+    text = (CASE / "case.toml").read_text(encoding="utf-8")
+    for old, new in changes.items():
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the case"
+        text = text.replace(old, new)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "case.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Folder of the results of a small run through to the short, and its summary."""
+    folder = tmp_path_factory.mktemp("small")
+    case = load_propagation_case(_case(folder / "small", SMALL))
+    return case, folder / "results", run_propagation(case, folder / "results", MPI.COMM_SELF)
+
+
+def test_the_case_is_known():
+    assert is_propagation_case(CASE)
+    assert not is_propagation_case(ROOT / "cases" / "li-lpscl")
+    inputs = resolve(load_propagation_case(CASE))
+    assert inputs.filament.creep is None
+    assert inputs.fracture_energy == pytest.approx(1.25e6**2 * (1 - 0.257**2) / 149.8e9, rel=1e-6)
+    assert inputs.filament.unloaded_half_opening(np.array([0.0, 5e-6, 10e-6, 20e-6])) == pytest.approx([10e-9, 5e-9, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('kind      = "line-flaw"', 'kind      = "penny"', "line-flaw"),
+        ('depth  = "10 um"', 'depth  = "39 um"', "0.6 of the electrolyte's thickness"),
+        ('depth  = "10 um"', "depth  = 10", "with its unit"),
+        ('length   = "2 um"', 'length   = "9 um"', "quarter of the flaw's depth"),
+        ('model    = "AT1"', 'model    = "AT3"', "AT1"),
+        ('mechanisms        = ["propagation"]', 'mechanisms        = ["initiation"]', "propagation"),
+        ('smallest = "1 ms"', 'smallest = "1 h"', "smallest, first, largest"),
+        ('maximum   = "30 mA/cm^2"', 'maximum   = "3 mA/cm^2"', "must not be below first"),
+        ('material  = "LLZO"', 'material  = "LLZA"', "LLZ"),
+        ('charge_transfer = "Li-LLZO-interface"', 'charge_transfer = "Li"', "not known at this temperature"),
+        ('elements = 3', 'elements = 3\nsize = "1 um"', "size"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_told_with_its_line(tmp_path, old, new, said):
+    folder = _case(tmp_path, {old: new})
+    with pytest.raises(UserError, match=said) as caught:
+        resolve(load_propagation_case(folder))
+    assert "case.toml:" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_run_to_a_short(finished):
+    case, results, summary = finished
+    assert summary["ended"] == "short"
+    assert summary["ccd"]["mechanism"] == "propagation"
+    assert summary["ccd"]["low"] < summary["ccd"]["value"] <= 60
+    assert summary["charge_balance"] < 1e-8
+    assert summary["volume_over_charge_error"] < 1e-8
+    assert summary["least_dissipation_J_per_m"] >= -1e-12
+    assert summary["started"]["current_mA_per_cm2"] <= summary["ccd"]["value"]
+    griffith = 1.25 / (1.1215 * (3.141592653589793 * 8e-6) ** 0.5)  # half plane; rollers all around so near stiffen it
+    assert griffith < summary["started"]["pressure_MPa"] < 1.5 * griffith
+    rows = list(csv.DictReader((results / "history.csv").open()))
+    assert len(rows) == summary["steps"] + 1
+    assert (results / "filament.png").stat().st_size > 10_000
+    assert (results / "fields" / "filament.bp").is_dir()
+    assert json.loads((results / "parameters.json").read_text())["parameters"]
+    assert not (results / "checkpoint.npz").exists()
+    again = run_propagation(case, results, MPI.COMM_SELF)
+    assert again == json.loads((results / "summary.json").read_text())
+
+
+def test_ccd_command_tells_the_answer(finished):
+    case, results, summary = finished
+    done = multiscale("ccd", case.folder, "--out", results, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ccd"]["value"] == summary["ccd"]["value"]
+
+
+def test_a_stopped_run_goes_on_with_the_same_numbers(finished, tmp_path, monkeypatch):
+    """Killed after ten steps (a checkpoint after each): the rest gives the rows of the run that was not."""
+    case, results, _ = finished
+    march = propagation_run._Run._keep
+
+    def stop(self):
+        self.kept = -1e9
+        march(self)
+        if len(self.rows) == 11:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(propagation_run._Run, "_keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_propagation(case, tmp_path, MPI.COMM_SELF)
+    assert (tmp_path / "checkpoint.npz").exists()
+    whole = list(csv.DictReader((results / "history.csv").open()))
+    with monkeypatch.context() as patched:
+        patched.setattr(propagation_run._Run, "_is_short", lambda self: len(self.rows) >= 14)
+        run_propagation(case, tmp_path, MPI.COMM_SELF)
+    part = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert len(part) == 14
+    for a, b in zip(whole[:14], part, strict=True):
+        for name in ("time", "pressure", "volume", "charge", "length", "work"):
+            assert float(b[name]) == pytest.approx(float(a[name]), rel=1e-5, abs=1e-30), name
+
+
+def test_a_failing_step_is_retried_then_told_with_its_state(tmp_path, monkeypatch):
+    case = load_propagation_case(_case(tmp_path / "case", SMALL))
+    from multiscale.filament import FilamentModel
+
+    tried, step = [], FilamentModel.step
+
+    def failing(self, seconds, current, growth):
+        tried.append(seconds)
+        if self.state.time > 1.0:
+            raise RunFailure("linear solve x failed: DIVERGED_TEST")
+        return step(self, seconds, current, growth)
+
+    monkeypatch.setattr(FilamentModel, "step", failing)
+    with pytest.raises(RunFailure, match=r"no step of 0.001 s or more succeeded.*DIVERGED_TEST.*fields and rows are in"):
+        run_propagation(case, tmp_path / "results", MPI.COMM_SELF)
+    assert tried[-1] == pytest.approx(0.4 * tried[-2])
+    told = json.loads((tmp_path / "results" / "failure.json").read_text())
+    assert "DIVERGED_TEST" in told["reason"]
+    assert told["time_s"] > 1.0
+    assert (tmp_path / "results" / "fields" / "filament.bp").is_dir()
+    assert (tmp_path / "results" / "history.csv").exists()
+    model = filament_model(case, resolve(case), MPI.COMM_SELF)
+    from coupling.store import digest
+
+    key = digest({"case": case.digest, "format": propagation_run.FORMAT})
+    notes = filament_checkpoint.read(tmp_path / "results" / "checkpoint.npz", model, key)
+    assert model.state.time == told["time_s"]
+    assert len(notes["rows"]) > 1
+    assert filament_checkpoint.read(tmp_path / "results" / "checkpoint.npz", model, "another") is None
