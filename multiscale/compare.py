@@ -22,10 +22,11 @@ TEMPERATURE_TOLERANCE = 10.0
 PRESSURE_FACTOR = 3.0
 """A stack pressure that differs by more than this factor is mentioned."""
 COMPARED = ("ccd", "lower_bound", "dc_short")
-_NOT_COMPARED = {
+NOT_COMPARED = {
     "stripping_critical": "critical current of stripping (voids): another electrode and another failure than plating",
     "full_cell_rate": "rate of a full cell: no critical current was sought",
 }
+"""Kinds that are listed but held against no plating limit, and why."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def fitted_keys(parameters: Mapping[str, Any]) -> list[str]:
 
 def judge(measured: Measurement, case: CaseResult) -> tuple[bool, str]:
     """Whether a measurement can be held against a case; in words, why not, or what had to be taken as in the case."""
-    if measured.ccd_kind in _NOT_COMPARED:
-        return False, _NOT_COMPARED[measured.ccd_kind]
+    if measured.ccd_kind in NOT_COMPARED:
+        return False, NOT_COMPARED[measured.ccd_kind]
     if measured.is_bare != (case.interlayer is None) or not (measured.is_bare or _same_layer(measured, case)):
         return False, f"other interlayer: {measured.interlayer}; in the case: {case.interlayer or 'none'}"
     if None not in (measured.temperature_C, case.temperature_C):

@@ -1,0 +1,82 @@
+"""The parity plot: predicted over measured on log axes, every point named with its source and confidence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from coupling.experiments import KIND_LABELS
+from multiscale.figures import KIND_MARKERS, PRINT, STYLE, dress, plain_log_ticks
+
+FACES = {"A": 1.0, "B": 0.35, "C": 0.0}
+"""How much of the marker is filled, by confidence."""
+
+
+def parity(comparison: Mapping[str, Any]) -> Figure:
+    """Predicted against measured (mA/cm²) with intervals; bounds as arrows to the side they leave open; comparable rows only.
+
+    Colour and marker tell the kind, the filling the confidence; the list beside it names the source of each point.
+    """
+    rows = [row for row in comparison["rows"] if row["comparable"]]
+    rows.sort(key=lambda row: (list(KIND_LABELS).index(row["kind"]), row["measured"]))
+    with matplotlib.rc_context(STYLE):
+        drawing = Figure(figsize=(9.0, 5.6), layout="constrained")
+        axes, key = drawing.subplots(1, 2, width_ratios=(3, 2))
+        dress(axes, PRINT)
+        axes.set(xscale="log", yscale="log", xlabel="measured (mA/cm²)", ylabel="predicted (mA/cm²)")
+        limits = _limits(rows)
+        axes.plot(limits, limits, color=PRINT.muted, linewidth=1)
+        axes.fill_between(limits, np.array(limits) / 10, np.array(limits) * 10, color=PRINT.muted, alpha=0.08, linewidth=0)
+        for number, row in enumerate(rows, start=1):
+            _point(axes, row, number)
+        axes.set(xlim=limits, ylim=limits, aspect="equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            plain_log_ticks(axis)
+        _key(key, rows)
+        if not rows:
+            axes.text(0.5, 0.5, "no measurement can be compared", transform=axes.transAxes, ha="center", color=PRINT.muted)
+    return drawing
+
+
+def _limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    values = [row[name] for row in rows for name in ("measured", "low", "high") if row[name] > 0] or [0.1, 10.0]
+    return min(values) / 2, max(values) * 2
+
+
+def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
+    color = _color(row["kind"])
+    x, y = row["measured"], row["predicted"]
+    axes.vlines(x, row["low"], row["high"], color=color, linewidth=1, alpha=0.7)
+    face = matplotlib.colors.to_rgba(color, FACES[row["confidence"]])
+    axes.plot(x, y, KIND_MARKERS[row["kind"]], markersize=7, markerfacecolor="white", markeredgecolor=color, linestyle="none")
+    axes.plot(x, y, KIND_MARKERS[row["kind"]], markersize=7, markerfacecolor=face, markeredgecolor=color, linestyle="none")
+    axes.annotate(str(number), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, color=PRINT.ink)
+    if row["kind"] != "ccd":
+        end = x * (1.8 if row["kind"] == "lower_bound" else 1 / 1.8)
+        axes.annotate("", (end, y), (x, y), arrowprops={"arrowstyle": "-|>", "color": color})
+
+
+def _color(kind: str) -> str:
+    return PRINT.series[list(KIND_LABELS).index(kind)]
+
+
+def _key(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The list of points: number, id, confidence, cell, source."""
+    axes.set_axis_off()
+    lines: list[tuple[str, str]] = []
+    for kind in KIND_LABELS:
+        inside = [(number, row) for number, row in enumerate(rows, start=1) if row["kind"] == kind]
+        if inside:
+            lines.append((KIND_LABELS[kind], _color(kind)))
+        for number, row in inside:
+            measured = row["measurement"]
+            first = measured["authors"].split(",")[0].split(" ")[0]
+            lines.append((f"  {number}  {row['id']} [{row['confidence']}] {first} {measured['year']}, {row['cell']}", PRINT.ink))
+    lines.append(("", PRINT.ink))
+    lines.append(("vertical lines: 90 % intervals; band: a factor of ten", PRINT.muted))
+    lines.append(("filled: A, number read in the source; pale: B, in part;", PRINT.muted))
+    lines.append(("hollow: C, recalled. Arrows: the side a bound leaves open", PRINT.muted))
+    for place, (words, color) in enumerate(lines):
+        axes.text(0.0, 1.0 - 0.045 * place, words, transform=axes.transAxes, fontsize=8.5, color=color, va="top")
