@@ -9,6 +9,7 @@ import typer
 from coupling.errors import RunFailure, UserError
 from multiscale import parallel
 from multiscale.analyze_commands import analyze_app
+from multiscale.compare_commands import compare
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
@@ -203,27 +204,12 @@ def report(case: CaseArgument, out: OutOption = None) -> None:
     _show(str(write_report(results, _experiments(), case_result(case, results))))
 
 
-@app.command()
-def compare(
-    cases: Annotated[list[Path] | None, typer.Argument(metavar="[CASES]", help="Folders [default: all with results].")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write a parity plot (PNG or SVG).")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare computed critical current densities with measured ones; nothing is fitted.
+def refuse_unanswered(case: Path) -> None:
+    """Refuse a case without results, or with those of an earlier state. Raises UserError."""
+    _refuse_stale(case, _summary(case, None))
 
-    Example: multiscale compare cases/li-lpscl
-    """
-    from multiscale.compare import compare_cases
-    from multiscale.conduction_case import is_conduction_case
-    from multiscale.transport_case import is_transport_case
 
-    found = sorted(path.parent.parent for path in _shipped().glob("*/results/summary.json"))
-    chosen = cases or [case for case in found if not (is_transport_case(case) or is_conduction_case(case))]
-    if not chosen:
-        raise UserError("no case has results yet; `multiscale run CASE` makes some")
-    for case in chosen:
-        _refuse_stale(case, _summary(case, None))
-    _show(compare_cases(chosen, _experiments(), plot, as_json))
+app.command()(compare)
 
 
 @app.command()
