@@ -97,33 +97,9 @@ def run(
 
     Example: mpirun -n 2 multiscale run cases/li-lpscl
     """
-    from multiscale.case import load_case
-    from multiscale.conduction_case import is_conduction_case, load_conduction_case
-    from multiscale.propagation_case import is_propagation_case, load_propagation_case
-    from multiscale.transport_case import is_transport_case, load_transport_case
+    from multiscale.kinds import load_any, run_any
 
-    if is_conduction_case(case):
-        conduction = load_conduction_case(case)
-        from multiscale.conduction_run import run_conduction
-
-        run_conduction(conduction, _results(case, out), parallel.world())
-        return
-    if is_propagation_case(case):
-        propagation = load_propagation_case(case)
-        from multiscale.propagation_run import run_propagation
-
-        run_propagation(propagation, _results(case, out), parallel.world())
-        return
-    if is_transport_case(case):
-        transport = load_transport_case(case)
-        from multiscale.transport_run import run_transport
-
-        run_transport(transport, _results(case, out), parallel.world())
-        return
-    loaded = load_case(case)
-    from multiscale.pipeline import run_case
-
-    run_case(loaded, _results(case, out), parallel.world(), with_md=not no_md)
+    run_any(load_any(case), _results(case, out), parallel.world(), with_md=not no_md)
 
 
 @app.command()

@@ -1,0 +1,495 @@
+"""The product in a notebook or a script: load a case, change keys, run, read the answer, draw it.
+
+    from multiscale import api
+
+    case = api.load("cases/li-lpscl")
+    deeper = case.change({"geometry.flaw.depth": "1.4 um"})
+    answer = deeper.run(md=False)
+    print(answer.ccd)
+    answer.plot("ccd").save("ccd.png")
+
+Nothing is computed here: reading, checks and stages are those of `multiscale check` and `multiscale run`. Under mpirun every rank
+makes the same calls.
+"""
+
+import copy
+import io
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from coupling.errors import UserError
+from coupling.library import read_material
+from coupling.record import Property
+from coupling.store import digest, read_records
+from coupling.toml_input import read
+from multiscale import parallel
+from multiscale.case import Case as CriticalCase
+from multiscale.conduction_case import ConductionCase
+from multiscale.kinds import AnyCase, load_any, run_any, validate_any
+from multiscale.propagation_case import PropagationCase
+from multiscale.transport_case import TransportCase
+
+PICTURES = ("ccd", "current", "potential", "diffusivity")
+"""What `Answer.plot` draws."""
+_PART = re.compile(r'"([^"]*)"|([^."]+)')
+
+
+def load(folder: str | Path) -> "NotebookCase":
+    """Read and check a case folder of any kind. Raises UserError as `multiscale check` does."""
+    source = Path(folder)
+    checked = load_any(source)
+    return NotebookCase(source, read(source / "case.toml").data, checked)
+
+
+@dataclass(frozen=True)
+class NotebookCase:
+    """A case in memory, checked; the folder it was read from is never written to, except by `run` of an unchanged case.
+
+    Attributes:
+        source: folder it was read from.
+        data: what its case.toml says, with the changes.
+        checked: the case after all checks; `checked.settings` holds every value in SI units.
+        materials: material files added by `with_material`.
+        is_changed: whether anything differs from the folder.
+    """
+
+    source: Path
+    data: dict[str, Any]
+    checked: AnyCase
+    materials: tuple[Path, ...] = ()
+    is_changed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the folder it was read from."""
+        return self.source.resolve().name
+
+    @property
+    def settings(self) -> Any:
+        """Every value of case.toml, checked, in SI units: `case.settings.geometry.width`."""
+        return self.checked.settings
+
+    def change(self, changes: Mapping[str, Any]) -> "NotebookCase":
+        """A new case in which keys have other values; this one stays as it is.
+
+        Args:
+            changes: value by dotted key, as it would stand in case.toml ("geometry.flaw.depth": "0.4 um"); entries of a list
+                of tables by number ("protocol.step.0.until.time"), needed only where there are several; None removes a key.
+
+        Raises:
+            UserError: an unknown key, a wrong unit or value, values that do not fit together; the message names the key.
+        """
+        data = copy.deepcopy(self.data)
+        for key, value in changes.items():
+            _set(data, key, value)
+        return self._checked(replace(self, data=data, is_changed=True))
+
+    def with_material(self, file: str | Path) -> "NotebookCase":
+        """A new case that also knows the material of a file; it goes before a shipped one of the same name.
+
+        Raises:
+            UserError: the file is missing or wrong, or is not called as its material.
+        """
+        path = Path(file)
+        material = read_material(path)
+        if path.stem != material.name:
+            raise UserError(f'{path}:1: name: read "{material.name}"; it must be the file\'s own name, "{path.stem}"')
+        kept = tuple(other for other in self.materials if other.name != path.name)
+        return self._checked(replace(self, materials=(*kept, path.resolve()), is_changed=True))
+
+    def _checked(self, changed: "NotebookCase") -> "NotebookCase":
+        with _draft(changed) as folder:
+            return replace(changed, checked=load_any(folder))
+
+    def check(self, md: bool = True) -> list[dict[str, Any]]:
+        """Every parameter the continuum would use: rows with key, value, unit, stderr, bound, kind, source, losers; SI units.
+
+        Raises:
+            UserError: a number is not known, or the cell cannot be drawn.
+        """
+        from multiscale.tables import parameter_rows
+
+        with _draft(self) as folder:
+            case = load_any(folder)
+            validate_any(case, md)
+            return parameter_rows(_parameters(case, self.source / "results"))
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the case as a folder of its own, with every material file it uses; `mpirun -n 4 multiscale run FOLDER` runs it.
+
+        Raises:
+            UserError: the folder holds another case or other files, or cannot be made.
+        """
+        comm, target = parallel.world(), Path(folder)
+        failure = None
+        if comm.rank == 0:
+            try:
+                _write(self, target)
+            except UserError as error:
+                failure = str(error)
+        if (told := comm.bcast(failure)) is not None:
+            raise UserError(told)
+        return target
+
+    def run(self, folder: str | Path | None = None, md: bool = True) -> "Answer":
+        """Compute what the case still needs and give its answer; goes on where an earlier run stopped.
+
+        Args:
+            folder: case folder to write and run [default: the folder it was read from where nothing is changed, else
+                ./runs/NAME-HASH, a folder for each state of the case].
+            md: whether molecular dynamics may run; without, the numbers come from the material files alone.
+
+        Raises:
+            UserError: the case cannot be run as it is, or another run is at work in the folder.
+            RunFailure: a stage could not be finished; the same call goes on from what is kept.
+        """
+        if folder is None and not self.is_changed:
+            home = self.source
+        else:
+            home = self.write(folder if folder is not None else Path("runs") / f"{self.name}-{self._hash()}")
+            _take_over_md(self.source, home)
+        summary = run_any(load_any(home), home / "results", parallel.world(), with_md=md)
+        return Answer(home / "results", summary)
+
+    def answer(self) -> "Answer":
+        """The answer of an earlier `multiscale run` of this folder.
+
+        Raises:
+            UserError: there is none, it belongs to another state of the case, or the case is changed in memory.
+        """
+        if self.is_changed:
+            raise UserError(f"{self.name} is changed: run() computes its answer, or gives the one that is there already")
+        found = read_answer(self.source / "results")
+        if found.summary.get("hashes", {}).get("case") != self.checked.digest:
+            told = "case.toml or a material file has changed since these results were computed; run() again"
+            raise UserError(f"{self.source}: {told}")
+        return found
+
+    def _hash(self) -> str:
+        files = {path.name: path.read_text(encoding="utf-8") for path in _material_files(self)}
+        return digest({"case": self.data, "materials": files})[:10]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A matplotlib figure that a notebook shows by itself.
+
+    Attributes:
+        figure: `matplotlib.figure.Figure`, to be changed at will.
+    """
+
+    figure: Any
+
+    def save(self, path: str | Path) -> Path:
+        """Write a PNG, SVG or PDF file (the name decides)."""
+        from multiscale.figures import write_figure
+
+        write_figure(self.figure, Path(path))
+        return Path(path)
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.figure.savefig(stream, format="png", dpi=80, facecolor="white")
+        return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run found.
+
+    Attributes:
+        results: folder that holds it.
+        summary: summary.json.
+    """
+
+    results: Path
+    summary: dict[str, Any]
+
+    def __str__(self) -> str:
+        return "\n".join(_told(self.summary))
+
+    def __repr__(self) -> str:
+        return f"Answer({str(self.results)!r})\n{self}"
+
+    @property
+    def ccd(self) -> dict[str, Any]:
+        """Critical current density: value, low, high, level, unit, mechanism, bound. Raises UserError for other kinds of case."""
+        if "ccd" not in self.summary:
+            kind = self.summary.get("kind", "this")
+            raise UserError(f"a {kind} case has no critical current; summary has: {', '.join(self.summary)}")
+        return dict(self.summary["ccd"])
+
+    @property
+    def error_split(self) -> dict[str, float]:
+        """Share of the error bar's variance by origin, largest first; empty where the case has no error bar."""
+        return dict(self.summary.get("error_split") or {})
+
+    @property
+    def parameters(self) -> list[dict[str, Any]]:
+        """Every input that was used, with error, kind and source, and those that lost; SI units."""
+        from multiscale.compare import read_result
+
+        rows: list[dict[str, Any]] = read_result(self.results / "parameters.json")["parameters"]
+        return rows
+
+    @property
+    def records(self) -> list[Property]:
+        """Property records of molecular dynamics; empty where none ran."""
+        path = self.results / "atomistic" / "records.json"
+        return read_records(path) if self.summary.get("md") and path.is_file() else []
+
+    @property
+    def samples(self) -> np.ndarray:
+        """Draws of the critical current density behind the error bar, mA/cm². Raises UserError where there are none."""
+        from multiscale.compare import read_result
+
+        return np.asarray(read_result(self.results / "distribution.json")["samples"], dtype=float)
+
+    @property
+    def fields(self) -> Any:
+        """Steady fields on the triangles of a plane cell (`multiscale.field_maps.CurrentMap`, SI); of the last step in time.
+
+        Raises:
+            UserError: the run wrote none.
+        """
+        from multiscale.field_maps import read_current_map
+
+        steps = sorted(self.results.glob("steps/*/current_map.npz"), key=lambda path: path.stat().st_mtime)
+        for path in (self.results / "current_map.npz", *reversed(steps)):
+            if path.is_file():
+                return read_current_map(path)
+        there = ", ".join(path.name for path in sorted(self.results.rglob("*.bp"))) or "none"
+        raise UserError(f"{self.results}: no map of a plane cell; fields for ParaView: {there}")
+
+    def table(self, name: str) -> dict[str, np.ndarray]:
+        """Columns of a CSV file of the results ("time_series", "history", "profiles" …). Raises UserError where there is none."""
+        from multiscale.transport_report import read_csv
+
+        path = self.results / f"{name.removesuffix('.csv')}.csv"
+        if not path.is_file():
+            there = ", ".join(sorted(found.stem for found in self.results.glob("*.csv"))) or "none"
+            raise UserError(f'no table "{name}"; tables of this run: {there}')
+        return {column: np.asarray(values) for column, values in read_csv(path).items()}
+
+    def plot(self, what: str | None = None) -> Picture:
+        """Draw "ccd" (distribution), "current", "potential" (maps of the cell) or "diffusivity" (Arrhenius, after MD).
+
+        Args:
+            what: which picture [default: "ccd" where the run has an error bar, else "current"].
+
+        Raises:
+            UserError: an unknown name, or the run has no such result.
+        """
+        chosen = what or ("ccd" if (self.results / "distribution.json").is_file() else "current")
+        if chosen not in PICTURES:
+            raise UserError(f'read "{chosen}"; pictures: {", ".join(PICTURES)}')
+        return Picture(_draw(self, chosen))
+
+    def report(self) -> Path:
+        """Path of the self-contained report.html that the run wrote. Raises UserError where this kind of case writes none."""
+        path = self.results / "report.html"
+        if not path.is_file():
+            raise UserError(f"{path}: this kind of case writes no report; pictures: {self._pictures() or 'none'}")
+        return path
+
+    def _pictures(self) -> str:
+        return ", ".join(str(path) for path in sorted(self.results.glob("*.png")))
+
+
+def read_answer(results: str | Path) -> Answer:
+    """The answer in a results folder, or in the `results` of a case folder. Raises UserError where there is none."""
+    from multiscale.compare import read_result
+
+    folder = Path(results)
+    if (folder / "case.toml").is_file():
+        folder = folder / "results"
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise UserError(f"{path}: not there yet; run() or `multiscale run CASE` makes it")
+    return Answer(folder, read_result(path))
+
+
+def _draw(answer: Answer, what: str) -> Any:
+    from multiscale import field_maps, figures
+
+    if what == "ccd":
+        return figures.ccd_distribution(answer.samples.tolist(), answer.ccd, [], {}, figures.PRINT)
+    if what == "diffusivity":
+        from multiscale.compare import read_result
+
+        if not answer.records:
+            raise UserError("this run used no molecular dynamics, so there are no diffusivities to draw")
+        return figures.arrhenius(read_result(answer.results / "atomistic" / "arrhenius.json"), figures.PRINT)
+    draw = field_maps.current_map if what == "current" else field_maps.potential_map
+    return draw(answer.fields, figures.PRINT)
+
+
+def _told(summary: Mapping[str, Any]) -> Sequence[str]:
+    """The answer for people, by kind of case."""
+    kind = summary.get("kind")
+    if kind == "conduction":
+        from multiscale.conduction_run import answer_lines as told_conduction
+
+        return told_conduction(dict(summary))
+    if kind == "transport":
+        from multiscale.transport_run import answer_lines as told_transport
+
+        return told_transport(dict(summary))
+    if kind == "propagation":
+        from multiscale.propagation_run import answer_lines as told_propagation
+
+        return told_propagation(dict(summary))
+    from multiscale.tables import answer_lines
+
+    return answer_lines(summary).splitlines()
+
+
+def _parameters(case: AnyCase, results: Path) -> Any:
+    if isinstance(case, ConductionCase):
+        from multiscale.conduction_case import parameters
+
+        return parameters(case)[0]
+    if isinstance(case, PropagationCase):
+        from multiscale.propagation_case import resolve as resolve_propagation
+
+        return resolve_propagation(case).parameters
+    if isinstance(case, TransportCase):
+        from multiscale.transport_inputs import resolve as resolve_transport
+
+        return resolve_transport(case).parameters
+    from multiscale.parameters import resolve
+    from multiscale.pipeline import stored_records
+
+    return resolve(case, stored_records(case, results)[0])
+
+
+def _set(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set or remove a dotted key in the data of a case.toml; whether the key exists is for the schema to say."""
+    parts = [quoted or plain for quoted, plain in _PART.findall(key)]
+    if not parts:
+        raise UserError('read an empty key; write for example "geometry.width"')
+    here: Any = data
+    for number, part in enumerate(parts):
+        if isinstance(here, list):
+            here = _entry(here, parts[:number], part)
+            if part.isdigit():
+                continue
+        if not isinstance(here, dict):
+            raise UserError(f"{key}: {'.'.join(parts[:number])} holds one value, so nothing stands below it")
+        if number < len(parts) - 1:
+            here = here.setdefault(part, {})
+        elif value is None:
+            here.pop(part, None)
+        else:
+            here[part] = _as_toml(key, value)
+
+
+def _entry(tables: list[Any], path: Sequence[str], part: str) -> Any:
+    name, number = ".".join(path), int(part) if part.isdigit() else 0
+    if not part.isdigit() and len(tables) != 1:
+        raise UserError(f"{name}: there are {len(tables)} entries; say which by its number, for example {name}.0.{part}")
+    if number >= len(tables):
+        raise UserError(f"{name}.{number}: there are {len(tables)} entries, numbered from 0")
+    return tables[number]
+
+
+def _as_toml(key: str, value: Any) -> Any:
+    """A value as TOML can hold it: numbers of NumPy become plain, tuples lists. Raises UserError for other things."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        return {str(name): _as_toml(key, inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_toml(key, inner) for inner in value]
+    if isinstance(value, str | bool | int | float):
+        return value
+    raise UserError(f'{key}: read {value!r}; write a text such as "1 um", a number, true or false, a list or a table')
+
+
+@contextmanager
+def _draft(case: NotebookCase) -> Iterator[Path]:
+    """The case as a folder that lasts for a moment; complaints name the case instead of that folder."""
+    with tempfile.TemporaryDirectory(prefix="multiscale-") as temporary:
+        folder = Path(temporary) / case.name
+        try:
+            _fill(case, folder)
+            yield folder
+        except UserError as error:
+            told = re.sub(rf"{re.escape(str(folder))}/case\.toml(:\d+)?: ", f"{case.name}, as changed here: ", str(error))
+            raise UserError(told.replace(str(folder), str(case.source))) from None
+
+
+def _fill(case: NotebookCase, folder: Path, only: Sequence[Path] | None = None) -> None:
+    """Write case.toml, material files (all in reach, or `only` those named) and the files that it reads."""
+    (folder / "materials").mkdir(parents=True, exist_ok=True)
+    (folder / "case.toml").write_text(tomli_w.dumps(_with_potential(case)), encoding="utf-8")
+    for path in _reach(case) if only is None else only:
+        shutil.copyfile(path, folder / "materials" / path.name)
+    geometry = case.data.get("geometry")
+    for key in ("particles", "image", "file") if isinstance(geometry, dict) else ():
+        named = geometry.get(key)
+        if isinstance(named, str) and not Path(named).is_absolute() and (case.source / named).is_file():
+            (folder / named).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(case.source / named, folder / named)
+
+
+def _with_potential(case: NotebookCase) -> dict[str, Any]:
+    """The data with the path of a potential that starts at the source folder made whole."""
+    wanted = case.data.get("atomistic")
+    named = wanted.get("potential") if isinstance(wanted, dict) else None
+    if not isinstance(named, str) or not named or not (case.source / named).exists():
+        return case.data
+    assert isinstance(wanted, dict)
+    return case.data | {"atomistic": wanted | {"potential": str((case.source / named).resolve())}}
+
+
+def _reach(case: NotebookCase) -> list[Path]:
+    """Material files of the case's own that a shipped one must not hide: beside it, its own, those added here, in this order."""
+    beside = sorted((case.source.resolve().parent / "_materials").glob("*.toml"))
+    own = sorted((case.source / "materials").glob("*.toml"))
+    return [*beside, *own, *case.materials]
+
+
+def _material_files(case: NotebookCase) -> list[Path]:
+    """The files of every material that the case uses, where they lie now."""
+    by_name = {path.name: path for path in _reach(case)}
+    used = sorted(material.path for material in case.checked.materials.values())
+    return [by_name.get(path.name, path) for path in used]
+
+
+def _write(case: NotebookCase, target: Path) -> None:
+    if target.is_file():
+        raise UserError(f"{target}: this is a file; name a folder to write the case into")
+    files = _material_files(case)
+    if (target / "case.toml").is_file():
+        same = (target / "case.toml").read_text(encoding="utf-8") == tomli_w.dumps(_with_potential(case))
+        kept = [target / "materials" / path.name for path in files]
+        if not same or not all(k.is_file() and k.read_bytes() == f.read_bytes() for k, f in zip(kept, files, strict=True)):
+            raise UserError(f"{target}: holds another case, or another state of this one; choose another folder, or delete it")
+        return
+    if target.is_dir() and any(target.iterdir()):
+        raise UserError(f"{target}: holds other files; choose a new folder")
+    try:
+        _fill(case, target, files)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror}); choose another place") from None
+
+
+def _take_over_md(source: Path, home: Path) -> None:
+    """Copy the finished molecular dynamics of the source folder where the changed case asks for the same."""
+    from multiscale.pipeline import stored_records
+
+    case, target = load_any(home), home / "results" / "atomistic"
+    mine = isinstance(case, CriticalCase) and parallel.rank() == 0 and not target.exists()
+    if isinstance(case, CriticalCase) and mine and stored_records(case, source / "results")[0]:
+        shutil.copytree(source / "results" / "atomistic", target)
+    parallel.world().barrier()
