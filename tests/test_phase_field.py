@@ -219,3 +219,26 @@ def test_ranks_do_not_matter():
         answers.append(np.array(json.loads(done.stdout.strip().splitlines()[-1])))
     assert answers[1] == pytest.approx(answers[0], rel=1e-6)
     assert answers[2] == pytest.approx(answers[0], rel=1e-6)
+
+
+def test_a_penny_starts_at_its_pressure():
+    """Axial symmetry: p = √(πE'Gc/4a) (Sack 1946), a by the area of the notch: surface energy over Gc π, one half meshed."""
+    a, length = 1e-6, 1e-6 / 8
+    size = length / 3
+    path = CrackPath(24 * a, 12 * a, 1.6 * a, 4 * length, size, 2 * a, mirrored=True, lying=True)
+    domain = meshed(draw_crack_path, MPI.COMM_WORLD, axisymmetric=True, path=path)
+    solid, model = Elastic(150e9, 0.257), CrackModel("AT1", length)
+
+    def supports(space):
+        return [domain.fixed(space, 0.0, "foot", component=0), domain.fixed(space, 0.0, "left", component=1)]
+
+    Gc = domain.constant(FRACTURE_ENERGY / model.mesh_correction(size))
+    body = CrackedBody(domain, stiffness(domain, {"body": solid}), Gc, model, supports)
+    body.notch(lambda x: (x[0] <= a * (1 + 1e-9)) & (x[1] <= size / 2 * (1 + 1e-6)))
+    radius = math.sqrt(2 * body.balance.fracture / (FRACTURE_ENERGY * math.pi))
+    assert radius == pytest.approx(a, rel=0.1)
+    exact = math.sqrt(math.pi * solid.plane_strain_modulus * FRACTURE_ENERGY / (4 * radius))
+    volume = 8 * exact * radius**3 / (3 * solid.plane_strain_modulus)
+    largest = max(body.at_volume(share * volume).pressure for share in (0.9, 0.95, 1.0, 1.05, 1.1))
+    assert largest == pytest.approx(exact, rel=0.05)
+    assert body.balance.dissipated >= 0
