@@ -8,7 +8,19 @@ from dataclasses import dataclass
 
 from coupling.errors import UserError
 from coupling.units import told
-from meshes.drawing import NORMAL, Feature, MeshQuality, Pen, Sizes, finish, groups, require_below, require_positive, set_sizes
+from meshes.drawing import (
+    NORMAL,
+    Feature,
+    MeshQuality,
+    Pen,
+    Sizes,
+    along,
+    finish,
+    groups,
+    require_below,
+    require_positive,
+    set_sizes,
+)
 
 FLATTEST = 1e-3
 """Smallest ratio of the axes: the radius of a crack's tip, b²/a, is meshed."""
@@ -136,5 +148,6 @@ def _meshed(
     largest = LARGEST * min(cavity.width, cavity.thickness)
     wall = min(max(b / 2, a / 20), a / 6, cavity.gap / 3)
     features = [Feature(tips, b**2 / a / 4, 0), Feature(boundaries["cavity"], wall)]
+    features += along(boundaries["lithium"], cavity.sizes)
     set_sizes(features, largest, cavity.half_length, cavity.sizes)
     return finish(2, cavity.half_length)

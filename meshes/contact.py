@@ -11,7 +11,19 @@ from typing import Literal
 import numpy as np
 
 from coupling.errors import UserError
-from meshes.drawing import NORMAL, Feature, MeshQuality, Pen, Sizes, finish, groups, require_below, require_positive, set_sizes
+from meshes.drawing import (
+    NORMAL,
+    Feature,
+    MeshQuality,
+    Pen,
+    Sizes,
+    along,
+    finish,
+    groups,
+    require_below,
+    require_positive,
+    set_sizes,
+)
 
 STEPS = 24
 """Straight pieces of the surface in one correlation length."""
@@ -214,6 +226,6 @@ def draw(contact: RoughContact) -> MeshQuality:
     features = [Feature(floor.edges, EDGE * shortest, 0), Feature(floor.free, contact.correlation_length / 10)]
     features += [Feature(floor.touching, contact.correlation_length / 5)]
     if contact.interlayer is not None:
-        features.append(Feature(floor.level, contact.interlayer / 2))
+        features += [Feature(floor.level, contact.interlayer / 2), *along(boundaries["lithium"], contact.sizes)]
     set_sizes(features, contact.thickness / 6, unit, contact.sizes)
     return finish(2, unit)

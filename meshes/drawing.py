@@ -42,10 +42,13 @@ class Sizes:
     Attributes:
         fineness: divides every size (2: elements half as large, everywhere).
         growth: of the element size per distance from a feature, at fineness 1.
+        finest: largest element at points where the flux is singular, m, and twice that along a smooth lithium surface;
+            None where the geometry alone says it.
     """
 
     fineness: float = 1.0
     growth: float = 0.3
+    finest: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what gives no mesh. Raises UserError."""
@@ -143,6 +146,11 @@ def groups(dimension: int, regions: Mapping[str, Sequence[int]], boundaries: Map
                 gmsh.model.addPhysicalGroup(dim, sorted(set(tags)), name=name)
 
 
+def along(lithium: Sequence[int], rule: Sizes) -> list[Feature]:
+    """Feature of a smooth lithium surface on which a focusing factor will be read; none where no window is given."""
+    return [] if rule.finest is None else [Feature(lithium, 2 * rule.finest)]
+
+
 def set_sizes(features: Sequence[Feature], largest: float, unit: float, rule: Sizes) -> None:
     """Element sizes: those of the nearest features, growing linearly away from them up to `largest` (m)."""
     import gmsh
@@ -152,11 +160,12 @@ def set_sizes(features: Sequence[Feature], largest: float, unit: float, rule: Si
     for feature in features:
         if not len(feature.tags):
             continue
-        size, most = min(feature.size, largest) / rule.fineness / unit, largest / rule.fineness / unit
+        wanted = feature.size if feature.dimension or rule.finest is None else min(feature.size, rule.finest)
+        size, most = min(wanted, largest) / rule.fineness / unit, largest / rule.fineness / unit
         distance, threshold = field.add("Distance"), field.add("Threshold")
         field.setNumbers(distance, ("PointsList", "CurvesList", "SurfacesList")[feature.dimension], list(feature.tags))
         if feature.dimension:
-            field.setNumber(distance, "Sampling", 40)
+            field.setNumber(distance, "Sampling", _samples(feature, size))
         settings: dict[str, Any] = {"InField": distance, "SizeMin": size, "SizeMax": most, "DistMin": size}
         settings["DistMax"] = size + (most - size) * rule.fineness / rule.growth + 1e-9
         for name, value in settings.items():
@@ -168,6 +177,15 @@ def set_sizes(features: Sequence[Feature], largest: float, unit: float, rule: Si
     for option in ("MeshSizeExtendFromBoundary", "MeshSizeFromPoints", "MeshSizeFromCurvature"):
         gmsh.option.setNumber(f"Mesh.{option}", 0)
     gmsh.option.setNumber("Mesh.MeshSizeMax", largest / rule.fineness / unit)
+
+
+def _samples(feature: Feature, size: float) -> int:
+    """Points from which the distance to a feature is taken on each curve (each direction of a surface): one an element."""
+    import gmsh
+
+    boxes = np.array([gmsh.model.getBoundingBox(feature.dimension, tag) for tag in feature.tags])
+    longest = float(np.linalg.norm(boxes[:, 3:] - boxes[:, :3], axis=1).max())
+    return int(np.clip(1.5 * longest / size, 20, 4000 if feature.dimension == 1 else 60))
 
 
 def finish(dimension: int, unit: float, order: int = 1) -> MeshQuality:

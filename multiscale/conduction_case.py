@@ -47,9 +47,9 @@ class ConductionCase:
         return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
     def complaint(self, error: UserError) -> UserError:
-        """An error of a geometry ("geometry.KEY: …") told with file and line."""
+        """An error of a geometry or solve ("geometry.KEY: …", "conduction.KEY: …") told with file and line."""
         key, colon, message = str(error).partition(": ")
-        if not colon or not key.startswith("geometry.") or " " in key:
+        if not colon or not key.startswith(("geometry.", "conduction.")) or " " in key:
             return UserError(self.file.complaint(("geometry",), str(error)))
         return UserError(self.file.complaint(tuple(key.split(".")), message))
 

@@ -17,6 +17,9 @@ from multiscale.domain import Domain, integral
 from multiscale.structures import drawn, quality_of
 from multiscale.voxel_mesh import voxel_domain, walls
 
+WINDOW_SHARE = 1 / 6
+"""Element at the edge of a contact over the radius of the window that the focusing factor is averaged over."""
+
 
 @dataclass(frozen=True)
 class MeshedCase:
@@ -54,7 +57,7 @@ def _rough_contact(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCa
     what = contact.RoughContact(
         given.width, given.electrolyte.thickness, given.contact.roughness, given.contact.correlation_length,
         given.contact.void_fraction, film.thickness if film else None, film.mode if film else "fills", given.seed,
-        Sizes(given.resolution),
+        _sizes(case),
     )  # fmt: skip
     return _plain(partial(contact.draw, what), comm, given.width, "lithium")
 
@@ -64,7 +67,7 @@ def _buried_cavity(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCa
     what = cavity.BuriedCavity(
         given.width, given.electrolyte.thickness, given.cavity.depth, half_length, half_opening,
         given.cavity.tilt, given.axisymmetric,
-        given.cavity.filling is not None, Sizes(given.resolution),
+        given.cavity.filling is not None, _sizes(case),
     )  # fmt: skip
     area = np.pi * given.width**2 if given.axisymmetric else given.width
     return _plain(partial(cavity.draw, what), comm, area, "lithium", axisymmetric=given.axisymmetric)
@@ -73,7 +76,7 @@ def _buried_cavity(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCa
 def _tip(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
     what = tip.IndentedTip(
         given.radius, given.electrolyte.thickness, given.tip.radius, given.tip.indentation, given.tip.half_angle,
-        Sizes(given.resolution),
+        _sizes(case),
     )  # fmt: skip
     return _plain(partial(tip.draw, what), comm, np.pi * given.radius**2, "tip", axisymmetric=True)
 
@@ -82,7 +85,7 @@ def _grain_block(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase
     layer = given.interlayer
     what = polycrystal3d.GrainBlock(
         given.width, given.breadth, given.electrolyte.thickness, given.electrolyte.grain_size,
-        layer.thickness if layer else None, seed=given.seed, sizes=Sizes(given.resolution),
+        layer.thickness if layer else None, seed=given.seed, sizes=_sizes(case),
     )  # fmt: skip
     return _plain(partial(polycrystal3d.draw, what), comm, given.width * given.breadth, "lithium", dimension=3)
 
@@ -97,7 +100,7 @@ def _packing(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
             raise UserError(f'geometry.phases.{phase}: no particle is of phase "{phase}"; take it out')
     trim = given.trim if given.trim is not None else 0.5 * float(particles.radii.min())
     box = particles.box + np.array([[trim], [-trim]])
-    what = packing.Packing(particles, box, given.matrix is not None, Sizes(given.resolution))
+    what = packing.Packing(particles, box, given.matrix is not None, _sizes(case))
     area = float(np.prod(np.ptp(box, axis=0)[:2]))
     return _plain(partial(packing.draw, what), comm, area, "bottom", "top", dimension=3)
 
@@ -129,6 +132,12 @@ def _user_mesh(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
         if name not in named:
             raise UserError(f'geometry.regions: the mesh has a region "{name}"; add [geometry.regions.{name}]')
     return _measured(domain, quality, given.lithium, given.counter)
+
+
+def _sizes(case: ConductionCase) -> Sizes:
+    """The mesh-size rule: elements at the edges of a contact are small against the window of the focusing factor."""
+    window = case.settings.conduction.window
+    return Sizes(case.settings.geometry.resolution, finest=None if window is None else WINDOW_SHARE * window)
 
 
 def _plain(

@@ -10,7 +10,7 @@ import ufl
 from dolfinx import fem, io
 
 from coupling.atomic import write_json
-from coupling.errors import RunFailure
+from coupling.errors import RunFailure, UserError
 from coupling.lock import alone
 from coupling.store import digest
 from multiscale.conduction_case import ConductionCase, parameters
@@ -93,7 +93,7 @@ def _summary(case: ConductionCase, meshed: MeshedCase, problem: Conduction, figu
         "asr_ohm_cm2": {name: share * asr * OHM_CM2 for name, share in figures.share.items()} | {"total": asr * OHM_CM2},
         "resistance": {"value": figures.resistance, "unit": unit},
         "cell_voltage_V": asr * drive.current_density, "current_density_mA_per_cm2": drive.current_density / 10,
-        "focusing_factor": _focus(problem, drive.window),
+        "focusing_factor": _focus(case, problem),
         "detour_factor": figures.detour_factor, "mean_path_m": figures.mean_path, "electrode_distance_m": figures.distance,
         "lithium_area": figures.area, "cross_section": area, "area_unit": "m^2" if unit == "ohm" else "m",
         "charge_balance": figures.imbalance, "unknowns": figures.unknowns, "floating_unknowns": figures.floating,
@@ -101,9 +101,15 @@ def _summary(case: ConductionCase, meshed: MeshedCase, problem: Conduction, figu
     }  # fmt: skip
 
 
-def _focus(problem: Conduction, window: float | None) -> dict[str, float] | None:
-    """Focusing factor with the radius it is averaged over."""
-    return None if window is None else {"value": problem.focusing_factor(window), "window_m": window}
+def _focus(case: ConductionCase, problem: Conduction) -> dict[str, float] | None:
+    """Focusing factor with the radius it is averaged over; None where the case gives none. Raises UserError."""
+    window = case.settings.conduction.window
+    if window is None:
+        return None
+    try:
+        return {"value": problem.focusing_factor(window), "window_m": window}
+    except UserError as error:
+        raise case.complaint(error) from None
 
 
 def quality_row(meshed: MeshedCase) -> dict[str, Any]:

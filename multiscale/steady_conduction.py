@@ -15,9 +15,13 @@ from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
 from coupling.errors import UserError
+from coupling.units import told
 from multiscale.domain import Domain, integral, piecewise
 from multiscale.solver import LinearSolver, Reaction, assemble_into
 from multiscale.transport import current_density, ohmic_conduction
+
+FEWEST = 4
+"""Nodes along each direction of an electrode within the radius of an average, at least."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,13 @@ class Conduction:
         )  # fmt: skip
 
     def focusing_factor(self, window: float) -> float:
-        """Largest current density on the first electrode, averaged over a radius `window` (m), over its mean.
+        """Largest current density on the first electrode, averaged around a point, over its mean.
 
-        The current of a node is its reaction, so the parts add up to the whole current exactly.
+        The average weighs by 1 - r/window up to the radius `window` (m). The current of a node is its reaction, so the parts
+        add up to the whole current exactly.
+
+        Raises:
+            UserError: the mesh is too coarse for the window at the hottest point.
         """
         domain, space = self.domain, self.potential.function_space
         test = ufl.TestFunction(space)
@@ -122,9 +130,16 @@ class Conduction:
         area = _assembled(fem.form(test * domain.ds(*self.first)), space)[owned]
         places = space.tabulate_dof_coordinates()[owned]
         rows = np.vstack(domain.comm.allgather(np.column_stack([places, current, area])))
-        near = cKDTree(rows[:, :3]).query_ball_point(rows[:, :3], window)
-        means = [rows[k, 3].sum() / rows[k, 4].sum() for k in near if rows[k, 4].sum() > 0]
-        return float(max(means) / (rows[:, 3].sum() / rows[:, 4].sum()))
+        near = cKDTree(rows[:, :3]).sparse_distance_matrix(cKDTree(rows[:, :3]), window, output_type="coo_matrix")
+        weight = near.tocsr()
+        weight.data = 1 - weight.data / window
+        weight += sparse.identity(len(rows)) - sparse.diags(weight.diagonal())
+        mean = (weight @ rows[:, 3]) / (weight @ rows[:, 4])
+        hottest = int(np.argmax(mean))
+        if weight[hottest].nnz < FEWEST ** (domain.dimension - 1):
+            found = f"read {told(window, 'm')}; only {weight[hottest].nnz} nodes of the mesh lie within it at the hottest point"
+            raise UserError(f"conduction.window: {found}; widen it or raise geometry.resolution")
+        return float(mean[hottest] / (rows[:, 3].sum() / rows[:, 4].sum()))
 
     def _nodes(self, bc: object) -> np.ndarray:
         """Places of all nodes of an electrode, on every rank."""

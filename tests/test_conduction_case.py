@@ -1,11 +1,14 @@
 """Conduction cases: every kind of geometry through check, preview and run; bad input told by file, line and key."""
 
 import json
+import math
+import re
+import tomllib
 
 import numpy as np
 import pytest
 import tiny_case
-from launch import multiscale
+from launch import ROOT, multiscale
 from mpi4py import MPI
 from PIL import Image
 
@@ -25,7 +28,7 @@ temperature = "25 degC"
 
 [conduction]
 current_density = "1 mA/cm^2"
-window = "100 nm"
+window = "2 um"
 """
 GEOMETRY = {
     "rough-contact": f"""
@@ -256,6 +259,12 @@ def test_what_cannot_be_drawn_names_file_line_and_key(tmp_path, kind, change, ke
     assert len(told.splitlines()) == 1
 
 
+def test_a_window_finer_than_the_mesh_is_refused(tmp_path):
+    case = load_conduction_case(write(tmp_path / "case", "mesh", ('window = "2 um"', 'window = "2 nm"')))
+    with pytest.raises(UserError, match=r"case\.toml:\d+: conduction\.window: read 2 nm; only 1 nodes of the mesh"):
+        run_conduction(case, tmp_path / "out", MPI.COMM_WORLD)
+
+
 def test_an_image_that_does_not_conduct_is_told(tmp_path):
     folder = write(tmp_path / "case", "voxels")
     np.save(folder / "image.npy", np.array([[[1, 1], [0, 0]], [[0, 0], [1, 1]], [[1, 1], [0, 0]]]))
@@ -307,6 +316,42 @@ def test_preview_draws_any_kind_of_case(tmp_path):
     assert set(json.loads(shown.stdout)["mesh"]["regions"]) == {"electrolyte", "filling"}
     assert (folder / "results" / "geometry.png").is_file()
     assert multiscale("preview", folder, "--out", "cell.pdf").returncode == 2
+
+
+def test_the_examples_of_the_documentation_can_be_drawn(tmp_path):
+    """Every [geometry] of docs/geometries.md, one of each kind."""
+    text = (ROOT / "docs" / "geometries.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    seen = []
+    for number, example in enumerate(examples):
+        kind = re.search(r'kind +\= "(.*?)"', example)[1]
+        folder = write(tmp_path / str(number), kind)
+        (folder / "case.toml").write_text(f'title = "t"\nquestion = "q"\n{example}{REST}', encoding="utf-8")
+        case = load_conduction_case(folder)
+        assert parameters(case)[1]
+        assert build(case, MPI.COMM_SELF).quality.cells > 10
+        seen.append(kind)
+    assert sorted(seen) == sorted(KINDS)
+
+
+def test_the_shipped_case_reproduces_its_expected_numbers(tmp_path):
+    folder = ROOT / "cases" / "contact-voids"
+    case = load_conduction_case(folder)
+    summary, values = run_conduction(case, tmp_path, MPI.COMM_WORLD), parameters(case)[1]
+    geometry = case.settings.geometry
+    flat = geometry.electrolyte.thickness / values["electrolyte"] + geometry.interlayer.thickness / values["interlayer"]
+    found = {
+        "charge_balance": summary["charge_balance"],
+        "resistance_over_flat_layers": summary["asr_ohm_cm2"]["total"] / (flat * 1e4),
+        "lithium_over_cross_section": summary["lithium_area"] / summary["cross_section"],
+        "focusing_factor": summary["focusing_factor"]["value"],
+    }
+    rows = tomllib.loads((folder / "expected.toml").read_text(encoding="utf-8"))["expected"]
+    assert {row["quantity"] for row in rows} == set(found)
+    for row in rows:
+        value = found[row["quantity"]]
+        assert value == pytest.approx(row.get("value", value), rel=row.get("tolerance", 1e-12)), row["source"]
+        assert row.get("at_least", -math.inf) <= value <= row.get("at_most", math.inf), row["source"]
 
 
 def test_the_schema_knows_every_kind():

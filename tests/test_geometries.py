@@ -267,7 +267,7 @@ for name in ("grains",):
     domain, _ = meshed(name)
     problem = Conduction(domain, MESHES[name][2], ["lithium"], ["counter"])
     f = problem.solve()
-    focus = problem.focusing_factor(1e-7)
+    focus = problem.focusing_factor(2e-6)
     if MPI.COMM_WORLD.rank == 0:
         print(repr([f.resistance, f.mean_path, f.distance, f.area, focus, *f.share.values()]))
 """
