@@ -93,6 +93,12 @@ def grain_boundary(
     return kept
 
 
+def single_grain(crystal: str | Atoms, sigma: int, axis: Index, plane: Index, thickness: float = 12.0) -> Atoms:
+    """The first grain of `grain_boundary` alone, periodic: the crystal in its orientation, to compare a boundary with."""
+    cell = bulk(crystal) if isinstance(crystal, str) else crystal
+    return _grain(cell, coincidence(sigma, axis, plane).first, thickness)
+
+
 def coincidence(sigma: int, axis: Index, plane: Index) -> Coincidence:
     """Rotation and common cell for a sigma; of the angles with that sigma the one that makes the boundary symmetric."""
     if not any(axis) or not any(plane):

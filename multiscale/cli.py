@@ -9,6 +9,7 @@ import typer
 from coupling.errors import RunFailure, UserError
 from multiscale import parallel
 from multiscale.analyze_commands import analyze_app
+from multiscale.boundary_commands import register as _register_boundary
 from multiscale.compare_commands import compare
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
@@ -34,6 +35,7 @@ app.add_typer(potential_app, name="potential")
 app.add_typer(analyze_app, name="analyze")
 _register_structure(analyze_app)
 _register_interphase(analyze_app)
+_register_boundary(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)
@@ -194,7 +196,7 @@ def md(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the molecular dynamics of a case, or a study file (kind = "nucleation"), on its own: structures to property records.
+    """Run the molecular dynamics of a case, or a study file (nucleation, flow), on its own: structures to property records.
 
     Example: mpirun -n 2 multiscale md cases/li-lpscl
     """

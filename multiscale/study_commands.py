@@ -1,7 +1,8 @@
-"""`multiscale md STUDY.toml`: studies that stand in a file of their own (nucleation)."""
+"""`multiscale md STUDY.toml`: studies that stand in a file of their own (nucleation, driven flow)."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from coupling.errors import UserError
 from multiscale import parallel
@@ -19,16 +20,17 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
 
     file = toml_input.read(path)
     kind = file.data.get("kind")
-    if kind != "nucleation":
-        raise UserError(file.complaint(("kind",), f'read {kind!r}; allowed: "nucleation"'))
-    from atomistic import nucleation_study
+    if kind not in ("nucleation", "flow"):
+        raise UserError(file.complaint(("kind",), f'read {kind!r}; allowed: "nucleation", "flow"'))
+    from atomistic import flow_study, nucleation_study
     from multiscale.tables import record_table
 
-    study = nucleation_study.read_study(path)
+    room: Any = nucleation_study if kind == "nucleation" else flow_study
+    study = room.read_study(path)
     comm = parallel.world()
     narrator = Narrator(comm.rank == 0, sys.stderr)
     with narrator.watch(f"md {study.name}") as update:
-        records = nucleation_study.run(study, out or path.with_suffix(""), comm if comm.size > 1 else None, update)
+        records = room.run(study, out or path.with_suffix(""), comm if comm.size > 1 else None, update)
     if as_json:
         show_json({"study": study.name, "records": [record.to_dict() for record in records]})
     else:

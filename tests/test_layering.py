@@ -15,6 +15,7 @@ ALLOWED = {
 }
 COMPOSITION = {
     "multiscale/analyze_commands.py",
+    "multiscale/boundary_commands.py",
     "multiscale/cli.py",
     "multiscale/disagreement_commands.py",
     "multiscale/doctor.py",

@@ -1,0 +1,265 @@
+"""A grain boundary from one run of a cell with boundaries: diffusion along and across, width, excess energy, softening.
+
+Diffusion at the distance d from the nearest boundary plane: an ion belongs to the layer in which its mean position over a window
+of time lies; with the displacements over a whole window T and over half of it,
+
+    D_along(d) = [⟨Δx² + Δy²⟩(T) - ⟨…⟩(T/2)] / (4 T/2),     D_across(d) = [⟨Δz²⟩(T) - ⟨…⟩(T/2)] / (2 T/2),
+
+the difference taking out the rattling. Errors: jackknife over the windows. An ion that changes layer within a window counts where
+it was on average, which blurs a boundary by √(2 D T): the window must be short against δ²/2D.
+
+Width: the step D(d) = D_b inside δ/2, D_g outside that fits best (weights 1/error²); its error holds half a layer, since no step
+is placed better than that. Where the step does not lower χ² by more than DETECTED against no boundary at all, no width is told.
+
+Excess energy: γ = (E - N e_bulk)/(n A) from mean potential energies of both runs, n boundaries of area A, equal composition.
+Softening: the modulus C of straining the cell along the normal, both grains in series with n boundaries in the height H,
+H/C = H/C_bulk + n s: s is the excess compliance of a boundary, and C/C_bulk what the cell keeps of its stiffness.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from ase.units import GPa
+
+from atomistic import dynamics
+from atomistic.metadynamics import jackknife
+from atomistic.relaxation import relaxed
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.units import diffusivity_to_si, surface_energy_to_si
+
+DETECTED = 9.0
+"""Drop of χ² above which a boundary is taken for different from its grains (two more parameters, 99 %)."""
+FEWEST_WINDOWS = 10
+FEWEST_IONS = 20
+"""Fewest ion-windows in a layer."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Diffusivities by layers.
+
+    Attributes:
+        distance: middle of each layer from the nearest boundary (k,), Å. along, across: D (k,), m²/s.
+        along_stderr, across_stderr: (k,). counts: ion-windows in each (k,). replicates: without one window each
+            (windows, 2, k), m²/s. width: of a layer, Å. window: T, fs.
+    """
+
+    distance: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
+    along_stderr: np.ndarray
+    across_stderr: np.ndarray
+    counts: np.ndarray
+    replicates: np.ndarray
+    width: float
+    window: float
+
+
+def layers(
+    positions: np.ndarray, moving: np.ndarray, cell: np.ndarray, frame_interval: float, window: int, count: int = 8,
+    planes: tuple[float, ...] = (0.0, 0.5),
+) -> Layers:  # fmt: skip
+    """Diffusivities of the `moving` atoms against distance from the boundaries, normal along the third cell vector.
+
+    Args:
+        positions: unwrapped (frames, n, 3), Å. moving: indices. cell: (3, 3), Å; the third vector along z.
+        frame_interval: fs. window: frames of a window T, even. count: layers between a boundary and the middle of a grain.
+        planes: heights of the boundaries as fractions of the third vector.
+
+    Raises:
+        UserError: fewer than FEWEST_WINDOWS windows, a tilted cell, no moving atoms, or a layer with too few.
+    """
+    windows = (len(positions) - 1) // window if window >= 2 else 0
+    if windows < FEWEST_WINDOWS or window % 2:
+        raise UserError(f"grain boundary: {windows} windows of {window} frames; an even number of frames and at least "
+                        f"{FEWEST_WINDOWS} windows are needed: a longer run or a shorter window")  # fmt: skip
+    if not len(moving):
+        raise UserError("grain boundary: no atom of that species")
+    if np.abs(cell[2, :2]).max() > 1e-3 * cell[2, 2] or not np.isfinite(positions).all():
+        raise UserError("grain boundary: finite positions and a third cell vector along z, normal to the boundary, are needed")
+    tracks = positions[:, moving] - positions.mean(axis=1, keepdims=True) + positions[0].mean(axis=0)
+    height, reach = float(cell[2, 2]), _reach(planes) * float(cell[2, 2])
+    step = reach / count
+    squares, counts = np.zeros((windows, 4, count)), np.zeros((windows, count))
+    for number in range(windows):
+        part = tracks[number * window : (number + 1) * window + 1]
+        depth = (part[:, :, 2].mean(axis=0) / height) % 1.0
+        away = np.min([np.abs((depth - plane + 0.5) % 1.0 - 0.5) for plane in planes], axis=0) * height
+        place = np.minimum((away / step).astype(int), count - 1)
+        whole, half = part[-1] - part[0], window // 2
+        first, second = part[half] - part[0], part[-1] - part[half]
+        for row, values in enumerate((
+            (whole[:, :2] ** 2).sum(axis=1), ((first[:, :2] ** 2).sum(axis=1) + (second[:, :2] ** 2).sum(axis=1)) / 2,
+            whole[:, 2] ** 2, (first[:, 2] ** 2 + second[:, 2] ** 2) / 2,
+        )):  # fmt: skip
+            squares[number, row] = np.bincount(place, values, count)
+        counts[number] = np.bincount(place, minlength=count)
+    if counts.sum(axis=0).min() < FEWEST_IONS:
+        raise UserError(f"grain boundary: {int(counts.sum(axis=0).min())} ion-windows in a layer; {FEWEST_IONS} are needed: "
+                        "fewer layers or a longer run")  # fmt: skip
+    time = window * frame_interval
+
+    def diffusivities(chosen: np.ndarray) -> np.ndarray:
+        means = squares[chosen].sum(axis=0) / np.maximum(counts[chosen].sum(axis=0), 1)
+        found = np.array([(means[0] - means[1]) / (4 * time / 2), (means[2] - means[3]) / (2 * time / 2)])
+        return np.asarray(diffusivity_to_si(1.0) * found)
+
+    everything = np.arange(windows)
+    values = diffusivities(everything)
+    replicates = np.array([diffusivities(np.delete(everything, left)) for left in everything])
+    errors = jackknife(replicates)
+    return Layers((np.arange(count) + 0.5) * step, values[0], values[1], errors[0], errors[1], counts.sum(axis=0), replicates,
+                  step, time)  # fmt: skip
+
+
+def _reach(planes: tuple[float, ...]) -> float:
+    """Half the distance of neighbouring planes, in fractions of the cell. Raises UserError where they are not evenly spread."""
+    places = np.sort(np.array(planes) % 1.0)
+    gaps = np.diff([*places, places[0] + 1.0])
+    if not len(planes) or np.ptp(gaps) > 0.1:
+        raise UserError(f"grain boundary: planes {planes!r} as fractions of the height; evenly spread ones are needed")
+    return float(gaps.min() / 2)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Boundary and grain: D inside and outside, m²/s, width δ in Å (None: no difference found), each with its standard error."""
+
+    boundary: tuple[float, float]
+    grain: tuple[float, float]
+    width: tuple[float, float] | None
+    drop: float
+
+
+def boundary_step(found: Layers, across: bool = False) -> Step:
+    """Best step in the diffusivity along (or across) the boundary."""
+    values, errors = (found.across, found.across_stderr) if across else (found.along, found.along_stderr)
+    copies = found.replicates[:, 1 if across else 0]
+    weights = 1 / np.maximum(errors, 1e-3 * np.abs(values).max() + 1e-300) ** 2
+    edge, drop = _best_edge(values, weights)
+    edges = np.array([_best_edge(copy, weights)[0] for copy in copies], dtype=float)
+    inside, outside = _two_means(values, weights, edge)
+    pairs = np.array([_two_means(copy, weights, edge) for copy in copies])
+    spread = jackknife(pairs)
+    width = (2 * edge * found.width, 2 * found.width * float(np.hypot(jackknife(edges), 0.5))) if drop > DETECTED else None
+    return Step((inside, float(spread[0])), (outside, float(spread[1])), width, drop)
+
+
+def _two_means(values: np.ndarray, weights: np.ndarray, edge: int) -> tuple[float, float]:
+    return (float(np.average(values[:edge], weights=weights[:edge])), float(np.average(values[edge:], weights=weights[edge:])))
+
+
+def _best_edge(values: np.ndarray, weights: np.ndarray) -> tuple[int, float]:
+    """Number of layers inside the boundary at the least χ², and how far that lies below one value for all."""
+    flat = float((weights * (values - np.average(values, weights=weights)) ** 2).sum())
+    costs = []
+    for edge in range(1, len(values)):
+        inside, outside = _two_means(values, weights, edge)
+        costs.append(float((weights[:edge] * (values[:edge] - inside) ** 2).sum()
+                           + (weights[edge:] * (values[edge:] - outside) ** 2).sum()))  # fmt: skip
+    return int(np.argmin(costs)) + 1, flat - min(costs)
+
+
+def excess_energy(
+    boundary: np.ndarray, bulk: np.ndarray, boundary_atoms: Atoms, bulk_atoms: Atoms, boundaries: int = 2
+) -> tuple[float, float]:
+    """Excess energy γ and its standard error, J/m², from potential energies (frames,), eV, of both runs.
+
+    Raises:
+        UserError: fewer than ten frames, energies that are not finite, or another composition.
+    """
+    if min(len(boundary), len(bulk)) < 10 or not (np.isfinite(boundary).all() and np.isfinite(bulk).all()):
+        raise UserError("excess energy: ten frames with finite potential energies are needed of each run")
+    if boundary_atoms.symbols.formula.reduce()[0] != bulk_atoms.symbols.formula.reduce()[0]:
+        both = f"{boundary_atoms.symbols.formula:metal} and {bulk_atoms.symbols.formula:metal}"
+        raise UserError(f"excess energy: {both} are not of one composition")
+    area = float(np.linalg.norm(np.cross(boundary_atoms.cell[0], boundary_atoms.cell[1])))
+    ratio = len(boundary_atoms) / len(bulk_atoms)
+    value = (boundary.mean() - ratio * bulk.mean()) / (boundaries * area)
+    error = np.hypot(_block_error(boundary), ratio * _block_error(bulk)) / (boundaries * area)
+    return float(surface_energy_to_si(value)), float(surface_energy_to_si(error))
+
+
+def _block_error(values: np.ndarray) -> float:
+    """Standard error of the mean from ten blocks, or five below fifty values."""
+    blocks = np.array([part.mean() for part in np.array_split(values, 10 if len(values) >= 50 else 5)])
+    return float(blocks.std(ddof=1) / len(blocks) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Softening:
+    """Modulus along the normal of the cell with boundaries and of the crystal (Pa), their ratio, excess compliance s (m/Pa)."""
+
+    cell: tuple[float, float]
+    crystal: tuple[float, float]
+    ratio: tuple[float, float]
+    compliance: tuple[float, float]
+
+
+def softening(
+    boundary: Atoms, crystal: Atoms, calculator: BaseCalculator, boundaries: int = 2, strains: tuple[float, ...] = (0.002, 0.004),
+    force: float = 0.01,
+) -> Softening:  # fmt: skip
+    """Softening by boundaries at 0 K: both cells relaxed with the plane of the boundary kept, then strained along z.
+
+    Args:
+        boundary: cell with boundaries. crystal: the same crystal in the same orientation (`grain_boundary.single_grain`).
+        calculator: with stress. strains: each with both signs; the change between them is the error. force: left, eV/Å.
+    """
+    own, other = (_modulus(atoms, calculator, strains, force) for atoms in (boundary, crystal))
+    ratio = own[0] / other[0]
+    error = ratio * float(np.hypot(own[1] / own[0], other[1] / other[0]))
+    height = float(boundary.cell[2, 2]) * 1e-10 / boundaries
+    compliance = height * (1 / own[0] - 1 / other[0])
+    spread = height * float(np.hypot(own[1] / own[0] ** 2, other[1] / other[0] ** 2))
+    return Softening(own, other, (ratio, error), (compliance, spread))
+
+
+def _modulus(atoms: Atoms, calculator: BaseCalculator, strains: tuple[float, ...], force: float) -> tuple[float, float]:
+    """∂σ_zz/∂ε_zz of a cell at the height of no normal stress, and the change between the strains, Pa."""
+    dynamics.forget(calculator)
+    rest = relaxed(atoms, calculator, force=force, steps=400, strict=False)
+    for _ in range(3):  # height at which the normal stress vanishes, by a secant with a modulus from the cell itself
+        normal = float(rest.get_stress()[2])
+        stretched = _strained(rest, 1e-3, calculator, force)
+        slope = (float(stretched.get_stress()[2]) - normal) / 1e-3
+        rest = _strained(rest, -normal / slope, calculator, force)
+    values = []
+    for strain in strains:
+        up, down = (float(_strained(rest, sign * strain, calculator, force).get_stress()[2]) for sign in (1, -1))
+        values.append((up - down) / (2 * strain) / GPa * 1e9)
+    return float(np.mean(values)), float(np.ptp(values) / 2 + 1e-3 * abs(np.mean(values)))
+
+
+def _strained(atoms: Atoms, strain: float, calculator: BaseCalculator, force: float) -> Atoms:
+    """Atoms relaxed in a cell that is longer along z by a share `strain`."""
+    moved = atoms.copy()
+    cell = moved.cell.array.copy()
+    cell[2] *= 1 + strain
+    moved.set_cell(cell, scale_atoms=True)
+    return relaxed(moved, calculator, force=force, steps=400, strict=False)
+
+
+def records(
+    found: Layers, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any], species: str
+) -> list[Property]:
+    """Diffusivities of boundary and grain, along and across, and the width where there is a boundary to see."""
+    told = {**source, "method": "displacements by layers, window and half window", "window_fs": found.window}
+    made = []
+    for across in (False, True):
+        step = boundary_step(found, across)
+        where = {**conditions, "species": species, "direction": "across" if across else "along", "chi2_drop": step.drop}
+        for name, (value, error) in (("boundary_diffusivity", step.boundary), ("grain_diffusivity", step.grain)):
+            low = value < 2 * error
+            limit = max(value, 0.0) + 1.645 * error
+            made.append(Property(material, name, limit if low else value, "m^2/s", stderr=None if low else error,
+                                 bound="upper" if low else None, conditions=where, source=told))  # fmt: skip
+        if step.width is not None:
+            made.append(Property(material, "boundary_width", step.width[0] * 1e-10, "m", stderr=step.width[1] * 1e-10,
+                                 conditions=where, source=told))  # fmt: skip
+    return made

@@ -1,0 +1,184 @@
+"""Plastic flow and mobility of lithium: a stress–rate point from driven molecular dynamics, and mobility in and across a plane.
+
+Driven run: the cell is stretched along one axis at the true rate ε̇ and narrowed across at ε̇/2 (constant volume), the atoms
+with it, in a Langevin bath. After the strain `skip` the stress is taken for that of steady flow; the mean of the deviator
+
+    σ = σ_zz - (σ_xx + σ_yy)/2,      equivalent stress |σ|, equivalent rate |ε̇|,
+
+with its kinetic part, is one point of a flow law, at the rate of molecular dynamics (10⁸ 1/s and above): a creep law for
+battery rates (10⁻⁵ … 10⁻² 1/s) does not follow from it. A liquid gives σ = 3 η ε̇.
+
+Mobility: diffusivities D_xx … D_zz of a species from mean-squared displacements along each axis, the ratio of in-plane (xx, yy)
+to normal (zz) with its error from windows of the run.
+
+Sources: elongational viscosity 3 η of Trouton, Proc. R. Soc. A 77, 426 (1906) (memory); docs/physics.md 1.4.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import BaseCalculator
+
+from atomistic.dynamics import thermal_momenta
+from atomistic.ensembles import Bath, ForceField, Langevin, Motion
+from atomistic.metadynamics import jackknife
+from coupling.errors import RunFailure, UserError
+from coupling.record import Property
+from coupling.units import diffusivity_to_si
+
+MINIMUM_WINDOWS = 10
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A driven run: strain rate (1/s, negative compresses) along `axis`, strain, strain before steady flow; times in fs."""
+
+    rate: float
+    strain: float
+    skip: float
+    temperature: float
+    axis: int = 2
+    timestep: float = 2.0
+    friction_time: float = 500.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        if not (np.isfinite(self.rate) and self.rate != 0 and 0 <= self.skip < self.strain and self.temperature > 0):
+            raise UserError("driven run: a strain rate that is not zero, 0 <= skip < strain, a positive temperature are needed")
+        if self.axis not in (0, 1, 2) or not (self.timestep > 0 and self.friction_time > 0):
+            raise UserError("driven run: axis 0, 1 or 2 and positive times are needed")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Stress–rate point: |σ| and its standard error (Pa), |ε̇| (1/s); strains (n,) and stresses (n,) (Pa, signed) of the run."""
+
+    stress: float
+    stderr: float
+    rate: float
+    strains: np.ndarray
+    stresses: np.ndarray
+    temperature: float
+
+
+def driven(atoms: Atoms, calculator: BaseCalculator, drive: Drive, progress: Callable[[float], None] | None = None) -> Flow:
+    """Stretch (or compress) a cell at a constant rate and read the stress of steady flow.
+
+    Args:
+        atoms: periodic, cell vectors along x, y, z. calculator: with stress. drive: see there.
+
+    Raises:
+        UserError: a tilted cell, or a run of fewer than MINIMUM_WINDOWS · 10 steps of steady flow.
+        RunFailure: a stress that is no longer finite.
+    """
+    cell = atoms.cell.array
+    if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-9 or not atoms.pbc.all():
+        raise UserError("driven run: a periodic cell with its vectors along x, y and z is needed")
+    steps = round(drive.strain / abs(drive.rate) / (drive.timestep * 1e-15))
+    if steps * (1 - drive.skip / drive.strain) < 10 * MINIMUM_WINDOWS:
+        raise UserError(f"driven run: {steps} steps; a lower rate or a larger strain is needed")
+    random = np.random.default_rng(drive.seed)
+    masses = atoms.get_masses()
+    momenta = atoms.get_momenta() if atoms.get_momenta().any() else thermal_momenta(masses, drive.temperature, random)
+    motion = Motion(atoms.positions.copy(), momenta, cell.copy(), np.zeros((3, 3)), np.zeros((2, 2, 1)))
+    bath = Bath(thermostat_time=drive.friction_time * units.fs)
+    integrator = Langevin(motion, ForceField(atoms, calculator, stress=True), masses, bath, drive.timestep * units.fs, random)
+    each = np.full(3, -0.5 * drive.rate)
+    each[drive.axis] = drive.rate
+    growth = np.exp(each * drive.timestep * 1e-15)
+    stresses, temperatures = np.empty(steps), np.empty(steps)
+    for step in range(steps):
+        motion.cell = motion.cell * growth[None, :]
+        motion.positions = motion.positions * growth[None, :]
+        motion.momenta = motion.momenta / growth[None, :]
+        integrator.step(drive.temperature)
+        stresses[step] = _deviator(integrator, masses, drive.axis)
+        temperatures[step] = integrator.twice_kinetic / (3 * len(masses) * units.kB)
+        if not np.isfinite(stresses[step]):
+            raise RunFailure(f"driven run: the stress is not a finite number at a strain of {step / steps * drive.strain:.3f}")
+        if progress and step % 100 == 0:
+            progress(step / steps)
+    strains = (np.arange(steps) + 1) / steps * drive.strain * np.sign(drive.rate)
+    late = stresses[np.abs(strains) > drive.skip]
+    blocks = np.array([part.mean() for part in np.array_split(late, MINIMUM_WINDOWS)])
+    error = float(blocks.std(ddof=1) / len(blocks) ** 0.5)
+    steady = float(temperatures[np.abs(strains) > drive.skip].mean())
+    return Flow(float(np.sign(drive.rate) * late.mean()), error, abs(drive.rate), strains, stresses, steady)
+
+
+def _deviator(integrator: Langevin, masses: np.ndarray, axis: int) -> float:
+    """Uniaxial deviator of the stress with its kinetic part, Pa."""
+    momenta, volume = integrator.motion.momenta, float(np.prod(np.diag(integrator.motion.cell)))
+    own = np.diag(integrator.field.stress) - (momenta**2 / masses[:, None]).sum(axis=0) / volume
+    across = [place for place in range(3) if place != axis]
+    return float((own[axis] - own[across].mean()) / units.Pascal)
+
+
+def flow_record(found: Flow, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
+    """Equivalent stress at the rate of the run, Pa; an upper bound where it is below twice its error."""
+    where = {**conditions, "strain_rate_per_s": found.rate, "temperature_K": found.temperature}
+    told = {**source, "method": "driven at constant rate and volume, steady part"}
+    told["largest_strain"] = float(abs(found.strains[-1]))
+    if found.stress < 2 * found.stderr:
+        limit = max(found.stress, 0.0) + 1.645 * found.stderr
+        return Property(material, "flow_stress", limit, "Pa", bound="upper", conditions=where, source=told)
+    return Property(material, "flow_stress", found.stress, "Pa", stderr=found.stderr, conditions=where, source=told)
+
+
+@dataclass(frozen=True)
+class Mobility:
+    """Diffusivities along x, y, z and their errors (3,), m²/s; in-plane over normal with its error, None where normal is none."""
+
+    diffusivities: np.ndarray
+    stderr: np.ndarray
+    ratio: tuple[float, float] | None
+
+
+def mobility(positions: np.ndarray, moving: np.ndarray, frame_interval: float, window: int) -> Mobility:
+    """Diffusivity along each axis from displacements over windows and half windows (rattling drops out).
+
+    Args:
+        positions: unwrapped (frames, n, 3), Å; z normal to the interface. moving: indices. frame_interval: fs.
+        window: frames, even.
+
+    Raises:
+        UserError: no such atoms, positions that are not finite, or fewer than MINIMUM_WINDOWS windows.
+    """
+    windows = (len(positions) - 1) // window if window >= 2 else 0
+    if windows < MINIMUM_WINDOWS or window % 2:
+        least = f"an even number of frames and at least {MINIMUM_WINDOWS} windows are needed"
+        raise UserError(f"mobility: {windows} windows of {window} frames; {least}")
+    if not len(moving) or not np.isfinite(positions).all():
+        raise UserError("mobility: atoms of that species with finite positions are needed")
+    tracks = positions[:, moving] - positions.mean(axis=1, keepdims=True)
+    ends, middles = tracks[:: window][: windows + 1], tracks[window // 2 :: window][:windows]
+    whole = ((ends[1:] - ends[:-1]) ** 2).mean(axis=1)
+    half = (((middles - ends[:-1]) ** 2).mean(axis=1) + ((ends[1:] - middles) ** 2).mean(axis=1)) / 2
+    each = diffusivity_to_si(1.0) * (whole - half) / (window * frame_interval)
+    value, left_out = each.mean(axis=0), (each.sum(axis=0) - each) / (windows - 1)
+    errors = jackknife(left_out)
+    ratio = None
+    if value[2] > 2 * errors[2]:
+        ratio = float(value[:2].mean() / value[2]), float(jackknife(left_out[:, :2].mean(axis=1) / left_out[:, 2]))
+    return Mobility(value, errors, ratio)
+
+
+def mobility_records(
+    found: Mobility, species: str, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
+) -> list[Property]:
+    """Diffusivity along each axis, estimate or upper bound, and the ratio of in-plane to normal where both are known."""
+    made = []
+    for place, axis in enumerate("xyz"):
+        value, error = float(found.diffusivities[place]), float(found.stderr[place])
+        low = value < 2 * error
+        made.append(Property(material, "self_diffusivity_along_axis", max(value, 0.0) + 1.645 * error if low else value, "m^2/s",
+                             stderr=None if low else error, bound="upper" if low else None,
+                             conditions={**conditions, "species": species, "axis": axis}, source=dict(source)))  # fmt: skip
+    if found.ratio is not None:
+        made.append(Property(material, "mobility_ratio_in_plane_to_normal", found.ratio[0], "1", stderr=found.ratio[1],
+                             conditions={**conditions, "species": species}, source=dict(source)))  # fmt: skip
+    return made
