@@ -79,6 +79,7 @@ def run(
     slots: SlotsOption = None,
     ranks: RanksOption = None,
     engine: EngineOption = None,
+    first: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N designs [default: all].")] = None,
     retry: Annotated[bool, typer.Option("--retry-failed", help="Try designs again that have failed.")] = False,
     run_code: CodeOption = False,
     as_json: JsonOption = False,
@@ -88,12 +89,13 @@ def run(
     Example: multiscale sweep run cases/li-lpscl --slots 2
     """
     from multiscale.sweeps import driver, ledger
+    from multiscale.sweeps.designs import points
     from multiscale.sweeps.display import Display
     from multiscale.sweeps.settings import load_sweep
 
     sweep = load_sweep(case)
     count, size, name = _settle(sweep, slots, ranks, engine, run_code)
-    prepared = driver.prepare(sweep, _store(case, out))
+    prepared = driver.prepare(sweep, _store(case, out), points(sweep)[:first] if first else None)
     for design in prepared.names if retry else ():
         ledger.forgive(prepared.store, design)
     display = Display(sys.stderr)

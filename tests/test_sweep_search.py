@@ -90,7 +90,7 @@ def made(folder: Path, trials: int, first: str = "asr", more: str = "", head: st
 
 
 def test_the_front_of_a_known_problem_is_found(tmp_path):
-    at_work = made(tmp_path, 240)
+    at_work = made(tmp_path, 200)
     at_work.run(Formula, 2, 1, Display())
     found = at_work.found()
     f1, f2 = np.array([list(row["objectives"].values()) for row in found.front]).T
@@ -122,14 +122,14 @@ def test_a_killed_search_goes_on_without_solving_anything_twice(tmp_path):
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 def test_limits_and_constraints_hold_on_the_front(tmp_path, sampler):
     more = f'sampler = "{sampler}"\nlimits = ["focusing_factor < 5"]\n'
-    at_work = made(tmp_path, 60, more=more, head="constraints = [\"x > '150 nm'\"]\n")
+    at_work = made(tmp_path, 40, more=more, head="constraints = [\"x > '150 nm'\"]\n")
     at_work.run(Formula, 2, 1, Display())
     found = at_work.found()
     assert found.front
     for row in found.front:
         assert row["objectives"]["focusing_factor"] < 5
     assert all(float(row["values"]["x"].split()[0]) > 150 for row in found.trials)
-    assert len(found.trials) == 60
+    assert len(found.trials) == 40
 
 
 def test_a_variable_can_be_an_objective(tmp_path):

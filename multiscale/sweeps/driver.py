@@ -64,14 +64,16 @@ def md_folder(sweep: Sweep) -> tuple[Path | None, str | None]:
     return results / "atomistic", digest([record.to_dict() for record in records])
 
 
-def plan(sweep: Sweep, wanted: Sequence[Point] | None = None) -> list[drafts.Draft]:
+def plan(sweep: Sweep, wanted: Sequence[Point] | None = None, shelf: drafts.Shelf | None = None) -> list[drafts.Draft]:
     """The designs of a sweep (or of some points of its space), not yet written. Raises UserError where one is impossible."""
     _, records = md_folder(sweep)
-    common, shelf = drafts.recipe(sweep, records), drafts.Shelf(sweep)
+    common, shelf = drafts.recipe(sweep, records), shelf or drafts.Shelf(sweep)
     return [drafts.draft(sweep, point, common, shelf) for point in (points(sweep) if wanted is None else wanted)]
 
 
-def prepare(sweep: Sweep, folder: Path, wanted: Sequence[Point] | None = None) -> Prepared:
+def prepare(
+    sweep: Sweep, folder: Path, wanted: Sequence[Point] | None = None, shelf: drafts.Shelf | None = None
+) -> Prepared:
     """Write what the store lacks of a sweep's designs.
 
     Raises:
@@ -79,7 +81,7 @@ def prepare(sweep: Sweep, folder: Path, wanted: Sequence[Point] | None = None) -
         RunFailure: the disk is full.
     """
     store, (md, _) = Store(folder), md_folder(sweep)
-    made = plan(sweep, wanted)
+    made = plan(sweep, wanted, shelf)
     for one in made:
         drafts.write(one, store.design(one.hash), md)
     rows = [_row(one) for one in made]

@@ -69,6 +69,7 @@ class Search:
             raise UserError(f"{sweep.file.path}: no [search] table; add one with an [[search.objective]]")
         self._optuna = import_optuna()
         self.sweep, self.folder, self.wanted = sweep, folder, sweep.settings.search
+        self._shelf = drafts.Shelf(sweep)
         self._violations: dict[int, tuple[float, ...]] = {}
         self._limits = [parse(text) for text in self.wanted.limits]
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +109,7 @@ class Search:
         while (missing := self.wanted.trials - len(self._finished())) > 0:
             due = {trial.number: self._point(trial.params) for trial in self.study.get_trials(states=(states.RUNNING,))}
             due |= self._asked(min(missing, self.wanted.population) - len(due))
-            prepared = driver.prepare(self.sweep, self.folder, list(due.values()))
+            prepared = driver.prepare(self.sweep, self.folder, list(due.values()), self._shelf)
             driver.complete(prepared, make_engine(), slots, ranks)
             for (number, point), row in zip(due.items(), prepared.rows, strict=True):
                 self._tell(number, point, prepared.store.status(row["design"]))
@@ -143,7 +144,7 @@ class Search:
         if not is_allowed(self.sweep, point):
             return f"constraints ({point.label()})"
         try:
-            driver.plan(self.sweep, [point])
+            driver.plan(self.sweep, [point], self._shelf)
         except UserError as error:
             return str(error)
         return ""
@@ -186,7 +187,8 @@ class Search:
         names = tuple(objective.of for objective in self.wanted.objective)
         objectives = tuple(f"{name} ({units[name]})" if units[name] else name for name in names)
         best = {trial.number for trial in self.study.best_trials}
-        made = plan_of(self.sweep, [self._point(trial.params) for trial in trials])
+        points = [self._point(trial.params) for trial in trials]
+        made = driver.plan(self.sweep, points, self._shelf) if points else []
         rows = [
             {"trial": trial.number, "design": one.hash, "values": dict(one.point.values), "front": trial.number in best,
              "objectives": dict(zip(objectives, trial.values, strict=True))}
@@ -196,11 +198,6 @@ class Search:
         failed = len(self._finished()) - len(trials)
         goals = tuple(str(objective.goal) for objective in self.wanted.objective)
         return Found(list(unique.values()), rows, objectives, goals, failed)
-
-
-def plan_of(sweep: Sweep, points: list[Point]) -> list[drafts.Draft]:
-    """The designs of points, none of none."""
-    return driver.plan(sweep, points) if points else []
 
 
 def _ends(axis: Axis) -> tuple[float, float]:
