@@ -61,6 +61,30 @@ def to_si(text: str, unit: str) -> float:
     return value
 
 
+def to_base(text: str) -> tuple[float, str]:
+    """Value of a text such as ``"0.3 1/h"`` in SI base units, and that unit.
+
+    Raises:
+        UnitError: not one number and a known unit, NaN or infinity.
+    """
+    try:
+        if not _QUANTITY.fullmatch(text):
+            raise ValueError("not one number and one unit")
+        quantity = registry().Quantity(text).to_base_units()
+        value = float(quantity.magnitude)
+    except Exception as error:
+        raise UnitError(f'read "{text}", which is not a number with a known unit; write for example "0.5 1/s"') from error
+    if not math.isfinite(value):
+        raise UnitError(f'read "{text}", which is not a finite number')
+    return value, f"{quantity.units:~C}" if not quantity.dimensionless else "1"
+
+
+@cache
+def base_dimensions(unit: str) -> dict[str, float]:
+    """Power of each base dimension ("length", "time" …) in a unit; empty for a plain number."""
+    return {name.strip("[]"): float(power) for name, power in registry().Unit(unit).dimensionality.items()}
+
+
 def told(value: float, unit: str) -> str:
     """A value in an SI unit as a person would write it: lengths in m, mm, um or nm."""
     if unit != "m" or value == 0.0:

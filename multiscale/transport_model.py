@@ -9,6 +9,7 @@ from multiscale.domain import piecewise
 from multiscale.media import Electrode, Kinetics, Medium
 from multiscale.media import Junction as Interface
 from multiscale.nernst_planck import VACUUM_PERMITTIVITY, Closure, Electroneutral, Poisson, SingleIon, Species
+from multiscale.rate_expressions import reactions
 from multiscale.timeloop import StepControl
 from multiscale.transport_case import TransportCase
 from multiscale.transport_geometry import COUNTER, WORKING, Cell, interface_name
@@ -64,7 +65,10 @@ def _medium(case: TransportCase, inputs: Inputs, cell: Cell, name: str) -> Mediu
     species = tuple(
         Species(ion.name, ion.charge, numbers.diffusivity.get(ion.name, 1.0), sites=ion.sites) for ion in settings.species
     )
-    return Medium(name, closure, species, cell.regions[name], case.settings.conditions.temperature)
+    declared = [reaction.declared for reaction in settings.reaction]
+    T = case.settings.conditions.temperature
+    made = reactions(declared, T, cell.domain.constant) if declared else None
+    return Medium(name, closure, species, cell.regions[name], T, reactions=made)
 
 
 def _kinetics(reaction: Reaction, face: FaceInputs, reference: float | None) -> Kinetics:

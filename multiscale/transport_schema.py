@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
 from multiscale.case import Choice, GrainBoundary, Length, Temperature
+from multiscale.rate_expressions import DeclaredReaction, ExpressionError
 
 Current = Annotated[float, InUnit("A/m^2")]
 Voltage = Annotated[float, InUnit("V")]
@@ -122,6 +123,24 @@ class Ion(Table):
         return self
 
 
+class Turnover(Table):
+    """A homogeneous reaction: `rate` is an expression in the names of `species` (mol/m³), of `constants`, T, F and R.
+
+    `makes`: how many of each species one turnover makes (negative: consumes).
+    """
+
+    rate: str = Field(min_length=1)
+    makes: dict[str, Annotated[float, Field(ge=-20, le=20)]] = Field(min_length=1)
+    species: dict[str, str] = Field(default_factory=dict)
+    constants: dict[str, str] = Field(default_factory=dict)
+    source: str = Field(min_length=1)
+
+    @property
+    def declared(self) -> DeclaredReaction:
+        """As the continuum takes it."""
+        return DeclaredReaction(self.rate, self.makes, self.species, self.constants)
+
+
 class Transport(Table):
     """Transport in one medium: what determines the potential, and which ions move."""
 
@@ -130,7 +149,26 @@ class Transport(Table):
     relative_permittivity: Annotated[float, Field(gt=0)] | None = None
     fixed_charge: Annotated[float, InUnit("C/m^3")] | None = None
     site_density: Annotated[float, InUnit("mol/m^3", above=0.0)] | None = None
+    reaction: tuple[Turnover, ...] = ()
     source: str = ""
+
+    @model_validator(mode="after")
+    def _reactions_are_known(self) -> "Transport":
+        charges = {ion.name: ion.charge for ion in self.species}
+        for number, reaction in enumerate(self.reaction):
+            if self.closure == "ohm":
+                raise AtKey(("reaction",), "the concentration of an Ohmic medium is fixed: nothing reacts in it")
+            for key, named in (("makes", reaction.makes), ("species", reaction.species.values())):
+                for name in named:
+                    if name not in charges:
+                        raise AtKey(("reaction", number, key), f'no such species "{name}"; there are: {", ".join(charges)}')
+            if abs(sum(n * charges[name] for name, n in reaction.makes.items())) > 1e-9:
+                raise AtKey(("reaction", number, "makes"), "what one turnover makes carries a charge; charge must be kept")
+            try:
+                reaction.declared.parsed()
+            except ExpressionError as error:
+                raise AtKey(("reaction", number, "rate"), str(error)) from None
+        return self
 
     @model_validator(mode="after")
     def _fits_the_closure(self) -> "Transport":
