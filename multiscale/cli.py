@@ -11,6 +11,7 @@ from multiscale import parallel
 from multiscale.analyze_commands import analyze_app
 from multiscale.boundary_commands import register as _register_boundary
 from multiscale.compare_commands import compare
+from multiscale.cluster_commands import register as _register_cluster
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
@@ -36,6 +37,7 @@ app.add_typer(analyze_app, name="analyze")
 _register_structure(analyze_app)
 _register_interphase(analyze_app)
 _register_boundary(analyze_app)
+_register_cluster(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)

@@ -17,6 +17,7 @@ COMPOSITION = {
     "multiscale/analyze_commands.py",
     "multiscale/boundary_commands.py",
     "multiscale/cli.py",
+    "multiscale/cluster_commands.py",
     "multiscale/disagreement_commands.py",
     "multiscale/doctor.py",
     "multiscale/improve_commands.py",
