@@ -127,7 +127,8 @@ class Packing:
         require_positive(**{f"box.{name}": float(side) for name, side in zip("xyz", sides, strict=True)})
         if len(self.particles.radii) > MOST_PARTICLES:
             told_many = f"{len(self.particles.radii)} particles; at most {MOST_PARTICLES} are meshed exactly"
-            raise UserError(f"geometry.particles: {told_many}: make the box a sample of them, or homogenize their voxel image")
+            mend = "make the file a sample of them, or use `multiscale homogenize FILE.csv`"
+            raise UserError(f"geometry.particles: {told_many}: {mend}")
         for a, b, gap in necks(self.particles):
             if abs(gap) < TANGENT * min(self.particles.radii[a], self.particles.radii[b]):
                 kind = "overlap by" if gap < 0 else "are apart by"
@@ -153,24 +154,25 @@ def necks(particles: Particles) -> list[tuple[int, int, float]]:
     return found
 
 
-def voxelised(packing: Packing, voxel: float) -> tuple[VoxelImage, tuple[str, ...]]:
-    """The packing as a voxel image, and the names of its labels (label 0 is "matrix").
+def voxelised(particles: Particles, voxel: float) -> tuple[VoxelImage, tuple[str, ...]]:
+    """Any number of particles as a voxel image of their box, and the names of its labels (label 0 is "matrix").
+
+    Where spheres overlap, the space belongs to the one named first.
 
     Args:
-        packing: which particles and box.
+        particles: what is cut into voxels.
         voxel: edge of the cubes, m.
 
     Raises:
         UserError: the voxel is larger than the box or gives more than a thousand million of them.
     """
-    low, high = packing.corners
+    low, high = particles.box
     count = np.floor((high - low) / voxel * (1 + 1e-9)).astype(int)
     if count.min() < 1 or float(np.prod(count, dtype=float)) > 1e9:
         sides = " × ".join(told(side, "m") for side in high - low)
         raise UserError(f"voxel: read {told(voxel, 'm')}; that cuts the box of {sides} into {' × '.join(map(str, count))}")
-    names = ("matrix", *dict.fromkeys(packing.particles.phases))
+    names = ("matrix", *dict.fromkeys(particles.phases))
     labels = np.zeros(count, dtype=np.uint8)
-    particles = packing.particles
     for k in reversed(range(len(particles.radii))):
         start = np.clip(np.floor((particles.centres[k] - particles.radii[k] - low) / voxel).astype(int), 0, count)
         stop = np.clip(np.ceil((particles.centres[k] + particles.radii[k] - low) / voxel).astype(int), 0, count)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,10 +40,20 @@ class Phase:
 
 def prepared(path: Path, voxel: str | None, crop: str | None, coarsen: int, refine: int) -> VoxelImage:
     """The image as it is solved."""
-    image = read_image(path, _edges(voxel))
+    image = _particles(path, voxel) if path.suffix.lower() == ".csv" else read_image(path, _edges(voxel))
     if crop is not None:
         image = image.cropped(_bounds(crop))
     return image.coarsened(coarsen).refined(refine)
+
+
+def _particles(path: Path, voxel: str | None) -> VoxelImage:
+    """Spheres of a CSV file as voxels: label 0 lies between them, 1, 2 … are the phases in their order. Raises UserError."""
+    from meshes.packing import read_particles, voxelised
+
+    edges = _edges(voxel)
+    if voxel is None or len(edges) != 1:
+        raise UserError(f'{path}: particles are cut into cubes; give their edge, for example --voxel "0.1 um"')
+    return replace(voxelised(read_particles(path), edges[0])[0], name=str(path))
 
 
 def _edges(text: str | None) -> list[float]:

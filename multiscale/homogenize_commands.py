@@ -11,7 +11,7 @@ from multiscale.console import JsonOption, show, show_json
 
 
 def homogenize(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Segmented image: .tif, .tiff, .npy or .npz; 2-D or 3-D.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Segmented image (.tif, .tiff, .npy, .npz) or spheres (.csv).")],
     phase: Annotated[
         list[str], typer.Option("--phase", metavar="LABEL=VALUE", help='A label or range and its conductivity: "0=1e-3 S/m".')
     ],
@@ -31,7 +31,9 @@ def homogenize(
 ) -> None:
     """Effective conductivity, tortuosity factor and percolation of a segmented image, enclosed between two discretisations.
 
-    The first axis of the array is x (the pages of a TIFF stack). Between plates x, y and z are solved one by one.
+    The first axis of the array is x (the pages of a TIFF stack). Between plates x, y and z are solved one by one. Spheres
+    (columns x, y, z, radius with units, perhaps phase) are cut into voxels: label 0 lies between them, 1, 2 … are the phases
+    in their order.
 
     Example: multiscale homogenize pellet.tif --phase "0=0 S/m" --phase "1=1e-3 S/m" --voxel "0.1 um"
     """

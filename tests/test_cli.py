@@ -9,7 +9,8 @@ from launch import ROOT, multiscale, python
 from coupling.lock import alone
 
 CASE = ROOT / "cases" / "li-lpscl"
-COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential"]
+COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential",
+            "homogenize", "preview"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -118,13 +118,13 @@ def test_tangent_and_too_many_spheres_are_refused():
 
 
 def test_a_packing_as_voxels_has_its_volume_fractions(tmp_path):
-    image, names = voxelised(Packing(particles(PAIR, tmp_path)), 0.04 * UM)
+    image, names = voxelised(particles(PAIR, tmp_path), 0.04 * UM)
     assert names == ("matrix", "a", "b")
     volumes = {names[label]: count * 0.04**3 for label, count in image.counts().items()}
     assert volumes["a"] == pytest.approx(4 / 3 * math.pi, rel=5e-3)
     assert volumes["b"] == pytest.approx(4 / 3 * math.pi * 0.8**3 - lens(1.0, 0.8, 1.6), rel=1e-2)
     with pytest.raises(UserError, match="voxel: read 10 um"):
-        voxelised(Packing(particles(PAIR, tmp_path)), 10 * UM)
+        voxelised(particles(PAIR, tmp_path), 10 * UM)
 
 
 # --- voxel meshes

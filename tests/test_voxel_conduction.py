@@ -190,6 +190,23 @@ def test_the_command_tells_percolation_and_options(image):
     assert told.stdout.count("no conducting path") == 3
 
 
+def test_the_command_takes_spheres(tmp_path):
+    """A cubic array of spheres that overlap: its solid fraction, and a value between none and the parallel bound."""
+    rows = [f"{x},{y},{z},0.55" for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+    (tmp_path / "p.csv").write_text("x [um],y [um],z [um],radius [um]\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    options = ("--phase", "0=0 S/m", "--phase", "1=1 S/m", "--axis", "x", "--crop", "11:31,11:31,11:31")
+    done = multiscale("homogenize", tmp_path / "p.csv", "--voxel", "50 nm", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    solid = answer["phases"][1]["fraction"]
+    assert solid == pytest.approx(4 / 3 * math.pi * 0.55**3 - 3 * 2 * math.pi * 0.05**2 * (3 * 0.55 - 0.05) / 3, abs=0.02)
+    low, high = (answer["effective_conductivity"][name][0][0] for name in ("lower", "upper"))
+    assert 0 < low < high < solid
+    refused = multiscale("homogenize", tmp_path / "p.csv", *options)
+    assert refused.returncode == 2
+    assert "give their edge" in refused.stderr
+
+
 WRONG = {
     "phase without a value": (("--phase", "1"), "LABEL=CONDUCTIVITY"),
     "bare number": (("--phase", "1=3"), "without a unit"),
