@@ -34,7 +34,8 @@ class Point:
 
     def settings(self, sweep: Sweep) -> tuple[dict[str, Any], list[str]]:
         """What the design sets by key, and the tables it removes; [fixed] included, replicas not."""
-        chosen, removed = dict(sweep.fixed), []
+        chosen = dict(sweep.fixed)
+        removed: list[str] = []
         for axis in sweep.axes:
             value = self.values[axis.name]
             if axis.key is not None:

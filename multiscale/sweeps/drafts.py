@@ -262,8 +262,10 @@ def _line_of_material(sweep: Sweep, name: str) -> int:
 
 
 def _entry(quantity: str, value: Any, temperature: float) -> dict[str, Any]:
-    told = {"quantity": quantity, "value": str(value), "kind": "assumed", "confidence": "low", "grade": "C",
-            "source": "set by a sweep (sweep.toml); exact by definition, no error"}  # fmt: skip
+    told: dict[str, Any] = {
+        "quantity": quantity, "value": str(value), "kind": "assumed", "confidence": "low", "grade": "C",
+        "source": "set by a sweep (sweep.toml); exact by definition, no error",
+    }  # fmt: skip
     if quantity in TEMPERED:
         told["conditions"] = {"temperature": f"{temperature:.9g} K"}
     return told

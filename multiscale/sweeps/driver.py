@@ -218,7 +218,7 @@ def complete(prepared: Prepared, engine: Engine, slots: int, ranks: int, display
     crew = _Crew(prepared, engine, slots, ranks)
     limit = prepared.sweep.settings.run.time_limit
     remaining = {name: status for name in prepared.names if not (status := store.status(name)).is_over}
-    over = {name: store.status(name).state for name in prepared.names if name not in remaining}
+    over: dict[str, str] = {name: store.status(name).state for name in prepared.names if name not in remaining}
     before = len(over)
     try:
         with display.open(len(prepared.names)):

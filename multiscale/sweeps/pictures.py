@@ -53,6 +53,11 @@ def _log_if_wide(axis: Any, values: Sequence[float], scale: Callable[[str], Any]
         plain_log_ticks(axis)
 
 
+def _label(column: str) -> str:
+    """What a critical current is called in a picture."""
+    return "CCD at best values (mA/cm²)" if column.startswith("ccd_best_values") else "CCD (mA/cm²)"
+
+
 def effects(prepared: Prepared, table: TableOf, rows: Sequence[Any], column: str) -> Figure:
     """One panel a variable: critical current of each design, its interval where it has one, and the median at each value."""
     axes_of = prepared.sweep.axes
@@ -80,7 +85,7 @@ def effects(prepared: Prepared, table: TableOf, rows: Sequence[Any], column: str
             panel.set_xticks(range(len(names)), names)
         _log_if_wide(panel.yaxis, list(answers), panel.set_yscale)
         panel.set_xlabel(with_unit(axis.name, unit_of(axis)), color=PRINT.ink)
-        panel.set_ylabel("CCD (mA/cm²)", color=PRINT.ink)
+        panel.set_ylabel(_label(column), color=PRINT.ink)
     return drawing
 
 
@@ -101,7 +106,7 @@ def over_two(table: TableOf, rows: Sequence[Any], column: str, across: Axis, up:
     _log_if_wide(panel.yaxis, list(y), panel.set_yscale)
     panel.set_xlabel(with_unit(across.name, unit_of(across)), color=PRINT.ink)
     panel.set_ylabel(with_unit(up.name, unit_of(up)), color=PRINT.ink)
-    drawing.colorbar(shown, label="CCD (mA/cm²)")
+    drawing.colorbar(shown, label=_label(column))
     return drawing
 
 
