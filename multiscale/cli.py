@@ -57,8 +57,8 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     from multiscale.case import require_case
     from multiscale.compare import read_result
     from multiscale.conduction_case import is_conduction_case
+    from multiscale.propagation_case import is_propagation_case
     from multiscale.transport_case import is_transport_case
-
 
     require_case(case)
     if is_transport_case(case):
@@ -68,6 +68,8 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
         raise UserError(f"{case}: a conduction case has no critical current; {path} and the fields beside it are its answer")
     if is_transport_case(case):
         raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
+    if is_propagation_case(case):
+        raise UserError(f"{case}: a propagation case has no report yet; {path} and filament.png beside it are its answer")
     if not path.is_file():
         raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
     summary = read_result(path)
@@ -79,10 +81,8 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
 def _refuse_stale(case: Path, summary: dict[str, Any]) -> None:
     """Results of an earlier state of the case are not told as its answer. Raises UserError."""
     from multiscale.case import load_case
-    from multiscale.propagation_case import is_propagation_case, load_propagation_case
 
-    digest = load_propagation_case(case).digest if is_propagation_case(case) else load_case(case).digest
-    if summary.get("hashes", {}).get("case") != digest:
+    if summary.get("hashes", {}).get("case") != load_case(case).digest:
         told = "case.toml or a material file has changed since these results were computed"
         raise UserError(f"{case}: {told}; run `multiscale run {case}` again")
 
@@ -152,6 +152,15 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
 
     Example: multiscale ccd cases/li-lpscl --json
     """
+    from multiscale.case import require_case
+    from multiscale.propagation_case import is_propagation_case, load_propagation_case
+
+    require_case(case)
+    if is_propagation_case(case):
+        from multiscale.propagation_run import show_answer
+
+        show_answer(load_propagation_case(case), _results(case, out), as_json)
+        return
     summary = _summary(case, out)
     _refuse_stale(case, summary)
     if as_json:

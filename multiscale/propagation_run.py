@@ -13,7 +13,7 @@ import ufl
 from dolfinx import fem
 
 from coupling.atomic import write_json, write_text
-from coupling.errors import RunFailure
+from coupling.errors import RunFailure, UserError
 from coupling.lock import alone
 from coupling.store import digest
 from meshes.crack_path import CrackPath, draw_crack_path
@@ -218,8 +218,9 @@ class _Run:
         below = max((r.current_density for r in self.rows if r.current_density < last.current_density), default=0.0)
         ccd = {
             "value": (last.current_density if bridged else tried) / 10, "low": (below if bridged else tried) / 10,
-            "high": last.current_density / 10 if bridged else None, "bound": None if bridged else "lower", "level": None,
+            "high": (last.current_density if bridged else tried) / 10, "bound": None if bridged else "lower", "level": 1.0,
             "unit": "mA/cm^2", "mechanism": "propagation",
+            "interval": "last current without and first with a short at best values; no error of the inputs is in it",
         }  # fmt: skip
         return {
             "case": self.case.name, "title": self.case.settings.title, "question": self.case.settings.question,
@@ -235,7 +236,7 @@ class _Run:
             "charge_balance": self._charge_balance(), "volume_over_charge_error": volume_error(last),
             "energy_balance": energy_balance(self.rows), "least_dissipation_J_per_m": min(r.dissipated for r in self.rows),
             "versions": self.comm.bcast(versions() if self.leads else None),
-            "hashes": {"case": self.case.digest, "run": self.key}, "wall_s": self.narrator.seconds(),
+            "hashes": {"case": self.case.digest, "run": self.key}, "wall_s": {"run": self.narrator.seconds()},
         }  # fmt: skip
 
     def _charge_balance(self) -> float:
@@ -296,6 +297,25 @@ def write_model_fields(path: Path, model: FilamentModel) -> Path:
     cut.name = "lithium"
     found = [model.potential, nodal, model.body.displacement, model.body.damage, cut]
     return write_functions(path, found, model.domain.comm, model.state.time)
+
+
+def show_answer(case: PropagationCase, results: Path, as_json: bool) -> None:
+    """Print what `multiscale ccd` tells of a propagation case that has been run.
+
+    Raises:
+        UserError: it has not, or the case has changed since.
+    """
+    path = results / "summary.json"
+    summary = read_json(path, {})
+    if "ccd" not in summary:
+        raise UserError(f"{path}: not there yet; `multiscale run {case.folder}` makes it")
+    if summary.get("hashes", {}).get("case") != case.digest:
+        told = "case.toml or a material file has changed since these results were computed"
+        raise UserError(f"{case.folder}: {told}; run `multiscale run {case.folder}` again")
+    if as_json:
+        show_json({key: summary[key] for key in ("case", "ccd", "mechanisms", "fitted_parameters", "error_split")})
+    else:
+        show("\n".join([f"{summary['case']} · {summary['title']}", *answer_lines(summary)]))
 
 
 def answer_lines(summary: dict[str, Any]) -> list[str]:
