@@ -10,7 +10,7 @@ ln(CCD) of a choice A is an average over its settings s and its replicas r (micr
 * mesh: the same in all replicas of a setting, so replicas do not reduce it; independent between designs.
 
 Nothing is presumed of the choices themselves. Where all of them differ by less than their errors, confidences therefore come out
-too high: for choices that scatter by about as much as they are uncertain, 77 % was told where 71 % were right.
+too high: measured once on choices that scatter by about as much as they are uncertain, 77 % told where 71 % were right.
 
 P(A beats B) is the share of draws in which the difference, with the other two added at random, is positive; ties count half.
 """

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import math
+import statistics
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -72,14 +73,14 @@ def answers_of(folder: Path, check_case: bool = True) -> dict[str, Any]:
         RunFailure: results are missing, damaged, of another case, or no finite number.
     """
     summary = _read(folder / "results" / "summary.json")
-    if check_case:
-        _read(folder / "results" / "distribution.json")
+    drawn = folder / "results" / "distribution.json"
+    samples = _read(drawn)["samples"] if check_case or drawn.is_file() else []
     if check_case:
         from multiscale.case import load_case
 
         if summary.get("hashes", {}).get("case") != load_case(folder).digest:
             raise RunFailure("the results belong to another state of the case; delete the design's results folder")
-    return _columns(summary)
+    return _columns(summary, samples)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _columns(summary: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(summary: Mapping[str, Any], samples: Sequence[float]) -> dict[str, Any]:
     ccd, best, state = summary["ccd"], summary.get("at_best_values") or {}, summary.get("state") or {}
     found = {
         "ccd": ccd["value"], "ccd_low": ccd["low"], "ccd_high": ccd["high"], "ccd_bound": ccd.get("bound"),
@@ -101,21 +102,19 @@ def _columns(summary: Mapping[str, Any]) -> dict[str, Any]:
         "focusing_factor": summary.get("focusing_factor"), "detour_factor": summary.get("detour_factor"),
         "flaw_pressure": state.get("flaw_pressure_MPa"), "unknowns": (summary.get("mesh") or {}).get("unknowns"),
     }  # fmt: skip
-    return found | _log_errors(summary)
+    return found | _log_errors(summary, samples)
 
 
-def _log_errors(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """Standard deviations of ln(ccd) that surrogate (with microstructure) and mesh add, from the split of the variance."""
-    split, ccd = summary.get("error_split") or {}, summary["ccd"]
-    if not split or not 0 < ccd["low"] < ccd["high"]:
+def _log_errors(summary: Mapping[str, Any], samples: Sequence[float]) -> dict[str, float | None]:
+    """Standard deviations of ln(ccd) that surrogate (with microstructure) and mesh add: their shares of the samples' variance."""
+    split = summary.get("error_split") or {}
+    if not split or not samples or min(samples) <= 0:
         return {"log_error_surrogate": None, "log_error_mesh": None}
-    from scipy.stats import norm
-
     from multiscale.sampling import MESH, SURROGATE
 
-    half = math.log(ccd["high"] / ccd["low"]) / 2 / float(norm.ppf(0.5 + ccd["level"] / 2))
+    deviation = statistics.pstdev(math.log(value) for value in samples)
     shares = {"log_error_surrogate": split.get(SURROGATE, 0.0), "log_error_mesh": split.get(MESH, 0.0)}
-    return {name: half * math.sqrt(max(share, 0.0)) for name, share in shares.items()}
+    return {name: deviation * math.sqrt(max(share, 0.0)) for name, share in shares.items()}
 
 
 def _at_best_values(folder: Path, fidelity: str, with_md: bool, comm: Any) -> dict[str, Any]:
