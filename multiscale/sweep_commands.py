@@ -147,6 +147,8 @@ def status(case: Folder, out: StoreOption = None, as_json: JsonOption = False) -
     prepared = _prepared(case, out)
     states = {name: prepared.store.status(name) for name in prepared.names}
     counts = {kind: sum(item.state == kind for item in states.values()) for kind in ("done", "failed", "running", "waiting")}
+    left = sum(item.state == "running" and not prepared.store.is_held(name) for name, item in states.items())
+    counts |= {"running": counts["running"] - left, "waiting": counts["waiting"] + left}  # begun, then killed: to be done again
     failed = [{"design": name, "reason": item.reason} for name, item in states.items() if item.state == "failed"]
     if as_json:
         show_json({"case": str(case), "designs": len(prepared.rows), **counts, "failures": failed})

@@ -2,7 +2,9 @@
 
 import json
 import os
+import platform
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -314,6 +316,37 @@ def test_status_changes_nothing_and_counts(tmp_path):
     told = json.loads(multiscale("sweep", "status", folder, "--json").stdout)
     assert (told["designs"], told["waiting"], told["done"]) == (3, 3, 0)
     assert not (folder / "results").exists()
+
+
+def test_a_design_left_by_a_killed_worker_is_told_as_waiting(tmp_path):
+    folder = sweep_cases.fake(tmp_path / "case", 3)
+    prepared = driver.prepare(load_sweep(folder), folder / "results" / "sweep")
+    prepared.store.say(prepared.names[0], Status(state="running", worker="gone", host=platform.node()))
+    told = json.loads(multiscale("sweep", "status", folder, "--json").stdout)
+    assert (told["waiting"], told["running"]) == (3, 0)
+    with prepared.store.claim(prepared.names[0]):
+        told = json.loads(multiscale("sweep", "status", folder, "--json").stdout)
+    assert (told["waiting"], told["running"]) == (2, 1)
+
+
+def test_a_list_is_read_again_only_while_all_it_follows_from_is_the_same(tmp_path):
+    folder, store = sweep_cases.fake(tmp_path / "case", 3), tmp_path / "store"
+    first = driver.prepare(load_sweep(folder), store)
+    assert driver.look_at(load_sweep(folder), store).rows == first.rows
+    assert driver.prepare(load_sweep(folder), store).listed == first.listed
+    shutil.rmtree(first.store.design(first.names[0]))
+    assert driver.prepare(load_sweep(folder), store).store.design(first.names[0]).is_dir()
+    (folder / "materials").mkdir()
+    lithium = (ROOT / "cases" / "_materials" / "Li.toml").read_text(encoding="utf-8")
+    (folder / "materials" / "Li.toml").write_text(lithium.replace('grade = "B"', 'grade = "A"', 1), encoding="utf-8")
+    assert not set(driver.look_at(load_sweep(folder), store).names) & set(first.names)
+
+
+def test_a_case_of_another_kind_is_refused(tmp_path):
+    folder = sweep_cases.fake(tmp_path / "case", 3)
+    (folder / "case.toml").write_text("[transport]\nx = 1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"case\.toml:1: transport: sweeps vary cases"):
+        load_sweep(folder)
 
 
 def test_a_command_of_the_sweep_needs_the_users_word(tmp_path):

@@ -1,5 +1,7 @@
 """The driver: writes the designs that are missing, keeps an engine busy until each of them is done or has failed."""
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,7 @@ from typing import Any
 
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
+from multiscale.case import material_folders
 from multiscale.sweeps import drafts
 from multiscale.sweeps.designs import Point, points
 from multiscale.sweeps.display import Display, Tally
@@ -81,17 +84,31 @@ def prepare(
         RunFailure: the disk is full.
     """
     store, (md, _) = Store(folder), md_folder(sweep)
+    key = list_key(sweep) if wanted is None else ""
+    known = store.read_list(key) if key else None
+    if known and all(store.design(row["design"]).is_dir() for row in known):
+        return Prepared(sweep, store, known, store.write_list(known, key))
     made = plan(sweep, wanted, shelf)
     for one in made:
         drafts.write(one, store.design(one.hash), md)
     rows = [_row(one) for one in made]
-    return Prepared(sweep, store, rows, store.write_list(rows))
+    return Prepared(sweep, store, rows, store.write_list(rows, key))
+
+
+def list_key(sweep: Sweep) -> str:
+    """Hash of all that the designs of a sweep follow from: sweep.toml, case.toml, every material file in reach, MD, code."""
+    files = sorted(path for folder in material_folders(sweep.case.folder) for path in folder.glob("*.toml"))
+    texts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    _, records = md_folder(sweep)
+    told = {"sweep": sweep.file.data, "case": sweep.case.file.data, "materials": texts, "recipe": drafts.recipe(sweep, records)}
+    return digest(json.loads(json.dumps(told, default=str)))
 
 
 def look_at(sweep: Sweep, folder: Path) -> Prepared:
     """The sweep as it stands in the store; nothing is written, designs that are not there yet are waiting."""
-    rows = [_row(made) for made in plan(sweep)]
-    return Prepared(sweep, Store(folder), rows, folder / "lists")
+    store = Store(folder)
+    rows = store.read_list(list_key(sweep)) or [_row(made) for made in plan(sweep)]
+    return Prepared(sweep, store, rows, folder / "lists")
 
 
 def _row(made: drafts.Draft) -> dict[str, Any]:

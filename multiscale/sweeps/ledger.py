@@ -90,12 +90,25 @@ class Store:
         """Replace what is known of a design, in one step. Raises RunFailure where it cannot be written."""
         write_json(self.design(name) / "status.json", asdict(status))
 
-    def write_list(self, rows: Sequence[Mapping[str, Any]]) -> Path:
-        """Keep the list of a sweep's designs under the hash of what it says."""
-        path = self.folder / "lists" / f"{digest(list(rows))}.json"
+    def write_list(self, rows: Sequence[Mapping[str, Any]], key: str = "") -> Path:
+        """Keep the list of a sweep's designs, under a key of all that it follows from, else under the hash of what it says."""
+        path = self.folder / "lists" / f"{key or digest(list(rows))}.json"
         if not path.is_file():
             write_json(path, list(rows))
         return path
+
+    def read_list(self, key: str) -> list[dict[str, Any]] | None:
+        """A list that was kept under a key, or None where there is none that can be read."""
+        try:
+            rows = json.loads((self.folder / "lists" / f"{key}.json").read_text(encoding="utf-8"))
+            return rows if all({"design", "replica", "values"} <= set(row) for row in rows) else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def is_held(self, name: str) -> bool:
+        """Whether somebody works on a design just now."""
+        with self.claim(name) as free:
+            return not free
 
     @contextlib.contextmanager
     def claim(self, name: str, comm: Any = None) -> Iterator[bool]:

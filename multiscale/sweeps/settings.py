@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from coupling.errors import UserError
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
-from multiscale.case import Case, Physics, load_case
+from multiscale.case import Case, CaseFile, Physics, load_case, require_case
 from multiscale.sweeps.expressions import ExpressionError, names, parse
 from multiscale.sweeps.keys import Key, UnknownKey, all_keys, check_value, find_key, number_of
 from multiscale.sweeps.schema import SAMPLED, Option, SweepFile, Variable
@@ -57,6 +57,8 @@ def load_sweep(folder: Path) -> Sweep:
     Raises:
         UserError: the case or the sweep is wrong, with file, line and key.
     """
+    require_case(folder)
+    _require_kind(folder)
     case = load_case(folder)
     if not (folder / "sweep.toml").is_file():
         raise UserError(f"{folder}: no sweep.toml there; write one, or copy cases/li-lpscl/sweep.toml and edit it")
@@ -72,6 +74,16 @@ def load_sweep(folder: Path) -> Sweep:
     for number, text in enumerate(settings.constraints):
         _check_expression(file, ("constraints", number), text, {axis.name for axis in axes} | set(all_keys()))
     return sweep
+
+
+def _require_kind(folder: Path) -> None:
+    """Refuse a case of another kind than those that ask for a critical current of initiation."""
+    file = read(folder / "case.toml")
+    if other := next((name for name in file.data if name not in CaseFile.model_fields), None):
+        kinds = ("transport", "fracture", "conduction")
+        if other in kinds:
+            told = "sweeps vary cases that ask for a critical current of initiation; this case is of another kind"
+            raise UserError(file.complaint((other,), told))
 
 
 def mechanisms_known() -> tuple[str, ...]:
