@@ -57,12 +57,13 @@ def assemble_renumbered(matrix: Any, form: Any, bcs: Any) -> None:
 
     Rows and columns of Dirichlet conditions become those of the identity. The matrix is not yet assembled.
     """
+    import petsc4py.PETSc
     from dolfinx.fem.petsc import _cpp, _pack_coefficients, _pack_constants
-    from petsc4py import PETSc
 
+    flush: Any = petsc4py.PETSc.Mat.AssemblyType.FLUSH  # type: ignore[attr-defined]
     conditions = [bc._cpp_object for bc in bcs]
     inner = form._cpp_object
     _cpp.fem.petsc.assemble_matrix(matrix, inner, _pack_constants(inner), _pack_coefficients(inner), conditions, True)
-    matrix.assemblyBegin(PETSc.Mat.AssemblyType.FLUSH)
-    matrix.assemblyEnd(PETSc.Mat.AssemblyType.FLUSH)
+    matrix.assemblyBegin(flush)
+    matrix.assemblyEnd(flush)
     _cpp.fem.petsc.insert_diagonal(matrix, form.function_spaces[0], conditions, 1.0)

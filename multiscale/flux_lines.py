@@ -36,7 +36,7 @@ class FluxMap:
 
     def __post_init__(self) -> None:
         """Prepare the search of the triangle that holds a point."""
-        object.__setattr__(self, "_finder", Triangulation(*self.points.T, self.triangles).get_trifinder())
+        object.__setattr__(self, "_finder", Triangulation(self.points[:, 0], self.points[:, 1], self.triangles).get_trifinder())
 
     def at(self, places: np.ndarray) -> np.ndarray:
         """Flux at points (n, 2); NaN outside."""

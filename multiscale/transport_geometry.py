@@ -73,7 +73,7 @@ def build(case: TransportCase, inputs: Inputs, comm: MPI.Comm) -> Cell:
     ends = list(itertools.accumulate(geometry.thickness.values(), initial=0.0))
     depths = dict(zip(geometry.thickness, itertools.pairwise(ends), strict=True))
     if geometry.kind == "layers":
-        regions = {name: (name,) for name in depths}
+        regions: dict[str, tuple[str, ...]] = {name: (name,) for name in depths}
         domain, crystal = _flat(case, inputs, comm), None
     else:
         crystal = polycrystal(case)
@@ -110,8 +110,9 @@ def _flat(case: TransportCase, inputs: Inputs, comm: MPI.Comm) -> Domain:
     if geometry.dimension == 1:
         return _structured(comm, None, depth, counts, list(geometry.thickness), ())
     assert geometry.width is not None
+    touching: tuple[float, ...] = ()
     if geometry.contact is None:
-        across, touching = np.linspace(0, geometry.width, 5), ()
+        across = np.linspace(0, geometry.width, 5)
     else:
         half, whole = geometry.contact.width / 2, geometry.width / 2
         least = min(half, whole - half) * 0.02 / fine

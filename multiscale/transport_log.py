@@ -203,5 +203,5 @@ def attenuation(case: TransportCase, log: Log, number: int) -> list[tuple[str, f
                 total += ion.lithium6 * np.array(log.slices[number][f"{medium}/{ion.name}"])
         coefficient = wanted.absorption_cross_section * AVOGADRO * total
         through = np.exp(-coefficient * wanted.path)
-        rows += [(medium, *map(float, values)) for values in zip(depth, coefficient, through, strict=True)]
+        rows += [(medium, float(y), float(μ), float(T)) for y, μ, T in zip(depth, coefficient, through, strict=True)]
     return rows

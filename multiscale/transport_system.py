@@ -64,7 +64,8 @@ class TransportSystem:
         self.media = {medium.name: medium for medium in media}
         names = [(medium.name, field) for medium in media for field in medium.fields]
         names += [("metal", electrode.boundary) for electrode in electrodes]
-        names += [(FILM, face.boundary) for face in (*electrodes, *junctions) if face.film is not None]
+        faces: list[Electrode | Junction] = [*electrodes, *junctions]
+        names += [(FILM, face.boundary) for face in faces if face.film is not None]
         names += [(FILM, network.name) for network in self.networks if thin_layers.has_own_potential(domain, network)]
         self.index = {name: i for i, name in enumerate(names)}
         self.space = fem.functionspace(domain.mesh, _element(domain, degree, len(names)))
