@@ -80,7 +80,7 @@ def layers(
                         f"{FEWEST_WINDOWS} windows are needed: a longer run or a shorter window")  # fmt: skip
     if not len(moving):
         raise UserError("grain boundary: no atom of that species")
-    if np.abs(cell[2, :2]).max() > 1e-3 * cell[2, 2] or not np.isfinite(positions).all():
+    if not cell[2, 2] > 0 or np.abs(cell[2, :2]).max() > 1e-3 * cell[2, 2] or not np.isfinite(positions).all():
         raise UserError("grain boundary: finite positions and a third cell vector along z, normal to the boundary, are needed")
     tracks = positions[:, moving] - positions.mean(axis=1, keepdims=True) + positions[0].mean(axis=0)
     height, reach = float(cell[2, 2]), _reach(planes) * float(cell[2, 2])

@@ -65,13 +65,15 @@ def match(atoms: Atoms, element: str | None = None, limit: float = LIMIT) -> Mat
         atoms: a frame. element: chemical symbol; None takes all atoms as of one kind. limit: largest RMSD of a crystal.
 
     Raises:
-        UserError: fewer than 15 such atoms, or a position that is not finite.
+        UserError: fewer than 15 such atoms, a position that is not finite, or a periodic frame without a cell.
     """
     chosen = np.arange(len(atoms)) if element is None else np.flatnonzero(np.array(atoms.get_chemical_symbols()) == element)
     if len(chosen) < 15:
         raise UserError(f"crystallinity: {len(chosen)} atoms of {element or 'any element'}; at least 15 are needed")
     if not np.isfinite(atoms.positions).all():
         raise UserError("crystallinity: a position is not a finite number; the run broke there")
+    if atoms.pbc.any() and atoms.cell.rank < 3:
+        raise UserError("crystallinity: a periodic frame has no three-dimensional cell")
     vectors = neighbours(atoms[chosen], 14)
     deviations = np.column_stack([_deviation(vectors, template) for template in TEMPLATES.values()])
     best = deviations.argmin(axis=1)

@@ -61,7 +61,7 @@ class Slice:
         whole = float(frame.get_volume())
         if self.low is None or self.high is None:
             return np.ones(len(frame), dtype=bool), whole
-        height = whole / np.linalg.norm(np.cross(*np.delete(frame.cell.array, self.axis, axis=0)))
+        height = whole / float(np.linalg.norm(np.cross(*np.delete(frame.cell.array, self.axis, axis=0))))
         if not 0 <= self.low < self.high <= height + 1e-9:
             raise UserError(f"slice {self.low:g} … {self.high:g} Å: two rising depths between 0 and {height:.2f} Å are needed")
         depth = frame.get_scaled_positions(wrap=True)[:, self.axis] * height

@@ -189,11 +189,10 @@ def rate_record(
     }  # fmt: skip
     method = "mean first passage along F(n) of the largest cluster, attachment rate from unbiased MD"
     told = {**source, "method": method, "attachment_per_s": joining.value, "attachment_stderr_per_s": joining.stderr}
-    common = {"conditions": conditions, "source": told}
+    name, limits = "log10_nucleation_rate", (value - TWO_SIDED_95 * error, value + TWO_SIDED_95 * error)
     if found.bound:
-        return Property(material, "log10_nucleation_rate", value + 1.645 * error, "1", bound="upper", **common)
-    return Property(material, "log10_nucleation_rate", value, "1", stderr=error, low=value - TWO_SIDED_95 * error,
-                    high=value + TWO_SIDED_95 * error, **common)  # fmt: skip
+        return Property(material, name, value + 1.645 * error, "1", bound="upper", conditions=conditions, source=told)
+    return Property(material, name, value, "1", stderr=error, low=limits[0], high=limits[1], conditions=conditions, source=told)
 
 
 def classical_record(

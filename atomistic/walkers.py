@@ -87,8 +87,10 @@ class BiasedField(ForceField):
         super().__init__(template, calculator, stress=False)
         self.variable, self.walker = variable, np.array([walker])
         self.bias: Bias | None = None
-        self.value, self.gradient = float("nan"), np.zeros((len(template), 3))
-        self.free_energy, self.free_forces = self.energy, self.forces
+        self.value = float("nan")
+        self.gradient: np.ndarray = np.zeros((len(template), 3))
+        self.free_energy = self.energy
+        self.free_forces: np.ndarray = self.forces
 
     def evaluate(self, positions: np.ndarray, cell: np.ndarray) -> None:
         """Set value, energy and forces."""
@@ -103,7 +105,7 @@ class BiasedField(ForceField):
             return
         energy, slope = self.bias.at(np.array([self.value]), self.walker)
         self.energy = self.free_energy + float(energy[0])
-        self.forces = self.free_forces - float(slope[0]) * self.gradient
+        self.forces = np.asarray(self.free_forces - float(slope[0]) * self.gradient).reshape(len(self.atoms), 3)
 
 
 class Molecular:

@@ -90,16 +90,16 @@ def _against(
     except Exception as error:  # ASE raises several where a file holds no energies
         both = f"{source['trajectory']}, {source['bulk']}"
         raise UserError(f"{both}: potential energies are needed in both files ({error})") from error
-    value, error = boundary.excess_energy(own, bulk, read[0], other[0], count)
-    records = [Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=conditions, source=source)]
+    value, spread = boundary.excess_energy(own, bulk, read[0], other[0], count)
+    records = [Property(material, "boundary_energy", value, "J/m^2", stderr=spread, conditions=conditions, source=source)]
     if potential is not None:
         from atomistic.potential import load
 
         soft = boundary.softening(read[-1], other[-1], load(potential), count)
         told = {**source, "potential": potential}
-        for name, (number, spread), unit in (("modulus_ratio_along_normal", soft.ratio, "1"),
+        for name, (number, wide), unit in (("modulus_ratio_along_normal", soft.ratio, "1"),
                                              ("boundary_excess_compliance", soft.compliance, "m/Pa")):  # fmt: skip
-            records.append(Property(material, name, number, unit, stderr=spread, conditions={"temperature_K": 0.0}, source=told))
+            records.append(Property(material, name, number, unit, stderr=wide, conditions={"temperature_K": 0.0}, source=told))
     return records
 
 

@@ -47,11 +47,12 @@ def cluster(
         error = float(blocks.std(ddof=1) / len(blocks) ** 0.5)
     source = {"trajectory": str(trajectory), "frames": len(read), "atoms": len(read[0]), "largest": float(sizes.max()),
               "method": "coordination-filtered smooth count of the largest cluster"}  # fmt: skip
-    record = Property(read[0].get_chemical_formula(empirical=True), "largest_cluster_size", float(sizes.mean()), "1", stderr=error,
-                      conditions={"element": element, "foreign": list(strange)}, source=source)  # fmt: skip
+    conditions, material = {"element": element, "foreign": list(strange)}, read[0].get_chemical_formula(empirical=True)
+    record = Property(material, "largest_cluster_size", float(sizes.mean()), "1", error, conditions=conditions, source=source)
     if picture is not None:
         from atomistic.observable_pictures import curves
 
         times = np.arange(len(sizes)) * (1.0 if step is None else step * 1e12)
-        curves(picture, {"size": (times, sizes, None)}, "frame" if step is None else "time (ps)", f"largest {element} cluster (atoms)")
+        name = f"largest {element} cluster (atoms)"
+        curves(picture, {"size": (times, sizes, None)}, "frame" if step is None else "time (ps)", name)
     _answer("cluster", [record], as_json)
