@@ -65,3 +65,57 @@ def test_wrong_input_is_refused(wrong, tmp_path):
 
 
     assert re.search(told, done.stderr), done.stderr
+
+
+def test_growth_of_a_layer():
+    options = ("--law", "parabolic", "--constant", "1e-21 m^2/s", "--stderr", "2e-22 m^2/s", "--start", "5 nm", "--time", "1e6 s")
+    done = multiscale("growth", "layer", *options, "--conductivity", "1e-5 S/m", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["thickness_m"] == pytest.approx(45e-9)
+    assert row["low_m"] < 41e-9 < 49e-9 < row["high_m"]
+    assert row["asr_ohm_cm2"] == pytest.approx(45.0)
+
+
+def test_coating_that_keeps_a_metal_out():
+    options = ("--diffusivity", "1e-20 m^2/s", "--time", "10 h", "--share", "0.01")
+    done = multiscale("growth", "coating", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["thickness_open_m"] == pytest.approx(2 * np.sqrt(1e-20 * 36000) * 1.8213864, rel=1e-6)  # erfc⁻¹(0.01)
+    assert answer["thickness_sealed_m"] > answer["thickness_open_m"]
+
+
+WRONG_GROWTH = {
+    "law": (("layer", "--law", "square", "--time", "1 s"), "--law square: parabolic, deal-grove, passivating"),
+    "missing": (("layer", "--law", "deal-grove", "--linear", "2 nm", "--time", "1 s"), "needs --parabolic"),
+    "foreign": (("layer", "--law", "parabolic", "--constant", "1 m^2/s", "--rate", "1 m/s", "--time", "1 s"), "does not use --rate"),
+    "share": (("coating", "--diffusivity", "1 m^2/s", "--time", "1 s", "--share", "2"), "between 0 and 1"),
+    "half": (("coating", "--diffusivity", "1 m^2/s", "--time", "1 s", "--activation", "1 J/mol"), "go together"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_GROWTH)
+def test_wrong_growth_is_refused(wrong):
+    options, told = WRONG_GROWTH[wrong]
+    done = multiscale("growth", *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+LEAK = ("--no-md", "--current", "0.5 mA/cm^2", "--electronic", "grain=1e-7 S/m", "--electronic", "boundary=1e-7 S/m")
+
+
+def test_leakage_of_a_case(tmp_path):
+    """Both currents of the flat cell in series: interphase and grains, electrons by their own conductivities."""
+    case = tiny_case.write(tmp_path / "case")
+    done = multiscale("leakage", case, *LEAK, "--electronic", "interphase=1e-9 S/m", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    electrons = answer["cell_voltage_V"] / (60e-9 / 1e-9 + 1.5e-6 / 1e-7)
+    assert answer["electronic_share"] == pytest.approx(electrons / 5.0, rel=1e-6)
+    assert answer["lowest_V"] < 0
+    assert answer["place_m"][1] == pytest.approx(60e-9, rel=0.05)
+    missing = multiscale("leakage", case, *LEAK)
+    assert missing.returncode == 2
+    assert "--electronic: interphase is missing" in missing.stderr
