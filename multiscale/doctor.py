@@ -12,6 +12,7 @@ from coupling.errors import UserError
 PACKAGES = {
     "multiscale": "multiscale-li", "dolfinx": "fenics-dolfinx", "petsc": "petsc4py", "mpi": "mpi4py", "gmsh": "gmsh",
     "torch": "torch", "mace": "mace-torch", "symmetrix": "symmetrix-xl", "chgnet": "chgnet", "ase": "ase", "kinisi": "kinisi",
+    "optuna": "optuna", "parsl": "parsl", "pyarrow": "pyarrow",
 }  # fmt: skip
 PROGRAMS = {
     "lammps": ("lmp", "lmp_mpi"), "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
@@ -21,7 +22,7 @@ NEEDED_FOR = {
     "mace": "training, and MD where symmetrix is missing", "symmetrix": "fast MD", "chgnet": "training", "kinisi": "md, analyze",
     "torch": "mace, chgnet", "cxx": "symmetrix and DOLFINx compile with it on first use", "mpirun": "several ranks",
 }  # fmt: skip
-OPTIONAL = {"cp2k": "missing (optional: make cp2k)"}
+OPTIONAL = {"cp2k": "missing (optional: make cp2k)", **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])")}
 
 
 def _package(name: str) -> str | None:
