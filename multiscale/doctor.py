@@ -22,7 +22,10 @@ NEEDED_FOR = {
     "mace": "training, and MD where symmetrix is missing", "symmetrix": "fast MD", "chgnet": "training", "kinisi": "md, analyze",
     "torch": "mace, chgnet", "cxx": "symmetrix and DOLFINx compile with it on first use", "mpirun": "several ranks",
 }  # fmt: skip
-OPTIONAL = {"cp2k": "missing (optional: make cp2k)", **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])")}
+OPTIONAL = {
+    "cp2k": "missing (optional: make cp2k)",
+    **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])"),
+}
 
 
 def _package(name: str) -> str | None:
