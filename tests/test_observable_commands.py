@@ -115,7 +115,7 @@ def test_too_few_frames_are_refused(kind: str, tmp_path: Path) -> None:
 
 def test_wrong_options_say_what_is_wanted(good: Path) -> None:
     for kind, more, told in (
-        ("rdf", ("--pair", "LiLi"), "hyphen"), ("rdf", ("--pair", "Li-S"), "too few S"), ("cluster", ("--element", "Na"), "no Na"),
+        ("rdf", ("--pair", "LiLi"), "hyphen"), ("rdf", ("--pair", "Li-S"), "too few S"), ("cluster", ("--element", "K"), "no K"),
         ("diffraction", ("--slice", "1"), "two depths"), ("diffraction", ("--slice", "1 nm, 90 nm"), "rising depths"),
         ("grain-boundary", ("--planes", "x"), "fractions"), ("grain-boundary", ("--potential", "lpscl"), "--bulk"),
         ("mobility", ("--species", "Na"), "of that species"), ("onsager-profile", ("--framework", "S"), "not in the"),
