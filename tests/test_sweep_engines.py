@@ -105,6 +105,26 @@ def test_an_array_whose_elements_were_killed_is_submitted_again(tmp_path, slurm)
     assert (slurm / "2.job").exists()
 
 
+def test_a_design_that_kills_its_element_twice_has_failed(tmp_path, slurm):
+    work = prepared(tmp_path / "case", 3)
+    script = tmp_path / "case" / "fake.py"
+    told = script.read_text()
+    script.write_text(told.replace("if thickness == 13.0", "if thickness == 11.0:\n    os.kill(os.getppid(), 9)\nif False"))
+    tally = driver.complete(work, Sbatch(Cluster(), 1, work.store.folder), 1, 1)
+    assert (tally.done, tally.failed) == (2, 1)
+    assert "ended early" in work.store.status(work.names[1]).reason
+    assert len(list(slurm.glob("*.job"))) == 3
+
+
+def test_an_array_whose_workers_cannot_start_ends_the_sweep(tmp_path, slurm, monkeypatch):
+    work = prepared(tmp_path / "case", 2)
+    words = (sys.executable, "-c", "raise SystemExit('no such module')", "--name", "x")
+    monkeypatch.setattr(driver, "worker_words", lambda *_: words)
+    with pytest.raises(RunFailure, match="no such module"):
+        driver.complete(work, Sbatch(Cluster(), 1, work.store.folder), 1, 1)
+    assert len(list(slurm.glob("*.job"))) == driver.FALSE_STARTS
+
+
 def test_a_killed_driver_leaves_its_array_at_work_and_the_next_one_finds_it_done(tmp_path, slurm):
     folder = sweep_cases.fake(tmp_path / "case", 5, pause=0.2)
     process = sweep_cases.start(folder, "--engine", "sbatch")

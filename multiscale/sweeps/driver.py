@@ -23,6 +23,7 @@ FALSE_STARTS = 3
 """Workers in a row that end badly before they took a design: then something else is wrong."""
 IN_FLIGHT = 1000
 """Jobs of one design each that are handed to an engine at once."""
+ARRAY_ENDED = "its element of the array ended early: a crash, the walltime or scancel"
 _PACE = (0.02, 2.0)
 """Shortest and longest pause between two looks, s: ten times what a look takes."""
 _PATIENCE = (0.1, 5.0)
@@ -177,10 +178,17 @@ class _Crew:
             if state.progress != "ended":
                 continue
             del self.jobs[handle]
-            left = [name for name, status in remaining.items() if _is_of(status, job)]
-            for name in left if state.note else ():
-                _bury_soon(self.prepared.store, name, remaining[name].worker, state.note)
-            self._judge(job, state.note, bool(left) or self.useful)
+            known = {name: self.prepared.store.status(name) for name in remaining}  # taken and lost since the last look, too
+            left = [name for name, status in known.items() if _is_of(status, job)]
+            note = state.note or (ARRAY_ENDED if left and self.engine.style == "array" else "")
+            for name in left if note else ():
+                _bury_soon(self.prepared.store, name, known[name].worker, note)
+            self._judge(job, self._excuse(note, known), bool(left) or self.useful)
+
+    def _excuse(self, note: str, known: Mapping[str, Status]) -> str:
+        """Why a job ended; an array that ended well has nothing to say for itself unless all that remains is held by others."""
+        held = (name for name, status in known.items() if status.state == "running" and self.prepared.store.is_held(name))
+        return ARRAY_ENDED if not note and self.engine.style == "array" and not any(True for _ in held) else note
 
     def _judge(self, job: Job, note: str, was_useful: bool) -> None:
         """Wait longer before the next start where nothing was to be done; give up where nothing can be started."""
@@ -194,8 +202,8 @@ class _Crew:
             raise RunFailure(f"workers end before they take a design ({note}): {_last_line(job.log)}; log: {job.log}")
 
     def stop_late(self, remaining: Mapping[str, Status], limit: float | None) -> None:
-        """End what takes longer than the time limit; the design has failed."""
-        for name, status in remaining.items() if limit else ():
+        """End what takes longer than the time limit; the design has failed. On a cluster, walltime does that."""
+        for name, status in remaining.items() if limit and self.engine.style == "scan" else ():
             handle = next((handle for handle, job in self.jobs.items() if _is_of(status, job)), None)
             if handle is None or status.state != "running" or time.time() - status.started < (limit or 0.0):
                 continue
@@ -218,7 +226,9 @@ def _bury_soon(store: Store, name: str, worker: str, reason: str, final: bool = 
 
 
 def _last_line(path: Path) -> str:
+    """The last words of a worker, of the first element of an array."""
     try:
+        path = path if path.exists() else path.with_name(f"{path.name}.0")
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []

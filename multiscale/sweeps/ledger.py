@@ -111,8 +111,11 @@ class Store:
             return not free
 
     @contextlib.contextmanager
-    def claim(self, name: str, comm: Any = None) -> Iterator[bool]:
-        """Hold a design on every rank until the block ends; gives False (on every rank) where somebody else does."""
+    def claim(self, name: str, comm: Any = None, heed_heartbeat: bool = True) -> Iterator[bool]:
+        """Hold a design on every rank until the block ends; gives False (on every rank) where somebody else does.
+
+        `heed_heartbeat = False`: whoever touched it last is known to be gone.
+        """
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(alone(self.design(name) / ".lock", comm))
@@ -120,7 +123,7 @@ class Store:
                 yield False
                 return
             leads = comm is None or comm.rank == 0
-            elsewhere = self._is_alive_elsewhere(name) if leads else None
+            elsewhere = heed_heartbeat and self._is_alive_elsewhere(name) if leads else None
             yield not (comm.bcast(elsewhere) if comm is not None else elsewhere)
 
     def _is_alive_elsewhere(self, name: str) -> bool:
@@ -168,7 +171,7 @@ def bury(store: Store, name: str, worker: str, reason: str, final: bool = False)
 
     Nothing happens where the design has been finished or taken over by somebody else.
     """
-    with store.claim(name) as free:
+    with store.claim(name, heed_heartbeat=False) as free:
         status = store.status(name)
         if not free or status.state != "running" or status.worker != worker:
             return status
