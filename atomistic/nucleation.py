@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from atomistic.escape import escape_rate
 from atomistic.metadynamics import FreeEnergy, jackknife
 from coupling import nucleation as classical
 from coupling.constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, LITHIUM_MOLAR_VOLUME
@@ -193,6 +194,31 @@ def rate_record(
     if found.bound:
         return Property(material, name, value + 1.645 * error, "1", bound="upper", conditions=conditions, source=told)
     return Property(material, name, value, "1", stderr=error, low=limits[0], high=limits[1], conditions=conditions, source=told)
+
+
+def escape_record(
+    times: np.ndarray, acceleration: float, volume: float, temperature: float, material: str, source: Mapping[str, Any]
+) -> Property:
+    """Rate without further drive from infrequent metadynamics, decimal logarithm of J (1/(m³ s)), with its 95 % interval.
+
+    Args:
+        times: rescaled escape times (n,), s. acceleration: Σ t*/Σ t. volume: of the cell, m³. temperature: K.
+
+    Raises:
+        UserError: too few times, or times that are not exponential (Kolmogorov–Smirnov): there is no rate then.
+    """
+    found = escape_rate(times)
+    if not found.trusted:
+        mend = "rarer or lower hills, fewer of them towards the barrier, or a start in equilibrium are needed"
+        told = f"{found.events} escape times are not exponential (p = {found.p_value:.3f})"
+        raise UserError(f"infrequent metadynamics: {told}, so there is no rate; {mend}")
+    value, low, high = (math.log10(rate / volume) for rate in (found.rate, found.low, found.high))
+    conditions = {"temperature_K": temperature, "overpotential_V": 0.0, "pressure_Pa": 0.0, "rate_unit": RATE_UNIT,
+                  "overpotential_against": "lithium of the cell itself", "p_value": found.p_value}  # fmt: skip
+    made = {**source, "method": "infrequent metadynamics", "events": found.events, "acceleration": acceleration}
+    error = found.stderr / found.rate / math.log(10)
+    name = "log10_nucleation_rate"
+    return Property(material, name, value, "1", stderr=error, low=low, high=high, conditions=conditions, source=made)
 
 
 def classical_record(

@@ -2,8 +2,9 @@
 
 Top level: name, seed, potential, structure (file that ASE reads; its frames are the walkers' starts, in turn), temperatures,
 overpotentials, pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster] (see clusters.ClusterSettings),
-[bias], [attachment], and [classical] for the classical theory beside it. Paths are relative to the study file. Every temperature
-is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
+[bias], [attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it. Paths are
+relative to the study file. Every temperature is a task of the scheduler: shared by MPI ranks, kept, gone on with after a kill
+(biased runs from their last checkpoint, escapes anew).
 """
 
 import math
@@ -19,11 +20,12 @@ from pydantic import Field
 
 from atomistic import nucleation
 from atomistic.clusters import ClusterSettings, LargestCluster
-from atomistic.metadynamics import Bias, FreeEnergy, Hills, SamplingSettings, free_energy, jackknife, sample
+from atomistic.metadynamics import Bias, FreeEnergy, Hills, SamplingSettings, escapes, free_energy, jackknife, sample
 from atomistic.nucleation import Attachment
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.walkers import Molecular
 from coupling import toml_input
+from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.record import Property
 from coupling.store import digest, write_records
@@ -59,6 +61,16 @@ class AttachmentTable(Table):
     lags: Annotated[Whole, Field(ge=4)] = 10
 
 
+class InfrequentTable(Table):
+    """[infrequent]: escapes under rare hills, the check of the rate where events can be had; hills as in [bias]."""
+
+    walkers: Annotated[Whole, Field(ge=10)]
+    deposited: Factor  # atoms: hills are laid below this size only
+    beyond: Factor  # atoms: size on the other side of the barrier
+    interval: Time  # between hills
+    most: Time  # length of a walker at most
+
+
 class ClassicalTable(Table):
     """[classical]: what classical nucleation theory needs."""
 
@@ -83,6 +95,7 @@ class NucleationStudy(Table):
     cluster: dict[str, Any] = Field(default_factory=dict)
     bias: BiasTable
     attachment: AttachmentTable
+    infrequent: InfrequentTable | None = None
     classical: ClassicalTable | None = None
 
 
@@ -104,13 +117,17 @@ def read_study(path: str | Path) -> NucleationStudy:
 
 
 def starts(study: NucleationStudy) -> list[Atoms]:
-    """Start of every walker. Raises UserError: an unreadable file, or one that is not periodic in three directions."""
+    """Frames of the study's structure, the walkers' starts in turn.
+
+    Raises:
+        UserError: an unreadable file, or one that is not periodic in three directions.
+    """
     from atomistic.diffusivity import read_frames
 
     frames = read_frames(study.structure)
     if not all(frame.pbc.all() and frame.cell.rank == 3 for frame in frames):
         raise UserError(f"{study.structure}: a nucleation rate needs a structure that is periodic in three directions")
-    return [frames[number % len(frames)] for number in range(study.bias.walkers)]
+    return frames
 
 
 def run(
@@ -122,7 +139,8 @@ def run(
 ) -> list[Property]:
     """Records of a study: rates at every temperature, overpotential and pressure, classical ones beside them.
 
-    Writes OUT/records.json and OUT/free-energy-T.png. `calculator` takes the place of the study's potential.
+    Writes OUT/records.json, OUT/free-energy-T.png and OUT/problems.json (why a rate is missing). `calculator` takes the place of
+    the study's potential.
 
     Raises:
         UserError: wrong input; RunFailure: a run that broke.
@@ -137,23 +155,39 @@ def run(
         described = type(calculator).__name__
     what = study.model_dump(exclude={"overpotentials", "pressures", "cell_overpotential", "classical", "temperatures", "name"})
     what["structure"] = [[frame.numbers.tolist(), frame.positions.tolist(), frame.cell.array.tolist()] for frame in frames]
+    kinds = ["bias", *(["infrequent"] if study.infrequent is not None else [])]
     listed = [
-        Task(digest({**what, "T": T, "version": VERSION, "sha256": described}), f"nucleation {T:g} K", 1.0, "md", {"T": T})
+        Task(digest({**what, "T": T, "version": VERSION, "sha256": described, "run": kind}), f"{kind} {T:g} K", 1, kind, {"T": T})
+        for kind in kinds
         for T in study.temperatures
     ]
 
     def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
-        return _one(study, frames, calculator, task.parameters["T"], folder, tick)
+        perform = _one if task.kind == "bias" else _infrequent
+        return perform(study, frames, calculator, task.parameters["T"], folder, tick)
 
     answers = run_tasks(listed, work, out, comm, progress)
-    records = [record for T, answer in zip(study.temperatures, answers, strict=True)
-               for record in _records(study, answer, T, frames[0], described)]  # fmt: skip
+    records, problems = [], []
+    for T, answer in zip(study.temperatures, answers, strict=False):
+        try:
+            records += _records(study, answer, T, frames[0], described)
+        except UserError as error:
+            problems.append(f"{T:g} K: {error}")
+    for T, answer in zip(study.temperatures, answers[len(study.temperatures) :], strict=False):
+        times, volume = np.array(answer["times_fs"]) * 1e-15, frames[0].get_volume() * 1e-30
+        source = {"study": study.name, "potential": study.potential, "potential_sha256": described}
+        material = frames[0].get_chemical_formula(empirical=True)
+        try:
+            records.append(nucleation.escape_record(times, answer["acceleration"], volume, T, material, source))
+        except UserError as error:
+            problems.append(f"{T:g} K: {error}")
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import free_energy_picture
 
-        for T, answer in zip(study.temperatures, answers, strict=True):
+        for T, answer in zip(study.temperatures, answers, strict=False):
             name = f"size of the largest {_settings(study).element} cluster"
-            free_energy_picture(_restored(answer)[0], name, Path(out) / f"free-energy-{T:g}K.png")
+            free_energy_picture(_restored(answer), name, Path(out) / f"free-energy-{T:g}K.png")
+        write_json(Path(out) / "problems.json", problems)
         write_records(Path(out) / "records.json", records)
     return records
 
@@ -168,51 +202,79 @@ def _one(
 ) -> dict[str, Any]:  # fmt: skip
     """Free energy and attachment rate at one temperature, JSON-ready."""
     bias, fs = study.bias, 1e15
-    walkers = Molecular(frames, calculator, LargestCluster(_settings(study)), temperature, bias.timestep * fs,
+    own = [frames[number % len(frames)] for number in range(bias.walkers)]
+    walkers = Molecular(own, calculator, LargestCluster(_settings(study)), temperature, bias.timestep * fs,
                         bias.friction * fs, study.seed)  # fmt: skip
-    low, bins = -2.0 * bias.width, math.ceil(4 * (bias.largest + 4 * bias.width) / bias.width) + 1
-    hills = Hills(low, bias.largest + 2 * bias.width, bins, bias.width, bias.height / units._e, units.kB * temperature,
-                  bias.bias_factor)  # fmt: skip
+    hills = _hills(study, temperature, None)
     steps = {name: max(1, round(getattr(bias, name) / bias.timestep)) for name in ("length", "interval", "record")}
     settings = SamplingSettings(steps["length"], steps["interval"], steps["record"], max(steps["length"] // 50, steps["record"]))
     visits = sample(walkers, hills, settings, folder, lambda share: tick(0.7 * share))
     free = free_energy(visits, np.arange(0.0, bias.largest + 0.5, 1.0))
-    plain = Bias(Hills(low, bias.largest, bins, bias.width, 1e-12, units.kB * temperature, bias.bias_factor))
+    plain = Bias(hills)
     record = max(1, round(study.attachment.record / bias.timestep))
     length = max(1, round(study.attachment.length / bias.timestep))
-    everyone, series = np.arange(len(frames)), []
+    everyone, series = np.arange(len(own)), []
     for step in range(1, length + 1):
         walkers.advance(plain, everyone)
         if step % record == 0:
             series.append(walkers.values())
             tick(0.7 + 0.3 * step / length)
     sizes = np.array(series).T
-    joining = nucleation.attachment(sizes, record * bias.timestep, (0.0, math.inf), study.attachment.lags)
-    return {
+    answer: dict[str, Any] = {
         "grid": free.grid.tolist(), "values": _plain(free.values), "replicates": [_plain(row) for row in free.replicates],
-        "from_bias": free.from_bias.tolist(), "thermal": free.thermal, "attachment": joining.value,
-        "attachment_stderr": joining.stderr, "lags": joining.lags.tolist(), "squares": joining.squares.tolist(),
-        "mean_size": float(sizes.mean()), "picoseconds": steps["length"] * bias.timestep * len(frames) * 1e12,
+        "from_bias": free.from_bias.tolist(), "thermal": free.thermal,
+        "mean_size": float(sizes.mean()), "picoseconds": steps["length"] * bias.timestep * len(own) * 1e12,
     }  # fmt: skip
+    try:
+        joining = nucleation.attachment(sizes, record * bias.timestep, (0.0, math.inf), study.attachment.lags)
+    except UserError as error:
+        return {**answer, "problem": str(error)}
+    return {**answer, "attachment": joining.value, "attachment_stderr": joining.stderr, "lags": joining.lags.tolist(),
+            "squares": joining.squares.tolist()}  # fmt: skip
+
+
+def _hills(study: NucleationStudy, temperature: float, deposited: tuple[float, float] | None) -> Hills:
+    """Hills of the study (eV, atoms)."""
+    bias = study.bias
+    bins = math.ceil(4 * (bias.largest + 4 * bias.width) / bias.width) + 1
+    return Hills(-2 * bias.width, bias.largest + 2 * bias.width, bins, bias.width, bias.height / units._e,
+                 units.kB * temperature, bias.bias_factor, deposited)  # fmt: skip
+
+
+def _infrequent(
+    study: NucleationStudy, frames: list[Atoms], calculator: BaseCalculator, temperature: float, folder: Path,
+    tick: Callable[[float], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Rescaled times of the walkers until the cluster is larger than `beyond`, fs, and the acceleration."""
+    rare, step = study.infrequent, study.bias.timestep
+    assert rare is not None
+    own = [frames[number % len(frames)] for number in range(rare.walkers)]
+    walkers = Molecular(own, calculator, LargestCluster(_settings(study)), temperature, step * 1e15, study.bias.friction * 1e15,
+                        study.seed + 1)  # fmt: skip
+    hills = _hills(study, temperature, (-math.inf, rare.deposited))
+    times, acceleration = escapes(walkers, hills, max(1, round(rare.interval / step)), rare.beyond, round(rare.most / step), tick)
+    return {"times_fs": times.tolist(), "acceleration": acceleration}
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def _restored(answer: Mapping[str, Any]) -> tuple[FreeEnergy, Attachment]:
-    """Free energy and attachment rate from the answer of a task."""
+def _restored(answer: Mapping[str, Any]) -> FreeEnergy:
+    """Free energy from the answer of a task."""
     values, *replicates = (
         np.array([np.inf if x is None else x for x in row]) for row in (answer["values"], *answer["replicates"])
     )
     copies = np.array(replicates)
-    grid, from_bias, lags, squares = (np.array(answer[name]) for name in ("grid", "from_bias", "lags", "squares"))
-    free = FreeEnergy(grid, values, jackknife(copies), copies, answer["thermal"], from_bias)
-    return free, Attachment(answer["attachment"], answer["attachment_stderr"], lags, squares)
+    grid, from_bias = np.array(answer["grid"]), np.array(answer["from_bias"])
+    return FreeEnergy(grid, values, jackknife(copies), copies, answer["thermal"], from_bias)
 
 
 def _records(study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str) -> list[Property]:
-    free, joining = _restored(answer)
+    if "problem" in answer:
+        raise UserError(answer["problem"])
+    lags, squares = np.array(answer["lags"]), np.array(answer["squares"])
+    free, joining = _restored(answer), Attachment(answer["attachment"], answer["attachment_stderr"], lags, squares)
     material = atoms.get_chemical_formula(empirical=True)
     source = {
         "study": study.name, "potential": study.potential, "potential_sha256": sha256, "atoms": len(atoms), "seed": study.seed,

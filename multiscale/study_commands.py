@@ -1,5 +1,6 @@
 """`multiscale md STUDY.toml`: studies that stand in a file of their own (nucleation, driven flow)."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
     narrator = Narrator(comm.rank == 0, sys.stderr)
     with narrator.watch(f"md {study.name}") as update:
         records = room.run(study, out or path.with_suffix(""), comm if comm.size > 1 else None, update)
+    folder = out or path.with_suffix("")
+    problems = json.loads((folder / "problems.json").read_text()) if (folder / "problems.json").is_file() else []
+    for problem in problems:
+        narrator.say("md", f"note: {problem}")
     if as_json:
         show_json({"study": study.name, "records": [record.to_dict() for record in records]})
     else:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from atomistic.metadynamics import FreeEnergy, Hills, SamplingSettings, free_energy, jackknife, sample
-from atomistic.nucleation import Attachment, attachment, classical_record, drive, rate_record, waiting_time
+from atomistic.nucleation import Attachment, attachment, classical_record, drive, escape_record, rate_record, waiting_time
 from atomistic.walkers import Overdamped
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE, FARADAY, LITHIUM_MOLAR_VOLUME
+from coupling.errors import UserError
 
 THERMAL = BOLTZMANN * 300.0
 GRID = np.arange(0.25, 120.0, 0.5)
@@ -70,6 +71,16 @@ def test_records_are_estimates_or_bounds_with_conditions() -> None:
     assert theory is not None
     assert theory.kind == "derived"
     assert classical_record(0.4, 1e-12, 3e-10, 1e28, 300.0, 0.2, 0.0, "Li") is None
+
+
+def test_escapes_give_a_rate_only_where_they_are_exponential() -> None:
+    random = np.random.default_rng(1)
+    record = escape_record(random.exponential(1e-9, 40), 5.0, 1e-26, 300.0, "Li", {"potential": "none"})
+    assert record.low is not None
+    assert record.high is not None
+    assert record.low < 35.0 < record.high
+    with pytest.raises(UserError, match="not exponential"):
+        escape_record(random.gamma(5.0, 1e-9, 60), 5.0, 1e-26, 300.0, "Li", {"potential": "none"})
 
 
 def test_error_of_the_rate_covers() -> None:

@@ -1,5 +1,6 @@
 """A nucleation study of a Lennard-Jones vapour from its file to its records; wrong input."""
 
+import json
 from pathlib import Path
 
 import ase.io
@@ -43,6 +44,13 @@ friction = "0.5 ps"
 length = "4 ps"
 record = "0.05 ps"
 
+[infrequent]
+walkers = 10
+deposited = 1.5
+beyond = 2.0
+interval = "1 ps"
+most = "40 ps"
+
 [classical]
 surface_energy = "0.4 J/m^2"
 diffusivity = "1e-12 m^2/s"
@@ -64,6 +72,10 @@ def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
     study = nucleation_study.read_study(folder_with(tmp_path, "15 ps"))
     records = nucleation_study.run(study, tmp_path / "out", calculator=PairPotential())
     rates = [record for record in records if record.kind == "md"]
+    escaped = [record for record in rates if record.source["method"] == "infrequent metadynamics"]
+    problems = json.loads((tmp_path / "out" / "problems.json").read_text())
+    assert len(escaped) + len(problems) == 1, problems
+    rates = [record for record in rates if record not in escaped]
     assert len(rates) == 6
     assert len([record for record in records if record.kind == "derived"]) >= 2
     assert all(record.stderr is not None or record.bound == "upper" for record in rates)
