@@ -26,7 +26,6 @@ from scipy.optimize import brentq
 
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import RunFailure
-from multiscale import mechanics
 from multiscale.domain import Domain
 from multiscale.extrusion import extrusion_rate, slit_flow
 from multiscale.filament_state import FilamentProperties, FilamentState
@@ -86,10 +85,8 @@ class FilamentModel:
         self._energy = domain.comm.allreduce(energy) / domain.comm.allreduce(area)
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         self._wetted.x.array[:] = 1.0
-        self._stack = domain.constant(properties.stack_pressure)
         self.body = CrackedBody(
             domain, stiffness, fracture_energy / self.correction, crack, self._supports,
-            self._load if properties.stack_pressure else None,
             alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted,
         )  # fmt: skip
         half = size / 2 * (1 + 1e-6)
@@ -104,9 +101,6 @@ class FilamentModel:
         d = self.domain
         return [d.fixed(space, 0.0, "left", "right", component=0), d.fixed(space, 0.0, "top", component=1)]
 
-    def _load(self, displacement: Any) -> Any:
-        return mechanics.pressure_work(displacement, self._stack, self.domain, "foot")
-
     def _electric(self, conductivity: Any) -> None:
         """Ohm's law with plating on the flat electrode and on the filament."""
         d, domain, p = self.body.damage, self.domain, self.properties
@@ -117,7 +111,7 @@ class FilamentModel:
         αm = domain.constant(1 - p.anodic_transfer if p.mechanical_transfer is None else p.mechanical_transfer)
         self.filament_exchange = domain.constant(p.exchange_current_density)
         shift = self._pressure if p.pressure_feedback else 0.0 * self._pressure
-        flat = butler_volmer(-self.potential, i0, α, 1 - α, T, self._stack, αm)
+        flat = butler_volmer(-self.potential, i0, α, 1 - α, T)
         face = butler_volmer(-self.potential, self.filament_exchange, α, 1 - α, T, shift, αm)
         self.face_current = self.open * self._wetted * face * face_density(d)
         dx, foot = domain.dx(degree=DEGREE), domain.ds("foot")
@@ -137,7 +131,8 @@ class FilamentModel:
         v, d = ufl.TestFunction(cells), body.damage
         self._cell_opening = fem.form(-ufl.dot(body.displacement, ufl.grad(d)) * v * domain.dx())
         surface = domain.dx(degree=DEGREE)
-        self._cell_current, self._cell_faces = fem.form(-self.face_current * v * surface), fem.form(face_density(d) * v * surface)
+        self._cell_current = fem.form(-self.face_current * v * surface)
+        self._cell_faces = fem.form(face_density(d) * v * surface)
         self._area = fem.form(crack_density(d, crack, domain.constant(crack.length)) * domain.dx())
         self._counter_length = self._sum(fem.form(domain.constant(1.0) * domain.ds("top")))
         owned = domain.mesh.topology.index_map(domain.dimension).size_local
@@ -310,7 +305,7 @@ class FilamentModel:
         creep, p = self.properties.creep, self.properties
         if creep is None:
             return 0.0
-        return extrusion_rate(pressure - p.stack_pressure, *places, creep, p.temperature)
+        return extrusion_rate(pressure, *places, creep, p.temperature)
 
     def _wet(self, seconds: float) -> None:
         """Move the front of the lithium towards the tip: at once without creep.
@@ -358,8 +353,8 @@ class FilamentModel:
         return FilamentState(
             time, current, self.body.pressure, volume, *passed,
             self._sum(self._counter) / self._counter_length, tip, length, copies * self._sum(self._area) / self.correction,
-            min(self.front, length), copies * balance.elastic, copies * balance.fracture, copies * balance.pressure_work,
-            copies * balance.dissipated, rounds,
+            min(self.front, length), copies * balance.elastic, copies * balance.fracture,
+            copies * balance.pressure_work, copies * balance.dissipated, rounds,
         )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:

@@ -17,7 +17,6 @@ class FilamentProperties:
     Attributes:
         exchange_current_density: of lithium on the electrolyte, A/m².
         temperature: K.
-        stack_pressure: of the lithium on its flat surface, Pa.
         creep: of the lithium in the crack; None: none leaves the mouth, and it reaches every part of the crack at once.
         unloaded_half_opening: half opening (m) of the flaw without load at a distance (m) from the mouth.
         anodic_transfer, mechanical_transfer: αa and αm of Butler-Volmer (αm = 1 - αa unless given).
@@ -26,7 +25,6 @@ class FilamentProperties:
 
     exchange_current_density: float
     temperature: float
-    stack_pressure: float = 0.0
     creep: Creep | None = None
     unloaded_half_opening: Callable[[np.ndarray], np.ndarray] | None = None
     anodic_transfer: float = 0.5
@@ -38,8 +36,6 @@ class FilamentProperties:
         for name in ("exchange_current_density", "temperature"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UserError(f"{name}: read {getattr(self, name):g}; it must be a positive number")
-        if not (math.isfinite(self.stack_pressure) and self.stack_pressure >= 0):
-            raise UserError(f"stack_pressure: read {self.stack_pressure:g} Pa; it must not be negative")
         if not 0 < self.anodic_transfer < 1:
             raise UserError(f"anodic_transfer: read {self.anodic_transfer:g}; it must lie between 0 and 1")
 
@@ -62,7 +58,7 @@ class FilamentState:
         length: distance of the tip from the mouth, m.
         crack_area: ∫γ dx over the mesh correction: crack length by its surface energy, m.
         front: how far lithium fills the crack from the mouth, m; below `length` the tip is dry.
-        elastic, fracture, work: energies of the body and work of the pressure since the start, J/m.
+        elastic, fracture, work: energies of the body, and work of the pressure since the start, J/m.
         dissipated: fracture energy of this step, J/m.
         rounds: of transport and fracture in this step.
     """

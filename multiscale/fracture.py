@@ -1,6 +1,6 @@
 """A body that cracks: displacement and damage by alternate minimisation, at a given pressure or volume of the crack.
 
-Energy of the state, Π = ∫ [g(d) ψ₊ + ψ₋] dx + ∫ Gc γ(d) dx - p V(u, d) - W(u), with damage that never heals. Each step
+Energy of the state, Π = ∫ [g(d) ψ₊ + ψ₋] dx + ∫ Gc γ(d) dx - p V(u, d), with damage that never heals. Each step
 alternates between the displacement (p scaled so that the crack holds its volume) and the damage (bounded below by the last
 step's), until the damage stands still. Terms: `phase_field`; source: docs/physics.md 1.5 and 3.
 """
@@ -53,7 +53,7 @@ class Balance:
     Attributes:
         elastic, fracture: stored in the body, spent on the crack.
         pressure_work: ∫ p dV since the start, by the trapezoidal rule over the steps.
-        load_work: work of outer loads and moved supports since the start, alike: ∫ R·du of the nodal forces R they exert.
+        load_work: work of moved supports since the start, alike: ∫ R·du of the nodal forces R they exert.
         pressure: p in the crack, Pa.
         volume: of the crack, m³ (m²).
         dissipated: growth of `fracture` in the last step; never negative.
@@ -88,7 +88,6 @@ class CrackedBody:
         fracture_energy: Gc already divided by `CrackModel.mesh_correction`, J/m² (number, constant or field).
         model: of the crack.
         supports: Dirichlet conditions of `space(domain)`, made by a function of the space.
-        load: work of the outer loads as a form of the displacement (`mechanics.traction_work`), or None.
         moved: whether supports have values other than zero.
         wetted: cell-wise share of the crack that holds the pressure and counts in its volume (1 everywhere unless given).
         alternation: of the two minimisations.
@@ -96,7 +95,7 @@ class CrackedBody:
 
     def __init__(
         self, domain: Domain, stiffness: Stiffness, fracture_energy: Any, model: CrackModel, supports: Any,
-        load: Any = None, moved: bool = False, alternation: Alternation | None = None, wetted: Any = None,
+        moved: bool = False, alternation: Alternation | None = None, wetted: Any = None,
     ) -> None:  # fmt: skip
         """Compile every form once."""
         self.domain, self.model, self.alternation = domain, model, alternation or Alternation()
@@ -107,17 +106,15 @@ class CrackedBody:
         self.lower, self.upper = fem.Function(scalar), fem.Function(scalar)
         self.upper.x.array[:] = 1.0
         self._p, length = domain.constant(0.0), domain.constant(model.length)
-        self._loaded = load is not None or moved
+        self._loaded = moved
         energy_lost, energy_kept = phase_field.split_energy(
             strain(self.displacement, domain), stiffness, model.split, domain.mesh.geometry.dim
         )
         elastic = (phase_field.degradation(self.damage) * energy_lost + energy_kept) * domain.dx()
         fracture = fracture_energy * phase_field.crack_density(self.damage, model, length) * domain.dx()
         volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
-        outer = load(self.displacement) if load is not None else None
         self._elastic, self._fracture, self._volume = fem.form(elastic), fem.form(fracture), fem.form(volume)
-        self._outer = fem.form(outer) if outer is not None else None
-        work = self._p * volume if outer is None else self._p * volume + outer
+        work = self._p * volume
         test, trial = ufl.TestFunction(self.space), ufl.TrialFunction(self.space)
         residual = equilibrium(elastic, work, self.displacement, test)
         self.supports = supports(self.space)
@@ -132,7 +129,7 @@ class CrackedBody:
         else:
             self._by_displacement = NonlinearSolver(residual, self.displacement, self.supports, spd=True)
         q = ufl.TestFunction(scalar)
-        driving = ufl.derivative(elastic + fracture - self._p * volume, self.damage, q)
+        driving = ufl.derivative(elastic + fracture - work, self.damage, q)
         self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper)
         self._fresh = False
         self.response = 0.0, 0.0
@@ -258,6 +255,9 @@ class CrackedBody:
 
     def _displace_at_pressure(self, pressure: float) -> None:
         self._p.value = pressure
+        if pressure == 0 and not self._loaded:
+            self.displacement.x.array[:] = 0.0
+            return
         self._solve_displacement()
 
     def _displace_at_volume(self, volume: float) -> None:
@@ -290,7 +290,7 @@ class CrackedBody:
             raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
         guess = small * volume / opened
         find_control(response, volume, 0.98 * guess, guess)
-        self.response = 0.0, volume / self.pressure
+        self.response = 0.0, volume / self.pressure if self.pressure > 0 else opened / small
 
     def _solve_displacement(self, reassemble: bool = True) -> None:
         """Solve for the displacement at the present damage and pressure (the same damage as before: no new matrix)."""
@@ -310,9 +310,8 @@ class CrackedBody:
             self._fresh = report.iterations <= REUSED_ITERATIONS
 
     def _stored(self) -> float:
-        """Elastic and fracture energy less the work that the outer loads could do, J."""
-        outer = self._sum(self._outer) if self._outer is not None else 0.0
-        return self._sum(self._elastic) + self._sum(self._fracture) - outer
+        """Elastic and fracture energy, J."""
+        return self._sum(self._elastic) + self._sum(self._fracture)
 
     def _account(self, turns: int) -> Balance:
         old, volume = self.balance, self._sum(self._volume)

@@ -183,7 +183,9 @@ class _Flow(NonlinearSolver):
 
     def __init__(self, body: "LithiumBody", residual: Any, tangent: Any, bcs: Any) -> None:
         super().__init__(residual, body.displacement, bcs, jacobian=tangent, spd=True)
-        self._body, self._stiffest = body, None
+        self._body = body
+        self._stiffest: Any = None
+        self._diagonal: Any = None
         body.set_elastic_tangent()
         self._jacobian(self.snes, self.u.x.petsc_vec, self.matrix, self.matrix)
         self._stiffest = self._diagonal * MARGIN
@@ -223,7 +225,8 @@ class LithiumBody:
         tensor = fem.functionspace(domain.mesh, basix.ufl.quadrature_element(cell, value_shape=(3, 3), degree=degree))
         self._stress, self._direction = fem.Function(tensor), fem.Function(tensor)
         self._secant, self._slope = fem.Function(scalar), fem.Function(scalar)
-        points, _ = basix.make_quadrature(getattr(basix.CellType, cell.name if hasattr(cell, "name") else str(cell)), degree)
+        kind = getattr(basix.CellType, cell.name if hasattr(cell, "name") else str(cell))
+        points = np.asarray(basix.make_quadrature(kind, degree)[0])
         self._strain = fem.Expression(strain(self.displacement, domain), points)
         count = len(domain.cells())
         self._shape = (count, len(points), 3, 3)

@@ -141,7 +141,9 @@ def _principal(strain: Any) -> tuple[Any, Any, Any]:
 def crack_volume(displacement: Any, damage: Any, domain: Domain, wetted: Any = 1.0) -> Any:
     """Volume that the (wetted part of the) crack holds, m³ (m² in plane strain): -∫ s u·∇d dx, s its wetted share.
 
-    Its product with a pressure p is the work of a fluid in the crack; p enters the equations through -p times this form.
+    Its product with a pressure p is the work of a fluid in the crack; p enters the equations through -p times this form. Where
+    a crack meets the boundary, moving the whole body along the crack changes it by the smeared width of the mouth: hold the
+    body so that it does not move.
     Source: Bourdin, Chukwudozie & Yoshioka, SPE 159154 (2012); docs/physics.md 1.5.
     """
     return -wetted * dot(displacement, grad(damage)) * domain.dx()

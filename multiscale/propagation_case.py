@@ -149,7 +149,9 @@ class PropagationFile(Table):
     properties: Choice = Choice()
 
     @model_validator(mode="after")
-    def _lengths_fit(self) -> "PropagationFile":
+    def _what_is_there_fits(self) -> "PropagationFile":
+        if self.conditions.stack_pressure > 0:
+            raise AtKey(("conditions", "stack_pressure"), "a propagation case cannot resolve a stack pressure yet; write 0 MPa")
         if self.fracture.length > 0.25 * self.geometry.flaw.depth:
             raise AtKey(("fracture", "length"), "at most a quarter of the flaw's depth; make it smaller")
         return self
@@ -244,7 +246,6 @@ def resolve(case: PropagationCase) -> PropagationInputs:
     properties = FilamentProperties(
         exchange_current_density=number(transfer, TRANSFER, "exchange_current_density"),
         temperature=settings.conditions.temperature,
-        stack_pressure=settings.conditions.stack_pressure,
         creep=Creep(**creep) if creep else None,
         unloaded_half_opening=half_opening,
         anodic_transfer=1 - cathodic,

@@ -60,6 +60,7 @@ def test_the_case_is_known():
         ('depth  = "10 um"', 'depth  = "39 um"', "0.6 of the electrolyte's thickness"),
         ('depth  = "10 um"', "depth  = 10", "with its unit"),
         ('length   = "2 um"', 'length   = "9 um"', "quarter of the flaw's depth"),
+        ('stack_pressure = "0 MPa"', 'stack_pressure = "5 MPa"', "cannot resolve a stack pressure"),
         ('model    = "AT1"', 'model    = "AT3"', "AT1"),
         ('mechanisms        = ["propagation"]', 'mechanisms        = ["initiation"]', "propagation"),
         ('smallest = "1 ms"', 'smallest = "1 h"', "smallest, first, largest"),
