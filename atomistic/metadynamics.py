@@ -260,6 +260,9 @@ def _read(file: Path, key: str, walkers: Walkers, bias: Bias) -> tuple[int, _Row
 def free_energy(visits: Visits, edges: np.ndarray, skip: float = 0.3, blocks: int = 20) -> FreeEnergy:
     """Free energy of what was visited after the first `skip` share of the run, with errors from blocks of time.
 
+    A block must outlast the memory of the system: where clusters live longer than a block, the errors are too small (a
+    Lennard-Jones vapour, 20 blocks of 10 ps: by a factor of about 1.6 against a plain run). Compare fewer, longer blocks.
+
     Args:
         visits: of `sample`. edges: of the bins (bins + 1,). skip: share during which the bias still grows. blocks: of the rest.
 
