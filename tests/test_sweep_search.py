@@ -90,7 +90,7 @@ def made(folder: Path, trials: int, first: str = "asr", more: str = "", head: st
 
 
 def test_the_front_of_a_known_problem_is_found(tmp_path):
-    at_work = made(tmp_path, 200)
+    at_work = made(tmp_path, 240)
     at_work.run(Formula, 2, 1, Display())
     found = at_work.found()
     f1, f2 = np.array([list(row["objectives"].values()) for row in found.front]).T
