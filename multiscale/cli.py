@@ -10,8 +10,8 @@ from coupling.errors import RunFailure, UserError
 from multiscale import parallel
 from multiscale.analyze_commands import analyze_app
 from multiscale.boundary_commands import register as _register_boundary
-from multiscale.compare_commands import compare
 from multiscale.cluster_commands import register as _register_cluster
+from multiscale.compare_commands import compare
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
@@ -319,13 +319,17 @@ def _experiments() -> Path:
     return _shipped() / "_experiments" / "ccd.csv"
 
 
+_INTERRUPTED = 130
+"""What newer typer gives back for a command that Ctrl-C ended; our commands themselves give nothing back."""
+
+
 def _call() -> None:
     """Run the command line; usage mistakes become `UserError`.
 
     typer's usage exceptions are known by what they offer, since their home moved between its versions.
     """
     try:
-        app(standalone_mode=False)
+        interrupted = app(standalone_mode=False) == _INTERRUPTED
     except Exception as error:
         kind = type(error).__name__
         if kind == "Abort":
@@ -338,6 +342,8 @@ def _call() -> None:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "multiscale"
         raise UserError(f"{error.format_message()} See `{path} --help`.") from None
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def main() -> None:

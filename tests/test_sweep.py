@@ -5,6 +5,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -280,6 +281,19 @@ def test_a_driver_killed_at_random_moments_ends_at_the_same_table(tmp_path):
     assert done.wait(60) == 0
     assert sweep_cases.rows(killed) == sweep_cases.rows(plain)
     assert sum(sweep_cases.runs(killed)) <= 8 + 2 * kills
+
+
+def test_an_interrupted_sweep_says_so_and_leaves_nobody_at_work(tmp_path):
+    folder = sweep_cases.fake(tmp_path / "case", 4, pause=2.0)
+    process = subprocess.Popen(sweep_cases.command(folder), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    sweep_cases.wait_until(lambda: sweep_cases.runs(folder))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "stopped; what was computed is kept" in said
+    store = Store(folder / "results" / "sweep")
+    names = [path.name for path in (folder / "results" / "sweep" / "designs").iterdir()]
+    sweep_cases.wait_until(lambda: not any(store.is_held(name) for name in names), 10.0)
 
 
 def test_two_drivers_at_once_share_the_work(tmp_path):
