@@ -19,7 +19,7 @@ worth n' = n (1 - ρ)/(1 + ρ); errors are widened by √(n/n') and the Bayesian
 weights exp(-BIC/2) normalised over the laws. The law of least BIC is told where every law that does not contain it as a limit is
 DECIDED above it, otherwise the answer is undecided (Deal-Grove contains linear and parabolic, two regimes contain one).
 Sources: Deal & Grove, J. Appl. Phys. 36, 3770 (1965) (memory); docs/physics.md 1.11. Errors and choices are checked by simulation
-(tests/test_growth.py).
+(tests/test_layer_growth.py).
 """
 
 from collections.abc import Callable, Sequence

@@ -173,6 +173,7 @@ def run(
             records += _records(study, answer, T, frames[0], described)
         except UserError as error:
             problems.append(f"{T:g} K: {error}")
+        records += _classical(study, T, frames[0].get_chemical_formula(empirical=True))
     for T, answer in zip(study.temperatures, answers[len(study.temperatures) :], strict=False):
         times, volume = np.array(answer["times_fs"]) * 1e-15, frames[0].get_volume() * 1e-30
         source = {"study": study.name, "potential": study.potential, "potential_sha256": described}
@@ -281,14 +282,18 @@ def _records(study: NucleationStudy, answer: Mapping[str, Any], temperature: flo
         "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(_settings(study)),
         "attachment_read_at_mean_size": answer["mean_size"],
     }  # fmt: skip
-    found = nucleation.table(free, joining, atoms.get_volume() * 1e-30, temperature, study.overpotentials, study.pressures,
-                             material, source, study.cell_overpotential)  # fmt: skip
-    if study.classical is not None:
-        c = study.classical
-        beside = [
-            nucleation.classical_record(c.surface_energy, c.diffusivity, c.hop_length, c.sites, temperature, η, p, material)
-            for η in study.overpotentials
-            for p in study.pressures
-        ]
-        found += [record for record in beside if record is not None]
-    return found
+    return nucleation.table(free, joining, atoms.get_volume() * 1e-30, temperature, study.overpotentials, study.pressures,
+                            material, source, study.cell_overpotential)  # fmt: skip
+
+
+def _classical(study: NucleationStudy, temperature: float, material: str) -> list[Property]:
+    """Rates of the classical theory at every overpotential and pressure at which something nucleates."""
+    c = study.classical
+    if c is None:
+        return []
+    found = [
+        nucleation.classical_record(c.surface_energy, c.diffusivity, c.hop_length, c.sites, temperature, η, p, material)
+        for η in study.overpotentials
+        for p in study.pressures
+    ]
+    return [record for record in found if record is not None]
