@@ -73,7 +73,7 @@ def test_means_over_frames_take_out_noise() -> None:
 
 def test_a_mixed_cell_and_its_records() -> None:
     """Two grains of one element beside another element: shares add up to one; the error is there from five frames on."""
-    atoms = bulk("Li", "bcc", a=3.5, cubic=True).repeat(3)
+    atoms = bulk("Li", "bcc", a=3.5, cubic=True).repeat((3, 3, 6))
     random, frames = np.random.default_rng(3), []
     for _ in range(6):
         frame = atoms.copy()

@@ -1,135 +1,85 @@
-"""Growth laws against their differential equations, constants from conductivities and records, interdiffusion, commands."""
+"""Growth laws of a layer in MD: exact ones come back, errors cover, regimes are told apart, passivation, refusals."""
 
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
 
-from coupling.constants import FARADAY, GAS_CONSTANT
+from atomistic.growth import compare, passivation
 from coupling.errors import UserError
-from multiscale import growth
-from multiscale.growth import DealGrove, Parabolic, Passivating
-
-LAWS = [
-    Parabolic(1e-21, 5e-9), DealGrove(20e-9, 2e-21, 3e-9), DealGrove(0.0, 2e-21, 1e-9), Passivating(1e-14, 2e-9, 4e-9),
-]  # fmt: skip
-TIMES = np.array([1e3, 1e5, 1e6, 3e7])
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
-def test_the_solution_obeys_its_own_rate(law):
-    exact = {"t_eval": TIMES, "rtol": 1e-10, "atol": 1e-16, "method": "LSODA"}
-    run = solve_ivp(lambda t, L: law.rate(L), (0, TIMES[-1]), [law.thickness(0.0)], **exact)
-    assert law.thickness(TIMES) == pytest.approx(run.y[0], rel=1e-7)
-    assert law.thickness(0.0) == pytest.approx(law.start, rel=1e-12)
+def noise(random: np.random.Generator, count: int, width: float, correlation: float) -> np.ndarray:
+    """Gaussian noise of a first-order autoregression."""
+    made, kicks = np.zeros(count), random.normal(0, width, count)
+    made[0] = kicks[0]
+    for n in range(1, count):
+        made[n] = correlation * made[n - 1] + np.sqrt(1 - correlation**2) * kicks[n]
+    return made
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
-def test_the_time_to_reach_a_thickness_is_the_inverse(law):
-    for time in TIMES:
-        assert growth.time_to_reach(law, float(law.thickness(time))) == pytest.approx(time, rel=1e-9)
-    with pytest.raises(UserError, match="does not become"):
-        growth.time_to_reach(law, 0.5 * law.start)
+def test_exact_laws_of_v18() -> None:
+    """Parabolic L0 5 nm, k 1e-21 m²/s: 45 nm after 1e6 s; Deal-Grove A 20 nm, B 2e-21: 35.8258 nm (L0 = 0); fitted back."""
+    t = np.linspace(0, 1e6, 60)
+    parabolic = np.sqrt(25 + 2 * 1e-3 * t)  # nm, nm²/s
+    assert parabolic[-1] == pytest.approx(45.0, abs=0.01)
+    found = compare(t, parabolic, ("parabolic", "linear"))
+    assert found.decided == "parabolic"
+    assert found.fits[0].parameters["k"] == pytest.approx(1e-3, rel=1e-5)
+    deal = -10 + np.sqrt(100 + 2e-3 * t)
+    assert deal[-1] == pytest.approx(35.8258, abs=1e-4)
+    fit = compare(t, deal, ("Deal-Grove", "linear"))
+    assert fit.decided == "Deal-Grove"
+    assert fit.fits[0].parameters["A"] == pytest.approx(20.0, rel=1e-2)
+    assert fit.fits[0].parameters["B"] == pytest.approx(2e-3, rel=1e-2)
 
 
-def test_limits_of_deal_and_grove():
-    thin, thick = DealGrove(1e-3, 2e-21), DealGrove(1e-15, 2e-21)
-    assert thin.thickness(1e6) == pytest.approx(2e-21 / 1e-3 * 1e6, rel=1e-6)
-    assert thick.thickness(1e6) == pytest.approx(Parabolic(1e-21).thickness(1e6), rel=1e-6)
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_errors_of_the_rate_cover(correlation: float) -> None:
+    """200 noisy parabolas: intervals of k."""
+    random, t, away = np.random.default_rng(1), np.linspace(0, 200, 80), []
+    for _ in range(200):
+        fit = compare(t, np.sqrt(25 + 2 * t) + noise(random, 80, 0.3, correlation), ("parabolic",)).fits[0]
+        away.append((fit.parameters["k"] - 1.0) / fit.stderr["k"])
+    assert 0.60 <= np.mean(np.abs(away) < 1) <= 0.76
+    assert 0.90 <= np.mean(np.abs(away) < 1.96) <= 0.98
 
 
-def test_wagner():
-    V, n = 1.5e-5, 2.0
-    constant = growth.wagner_constant(V, n, lambda U: 1e-9, lambda U: 1e-3, 0.5)
-    assert constant == pytest.approx(V * 1e-9 * 0.5 / (n * FARADAY) / (1 + 1e-6), rel=1e-9)
-    varying = growth.wagner_constant(V, n, lambda U: 1e-9 * np.exp(-U / 0.0257), lambda U: 1e3, 0.5)
-    assert varying == pytest.approx(V / (n * FARADAY) * 1e-9 * 0.0257 * (1 - np.exp(-0.5 / 0.0257)), rel=1e-6)
+def test_one_and_two_regimes_are_told_apart() -> None:
+    """Six noisy runs of each kind: never the wrong law, mostly the right number of regimes."""
+    random, t = np.random.default_rng(2), np.linspace(0, 200, 80)
+    truths = {
+        "parabolic": np.sqrt(25 + 2 * 2.0 * t),
+        "linear": 5 + 0.1 * t,
+        "linear to parabolic": np.where(t < 60, 3 + 0.3 * t, np.sqrt(21.0**2 + 2 * 0.4 * (t - 60))),
+    }
+    for law, truth in truths.items():
+        found = [compare(t, truth + noise(random, 80, 0.3, 0.3)) for _ in range(6)]
+        assert law == "linear to parabolic" or sum(one.decided == law for one in found) >= 3
+        assert all(one.decided in (law, None) for one in found)
+        two = np.array([one.two_regimes for one in found])
+        assert (two > 0.95).sum() >= 5 if law == "linear to parabolic" else (two < 0.9).all()
 
 
-def test_constant_from_an_onsager_record_carries_its_error():
-    L, error = growth.onsager_from_diffusivity(1e-18, 2e-19, 3e4, 300.0)
-    assert L == pytest.approx(1e-18 * 3e4 / (GAS_CONSTANT * 300))
-    k, k_error = growth.parabolic_from_onsager(L, error, 8e4, 2e-5, 2.0)
-    assert k == pytest.approx(2e-5 * L * 8e4 / 2)
-    assert k_error / k == pytest.approx(0.2)
-    draws = k * np.exp(0.2 * np.random.default_rng(1).standard_normal(4000))
-    middle, low, high = growth.thickness_bounds(Parabolic, draws, 1e6)
-    assert middle == pytest.approx(np.sqrt(2 * k * 1e6), rel=1e-2)
-    assert (high / middle, middle / low) == pytest.approx((np.exp(0.1), np.exp(0.1)), rel=1e-2)
+def test_passivation_is_a_rate_of_zero_within_its_error() -> None:
+    """What stopped growing is passivated in most runs, what grows is not; the error of the rate covers."""
+    random, t, away, stopped, grown = np.random.default_rng(3), np.linspace(0, 200, 120), [], 0, 0
+    for _ in range(200):
+        end = passivation(t, np.minimum(5 + t / 10, 15.0) + noise(random, 120, 0.3, 0.4))
+        away.append(end.rate / end.stderr)
+        stopped += end.passivated
+        grown += passivation(t, 5 + t / 10 + noise(random, 120, 0.3, 0.4)).passivated
+    assert stopped >= 180
+    assert grown == 0
+    assert 0.60 <= np.mean(np.abs(away) < 1) <= 0.80
+    assert 0.90 <= np.mean(np.abs(away) < 1.96) <= 0.99
 
 
-def test_resistance_over_time():
-    law = Parabolic(1e-21, 5e-9)
-    assert growth.area_specific_resistance(law, 1e-5, 1e6, 1e-4) == pytest.approx(1e-4 + 45e-9 / 1e-5, rel=2e-3)
-
-
-def test_a_resolved_run_of_a_growing_layer_grows_with_the_law():
-    """Steady diffusion through a layer that grows by what arrives: each step the product's own flux moves the face."""
-    import ufl
-    from dolfinx import fem
-    from mpi4py import MPI
-
-    from multiscale import nernst_planck as planck
-    from multiscale.domain import integral
-    from multiscale.nernst_planck import Species
-    from multiscale.solver import solve_linear
-    from multiscale.verification.ion_transport import strip
-
-    D, c, V = 1e-16, 500.0, 2e-5
-    domain = strip(MPI.COMM_SELF, np.linspace(0, 1, 5))
-    space = fem.functionspace(domain.mesh, ("P", 1))
-    u, v, w, L = fem.Function(space), ufl.TrialFunction(space), ufl.TestFunction(space), domain.constant(1e-8)
-    ion = Species("A", 0, domain.constant(1.0))
-    fixed = [domain.fixed(space, value, side) for side, value in (("left", c), ("right", 0.0))]
-    law = Parabolic(V * D * c, 1e-8)
-    solve_linear(planck.divergence(planck.diffusion(ion, v), w, domain.dx()), domain.constant(0.0) * w * domain.dx(), u, fixed)
-    arriving = integral(planck.diffusion(ion, u)[0] * domain.ds("right"))
-    time, step = 0.0, 1e4
-    while time < 2e6:
-        middle = float(L.value) + step / 2 * V * D * arriving / float(L.value)
-        L.value += step * V * D * arriving / middle
-        time += step
-    assert float(L.value) == pytest.approx(law.thickness(time), rel=1e-3)
-
-
-def test_interdiffusion_against_a_resolved_run():
-    """A transition metal of fixed concentration at the outer face: thick coating, and a sealed one."""
-    from mpi4py import MPI
-
-    from multiscale.media import Medium
-    from multiscale.nernst_planck import Electroneutral, Species
-    from multiscale.timeloop import StepControl, TimeStepper
-    from multiscale.transport_system import TransportSystem
-    from multiscale.verification.ion_transport import SALT, at_end, strip
-
-    D, thickness, time = 1e-20, 10e-9, 2.5e3
-    ions = (Species("Co", 0, D), *SALT)
-    domain = strip(MPI.COMM_SELF, thickness * np.linspace(0, 1, 41) ** 1.5)
-    system = TransportSystem(domain, [Medium("coating", Electroneutral(), ions)], degree=2)
-    system.set_field("coating", "Li+", 1000.0)
-    system.fix("coating", "potential", 0.0, "right")
-    system.fix("coating", "Co", 1.0, "left")
-    TimeStepper(system, StepControl(1e-2, 1e-6, 200.0, 1e-4, floor=1e-2, undershoot=1.0)).march(time)
-    inner = at_end(system, system.concentration("coating", "Co"), "right")
-    assert inner == pytest.approx(growth.sealed_inner_share(thickness, D, time), rel=2e-3)
-    assert inner == pytest.approx(2 * growth.penetration(thickness, D, time), rel=1e-2)
-
-
-def test_coating_thickness_is_the_inverse_of_penetration():
-    thick = growth.coating_thickness(1e-20, 3e7, 0.01)
-    assert growth.penetration(thick, 1e-20, 3e7) == pytest.approx(0.01, rel=1e-9)
-    sealed = growth.sealed_coating_thickness(1e-20, 3e7, 0.01)
-    assert growth.sealed_inner_share(sealed, 1e-20, 3e7) == pytest.approx(0.01, rel=1e-6)
-    assert sealed > thick
-    images, modes = (growth.sealed_inner_share(1.0, x, 1.0) for x in (0.2999999, 0.3000001))
-    assert images == pytest.approx(modes, rel=1e-5)
-
-
-@pytest.mark.parametrize("make", [lambda: Parabolic(0.0), lambda: DealGrove(-1.0, 1.0), lambda: Passivating(1.0, float("nan"))])
-def test_impossible_constants_are_refused(make):
-    with pytest.raises(UserError, match="growth: "):
-        make()
-
-
-def test_impossible_shares_are_refused():
-    with pytest.raises(UserError, match="between 0 and 1"):
-        growth.coating_thickness(1e-20, 1.0, 1.0)
+def test_too_little_or_broken_data_are_refused() -> None:
+    t = np.linspace(0, 1, 30)
+    with pytest.raises(UserError, match="at least 10"):
+        compare(t[:5], t[:5])
+    with pytest.raises(UserError, match="rising times"):
+        compare(t[::-1], t)
+    with pytest.raises(UserError, match="finite"):
+        compare(t, np.where(t > 0.5, np.nan, t))
+    with pytest.raises(UserError, match="20 are needed"):
+        passivation(t, t)

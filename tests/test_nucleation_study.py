@@ -46,8 +46,8 @@ record = "0.05 ps"
 
 [infrequent]
 walkers = 10
-deposited = 1.5
-beyond = 2.0
+deposited = 1.0
+beyond = 1.4
 interval = "1 ps"
 most = "40 ps"
 
