@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -22,11 +21,10 @@ from multiscale.case import load_case
 from multiscale.sweeps import driver, ledger, table
 from multiscale.sweeps.designs import Point, is_allowed, points
 from multiscale.sweeps.display import Display, Tally, seconds_left
-from multiscale.sweeps.engines import LocalPool
+from multiscale.sweeps.engines import LocalPool, worker_words
 from multiscale.sweeps.identity import read_identity
 from multiscale.sweeps.ledger import Status, Store
 from multiscale.sweeps.settings import load_sweep
-from multiscale.sweeps.worker import Shift, work
 
 THICKNESS = '[[variable]]\nname = "t"\nkey = "geometry.interlayer.thickness"\nkind = "{}"\nfrom = "10 nm"\nto = "1 um"\n'
 
@@ -217,14 +215,10 @@ def test_workers_that_cannot_start_end_the_sweep_with_their_words(tmp_path, monk
 def test_two_workers_never_run_one_design(tmp_path):
     folder = sweep_cases.fake(tmp_path / "case", 6, pause=0.03)
     prepared = driver.prepare(load_sweep(folder), tmp_path / "store")
-    shifts = [Shift(prepared.store, prepared.names, f"w{k}") for k in range(4)]
-    ran: list[int] = []
-    threads = [threading.Thread(target=lambda s=shift: ran.append(work(s))) for shift in shifts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(ran) == 6
+    commands = [worker_words(prepared.store.folder, prepared.listed, f"w{k}", 1) for k in range(4)]
+    workers = [subprocess.Popen(words, cwd=ROOT) for words in commands]
+    assert [worker.wait(60) for worker in workers] == [0] * 4
+    assert [prepared.store.status(name).is_over for name in prepared.names] == [True] * 6
     assert [len(path.read_text()) for path in (tmp_path / "store").glob("designs/*/runs")] == [1] * 6
 
 
