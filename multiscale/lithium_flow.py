@@ -185,10 +185,10 @@ class _Flow(NonlinearSolver):
         super().__init__(residual, body.displacement, bcs, jacobian=tangent, spd=True)
         self._body = body
         self._stiffest: Any = None
-        self._diagonal: Any = None
         body.set_elastic_tangent()
         self._jacobian(self.snes, self.u.x.petsc_vec, self.matrix, self.matrix)
-        self._stiffest = self._diagonal * MARGIN
+        stiffest: Any = self._diagonal
+        self._stiffest = stiffest * MARGIN
 
     def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:
         super()._jacobian(snes, x, matrix, preconditioner)
