@@ -82,7 +82,7 @@ def to_base(text: str) -> tuple[float, str]:
 @cache
 def base_dimensions(unit: str) -> dict[str, float]:
     """Power of each base dimension ("length", "time" …) in a unit; empty for a plain number."""
-    return {name.strip("[]"): float(power) for name, power in registry().Unit(unit).dimensionality.items()}
+    return {name.strip("[]"): float(str(power)) for name, power in registry().Unit(unit).dimensionality.items()}
 
 
 def told(value: float, unit: str) -> str:

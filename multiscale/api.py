@@ -322,7 +322,7 @@ def _draw(answer: Answer, what: str) -> Any:
     from multiscale import field_maps, figures
 
     if what == "ccd":
-        return figures.ccd_distribution(answer.samples.tolist(), answer.ccd, [], {}, figures.PRINT)
+        return figures.ccd_distribution(list(answer.samples), answer.ccd, [], {}, figures.PRINT)
     if what == "diffusivity":
         from multiscale.compare import read_result
 
@@ -434,7 +434,7 @@ def _fill(case: NotebookCase, folder: Path, only: Sequence[Path] | None = None) 
     (folder / "case.toml").write_text(tomli_w.dumps(_with_potential(case)), encoding="utf-8")
     for path in _reach(case) if only is None else only:
         shutil.copyfile(path, folder / "materials" / path.name)
-    geometry = case.data.get("geometry")
+    geometry: Any = dict(case.data).get("geometry")
     for key in ("particles", "image", "file") if isinstance(geometry, dict) else ():
         named = geometry.get(key)
         if isinstance(named, str) and not Path(named).is_absolute() and (case.source / named).is_file():

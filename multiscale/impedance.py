@@ -91,7 +91,9 @@ class _Dissipation:
         self._one, self._two = fem.Function(system.space), fem.Function(system.space)
         self._cells = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         v = ufl.TestFunction(self._cells.function_space)
-        values = [value for value in (m.closure.conductivity, m.closure.permittivity) if value is not None]
+        closure = m.closure
+        assert isinstance(closure, SingleIon)  # media of Ohm's law alone come here
+        values = [value for value in (closure.conductivity, closure.permittivity) if value is not None]
         gradients = ufl.grad(self._one[i]), ufl.grad(self._two[i])
         self._forms = [fem.form(v * ufl.dot(flux(k, gradients[0]), gradients[1]) * domain.dx(*m.regions)) for k in values]
 

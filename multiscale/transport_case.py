@@ -92,7 +92,8 @@ def _check_ion(file: TomlFile, settings: TransportFile, key: Location, medium: s
 
 def named_materials(settings: TransportFile) -> list[tuple[str, Location]]:
     """Every material that the case names, with the key that names it."""
-    geometry, named = settings.geometry, list[tuple[str, Location]]()
+    geometry = settings.geometry
+    named: list[tuple[str, Location]] = []
     for number, layer in enumerate(geometry.layer):
         named.append((layer.material, ("geometry", "layer", number, "material")))
     if geometry.interlayer and geometry.electrolyte:
