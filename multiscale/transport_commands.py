@@ -157,7 +157,8 @@ def _spectrum(case: Path, system: Any, working: str, frequencies: np.ndarray, bi
 
 
 def _complex(values: np.ndarray) -> dict[str, list[float]]:
-    return {"real": (OHM_CM2 * values.real).tolist(), "imaginary": (OHM_CM2 * values.imag).tolist()}
+    real, imaginary = OHM_CM2 * values.real, OHM_CM2 * values.imag
+    return {"real": [float(value) for value in real], "imaginary": [float(value) for value in imaginary]}
 
 
 def _circuit(circuit: Any) -> dict[str, Any]:
