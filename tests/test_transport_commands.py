@@ -89,7 +89,7 @@ def test_coating_that_keeps_a_metal_out():
 WRONG_GROWTH = {
     "law": (("layer", "--law", "square", "--time", "1 s"), "--law square: parabolic, deal-grove, passivating"),
     "missing": (("layer", "--law", "deal-grove", "--linear", "2 nm", "--time", "1 s"), "needs --parabolic"),
-    "foreign": (("layer", "--law", "parabolic", "--constant", "1 m^2/s", "--rate", "1 m/s", "--time", "1 s"), "does not use --rate"),
+    "foreign": (("layer", "--law", "parabolic", "--constant", "1 m^2/s", "--rate", "1 m/s", "--time", "1 s"), "not use --rate"),
     "share": (("coating", "--diffusivity", "1 m^2/s", "--time", "1 s", "--share", "2"), "between 0 and 1"),
     "half": (("coating", "--diffusivity", "1 m^2/s", "--time", "1 s", "--activation", "1 J/mol"), "go together"),
 }
