@@ -1,6 +1,6 @@
 # make demo: the first case, from crystal structures to a report.   make test: the checks that CI runs.
 # make cp2k: adds CP2K, optional, for first-principles labels.
-.PHONY: demo test lint setup verify benchmarks cp2k clean
+.PHONY: demo test lint setup verify benchmarks docs notebooks cp2k clean
 
 RANKS ?= 2
 
@@ -21,6 +21,14 @@ verify: setup
 
 benchmarks: setup
 	env/exec python benchmarks/run.py
+
+docs: setup
+	env/exec pip install -q -r docs/requirements.txt
+	env/exec python docs/build.py
+
+notebooks: setup
+	env/exec pip install -q -r docs/requirements.txt
+	env/exec python notebooks/execute.py
 
 cp2k: setup
 	@env/optional cp2k
