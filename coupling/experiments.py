@@ -95,7 +95,11 @@ def _needed_text(value: str) -> str:
     return value
 
 
-def _number(*, needed: bool = False, above_zero: bool = False, signed: bool = False) -> Callable[[str], float | None]:
+def _number(
+    *, needed: bool = False, above_zero: bool = False, least: float = 0.0, most: float = math.inf, hint: str = ""
+) -> Callable[[str], float | None]:
+    """A parser of numbers within limits; `hint` says what a number above `most` is likely to be."""
+
     def parse(value: str) -> float | None:
         if not value:
             if needed:
@@ -107,8 +111,11 @@ def _number(*, needed: bool = False, above_zero: bool = False, signed: bool = Fa
             raise ValueError(f'read "{value}"; write a plain number (its unit is in the column name), or nothing') from None
         if not math.isfinite(number):
             raise ValueError(f'read "{value}", which is not a finite number')
-        if (above_zero and number <= 0) or (not signed and number < 0):
-            raise ValueError(f'read "{value}"; it must be {"above zero" if above_zero else "zero or more"}')
+        if (above_zero and number <= 0) or number < least:
+            told = "above zero" if above_zero else "zero or more" if least == 0 else f"{least:g} or more"
+            raise ValueError(f'read "{value}"; it must be {told}')
+        if number > most:
+            raise ValueError(f'read "{value}"; it must be at most {most:g}{f" ({hint})" if hint else ""}')
         return number
 
     return parse
@@ -123,6 +130,18 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
+def _doi(value: str) -> str:
+    if value and not (value.startswith("10.") and "/" in value and " " not in value):
+        raise ValueError(f'read "{value}"; write the DOI alone, such as 10.1038/s41563-019-0438-9, or nothing')
+    return value
+
+
+def _name(value: str) -> str:
+    if not value or any(letter.isspace() for letter in value):
+        raise ValueError(f'read "{value}"; write a name without blanks, such as ccd52')
+    return value
+
+
 def _year(value: str) -> int:
     if not (value.isdigit() and 1900 <= int(value) <= 2100):
         raise ValueError(f'read "{value}"; write a year such as 2020')
@@ -130,12 +149,15 @@ def _year(value: str) -> int:
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "id": _needed_text, "electrolyte": _needed_text, "composition": _text, "interlayer": _needed_text,
-    "interlayer_thickness_nm": _number(above_zero=True), "temperature_C": _number(signed=True),
-    "stack_pressure_MPa": _number(), "protocol": _text, "half_cycle_capacity_mAh_cm2": _number(above_zero=True),
-    "asr_interface_ohm_cm2": _number(), "asr_bare_ohm_cm2": _number(),
-    "ccd_mA_cm2": _number(needed=True, above_zero=True), "ccd_kind": _one_of(KINDS), "authors": _needed_text,
-    "journal": _needed_text, "year": _year, "doi": _text, "confidence": _one_of(get_args(Grade)),
+    "id": _name, "electrolyte": _needed_text, "composition": _text, "interlayer": _needed_text,
+    "interlayer_thickness_nm": _number(above_zero=True),
+    "temperature_C": _number(least=-273.15, most=250.0, hint="the column is in °C; is this kelvin?"),
+    "stack_pressure_MPa": _number(most=1e4, hint="the column is in MPa; is this pascal?"), "protocol": _text,
+    "half_cycle_capacity_mAh_cm2": _number(above_zero=True),
+    "asr_interface_ohm_cm2": _number(above_zero=True), "asr_bare_ohm_cm2": _number(above_zero=True),
+    "ccd_mA_cm2": _number(needed=True, above_zero=True, most=1e5, hint="the column is in mA/cm²"),
+    "ccd_kind": _one_of(KINDS), "authors": _needed_text,
+    "journal": _needed_text, "year": _year, "doi": _doi, "confidence": _one_of(get_args(Grade)),
     "provenance": _needed_text, "note": _text,
 }  # fmt: skip
 
@@ -193,7 +215,11 @@ def _measurement(path: Path, line: int, header: list[str], cells: list[str]) -> 
             values[name] = _PARSERS[name](cell.strip())
         except ValueError as error:
             raise UserError(f"{path}:{line}: {name}: {error}") from None
-    return Measurement(**values)
+    found = Measurement(**values)
+    if found.is_bare and found.interlayer_thickness_nm is not None:
+        told = f'a thickness is given, but the interlayer is "{found.interlayer}"; name the layer, or leave the thickness out'
+        raise UserError(f"{path}:{line}: interlayer_thickness_nm: {told}")
+    return found
 
 
 def _check_unique(path: Path, rows: list[tuple[int, Measurement]]) -> None:

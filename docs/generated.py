@@ -29,17 +29,15 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 def schemas() -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Title and JSON Schema of each kind of file, by short name."""
-    from multiscale import case, conduction_schema, propagation_case, transport_schema
-    from multiscale.sweeps import schema as sweep_schema
+    from multiscale.starter_commands import schemas as product_schemas
 
-    filament = propagation_case.PropagationFile.model_json_schema()
-    return {
-        "critical-current": ("Critical current: a layered polycrystal with a flaw", case.json_schema()),
-        "transport": ("Ion transport in time: [transport]", transport_schema.json_schema()),
-        "conduction": ("Steady conduction through any geometry: [conduction]", conduction_schema.json_schema()),
-        "propagation": ("A filament that cracks its way through: [fracture]", filament),
-        "sweep": ("Sweeps: sweep.toml", sweep_schema.SweepFile.model_json_schema()),
-    }
+    titles = {
+        "critical-current": "Critical current: a layered polycrystal with a flaw",
+        "transport": "Ion transport in time: [transport]",
+        "conduction": "Steady conduction through any geometry: [conduction]",
+        "propagation": "A filament that cracks its way through: [fracture]", "sweep": "Sweeps: sweep.toml",
+    }  # fmt: skip
+    return {name: (titles[name], schema) for name, schema in product_schemas().items()}
 
 
 def case_keys(name: str, told: tuple[str, Mapping[str, Any]]) -> list[str]:

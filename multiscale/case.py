@@ -217,7 +217,8 @@ def material_folders(folder: Path) -> list[Path]:
 def require_case(folder: Path) -> None:
     """Refuse what is no case folder. Raises UserError."""
     if folder.is_file():
-        raise UserError(f"{folder}: give the case folder, not a file: {folder.parent}")
+        mend = f": {folder.parent}" if folder.name == "case.toml" else "; a case folder holds case.toml"
+        raise UserError(f"{folder}: give the case folder, not a file{mend}")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such case folder; `multiscale new {folder.name or 'NAME'}` makes one")
     if not (folder / "case.toml").is_file():
@@ -235,10 +236,23 @@ def load_case(folder: str | Path) -> Case:
     folder = Path(folder)
     require_case(folder)
     file = read(folder / "case.toml")
+    _refuse_other_kinds(file)
     settings = validate(file, CaseFile)
     case = Case(folder, settings, materials_of(file.path, settings, material_folders(folder)), file)
     _check_choice(case)
     return case
+
+
+OTHER_KINDS = {"transport": "ion transport in time", "conduction": "steady conduction", "fracture": "crack propagation"}
+"""Tables that mark other kinds of case, and what they ask for."""
+
+
+def _refuse_other_kinds(file: TomlFile) -> None:
+    """One sentence for a case of another kind, instead of a complaint for each of its keys. Raises UserError."""
+    for table, question in OTHER_KINDS.items():
+        if isinstance(file.data.get(table), dict):
+            told = f"this case asks for {question}; wanted here is one that asks for a critical current of initiation"
+            raise UserError(file.complaint((table,), f"{told} (without this table)"))
 
 
 ELECTROLYTE: Location = ("geometry", "electrolyte", "material")

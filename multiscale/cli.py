@@ -1,6 +1,5 @@
 """The command line. Heavy imports happen inside the commands, after the input has been checked."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,8 @@ from multiscale.interphase_commands import register as _register_interphase
 from multiscale.potential_commands import potential_app
 from multiscale.preview_commands import preview
 from multiscale.replica_commands import replicas
+from multiscale.starter_commands import register as _register_starter
+from multiscale.starter_commands import shipped
 from multiscale.structure_commands import register as _register_structure
 from multiscale.sweep_commands import sweep_app
 from multiscale.transport_commands import register as _register_transport
@@ -29,7 +30,7 @@ app = typer.Typer(
     help="From crystal structures to a critical current density with an error bar.\n\nExample: multiscale run cases/li-lpscl",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
 )
 app.add_typer(potential_app, name="potential")
@@ -43,6 +44,24 @@ app.command()(homogenize)
 app.command()(replicas)
 app.command()(preview)
 _register_transport(app)
+_register_starter(app)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        _show(f"multiscale-li {version('multiscale-li')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version.")]
+
+
+@app.callback()
+def _root(version: VersionOption = False) -> None:  # its help is that of the app, above
+    pass
+
 
 CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")]
@@ -203,7 +222,7 @@ app.command()(compare)
 
 @app.command()
 def md(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Case folder with an [atomistic] table, or a study file (.toml).")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Case folder with [atomistic], or a study file (.toml).")],
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -253,44 +272,6 @@ def verify(
 
 
 @app.command()
-def new(name: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to make.")]) -> None:
-    """Make a new case folder from the first case, ready to edit and run.
-
-    Example: multiscale new my-case
-    """
-    if name.exists():
-        raise UserError(f"{name}: exists already; choose another name")
-    template = _shipped() / "li-lpscl" / "case.toml"
-    try:
-        name.mkdir(parents=True)
-        shutil.copyfile(template, name / "case.toml")
-    except OSError as error:
-        raise UserError(f"{name}: cannot be made ({error.strerror}); choose another place") from None
-    question = "Which question does this case answer, and from which source?"
-    (name / "README.md").write_text(f"# {name.name}\n\n{question}\n", encoding="utf-8")
-    _show(f"{name}/case.toml written; edit it, then `multiscale check {name}` and `multiscale run {name}`")
-
-
-@app.command()
-def schema(
-    transport: Annotated[bool, typer.Option("--transport", help="That of a transport case ([transport]).")] = False,
-    conduction: Annotated[bool, typer.Option("--conduction", help="That of a conduction case ([conduction]).")] = False,
-) -> None:
-    """Print the JSON Schema of case.toml, for editors that complete and check.
-
-    Example: multiscale schema > case.schema.json
-    """
-    if conduction:
-        from multiscale.conduction_schema import json_schema
-    elif transport:
-        from multiscale.transport_schema import json_schema
-    else:
-        from multiscale.case import json_schema
-
-    _show_json(json_schema())
-
-
-@app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has and lacks.
 
@@ -307,16 +288,8 @@ def doctor(as_json: JsonOption = False) -> None:
         _show(f"{name:12s} {what if what is not None else lacking}")
 
 
-def _shipped() -> Path:
-    """The cases folder of the checkout the product was installed from."""
-    folder = Path(__file__).resolve().parent.parent / "cases"
-    if not folder.is_dir():
-        raise UserError(f"{folder}: the shipped cases are not there; install from a clone with `pip install -e .`")
-    return folder
-
-
 def _experiments() -> Path:
-    return _shipped() / "_experiments" / "ccd.csv"
+    return shipped() / "_experiments" / "ccd.csv"
 
 
 _INTERRUPTED = 130
@@ -341,7 +314,7 @@ def _call() -> None:
             raise SystemExit(2) from None
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "multiscale"
-        raise UserError(f"{error.format_message()} See `{path} --help`.") from None
+        raise UserError(f"{error.format_message().rstrip('.')}. See `{path} --help`.") from None
     if interrupted:
         raise KeyboardInterrupt
 

@@ -16,8 +16,10 @@ from multiscale.comparison.survey import LARGEST, Surveyed, logarithms
 from multiscale.parameters import draw
 from multiscale.sampling import error_split
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a change of the code changes a prediction."""
+SPLIT_ROWS = 4096
+"""Samples behind the split of the error by origin."""
 SCALE = 0.1
 """From A/m² to mA/cm²."""
 
@@ -85,18 +87,18 @@ def _predicted(found: Match, surveyed: Surveyed, key: str) -> Prediction:
     mesh_error = abs(surveyed.mesh_ratio - 1.0)
     noise = float(np.hypot(surveyed.free.error, np.log1p(mesh_error)))
 
-    def logarithm(mixed: Mapping[str, np.ndarray]) -> np.ndarray:
+    def logarithm(mixed: Mapping[str, np.ndarray], closure: np.random.Generator | None = None) -> np.ndarray:
         count = len(next(iter(mixed.values())))
         full = {name: mixed.get(name, np.full(count, values[0])) for name, values in leaves.items()}
         shares = full.pop(CLOSURE)
-        return logarithms(surveyed, inputs_of(cell, full, found.transfer_follows_temperature), shares)
+        return logarithms(surveyed, inputs_of(cell, full, found.transfer_follows_temperature), shares, closure)
 
-    logs = logarithm(leaves) + noise * rng.standard_normal(wanted.samples)
+    logs = logarithm(leaves, rng) + noise * rng.standard_normal(wanted.samples)
     samples = np.clip(np.exp(logs), SMALLEST_CURRENT, LARGEST) * SCALE
     tail = (1 - wanted.level) / 2
     low, median, high = (float(q) for q in np.quantile(samples, [tail, 0.5, 1 - tail]))
     varying = {name: values for name, values in leaves.items() if np.ptp(values) > 0}
-    split = error_split(logarithm, varying, surveyed.free.error, mesh_error, rng)
+    split = error_split(logarithm, varying, surveyed.free.error, mesh_error, rng, SPLIT_ROWS)
     bound = "lower" if high >= LARGEST * SCALE else None
     spread = np.log(samples)
     return Prediction(

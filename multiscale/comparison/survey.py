@@ -24,7 +24,7 @@ from multiscale.parameters import draw, nominal
 from multiscale.progress import Narrator
 from multiscale.surrogate import Scaling, Surrogate, fit
 
-QUALITIES: Mapping[str, int] = {"quick": 20, "standard": 96}
+QUALITIES: Mapping[str, int] = {"quick": 32, "standard": 128}
 """Model runs of a cell, by quality."""
 LARGEST = 1e6
 """Current density up to which a critical current is sought, A/m²."""
@@ -194,8 +194,14 @@ def _fitted(
     return Surveyed(cell, names, *surrogates, fine / coarse, len(good), len(failed), key)
 
 
-def logarithms(surveyed: Surveyed, inputs: Mapping[str, np.ndarray], shares: np.ndarray) -> np.ndarray:
-    """Logarithm of the critical current (A/m²) at inputs (n,), `shares` (n,) of the way from free redistribution to none."""
+def logarithms(
+    surveyed: Surveyed, inputs: Mapping[str, np.ndarray], shares: np.ndarray, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Logarithm of the critical current (A/m²) at inputs (n,), `shares` (n,) of the way from free redistribution to none.
+
+    With `rng`, the surrogate's error of the distance between the two closures is drawn (never below zero) as well.
+    """
     rows = np.column_stack([inputs[name] for name in surveyed.names])
-    gap = np.maximum(surveyed.ratio.predict(rows), 0.0)
+    drawn = surveyed.ratio.error * rng.standard_normal(len(rows)) if rng else 0.0
+    gap = np.maximum(surveyed.ratio.predict(rows) + drawn, 0.0)
     return surveyed.free.predict(rows) + math.log(surveyed.mesh_ratio) - shares * gap

@@ -1,0 +1,293 @@
+"""Each measurement with its own cell: matching, inputs, predictions of known distribution, the store, the audit, the command."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coupling.errors import RunFailure, UserError
+from coupling.experiments import read_experiments
+from multiscale.comparison import predictions
+from multiscale.comparison.audit import audit, suspicious
+from multiscale.comparison.cells import read_cells
+from multiscale.comparison.driver import compare_all, sort_out
+from multiscale.comparison.matching import (
+    THICKNESS,
+    conditions_of,
+    exchange_from_resistance,
+    inputs_of,
+    match,
+    survey_parameters,
+    transfer_key,
+)
+from multiscale.comparison.plot import parity
+from multiscale.comparison.survey import QUALITIES, survey
+from multiscale.comparison.table import csv_text, text
+from multiscale.figures import write_figure
+from multiscale.parameters import nominal
+
+CASES = Path(__file__).parent.parent / "cases"
+TABLE = CASES / "_experiments" / "ccd.csv"
+ROWS = {row.id: row for row in read_experiments(TABLE)}
+CELLS = read_cells(CASES / "_comparison")
+LLZO = next(cell for cell in CELLS if cell.name == "LLZO")
+PPC = next(cell for cell in CELLS if cell.name == "LLZO-PPC")
+COMPARED = {"ccd01", "ccd02", "ccd07", "ccd12", "ccd14", "ccd16", "ccd17", "ccd19", "ccd21", "ccd23", "ccd46"}
+
+
+class Fake:
+    """A model whose answer is known: free = i0/2 (1 µm/depth)^½, stalled nine tenths of it; counts its runs."""
+
+    def __init__(self, stop_after: int | None = None, fail: tuple[int, ...] = ()) -> None:
+        self.calls, self.stop_after, self.fail = 0, stop_after, fail
+
+    def __call__(self, cell, inputs, seed, fine):
+        self.calls += 1
+        if self.stop_after is not None and self.calls > self.stop_after:
+            raise KeyboardInterrupt
+        if self.calls in self.fail:
+            raise RunFailure("it diverged")
+        free = 0.5 * inputs["exchange_current_density"] * math.sqrt(1e-6 / inputs["flaw_depth"])
+        return free, 0.9 * free
+
+
+def run(store: Path, solve, experiments: Path = TABLE):
+    return compare_all(experiments, CASES / "_comparison", store, "quick", solve=solve)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    fake = Fake()
+    return run(store, fake), store, fake.calls
+
+
+def test_every_measurement_is_compared_or_has_a_reason():
+    found = sort_out(list(ROWS.values()), CELLS)
+    assert set(found.matches) == COMPARED
+    assert set(found.matches) | set(found.reasons) == set(ROWS)
+    assert "195 °C lies outside the cell's model runs (10 … 140 °C, LLZO.toml)" in found.reasons["ccd13"]
+    assert 'no material and cell for the interlayer "ZnO (wet chemical)"' in found.reasons["ccd10"]
+    assert "no cell for the electrolyte Li3PS4" in found.reasons["ccd36"]
+    assert "stripping" in found.reasons["ccd41"]
+    assert "full cell" in found.reasons["ccd50"]
+    assert all(len(reason) > 20 for reason in found.reasons.values())
+
+
+def test_what_a_source_states_is_used_and_what_it_does_not_is_assumed_with_a_range():
+    found = match(conditions_of(ROWS["ccd16"]), CELLS)
+    assert found.stated == ("30 °C", "0.35 MPa", "interface 514 ohm cm²")
+    assert found.assumed == ("charge transfer 50% … 100% of it",)
+    used = {key: parameter.used for key, parameter in found.parameters.items()}
+    assert used["conditions.temperature"].value == pytest.approx(303.15)
+    assert used["conditions.stack_pressure"].low is None
+    silent = match(conditions_of(ROWS["ccd07"]), CELLS)
+    assert silent.assumed[0] == "temperature 18 … 30 °C"
+    assert silent.parameters["conditions.stack_pressure"].used.high == pytest.approx(1e7)
+    assert silent.parameters["conditions.stack_pressure"].used.kind == "assumed"
+    assert "Li-LLZO-interface.toml" in silent.assumed[2]
+    single = match(conditions_of(ROWS["ccd02"]), CELLS)
+    assert single.remarks == ("the sample has no grain boundaries; the cell's flaw sits on one",)
+
+
+def test_a_resistance_becomes_an_exchange_current():
+    found = match(conditions_of(ROWS["ccd21"]), CELLS).parameters[transfer_key(LLZO)].used
+    assert found.value == pytest.approx(8.314462618 * 298.15 / 96485.33212 / 2e-4)  # RT/(F · 2 ohm cm²)
+    assert found.low == pytest.approx(found.value)
+    assert found.high == pytest.approx(2 * found.value)  # half of the resistance is charge transfer at least
+    assert found.kind == "derived"
+    doubled = exchange_from_resistance(LLZO, 4.0, match(conditions_of(ROWS["ccd21"]), CELLS).parameters).used
+    assert doubled.value == pytest.approx(found.value / 2)
+
+
+def test_a_measurement_out_of_reach_says_why():
+    hot = replace(ROWS["ccd01"], temperature_C=60.0)
+    assert "60 °C lies outside" in match(conditions_of(hot), CELLS)
+    poor = replace(ROWS["ccd21"], asr_interface_ohm_cm2=1e6)
+    assert "exchange current density" in match(conditions_of(poor), CELLS)
+    pressed = replace(ROWS["ccd21"], stack_pressure_MPa=50.0)
+    assert "stack pressure 50 MPa lies outside" in match(conditions_of(pressed), CELLS)
+
+
+def test_temperature_and_thickness_enter_by_arrhenius_and_ohm():
+    leaves = {key: np.repeat(np.atleast_1d(value), 2) for key, value in nominal(survey_parameters(LLZO)).items()}
+    leaves["conditions.temperature"] = np.array([298.15, 403.15])
+    follows, stays = inputs_of(LLZO, leaves, True), inputs_of(LLZO, leaves, False)
+    turn = (1 / 403.15 - 1 / 298.15) / 8.314462618
+    energies = {"grain_conductivity": 31.8e3, "exchange_current_density": 35.7e3}
+    for name, energy in energies.items():
+        assert follows[name][1] / follows[name][0] == pytest.approx(math.exp(-energy * turn))
+    assert stays["exchange_current_density"][1] == stays["exchange_current_density"][0]
+    leaves = {key: np.repeat(np.atleast_1d(value), 2) for key, value in nominal(survey_parameters(PPC)).items()}
+    leaves[THICKNESS] = np.array([0.2e-6, 1e-6])
+    layer = inputs_of(PPC, leaves, False)["interlayer_conductivity"]
+    assert layer[1] / layer[0] == pytest.approx(0.2)
+
+
+def test_a_prediction_has_the_distribution_of_its_inputs(compared):
+    """Of i0 (1 µm/depth)^½/2 with closure 0.9 … 1: uniform logarithms add up, variances width²/12."""
+    told, _, _ = compared
+    row = next(row for row in told["rows"] if row["id"] == "ccd21")
+    i0 = 8.314462618 * 298.15 / 96485.33212 / 2e-4
+    mean = math.log(0.1 * 0.5 * i0) + 0.5 * math.log(2) - 0.25 * math.log(15) + 0.5 * math.log(0.9)
+    deviation = math.sqrt((math.log(2) ** 2 + (0.5 * math.log(15)) ** 2 + math.log(0.9) ** 2) / 12)
+    assert row["log_mean"] == pytest.approx(mean, abs=0.05)
+    assert row["log_deviation"] == pytest.approx(deviation, rel=0.1)
+    assert row["low"] < row["predicted"] < row["high"]
+    assert row["ratio"] == pytest.approx(row["predicted"] / 0.3)
+    silent = next(row for row in told["rows"] if row["id"] == "ccd23")
+    assert silent["log_deviation"] > 2 * row["log_deviation"]  # the unknown resistance widens the interval
+    assert silent["largest_error"] == "Li-LLZO-interface.exchange_current_density"
+
+
+def test_the_fine_mesh_corrects_and_widens(tmp_path):
+    def uneven(cell, inputs, seed, fine):
+        free, stalled = Fake()(cell, inputs, seed, fine)
+        return (1.3 * free, 1.3 * stalled) if fine else (free, stalled)
+
+    plain, moved = (survey(LLZO, "quick", tmp_path / name, solve=solve) for name, solve in (("a", Fake()), ("b", uneven)))
+    assert moved.mesh_ratio == pytest.approx(1.3)
+    found = match(conditions_of(ROWS["ccd21"]), CELLS)
+    first, second = (predictions.predict(found, surveyed) for surveyed in (plain, moved))
+    assert second.median / first.median == pytest.approx(1.3, rel=0.05)
+    assert second.log_deviation**2 - first.log_deviation**2 == pytest.approx(math.log(1.3) ** 2, rel=0.2)
+
+
+def test_nothing_is_computed_twice_and_a_new_measurement_costs_no_run(compared, tmp_path):
+    told, store, calls = compared
+    assert calls == 3 * (QUALITIES["quick"] + 2)
+    again = Fake()
+    assert run(store, again)["rows"] == told["rows"]
+    assert again.calls == 0
+    more = tmp_path / "ccd.csv"
+    added = "new1,LLZO,x,none,,25,,,,5,,0.4,ccd,A.,J,2024,,A,paper,\n"
+    more.write_text(TABLE.read_text(encoding="utf-8") + added, encoding="utf-8")
+    extended = run(store, again, more)
+    assert again.calls == 0
+    assert next(row for row in extended["rows"] if row["id"] == "new1")["comparable"]
+
+
+def test_a_killed_comparison_goes_on(compared, tmp_path):
+    told, _, calls = compared
+    killed, rest = Fake(stop_after=30), Fake()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, killed)
+    assert run(tmp_path, rest)["rows"] == told["rows"]
+    assert rest.calls == calls - 30
+    kept = next((tmp_path / "runs").iterdir())
+    kept.write_text("{", encoding="utf-8")  # a file of a full disk: that run alone is repeated
+    once = Fake()
+    run(tmp_path, once)
+    assert once.calls == 1
+
+
+def test_a_failed_run_is_left_out_and_many_are_told(tmp_path):
+    assert survey(LLZO, "quick", tmp_path / "one", solve=Fake(fail=(5,))).failures == 1
+    with pytest.raises(RunFailure, match=r"LLZO: 3 of 22 model runs failed; the first: it diverged"):
+        survey(LLZO, "quick", tmp_path / "many", solve=Fake(fail=(5, 6, 7)))
+    with pytest.raises(RunFailure, match="failed on the fine mesh"):
+        survey(LLZO, "quick", tmp_path / "fine", solve=Fake(fail=(1,)))
+    assert survey(LLZO, "quick", tmp_path / "many", solve=Fake()).failures == 0
+
+
+def test_nothing_is_fitted_and_the_code_knows(compared):
+    told, _, _ = compared
+    assert told["fitted_parameters"] == []
+    assert told["audit"]["predictions_unchanged_by_scrambled_measurements"] == len(COMPARED)
+    assert set(told["audit"]["sources"]) >= {"LLZO.toml", "Li-LLZO-interface.toml", "Li.toml"}
+    assert told["audit"]["experiments_sha256"] not in told["audit"]["sources"].values()
+    assert "No parameter was fitted" in told["statement"]
+
+
+def test_the_audit_finds_what_it_looks_for():
+    found = match(conditions_of(ROWS["ccd21"]), CELLS)
+    key, parameter = next(iter(found.parameters.items()))
+    assert suspicious(found.parameters) == []
+    for change, words in (
+        ({"kind": "fitted"}, "of kind fitted"), ({"source": {"reference": "critical current of Lu et al."}}, "critical current"),
+        ({"source": {"reference": "fitted to CCD"}}, "critical current"), ({"quantity": "critical_current_density"}, "critical"),
+    ):  # fmt: skip
+        spoilt = {key: replace(parameter, used=replace(parameter.used, **change))}
+        assert words in suspicious(spoilt)[0]
+    beside = replace(found, cell=replace(found.cell, file=replace(found.cell.file, path=TABLE)))
+    told = audit({"ccd21": beside}, [ROWS["ccd21"]], TABLE, lambda measured: "same")
+    assert "a table of measurements is a source" in told.fitted[0]
+    assert told.sentence().startswith("FITTED")
+    with pytest.raises(RunFailure, match="ccd21: its prediction changes with the measured current"):
+        audit({"ccd21": found}, [ROWS["ccd21"]], TABLE, lambda measured: str(measured.ccd_mA_cm2))
+
+
+def test_predictions_do_not_see_the_measured_currents(compared, tmp_path):
+    told, store, _ = compared
+    with TABLE.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    scrambled = tmp_path / "ccd.csv"
+    with scrambled.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row | {"ccd_mA_cm2": f"{17.0 / (1 + place):.3g}"} for place, row in enumerate(rows))
+    other = run(store, Fake(), scrambled)
+    assert [row["predicted"] for row in other["rows"]] == [row["predicted"] for row in told["rows"]]
+    assert other["median_factor"] != told["median_factor"]
+
+
+def test_the_statistics_stand_in_the_answer(compared):
+    told, _, _ = compared
+    ccd = told["agreement"]["ccd"]
+    with TABLE.open(encoding="utf-8", newline="") as stream:
+        listed = sum(row["ccd_kind"] == "ccd" for row in csv.DictReader(stream))
+    assert (ccd["listed"], ccd["compared"]) == (listed, 9)
+    assert told["spearman"] == ccd["spearman"]["value"]
+    assert ccd["spearman"]["low"] <= told["spearman"] <= ccd["spearman"]["high"]
+    assert told["coverage"] == ccd["coverage"]["share"]
+    assert told["agreement"]["lower_bound"]["compared"] == 1
+    assert told["agreement"]["dc_short"]["compared"] == 1
+    assert told["agreement"]["stripping_critical"] == {"kind": "stripping_critical", "listed": 2, "compared": 0}
+    json.dumps(told, allow_nan=False)
+
+
+def test_table_text_and_picture_name_every_measurement(compared, tmp_path):
+    told, _, _ = compared
+    rows = {row["id"]: row for row in csv.DictReader(io.StringIO(csv_text(told)))}
+    with TABLE.open(encoding="utf-8", newline="") as stream:
+        raw = {row["id"]: row for row in csv.DictReader(stream)}
+    assert set(rows) == set(raw)
+    for name, cells in raw.items():
+        for column, cell in cells.items():
+            kept = rows[name][column]
+            assert kept == cell or float(kept) == float(cell), (name, column)
+        assert (rows[name]["comparable"] == "yes") == (name in COMPARED)
+        assert rows[name]["predicted"] or rows[name]["reason"]
+    shown = text(told)
+    assert all(name in shown for name in raw)
+    assert "Spearman" in shown
+    assert "No parameter was fitted" in shown
+    write_figure(parity(told), tmp_path / "p.svg")
+    drawn = (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert all(f"{name} [{ROWS[name].confidence}]" in drawn for name in COMPARED)
+    write_figure(parity(told | {"rows": []}), tmp_path / "none.svg")
+
+
+def test_wrong_words_are_refused(tmp_path):
+    with pytest.raises(UserError, match='--quality: read "best"; allowed: quick, standard'):
+        compare_all(TABLE, CASES / "_comparison", tmp_path, "best", solve=Fake())
+    from multiscale.compare_commands import compare
+
+    for options, words in (
+        ({"plot": Path("p.txt")}, r"ends in \.png"), ({"table": Path("t.xls")}, r"ends in \.csv"),
+        ({"cases": [CASES / "li-lpscl"], "out": tmp_path}, "--out belongs to the comparison of all"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=words):
+            compare(**options)
+
+
+def test_the_model_of_the_shipped_cell_answers():
+    from multiscale.comparison.survey import _best, model
+
+    free, stalled = model(LLZO, _best(LLZO), 1, fine=False)
+    assert 0 < stalled <= free < 1e4
