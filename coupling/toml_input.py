@@ -1,5 +1,6 @@
 """TOML files that a user writes: read, checked against a pydantic model, every complaint with file, line and key."""
 
+import contextlib
 import difflib
 import json
 import math
@@ -73,7 +74,23 @@ def _parse_quantity(value: object, unit: str) -> float:
     try:
         return to_si(value, unit)
     except UnitError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"{error}{_meant(value, unit)}") from None
+
+
+_UNITS = ("MPa", "GPa", "kPa", "Pa", "um", "nm", "mm", "m", "K", "degC", "mA/cm^2", "A/m^2", "mS/cm", "S/cm", "S/m", "mV", "V", "s", "h")
+"""Units whose letters are often written in the wrong case."""
+
+
+def _meant(text: str, unit: str) -> str:
+    """'; did you mean "5 MPa"?' for common slips: comma, missing ^, letters of the wrong case, C for degrees Celsius."""
+    number, _, name = text.strip().partition(" ")
+    slips = [text.replace(",", "."), re.sub(r"([A-Za-z])(-?\d)", r"\1^\2", text), re.sub(r"\bC$", "degC", text)]
+    slips += [f"{number} {known}" for known in _UNITS if known.casefold() == name.casefold()]
+    for slip in slips:
+        with contextlib.suppress(UnitError):
+            to_si(slip, unit)
+            return f'; did you mean "{slip}"?'
+    return ""
 
 
 class AtKey(ValueError):
@@ -144,6 +161,7 @@ def read(path: str | Path) -> TomlFile:
         line = found.group(1) if found else str(text.count("\n") + 1)
         reason = re.sub(r"\s*\(at .*\)", "", str(error))
         hint = "; a key or table may be given only once" if "overwrite" in reason or "declare" in reason else ""
+        hint = "; texts stand in quotes, truth values are true and false" if reason == "Invalid value" else hint
         raise UserError(f"{path}:{line}: not valid TOML: {reason}{hint}") from None
     return TomlFile(path, data, _locate(text))
 
@@ -204,7 +222,9 @@ def _complaints(file: TomlFile, model: type[BaseModel], error: ValidationError) 
     for item in items:
         if item["type"] == "extra_forbidden":
             *table, name = item["loc"]
-            echoes |= {(*table, meant) for meant in _close(str(name), _known_keys(model, tuple(table)))}
+            inside = item["input"] if isinstance(item["input"], dict) else {}
+            for meant in _close(str(name), _known_keys(model, tuple(table))):
+                echoes |= {(*table, meant), *((*table, meant, key) for key in inside)}
     return [_explain(file, model, item) for item in items if item["loc"] not in echoes]
 
 
@@ -213,7 +233,7 @@ def _holds_any(table: Location, locations: Sequence[Location]) -> bool:
 
 
 def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> str:
-    location: Location = tuple(part for part in item["loc"] if not (isinstance(part, str) and "[" in part))
+    location = _without_tags(file.data, tuple(part for part in item["loc"] if not (isinstance(part, str) and "[" in part)))
     kind, read_value, limits = item["type"], item.get("input"), item.get("ctx", {})
     if kind == "extra_forbidden":
         known = sorted(_known_keys(model, location[:-1]))
@@ -240,7 +260,25 @@ def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> st
     return file.complaint(location, told_kind + _MENDS.get(kind, f"{item['msg'][0].lower()}{item['msg'][1:]}"))
 
 
+def _without_tags(data: Any, location: Location) -> Location:
+    """A location without the names of alternatives, which pydantic puts below a table that says by its `kind` which it is."""
+    kept: list[str | int] = []
+    for part in location:
+        if isinstance(data, dict) and part not in data and data.get("kind") == part:
+            continue
+        kept.append(part)
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+    return tuple(kept)
+
+
 _MENDS = {
+    "int_type": "write a whole number, without quotes",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number, without quotes or unit",
+    "float_type": "write a number, without quotes or unit",
     "string_type": "write a text in quotes",
     "bool_type": "write true or false, without quotes",
     "tuple_type": "write a list: values in square brackets, or a table under a [[name]] in double brackets",

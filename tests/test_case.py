@@ -51,7 +51,7 @@ BAD = [
     ('material   = "Li6PS5Cl-interphase"', 'material   = "Li6PS5Cl-x"', "Cl-x", "geometry.interlayer.material", "did you mean"),
     ("disorder  = 0.25", "disorder  = 1.5", "disorder", "atomistic.disorder", "between 0 and 1"),
     ('mechanisms    = ["initiation"]', 'mechanisms    = ["magic"]', "magic", "physics.mechanisms", "allowed"),
-    ("designs         = 48", 'designs         = "48"', '"48"', "uncertainty.designs", "valid integer"),
+    ("designs         = 48", 'designs         = "48"', '"48"', "uncertainty.designs", "a whole number, without quotes"),
     ("level           = 0.90", "level           = 90", "= 90", "uncertainty.level", "less than or equal to 0.99"),
     (
         RANGE,

@@ -281,7 +281,7 @@ def test_an_interrupted_sweep_says_so_and_leaves_nobody_at_work(tmp_path):
     folder = sweep_cases.fake(tmp_path / "case", 4, pause=2.0)
     process = subprocess.Popen(
         sweep_cases.command(folder), stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it, and passes that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )  # fmt: skip
     sweep_cases.wait_until(lambda: sweep_cases.runs(folder))
     process.send_signal(signal.SIGINT)
