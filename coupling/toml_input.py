@@ -77,7 +77,7 @@ def _parse_quantity(value: object, unit: str) -> float:
         raise ValueError(f"{error}{_meant(value, unit)}") from None
 
 
-_UNITS = ("MPa", "GPa", "kPa", "Pa", "um", "nm", "mm", "m", "K", "degC", "mA/cm^2", "A/m^2", "mS/cm", "S/cm", "S/m", "mV", "V", "s", "h")
+_UNITS = ("MPa", "GPa", "kPa", "Pa", "um", "nm", "mm", "m", "K", "degC", "mA/cm^2", "A/m^2", "mS/cm", "S/m", "mV", "V", "s", "h")
 """Units whose letters are often written in the wrong case."""
 
 

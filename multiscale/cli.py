@@ -302,7 +302,7 @@ def _call() -> None:
     typer's usage exceptions are known by what they offer, since their home moved between its versions.
     """
     try:
-        interrupted = app(standalone_mode=False) == _INTERRUPTED
+        interrupted = app(standalone_mode=False, prog_name="multiscale") == _INTERRUPTED
     except Exception as error:
         kind = type(error).__name__
         if kind == "Abort":

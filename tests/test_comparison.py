@@ -188,8 +188,8 @@ def test_a_killed_comparison_goes_on(compared, tmp_path):
 
 def test_a_failed_run_is_left_out_and_many_are_told(tmp_path):
     assert survey(LLZO, "quick", tmp_path / "one", solve=Fake(fail=(5,))).failures == 1
-    with pytest.raises(RunFailure, match=r"LLZO: 3 of 22 model runs failed; the first: it diverged"):
-        survey(LLZO, "quick", tmp_path / "many", solve=Fake(fail=(5, 6, 7)))
+    with pytest.raises(RunFailure, match=r"LLZO: 8 of \d+ model runs failed; the first: it diverged"):
+        survey(LLZO, "quick", tmp_path / "many", solve=Fake(fail=tuple(range(5, 13))))
     with pytest.raises(RunFailure, match="failed on the fine mesh"):
         survey(LLZO, "quick", tmp_path / "fine", solve=Fake(fail=(1,)))
     assert survey(LLZO, "quick", tmp_path / "many", solve=Fake()).failures == 0
