@@ -61,6 +61,10 @@ def case_keys(name: str, told: tuple[str, Mapping[str, Any]]) -> list[str]:
 
 def _tables(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The file itself, then every table that it refers to."""
+    if alternatives := schema.get("oneOf"):  # files that differ in their geometry alone
+        geometries = {"anyOf": [alternative["properties"]["geometry"] for alternative in alternatives]}
+        first = alternatives[0]
+        yield str(first["title"]), dict(first) | {"properties": first["properties"] | {"geometry": geometries}}
     if "properties" in schema:
         yield str(schema.get("title", "the file")), schema
     for name, table in schema.get("$defs", {}).items():
@@ -233,7 +237,7 @@ def _code_sources() -> Iterator[tuple[str, str]]:
             if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 continue
             for source in re.findall(r"Source: (.+?)(?:\n\s*\n|\Z)", ast.get_docstring(node) or "", re.DOTALL):
-                for work in re.split(r";\s+", " ".join(source.split())):
+                for work in re.split(r";\s+(?![^(]*\))", " ".join(source.split())):
                     cited = work.strip().rstrip(".")
                     if re.search(r"\b(1[89]|20)\d\d\b", cited):  # a year: a work, not a section of our own documents
                         yield cited, where

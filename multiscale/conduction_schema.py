@@ -253,4 +253,8 @@ def file_model(kind: str) -> type[ConductionFile]:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the case.toml of a conduction case, for editors: one alternative for each kind of geometry."""
-    return {"oneOf": [file_model(kind).model_json_schema() for kind in KINDS]}
+    alternatives = [file_model(kind).model_json_schema() for kind in KINDS]
+    definitions: dict[str, Any] = {}
+    for alternative in alternatives:
+        definitions |= alternative.pop("$defs")  # references start at the top of the whole schema
+    return {"oneOf": alternatives, "$defs": definitions}

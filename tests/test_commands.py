@@ -98,5 +98,22 @@ def test_schema_of_every_kind(kind):
     assert json.loads(done.stdout) == json.loads(json.dumps(schemas()[kind]))
 
 
+@pytest.mark.parametrize("kind", schemas())
+def test_every_reference_of_a_schema_leads_somewhere(kind):
+    schema = schemas()[kind]
+    named = set(re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(schema)))
+    assert named
+    assert named <= set(schema["$defs"])
+    assert json.dumps(schema).count('"$defs"') == 1, "references start at the top of the whole schema"
+
+
+def test_alternatives_of_a_conduction_case_agree_on_what_a_table_holds():
+    from multiscale.conduction_schema import KINDS, file_model
+
+    for kind in KINDS:
+        for name, table in file_model(kind).model_json_schema()["$defs"].items():
+            assert schemas()["conduction"]["$defs"][name] == table
+
+
 def test_every_shipped_case_is_of_a_kind_with_a_template():
     assert all((ROOT / "cases" / shipped / "case.toml").is_file() for shipped in TEMPLATES.values())

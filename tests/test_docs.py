@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -60,6 +61,16 @@ def test_every_key_of_a_case_is_in_the_reference():
     assert '| `dimension` | `2` |' in lines
     assert "table [Electrolyte](#electrolyte)" in lines
     assert "number with a unit, for example '1 m'" in lines
+
+
+@pytest.mark.parametrize("name", generated.schemas())
+def test_every_kind_of_file_has_its_keys_in_the_reference(name):
+    lines = "\n".join(generated.case_keys(name, generated.schemas()[name]))
+    first = {"sweep": "| `variable` |", "conduction": "| `geometry` | table [BuriedCavity]", "transport": "| `electrode` |"}
+    assert first.get(name, "| `geometry` | table") in lines.replace("table [RoughContact](#roughcontact) or ", "")
+    links = set(re.findall(r"\]\(#(\w+)\)", lines))
+    assert links
+    assert links <= {heading.lower() for heading in re.findall(r"^## (\w+)$", lines, re.MULTILINE)}
 
 
 def test_every_command_is_in_the_reference():
