@@ -73,17 +73,17 @@ def compare_all(
     wanted = {item.cell.name: item.cell for item in found.matches.values()}
     with alone(store / ".lock", comm):
         surveyed = {name: survey(cell, quality, store, comm, narrator, solve) for name, cell in sorted(wanted.items())}
-        rows = [_row(measured, found, surveyed, store, comm) for measured in found.measurements]
-        told = _conclude(found, rows, surveyed, experiments)
-        told["quality"] = quality
+        told: dict[str, Any] | None = None
         if comm is None or comm.rank == 0:
+            rows = [_row(measured, found, surveyed, store) for measured in found.measurements]
+            told = _conclude(found, rows, surveyed, experiments) | {"quality": quality}
             write_json(store / "comparison.json", told)
+        told = comm.bcast(told) if comm is not None else told
+    assert told is not None
     return told
 
 
-def _row(
-    measured: Measurement, found: Sorted, surveyed: Mapping[str, Surveyed], store: Path, comm: Any
-) -> dict[str, Any]:  # fmt: skip
+def _row(measured: Measurement, found: Sorted, surveyed: Mapping[str, Surveyed], store: Path) -> dict[str, Any]:
     """One row: every field of the measurement under "measurement", the prediction beside it; mA/cm²."""
     fixed = {
         "id": measured.id, "electrolyte": measured.electrolyte, "interlayer": measured.interlayer,
@@ -94,8 +94,7 @@ def _row(
     if item is None:
         nothing = dict.fromkeys(("cell", "predicted", "low", "high", "level", "predicted_bound", "ratio", "consistent"))
         return fixed | nothing | {"comparable": False, "reason": found.reasons[measured.id], "stated": [], "assumed": []}
-    leads = comm is None or comm.rank == 0
-    made = predictions.predict(item, surveyed[item.cell.name], store if leads else None)
+    made = predictions.predict(item, surveyed[item.cell.name], store)
     inside = consistent(measured, made.low, made.high, open_above=made.bound == "lower")
     return fixed | predictions.as_row(made) | {
         "cell": item.cell.name, "ratio": made.median / measured.ccd_mA_cm2, "consistent": inside, "comparable": True,

@@ -12,6 +12,8 @@ from multiscale.figures import KIND_MARKERS, PRINT, STYLE, dress, plain_log_tick
 
 FACES = {"A": 1.0, "B": 0.35, "C": 0.0}
 """How much of the marker is filled, by confidence."""
+_ASIDE = ((5, 4), (5, -11), (-12, 4), (-12, -11))
+"""Places of the numbers beside their points, in turn, points of a printer."""
 
 
 def parity(comparison: Mapping[str, Any]) -> Figure:
@@ -22,16 +24,16 @@ def parity(comparison: Mapping[str, Any]) -> Figure:
     rows = [row for row in comparison["rows"] if row["comparable"]]
     rows.sort(key=lambda row: (list(KIND_LABELS).index(row["kind"]), row["measured"]))
     with matplotlib.rc_context(STYLE):
-        drawing = Figure(figsize=(9.0, 5.6), layout="constrained")
+        drawing = Figure(figsize=(7.8, 4.6), layout="constrained")
         axes, key = drawing.subplots(1, 2, width_ratios=(3, 2))
         dress(axes, PRINT)
         axes.set(xscale="log", yscale="log", xlabel="measured (mA/cm²)", ylabel="predicted (mA/cm²)")
-        limits = _limits(rows)
-        axes.plot(limits, limits, color=PRINT.muted, linewidth=1)
-        axes.fill_between(limits, np.array(limits) / 10, np.array(limits) * 10, color=PRINT.muted, alpha=0.08, linewidth=0)
+        across, up = _limits(rows, ("measured",)), _limits(rows, ("measured", "low", "high"))
+        axes.plot(across, across, color=PRINT.muted, linewidth=1)
+        axes.fill_between(across, np.array(across) / 10, np.array(across) * 10, color=PRINT.muted, alpha=0.08, linewidth=0)
         for number, row in enumerate(rows, start=1):
             _point(axes, row, number)
-        axes.set(xlim=limits, ylim=limits, aspect="equal")
+        axes.set(xlim=across, ylim=up)
         for axis in (axes.xaxis, axes.yaxis):
             plain_log_ticks(axis)
         _key(key, rows)
@@ -40,9 +42,9 @@ def parity(comparison: Mapping[str, Any]) -> Figure:
     return drawing
 
 
-def _limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    values = [row[name] for row in rows for name in ("measured", "low", "high") if row[name] > 0] or [0.1, 10.0]
-    return min(values) / 2, max(values) * 2
+def _limits(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[float, float]:
+    values = [row[name] for row in rows for name in names if row[name] > 0] or [0.1, 10.0]
+    return min(values) / 3, max(values) * 3
 
 
 def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
@@ -52,7 +54,8 @@ def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
     face = matplotlib.colors.to_rgba(color, FACES[row["confidence"]])
     axes.plot(x, y, KIND_MARKERS[row["kind"]], markersize=7, markerfacecolor="white", markeredgecolor=color, linestyle="none")
     axes.plot(x, y, KIND_MARKERS[row["kind"]], markersize=7, markerfacecolor=face, markeredgecolor=color, linestyle="none")
-    axes.annotate(str(number), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, color=PRINT.ink)
+    aside = _ASIDE[number % len(_ASIDE)]
+    axes.annotate(str(number), (x, y), xytext=aside, textcoords="offset points", fontsize=8, color=PRINT.ink)
     if row["kind"] != "ccd":
         end = x * (1.8 if row["kind"] == "lower_bound" else 1 / 1.8)
         axes.annotate("", (end, y), (x, y), arrowprops={"arrowstyle": "-|>", "color": color})
@@ -79,4 +82,4 @@ def _key(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     lines.append(("filled: A, number read in the source; pale: B, in part;", PRINT.muted))
     lines.append(("hollow: C, recalled. Arrows: the side a bound leaves open", PRINT.muted))
     for place, (words, color) in enumerate(lines):
-        axes.text(0.0, 1.0 - 0.045 * place, words, transform=axes.transAxes, fontsize=8.5, color=color, va="top")
+        axes.text(0.0, 1.0 - 0.052 * place, words, transform=axes.transAxes, fontsize=8, color=color, va="top")

@@ -16,7 +16,7 @@ from multiscale.comparison.survey import LARGEST, Surveyed, logarithms
 from multiscale.parameters import draw
 from multiscale.sampling import error_split
 
-FORMAT = 2
+FORMAT = 5
 """Raised whenever a change of the code changes a prediction."""
 SPLIT_ROWS = 4096
 """Samples behind the split of the error by origin."""

@@ -19,6 +19,7 @@ from coupling.store import digest
 from multiscale import sampling
 from multiscale.answer import SMALLEST_CURRENT, VERSION
 from multiscale.comparison.cells import Cell
+from multiscale.comparison.estimate import estimate
 from multiscale.comparison.matching import PRESSURE, TEMPERATURE, inputs_of, survey_parameters, transfer_key
 from multiscale.parameters import draw, nominal
 from multiscale.progress import Narrator
@@ -41,7 +42,8 @@ class Surveyed:
     Attributes:
         cell: the cell.
         names: inputs that the surrogates take, in their order.
-        free: surrogate of the critical current with free redistribution, of A/m².
+        free: surrogate of the critical current with free redistribution, A/m², or of its ratio to `estimate`.
+        by_estimate: whether it is the ratio, because that has the smaller cross-validated error.
         ratio: surrogate of free over stalled (at least 1).
         mesh_ratio: fine over coarse mesh at the best values.
         runs, failures: model runs used and failed.
@@ -51,6 +53,7 @@ class Surveyed:
     cell: Cell
     names: tuple[str, ...]
     free: Surrogate
+    by_estimate: bool
     ratio: Surrogate
     mesh_ratio: float
     runs: int
@@ -187,11 +190,14 @@ def _fitted(
     stalled = np.clip([answer[1] for _, answer in good], SMALLEST_CURRENT, free)
     scaling = Scaling.of(np.column_stack([inputs[name] for name in names]))
     fine, coarse = (max(float(answers[place][0]), SMALLEST_CURRENT) for place in (0, 1))
+    columns = {name: np.array([point[name] for point, _ in good]) for name in good[0][0]}
     try:
-        surrogates = fit(table, free, scaling), fit(table, free / stalled, scaling)
+        plain, scaled = fit(table, free, scaling), fit(table, free / estimate(cell, columns), scaling)
+        ratio = fit(table, free / stalled, scaling)
     except ValueError as error:
         raise RunFailure(f"{cell.name}: no surrogate: {error} ({len(good)} runs)") from error
-    return Surveyed(cell, names, *surrogates, fine / coarse, len(good), len(failed), key)
+    better = scaled.error < plain.error
+    return Surveyed(cell, names, scaled if better else plain, better, ratio, fine / coarse, len(good), len(failed), key)
 
 
 def logarithms(
@@ -204,4 +210,5 @@ def logarithms(
     rows = np.column_stack([inputs[name] for name in surveyed.names])
     drawn = surveyed.ratio.error * rng.standard_normal(len(rows)) if rng else 0.0
     gap = np.maximum(surveyed.ratio.predict(rows) + drawn, 0.0)
-    return surveyed.free.predict(rows) + math.log(surveyed.mesh_ratio) - shares * gap
+    start = np.log(estimate(surveyed.cell, inputs)) if surveyed.by_estimate else 0.0
+    return surveyed.free.predict(rows) + start + math.log(surveyed.mesh_ratio) - shares * gap
