@@ -16,6 +16,7 @@ from multiscale.comparison import predictions
 from multiscale.comparison.audit import audit, suspicious
 from multiscale.comparison.cells import read_cells
 from multiscale.comparison.driver import compare_all, sort_out
+from multiscale.comparison.estimate import estimate, extrusion_current, fracture_pressure
 from multiscale.comparison.matching import (
     THICKNESS,
     conditions_of,
@@ -28,6 +29,7 @@ from multiscale.comparison.matching import (
 from multiscale.comparison.plot import parity
 from multiscale.comparison.survey import QUALITIES, survey
 from multiscale.comparison.table import csv_text, text
+from multiscale.extrusion import Creep, extrusion_rate
 from multiscale.figures import write_figure
 from multiscale.parameters import nominal
 
@@ -286,8 +288,43 @@ def test_wrong_words_are_refused(tmp_path):
             compare(**options)
 
 
-def test_the_model_of_the_shipped_cell_answers():
+def test_the_model_of_the_shipped_cell_answers_near_the_closed_form():
     from multiscale.comparison.survey import _best, model
 
-    free, stalled = model(LLZO, _best(LLZO), 1, fine=False)
+    best = _best(LLZO)
+    free, stalled = model(LLZO, best, 1, fine=False)
     assert 0 < stalled <= free < 1e4
+    closed = estimate(LLZO, {name: np.array([value]) for name, value in best.items()})[0]
+    assert free / closed == pytest.approx(1.0, abs=0.3)  # grains, detour and finite cell are all that is between them
+
+
+def test_the_estimate_creeps_as_the_slit_of_the_product_does():
+    """Against `extrusion_rate`, which integrates the same law for one slit at a time, at a hot and at a cold temperature."""
+    leaves = {key: np.repeat(np.atleast_1d(value), 2) for key, value in nominal(survey_parameters(LLZO)).items()}
+    leaves["conditions.temperature"] = np.array([298.15, 400.0])
+    inputs = inputs_of(LLZO, leaves, True)
+    pressure, depth = fracture_pressure(LLZO, inputs), inputs["flaw_depth"]
+    found = extrusion_current(LLZO, inputs, pressure)
+    place = np.linspace(0, 1, 2001)
+    for k in (0, 1):
+        modulus = inputs["youngs_modulus"][k] / (1 - inputs["poissons_ratio"][k] ** 2)
+        opened = 1.454 * 2 * pressure[k] * depth[k] / modulus * np.sqrt(1 - place**2)
+        half = 50e-9 * (1 - place) + 20e-9 * place + opened
+        creep = Creep(*(float(inputs[f"creep_{name}"][k]) for name in (
+            "reference_rate", "reference_stress", "exponent", "activation_energy",
+        )), size_factor=float(inputs["creep_size_factor"][k]))  # fmt: skip
+        flow = extrusion_rate(float(pressure[k]), place * depth[k], half, creep, float(inputs["temperature"][k]))
+        exact = 96485.33212 / 1.3e-5 * flow * (1 / 40e-6 + 1 / (2 * depth[k]))
+        assert found[k] == pytest.approx(exact, rel=0.15)
+    assert found[1] > 10 * found[0]
+
+
+def test_the_surrogate_starts_from_the_estimate_where_that_is_better(tmp_path):
+    def close(cell, inputs, seed, fine):
+        value = float(estimate(cell, {name: np.array([number]) for name, number in inputs.items()})[0])
+        return value * (1.0 + 0.02 * seed), value
+
+    surveyed = survey(LLZO, "quick", tmp_path, solve=close)
+    assert surveyed.by_estimate
+    assert surveyed.free.error < 0.05
+    assert not survey(LLZO, "quick", tmp_path / "plain", solve=Fake()).by_estimate
