@@ -7,8 +7,7 @@ import numpy as np
 import ufl
 from dolfinx import fem
 
-from coupling.errors import RunFailure
-from multiscale.solver import BOUNDED, ROUNDING, SMALLEST, STAGNATION, NonlinearSolver, PETSc, SolveReport, reason_name
+from multiscale.solver import BOUNDED, ROUNDING, SMALLEST, NonlinearSolver, SolveReport
 
 MARGIN = 10.0
 """Multiple of the rounding error of one term that the sum of a row's terms may reach."""
@@ -23,6 +22,8 @@ class BoundedSolver(NonlinearSolver):
         lower, upper: functions of the same space (the upper of the size of the unknown); their values may
             change between solves.
     """
+
+    kind = "bounded"
 
     def __init__(self, residual: ufl.Form, unknown: fem.Function, lower: fem.Function, upper: fem.Function) -> None:
         """Compile the forms and set PETSc's SNES up."""
@@ -51,14 +52,7 @@ class BoundedSolver(NonlinearSolver):
         self._size.abs()
         self.snes.setVariableBounds(low, high)
         self.snes.solve(None, self._guess.x.petsc_vec)
-        reason, norm = self.snes.getConvergedReason(), float(self.snes.getFunctionNorm())
-        name, iterations = reason_name(PETSc.SNES, reason), self.snes.getIterationNumber()
-        if reason == PETSc.SNES.ConvergedReason.DIVERGED_LINE_SEARCH and norm <= STAGNATION * self._rounding:
-            reason, name = PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS, "CONVERGED_ROUNDING"
-        if reason <= 0 or not np.isfinite(norm):
-            self.u.x.array[:] = before
-            label = self.prefix.rstrip("_")
-            raise RunFailure(f"bounded solve {label} failed: {name} after {iterations} iterations (residual {norm:.3g})")
+        iterations, norm, name = self._verdict(before)
         self.u.x.array[:] = self._guess.x.array
         self.u.x.scatter_forward()
         return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)

@@ -1,7 +1,5 @@
 """A case folder: what a user writes in case.toml, checked before anything long starts."""
 
-import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from coupling.errors import UserError
-from coupling.library import ORDER, QUANTITIES, Material, UnknownMaterial, find_material
+from coupling.library import ORDER, QUANTITIES, Material
 from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, TomlFile, Whole, fraction, nearest, read, validate
+from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 
 Kind = Literal["md", "measured", "derived", "assumed"]
 ATOM = 0.3e-9
@@ -179,18 +178,8 @@ class CaseFile(Table):
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(CaseFolder[CaseFile]):
     """A checked case: its folder, its settings, the materials it names, and a hash of all that decides the answer."""
-
-    folder: Path
-    settings: CaseFile
-    materials: dict[str, Material]
-    file: TomlFile
-
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.folder.resolve().name
 
     @property
     def potential(self) -> str:
@@ -200,29 +189,6 @@ class Case:
         path = self.folder / wanted.potential
         there = path.is_file() or any((path / name).exists() for name in ("config.json", "member-0"))
         return str(path) if there else wanted.potential
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """Hash (16 hex digits) of case.toml and every material file it uses."""
-        paths = [self.folder / "case.toml", *sorted(material.path for material in self.materials.values())]
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
-
-
-def material_folders(folder: Path) -> list[Path]:
-    """Where material files are looked for: the case's own, beside the case, the product's."""
-    shipped = Path(__file__).resolve().parent.parent / "cases" / "_materials"
-    return [folder / "materials", folder.resolve().parent / "_materials", shipped]
-
-
-def require_case(folder: Path) -> None:
-    """Refuse what is no case folder. Raises UserError."""
-    if folder.is_file():
-        mend = f": {folder.parent}" if folder.name == "case.toml" else "; a case folder holds case.toml"
-        raise UserError(f"{folder}: give the case folder, not a file{mend}")
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such case folder; `multiscale new {folder.name or 'NAME'}` makes one")
-    if not (folder / "case.toml").is_file():
-        raise UserError(f"{folder}: not a case folder (it holds no case.toml); `multiscale new NAME` makes one")
 
 
 def load_case(folder: str | Path) -> Case:
@@ -262,7 +228,7 @@ METAL: Location = ("interface", "metal")
 CHARGE_TRANSFER: Location = ("interface", "charge_transfer")
 
 
-def _named_materials(settings: CaseFile) -> list[tuple[str, Location]]:
+def named_materials(settings: CaseFile) -> list[tuple[str, Location]]:
     """Every material that the case names, with the key that names it."""
     geometry, interface = settings.geometry, settings.interface
     named = [
@@ -274,22 +240,7 @@ def _named_materials(settings: CaseFile) -> list[tuple[str, Location]]:
 
 def materials_of(path: Path, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:
     """Every material that the case file at `path` needs. Raises UserError that blames the file and line that names it."""
-    found: dict[str, Material] = {}
-    waiting = [(name, path, key) for name, key in _named_materials(settings)]
-    while waiting:
-        name, namer, key = waiting.pop(0)
-        if name in found:
-            continue
-        try:
-            material = find_material(name, folders)
-        except UnknownMaterial as error:
-            raise UserError(read(namer).complaint(key, str(error))) from None
-        found[name] = material
-        if material.base:
-            waiting.append((material.base, material.path, ("base",)))
-        for number, component in enumerate(material.mixture.components if material.mixture else ()):
-            waiting.append((component.material, material.path, ("mixture", "components", number, "material")))
-    return found
+    return materials_named(path, named_materials(settings), folders)
 
 
 def _check_choice(case: Case) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mpi4py import MPI
 from coupling.atomic import write_json
 from coupling.errors import RunFailure
 from multiscale.dolfinx_compat import checkpoint_library
+from multiscale.parallel import on_first_rank
 from multiscale.protocol import Progress, Reading, Record
 from multiscale.timeloop import State, TimeStepper
 
@@ -57,7 +57,7 @@ def write(folder: Path, stepper: TimeStepper, progress: Progress, key: str, note
     comm = stepper.system.domain.comm
     place = folder / f"{len(progress.records):08d}"
     temporary = folder / f".{place.name}-{comm.bcast(os.getpid())}"
-    _first(comm, lambda: temporary.mkdir(parents=True, exist_ok=True), place)
+    on_first_rank(comm, lambda: temporary.mkdir(parents=True, exist_ok=True), place)
     values = fem.Function(stepper.system.space)
     try:
         for age, state in enumerate(stepper.history):
@@ -68,7 +68,7 @@ def write(folder: Path, stepper: TimeStepper, progress: Progress, key: str, note
         told = "is the disk full? Free some space and run the same command again"
         raise RunFailure(f"{place}: cannot be written; {told} ({str(error).splitlines()[-1][:120]})") from error
     digest = mesh_digest(stepper.system.domain.mesh)
-    _first(comm, lambda: _finish(temporary, place, _described(stepper, progress, key, digest) | {"notes": notes}), place)
+    on_first_rank(comm, lambda: _finish(temporary, place, _described(stepper, progress, key, digest) | {"notes": notes}), place)
     return place
 
 
@@ -153,16 +153,3 @@ def _youngest(folder: Path, key: str, digest: str) -> tuple[Path, dict[str, Any]
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
-
-
-def _first(comm: MPI.Comm, action: Callable[[], None], path: Path) -> None:
-    """Run a file operation on rank 0; its failure reaches every rank."""
-    problem = None
-    if comm.rank == 0:
-        try:
-            action()
-        except OSError as error:
-            problem = f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
-    problem = comm.bcast(problem)
-    if problem:
-        raise RunFailure(problem)

@@ -73,7 +73,7 @@ def _results(case: Path, out: Path | None) -> Path:
 
 def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     """The case's summary.json. Raises UserError where there is none yet, or it is damaged."""
-    from multiscale.case import require_case
+    from multiscale.case_folder import require_case
     from multiscale.compare import read_result
     from multiscale.conduction_case import is_conduction_case
     from multiscale.propagation_case import is_propagation_case
@@ -171,7 +171,7 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
 
     Example: multiscale ccd cases/li-lpscl --json
     """
-    from multiscale.case import require_case
+    from multiscale.case_folder import require_case
     from multiscale.propagation_case import is_propagation_case, load_propagation_case
 
     require_case(case)

@@ -1,17 +1,14 @@
 """A conduction case: a case folder whose case.toml has a [conduction] table; any geometry of `meshes`, steady current."""
 
-import functools
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coupling.errors import UserError
-from coupling.library import ORDER, QUANTITIES, Material, UnknownMaterial, choose, find_material
+from coupling.library import ORDER, QUANTITIES, Material, choose
 from coupling.record import Property
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
-from multiscale.case import material_folders, require_case
+from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.conduction_schema import KINDS, ConductionFile, Region, file_model
 from multiscale.parameters import Parameter, candidates
 
@@ -19,19 +16,8 @@ OTHER_KINDS = {"layers": "ion transport in time ([transport])", "layered-polycry
 """Kinds of geometry that other solvers take."""
 
 
-@dataclass(frozen=True)
-class ConductionCase:
-    """A checked conduction case: folder, settings, materials, and the file for complaints."""
-
-    folder: Path
-    settings: ConductionFile
-    materials: dict[str, Material]
-    file: TomlFile
-
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.folder.resolve().name
+class ConductionCase(CaseFolder[ConductionFile]):
+    """A checked conduction case."""
 
     @property
     def attachments(self) -> list[Path]:
@@ -39,12 +25,6 @@ class ConductionCase:
         geometry = self.settings.geometry
         named = [getattr(geometry, key, None) for key in ("particles", "image", "file")]
         return [self.folder / name for name in named if name is not None]
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """Hash (16 hex digits) of case.toml, every material file it uses and every file its geometry reads."""
-        paths = [self.folder / "case.toml", *sorted(material.path for material in self.materials.values()), *self.attachments]
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
     def complaint(self, error: UserError) -> UserError:
         """An error of a geometry or solve ("geometry.KEY: …", "conduction.KEY: …") told with file and line."""
@@ -133,14 +113,9 @@ def regions(geometry: Any) -> dict[str, tuple[Region, Location]]:
 
 
 def _materials(file: TomlFile, settings: ConductionFile, folder: Path) -> dict[str, Material]:
-    found: dict[str, Material] = {}
-    for region, key in regions(settings.geometry).values():
-        if region.material is None:
-            continue
-        try:
-            found[region.material] = find_material(region.material, material_folders(folder))
-        except UnknownMaterial as error:
-            raise UserError(file.complaint((*key, "material"), str(error))) from None
+    regional = regions(settings.geometry).values()
+    named = [(region.material, (*key, "material")) for region, key in regional if region.material is not None]
+    found = materials_named(file.path, named, material_folders(folder))
     for used in settings.properties.use:
         material, _, quantity = used.partition(".")
         known = list(QUANTITIES) if material in found else sorted(found)

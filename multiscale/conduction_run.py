@@ -11,15 +11,15 @@ from dolfinx import fem, io
 
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
-from coupling.lock import alone
 from coupling.store import digest
 from multiscale.conduction_case import ConductionCase, parameters
 from multiscale.conduction_geometry import MeshedCase, build
 from multiscale.console import show, show_json
 from multiscale.dolfinx_compat import interpolation_points
-from multiscale.pipeline import read_json, versions
+from multiscale.pipeline import versions
 from multiscale.preview import write_preview
 from multiscale.progress import Narrator
+from multiscale.single_run import run_once
 from multiscale.steady_conduction import Conduction, ConductionFigures
 from multiscale.tables import parameter_rows, parameter_table
 from multiscale.transport import current_density
@@ -48,14 +48,8 @@ def run_conduction(case: ConductionCase, results: Path, comm: Any) -> dict[str, 
     """
     found, values = parameters(case)
     key = digest({"case": case.digest, "format": FORMAT})
-    narrator = Narrator(comm.rank == 0)
-    with alone(results / ".lock", comm):
-        done = comm.bcast(read_json(results / "summary.json", {}) if comm.rank == 0 else None)
-        if comm.rank == 0:
-            print(f"{case.name} · {case.settings.title} · {comm.size} rank{'s' * (comm.size > 1)} · {results}", flush=True)
-        if done.get("hashes", {}).get("run") == key:
-            narrator.say("conduction", "there already; nothing has changed")
-            return dict(done)
+
+    def go(narrator: Narrator) -> dict[str, Any]:
         meshed = build(case, comm)
         narrator.say("mesh", f"{meshed.quality.cells} cells, worst shape {meshed.quality.worst_shape:.2g}")
         problem = Conduction(meshed.domain, values, meshed.lithium, meshed.counter)
@@ -73,7 +67,9 @@ def run_conduction(case: ConductionCase, results: Path, comm: Any) -> dict[str, 
         for line in answer_lines(summary):
             narrator.say("answer", line)
         comm.barrier()
-    return summary
+        return summary
+
+    return run_once(case, key, results, comm, "conduction", go)
 
 
 def meshed_alone(case: ConductionCase, meshed: MeshedCase, comm: Any) -> MeshedCase:

@@ -15,15 +15,12 @@ import numpy as np
 import ufl
 from dolfinx import fem, la
 
-from coupling.errors import RunFailure
 from multiscale.dolfinx_compat import assemble_renumbered
 from multiscale.solver import (
-    STAGNATION,
     NonlinearSolver,
     PETSc,
     SolveReport,
     chosen_method,
-    reason_name,
 )
 
 MASTER = 0
@@ -221,14 +218,7 @@ class ConstrainedSolver(NonlinearSolver):
         self._pull()
         self.__dict__.update(_rounding=1e-300, _diagonal=None)
         self.snes.solve(None, self._x)
-        reason, norm = self.snes.getConvergedReason(), float(self.snes.getFunctionNorm())
-        name, iterations = reason_name(PETSc.SNES, reason), self.snes.getIterationNumber()
-        if reason == PETSc.SNES.ConvergedReason.DIVERGED_LINE_SEARCH and norm <= STAGNATION * self._rounding:
-            reason, name = PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS, "CONVERGED_ROUNDING"
-        if reason <= 0 or not np.isfinite(norm):
-            self.u.x.array[:] = before
-            label = self.prefix.rstrip("_")
-            raise RunFailure(f"nonlinear solve {label} failed: {name} after {iterations} iterations (residual {norm:.3g})")
+        iterations, norm, name = self._verdict(before)
         self.P.mult(self._x, self._guess.x.petsc_vec)
         self.u.x.array[:] = self._guess.x.array
         self.u.x.scatter_forward()

@@ -1,6 +1,6 @@
 """A mesh with names: regions (cells), boundaries (facets), and the measures over them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,10 @@ from dolfinx.mesh import Mesh, MeshTags
 from mpi4py import MPI
 
 from coupling.errors import UserError
-from multiscale import dolfinx_compat
+from meshes.session import gmsh_model
+from multiscale import dolfinx_compat, jit_cache
+
+jit_cache.mend()
 
 SURFACE_DEGREE = 6
 """Quadrature degree on facets unless said otherwise: the same points in a residual and in an integral of the same
@@ -200,3 +203,12 @@ def integral(form: Any, comm: MPI.Comm | None = None) -> float:
     compiled = form if isinstance(form, fem.Form) else fem.form(form)
     comm = comm or compiled.mesh.comm
     return comm.allreduce(fem.assemble_scalar(compiled), op=MPI.SUM)
+
+
+def meshed(draw: Callable[..., None], comm: MPI.Comm, axisymmetric: bool = False, **sizes: Any) -> Domain:
+    """Domain of a shape of `meshes.shapes`, drawn on rank 0 with the keyword arguments of `draw`."""
+    if comm.rank == 0:
+        with gmsh_model("shape") as model:
+            draw(**sizes)
+            return Domain.from_gmsh(model, comm, axisymmetric=axisymmetric)
+    return Domain.from_gmsh(None, comm, axisymmetric=axisymmetric)

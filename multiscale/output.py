@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from coupling.errors import RunFailure, UserError
 from meshes.polycrystal import grain_index
 from multiscale.dolfinx_compat import interpolation_points
 from multiscale.initiation import InitiationModel
+from multiscale.parallel import on_first_rank
 from multiscale.transport import current_density
 
 FIELDS = ("potential_V", "current_density_A_per_m2", "displacement_m", "grain_index", "region")
@@ -52,14 +52,14 @@ def write_functions(path: str | Path, functions: list[fem.Function], comm: MPI.C
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}-{comm.bcast(os.getpid())}.bp")
-    _on_first_rank(comm, lambda: path.parent.mkdir(parents=True, exist_ok=True), path)
+    on_first_rank(comm, lambda: path.parent.mkdir(parents=True, exist_ok=True), path)
     try:
         with io.VTXWriter(comm, temporary, functions, engine="BP4") as writer:
             writer.write(time)
     except RuntimeError as error:  # told on one rank alone: its exception ends the whole run (parallel.guard)
         told = "is the disk full? Free some space and run the same command again"
         raise RunFailure(f"{path}: cannot be written; {told} ({str(error).splitlines()[-1][:120]})") from error
-    _on_first_rank(comm, lambda: _replace(temporary, path), path)
+    on_first_rank(comm, lambda: _replace(temporary, path), path)
     return path
 
 
@@ -125,16 +125,3 @@ def _replace(temporary: Path, path: Path) -> None:
     if path.exists():
         shutil.rmtree(path)
     temporary.replace(path)
-
-
-def _on_first_rank(comm: MPI.Comm, action: Callable[[], None], path: Path) -> None:
-    """Run a file operation on rank 0; its failure reaches every rank."""
-    problem = None
-    if comm.rank == 0:
-        try:
-            action()
-        except OSError as error:
-            problem = f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
-    problem = comm.bcast(problem)
-    if problem:
-        raise RunFailure(problem)

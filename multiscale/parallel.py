@@ -54,6 +54,19 @@ def _farewell() -> Any:
     return MPI.COMM_WORLD.Dup()
 
 
+def on_first_rank(comm: Any, action: Callable[[], None], path: Path) -> None:
+    """Run a file operation on rank 0. Raises RunFailure on every rank where it cannot be done."""
+    problem = None
+    if comm.rank == 0:
+        try:
+            action()
+        except OSError as error:
+            problem = f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
+    problem = comm.bcast(problem)
+    if problem:
+        raise RunFailure(problem)
+
+
 def guard(command: Callable[[], None]) -> NoReturn:
     """Run a command; whatever ends it badly on one rank ends all ranks, with one message and exit status 1 or 2.
 

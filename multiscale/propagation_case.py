@@ -1,7 +1,5 @@
 """A propagation case: a case folder whose case.toml has a [fracture] table; a lithium filament that cracks its way through."""
 
-import functools
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +10,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from coupling.errors import UserError
-from coupling.library import ORDER, Material, UnknownMaterial, choose, find_material
+from coupling.library import ORDER, choose
 from coupling.record import Property
-from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, TomlFile, Whole, read, validate
-from multiscale.case import Choice, Conditions, CurrentDensity, Interface, Length, MouthWidth, material_folders, require_case
+from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, Whole, read, validate
+from multiscale.case import Choice, Conditions, CurrentDensity, Interface, Length, MouthWidth
+from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.extrusion import Creep
 from multiscale.filament_state import FilamentProperties
 from multiscale.materials import Elastic
@@ -157,25 +156,8 @@ class PropagationFile(Table):
         return self
 
 
-@dataclass(frozen=True)
-class PropagationCase:
-    """A checked propagation case: folder, settings, materials, and the file for complaints."""
-
-    folder: Path
-    settings: PropagationFile
-    materials: dict[str, Material]
-    file: TomlFile
-
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.folder.resolve().name
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """Hash (16 hex digits) of case.toml and every material file it uses."""
-        paths = [self.folder / "case.toml", *sorted(material.path for material in self.materials.values())]
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+class PropagationCase(CaseFolder[PropagationFile]):
+    """A checked propagation case."""
 
 
 def is_propagation_case(folder: str | Path) -> bool:
@@ -197,13 +179,7 @@ def load_propagation_case(folder: str | Path) -> PropagationCase:
         (settings.interface.metal, ("interface", "metal")),
         (settings.interface.charge_transfer, TRANSFER),
     ]
-    found: dict[str, Material] = {}
-    for name, key in named:
-        try:
-            found[name] = find_material(name, material_folders(folder))
-        except UnknownMaterial as error:
-            raise UserError(file.complaint(key, str(error))) from None
-    return PropagationCase(folder, settings, found, file)
+    return PropagationCase(folder, settings, materials_named(file.path, named, material_folders(folder)), file)
 
 
 ELECTROLYTE: Location = ("geometry", "electrolyte", "material")

@@ -14,12 +14,12 @@ from dolfinx import fem
 
 from coupling.atomic import write_json, write_text
 from coupling.errors import RunFailure, UserError
-from coupling.lock import alone
 from coupling.store import digest
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale import filament_checkpoint
 from multiscale.console import show, show_json
 from multiscale.dolfinx_compat import interpolation_points
+from multiscale.domain import meshed
 from multiscale.filament import FilamentModel
 from multiscale.filament_state import FilamentState
 from multiscale.fracture import GrewTooFar
@@ -29,8 +29,8 @@ from multiscale.phase_field import CrackModel
 from multiscale.pipeline import read_json, versions
 from multiscale.progress import Narrator
 from multiscale.propagation_case import Hold, PropagationCase, PropagationInputs, resolve
+from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows, parameter_table
-from multiscale.verification.tools import meshed
 
 FORMAT = 1
 """Raised whenever a change of the code changes what a run computes."""
@@ -79,16 +79,12 @@ def run_propagation(case: PropagationCase, results: Path, comm: Any, every_s: fl
         UserError: a number is missing, the cell cannot be meshed, the folder is in use.
         RunFailure: no step above the smallest succeeded; state, rows and fields are kept, the same command goes on.
     """
-    inputs, narrator = resolve(case), Narrator(comm.rank == 0)
-    key = digest({"case": case.digest, "format": FORMAT})
-    with alone(results / ".lock", comm):
-        done = comm.bcast(read_json(results / "summary.json", {}) if comm.rank == 0 else None)
-        if comm.rank == 0:
-            print(f"{case.name} · {case.settings.title} · {comm.size} rank{'s' * (comm.size > 1)} · {results}", flush=True)
-        if done.get("hashes", {}).get("run") == key:
-            narrator.say("filament", "there already; nothing has changed")
-            return dict(done)
+    inputs, key = resolve(case), digest({"case": case.digest, "format": FORMAT})
+
+    def go(narrator: Narrator) -> dict[str, Any]:
         return _Run(case, inputs, results, comm, key, narrator, every_s).go()
+
+    return run_once(case, key, results, comm, "filament", go)
 
 
 class _Run:

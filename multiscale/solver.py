@@ -255,6 +255,8 @@ class NonlinearSolver:
         rtol, max_iterations: stop earlier, at a residual reduced by `rtol` (0: never); give up after so many.
     """
 
+    kind = "nonlinear"
+
     def __init__(
         self, residual: ufl.Form, unknown: fem.Function, bcs: Sequence[Any] = (), jacobian: ufl.Form | None = None,
         method: str = "auto", spd: bool = False, near_nullspace: Any = None, prefix: str | None = None,
@@ -322,19 +324,22 @@ class NonlinearSolver:
         self._guess.x.array[:] = before
         self._rounding, self._diagonal = SMALLEST, None
         self.snes.solve(None, self._guess.x.petsc_vec)
+        iterations, norm, name = self._verdict(before)
+        self.u.x.array[:] = self._guess.x.array
+        self.u.x.scatter_forward()
+        return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)
+
+    def _verdict(self, before: np.ndarray) -> tuple[int, float, str]:
+        """Iterations, residual and reason of a solve that converged. Else the unknown is as before, and RunFailure is raised."""
         reason, norm = self.snes.getConvergedReason(), float(self.snes.getFunctionNorm())
-        name = reason_name(PETSc.SNES, reason)
-        iterations = self.snes.getIterationNumber()
+        name, iterations = reason_name(PETSc.SNES, reason), self.snes.getIterationNumber()
         if reason == PETSc.SNES.ConvergedReason.DIVERGED_LINE_SEARCH and norm <= STAGNATION * self._rounding:
             reason, name = PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS, "CONVERGED_ROUNDING"
         if reason <= 0 or not np.isfinite(norm):
             self.u.x.array[:] = before
-            raise RunFailure(
-                f"nonlinear solve {self.prefix.rstrip('_')} failed: {name} after {iterations} iterations (residual {norm:.3g})"
-            )
-        self.u.x.array[:] = self._guess.x.array
-        self.u.x.scatter_forward()
-        return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)
+            label = self.prefix.rstrip("_")
+            raise RunFailure(f"{self.kind} solve {label} failed: {name} after {iterations} iterations (residual {norm:.3g})")
+        return iterations, norm, name
 
 
 def solve_nonlinear(residual: ufl.Form, unknown: fem.Function, bcs: Sequence[Any] = (), **choices: Any) -> SolveReport:

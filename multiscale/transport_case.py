@@ -1,37 +1,16 @@
 """A transport case: a case folder whose case.toml has a [transport] table, checked before anything long starts."""
 
-import functools
-import hashlib
 import itertools
-from dataclasses import dataclass
 from pathlib import Path
 
 from coupling.errors import UserError
-from coupling.library import Material, UnknownMaterial, find_material
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
-from multiscale.case import material_folders, require_case
+from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.transport_schema import Reaction, TransportFile
 
 
-@dataclass(frozen=True)
-class TransportCase:
-    """A checked transport case: folder, settings, materials, and the file for complaints."""
-
-    folder: Path
-    settings: TransportFile
-    materials: dict[str, Material]
-    file: TomlFile
-
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.folder.resolve().name
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """Hash (16 hex digits) of case.toml and every material file it uses."""
-        paths = [self.folder / "case.toml", *sorted(material.path for material in self.materials.values())]
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+class TransportCase(CaseFolder[TransportFile]):
+    """A checked transport case."""
 
 
 def is_transport_case(folder: str | Path) -> bool:
@@ -51,7 +30,7 @@ def load_transport_case(folder: str | Path) -> TransportCase:
     file = read(folder / "case.toml")
     settings = validate(file, TransportFile)
     _check_names(file, settings)
-    return TransportCase(folder, settings, _materials(file, settings, folder), file)
+    return TransportCase(folder, settings, materials_named(file.path, named_materials(settings), material_folders(folder)), file)
 
 
 def _check_names(file: TomlFile, settings: TransportFile) -> None:
@@ -106,13 +85,3 @@ def named_materials(settings: TransportFile) -> list[tuple[str, Location]]:
     ]  # fmt: skip
     named += [(r.charge_transfer, (*key, "charge_transfer")) for key, r in reactions if r.charge_transfer]
     return named
-
-
-def _materials(file: TomlFile, settings: TransportFile, folder: Path) -> dict[str, Material]:
-    found: dict[str, Material] = {}
-    for name, key in named_materials(settings):
-        try:
-            found[name] = find_material(name, material_folders(folder))
-        except UnknownMaterial as error:
-            raise UserError(file.complaint(key, str(error))) from None
-    return found

@@ -12,14 +12,14 @@ import numpy as np
 
 from coupling.atomic import replacing, write_json, write_text
 from coupling.errors import RunFailure, UserError
-from coupling.lock import alone
 from coupling.store import digest
 from meshes.polycrystal import seeds
 from multiscale import checkpoint, flux_lines, snapshot
 from multiscale.debye import DebyeUnresolved
-from multiscale.pipeline import read_json, versions
+from multiscale.pipeline import versions
 from multiscale.progress import Narrator
 from multiscale.protocol import Progress, Record
+from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows
 from multiscale.timeloop import Depletion, StepTooSmall, TimeStepper, run_protocol
 from multiscale.transport_case import TransportCase
@@ -56,16 +56,12 @@ def run_transport(case: TransportCase, results: Path, comm: Any, every_s: float 
         UserError: a number is missing, the cell cannot be drawn, the mesh is too coarse for the Debye length, folder in use.
         RunFailure: depletion (unless it ends the case), a step below the minimum; state, rows and fields are kept.
     """
-    inputs, narrator = resolve(case), Narrator(comm.rank == 0)
-    key = digest({"case": case.digest, "format": FORMAT})
-    with alone(results / ".lock", comm):
-        done = comm.bcast(read_json(results / "summary.json", {}) if comm.rank == 0 else None)
-        if comm.rank == 0:
-            print(f"{case.name} · {case.settings.title} · {comm.size} rank{'s' * (comm.size > 1)} · {results}", flush=True)
-        if done.get("hashes", {}).get("run") == key:
-            narrator.say("transport", "there already; nothing has changed")
-            return dict(done)
+    inputs, key = resolve(case), digest({"case": case.digest, "format": FORMAT})
+
+    def go(narrator: Narrator) -> dict[str, Any]:
         return _Run(case, inputs, results, comm, key, narrator, every_s).go()
+
+    return run_once(case, key, results, comm, "transport", go)
 
 
 class _Run:

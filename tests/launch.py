@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -31,6 +32,17 @@ def python(code: str, ranks: int, timeout: float = 60.0) -> subprocess.Completed
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env={**MPI_SETTINGS, **os.environ}, check=False
     )
+
+
+def answers_of_ranks(script: str, folder: Path, timeout: float = 120.0) -> list[list[float]]:
+    """What a script writes to the JSON file PATH on 1, 2 and 3 ranks."""
+    answers = []
+    for ranks in (1, 2, 3):
+        path = folder / f"{ranks}.json"
+        done = python(script.replace("PATH", str(path)), ranks, timeout=timeout)
+        assert done.returncode == 0, done.stderr[-2000:]
+        answers.append(json.loads(path.read_text(encoding="utf-8")))
+    return answers
 
 
 def start(*arguments: object, ranks: int) -> subprocess.Popen:

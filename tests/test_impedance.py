@@ -1,10 +1,9 @@
 """Impedance: closed forms of circuits and of diffusion, the steady limit, parts, and the same model run in time."""
 
-import json
 
 import numpy as np
 import pytest
-from launch import python
+from launch import answers_of_ranks
 from mpi4py import MPI
 from test_junctions import CONDUCTIVITY, DEPTH, LITHIUM, SALT, exact_voltage, interlayer_cell, layers, polarise
 
@@ -192,12 +191,7 @@ if MPI.COMM_WORLD.rank == 0:
 
 
 def test_ranks_agree(tmp_path):
-    answers = []
-    for ranks in (1, 2, 3):
-        path = tmp_path / f"{ranks}.json"
-        done = python(SCRIPT.replace("PATH", str(path)), ranks, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        answers.append(json.loads(path.read_text()))
+    answers = answers_of_ranks(SCRIPT, tmp_path)
     size = max(map(abs, answers[0]))
     assert np.array(answers[1]) == pytest.approx(np.array(answers[0]), abs=1e-8 * size)
     assert np.array(answers[2]) == pytest.approx(np.array(answers[0]), abs=1e-8 * size)

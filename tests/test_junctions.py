@@ -1,13 +1,12 @@
 """Media with different closures that meet at an interface: jump conditions against closed forms, order, ranks."""
 
-import json
 
 import numpy as np
 import pytest
 import ufl
 from dolfinx import fem, mesh
 from fem_tools import SIDES, rate, rectangle
-from launch import python
+from launch import answers_of_ranks
 from ufl import cos, dot, exp, sin
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
@@ -222,12 +221,7 @@ if MPI.COMM_WORLD.rank == 0:
 
 
 def test_ranks_agree(tmp_path):
-    answers = []
-    for ranks in (1, 2, 3):
-        path = tmp_path / f"{ranks}.json"
-        done = python(SCRIPT.replace("PATH", str(path)), ranks, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        answers.append(json.loads(path.read_text()))
+    answers = answers_of_ranks(SCRIPT, tmp_path)
     assert answers[0][4] < 990
     assert answers[1] == pytest.approx(answers[0], rel=1e-8)
     assert answers[2] == pytest.approx(answers[0], rel=1e-8)

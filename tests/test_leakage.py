@@ -1,12 +1,11 @@
 """Mixed conduction: closed forms of both currents and of the local lithium potential, activity, thresholds, ranks."""
 
-import json
 
 import numpy as np
 import pytest
 import ufl
 from fem_tools import rectangle
-from launch import python
+from launch import answers_of_ranks
 from mpi4py import MPI
 
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
@@ -160,11 +159,6 @@ if MPI.COMM_WORLD.rank == 0:
 
 
 def test_ranks_agree(tmp_path):
-    answers = []
-    for ranks in (1, 2, 3):
-        path = tmp_path / f"{ranks}.json"
-        done = python(SCRIPT.replace("PATH", str(path)), ranks, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        answers.append(json.loads(path.read_text()))
+    answers = answers_of_ranks(SCRIPT, tmp_path)
     assert answers[1] == pytest.approx(answers[0], rel=1e-8)
     assert answers[2] == pytest.approx(answers[0], rel=1e-8)

@@ -13,12 +13,11 @@ from scipy.integrate import solve_ivp
 from coupling.errors import UserError
 from meshes.shapes import draw_quarter_shell
 from multiscale import mechanics
-from multiscale.domain import integral
+from multiscale.domain import integral, meshed
 from multiscale.extrusion import Creep
 from multiscale.lithium_flow import LithiumBody, NarayanAnand, Norton, flow_stress, void_closing_rate
 from multiscale.materials import Elastic
 from multiscale.verification.lithium import NARAYAN_ANAND, bar_rate
-from multiscale.verification.tools import meshed
 
 METAL = Elastic(7.82e9, 0.381)
 CREEP = Creep(1e-3, 0.8e6, 6.6, 37e3)

@@ -14,12 +14,11 @@ from mpi4py import MPI
 from coupling.errors import RunFailure, UserError
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale import mechanics, phase_field
-from multiscale.domain import integral
+from multiscale.domain import integral, meshed
 from multiscale.fracture import Alternation, CrackedBody
 from multiscale.materials import Elastic, Stiffness, stiffness
 from multiscale.phase_field import CrackModel
 from multiscale.verification.fracture import FRACTURE_ENERGY, central_crack
-from multiscale.verification.tools import meshed
 
 SOLID = Elastic(1 - 0.2**2, 0.2)
 """Plane-strain modulus 1."""

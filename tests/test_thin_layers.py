@@ -1,25 +1,24 @@
 """Zero-thickness layers equal to meshed ones: tilted boundaries, the brick layer, a polycrystal, ranks."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
 import ufl
 from dolfinx import mesh
-from launch import python
+from launch import answers_of_ranks
 from mpi4py import MPI
 
 from coupling.errors import UserError
 from meshes.shapes import draw_blocks
-from multiscale.domain import Domain, piecewise
+from multiscale.domain import Domain, meshed, piecewise
 from multiscale.media import Medium, Network, ThinLayer
 from multiscale.nernst_planck import SingleIon, Species
 from multiscale.solver import Reaction, solve_linear
 from multiscale.thin_layers import grouped
 from multiscale.transport import ohmic_conduction
 from multiscale.transport_system import TransportSystem
-from multiscale.verification.tools import meshed, unknown
+from multiscale.verification.tools import unknown
 
 LITHIUM = (Species("Li+", 1, 1.0),)
 GRAIN, DELTA = 0.1, 2e-3
@@ -170,11 +169,6 @@ if MPI.COMM_WORLD.rank == 0:
 
 
 def test_ranks_agree(tmp_path):
-    answers = []
-    for ranks in (1, 2, 3):
-        path = tmp_path / f"{ranks}.json"
-        done = python(SCRIPT.replace("PATH", str(path)), ranks, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        answers.append(json.loads(path.read_text()))
+    answers = answers_of_ranks(SCRIPT, tmp_path)
     assert answers[1] == pytest.approx(answers[0], rel=1e-8)
     assert answers[2] == pytest.approx(answers[0], rel=1e-8)

@@ -10,9 +10,8 @@ from ufl import cos, exp, inner, sin
 from coupling.errors import UserError
 from meshes.shapes import draw_blocks, draw_quarter_shell
 from multiscale import kinetics, materials, transport
-from multiscale.domain import fill, integral, piecewise
+from multiscale.domain import fill, integral, meshed, piecewise
 from multiscale.solver import NonlinearSolver, reaction, solve_nonlinear
-from multiscale.verification.tools import meshed
 
 
 def _manufactured_error(n: int, degree: int, axisymmetric: bool) -> float:

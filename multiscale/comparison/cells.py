@@ -12,24 +12,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from coupling.errors import UserError
-from coupling.library import UnknownMaterial, find_material
 from coupling.toml_input import AtKey, Location, Table, TomlFile, fraction, read, validate
-from multiscale.case import (
-    BOUNDARY,
-    CHARGE_TRANSFER,
-    ELECTROLYTE,
-    INTERLAYER,
-    METAL,
-    Case,
-    CaseFile,
-    Choice,
-    CurrentDensity,
-    Length,
-    Pressure,
-    Temperature,
-    material_folders,
-    materials_of,
-)  # fmt: skip
+from multiscale.case import Case, CaseFile, Choice, CurrentDensity, Length, Pressure, Temperature, named_materials
+from multiscale.case_folder import material_folders, materials_named
 
 Share = Annotated[float, AfterValidator(fraction), Field(gt=0)]
 Words = Annotated[str, Field(min_length=1)]
@@ -190,13 +175,8 @@ def read_cell(path: Path) -> Cell:
     settings = validate(file, CellFile)
     lines: dict[Location, int] = {key[1:]: line for key, line in file.lines.items() if key[0] == "case" and len(key) > 1}
     inner = TomlFile(file.path, file.data["case"], lines)
-    folders = material_folders(path.parent)
-    for name, key in _named(settings.case):
-        try:
-            find_material(name, folders)
-        except UnknownMaterial as error:
-            raise UserError(file.complaint(("case", *key), str(error))) from None
-    case = Case(path.parent, settings.case, materials_of(path, settings.case, folders), inner)
+    named: list[tuple[str, Location]] = [(name, ("case", *key)) for name, key in named_materials(settings.case)]
+    case = Case(path.parent, settings.case, materials_named(path, named, material_folders(path.parent)), inner)
     _check_numbers(file, case)
     return Cell(path.stem, file, settings, case)
 
@@ -208,15 +188,6 @@ def _check_numbers(file: TomlFile, case: Case) -> None:
     if case.settings.properties != Choice():
         raise UserError(file.complaint(("case", "properties"), "cells use the order of the product; leave this table out"))
     validate_numbers(case)
-
-
-def _named(settings: CaseFile) -> list[tuple[str, Location]]:
-    geometry, interface = settings.geometry, settings.interface
-    named = [
-        (geometry.electrolyte.material, ELECTROLYTE), (geometry.electrolyte.grain_boundary.material, BOUNDARY),
-        (interface.metal, METAL), (interface.charge_transfer, CHARGE_TRANSFER),
-    ]  # fmt: skip
-    return named + ([(geometry.interlayer.material, INTERLAYER)] if geometry.interlayer else [])
 
 
 def read_cells(folder: Path) -> tuple[Cell, ...]:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from coupling.errors import RunFailure, UserError
 from coupling.library import TEMPERED, Material
-from multiscale.case import CaseFile, material_folders, materials_of
+from multiscale.case import CaseFile, materials_of
+from multiscale.case_folder import material_folders
 from multiscale.sweeps.designs import Point
 from multiscale.sweeps.identity import identity
 from multiscale.sweeps.keys import Key, find_key

@@ -11,7 +11,7 @@ from typing import Any
 
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
-from multiscale.case import material_folders
+from multiscale.case_folder import material_folders
 from multiscale.sweeps import drafts
 from multiscale.sweeps.designs import Point, points
 from multiscale.sweeps.display import Display, Tally

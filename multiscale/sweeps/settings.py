@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from coupling.errors import UserError
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
-from multiscale.case import Case, CaseFile, Physics, load_case, require_case
+from multiscale.case import Case, CaseFile, Physics, load_case
+from multiscale.case_folder import require_case
 from multiscale.sweeps.expressions import ExpressionError, names, parse
 from multiscale.sweeps.keys import Key, UnknownKey, all_keys, check_value, find_key, number_of
 from multiscale.sweeps.schema import SAMPLED, Option, SweepFile, Variable

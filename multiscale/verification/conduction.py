@@ -11,9 +11,9 @@ from ufl import grad, inner
 from coupling.homogenize import brick_layer, maxwell
 from meshes.shapes import draw_blocks, draw_half_space, draw_quarter_shell
 from multiscale import materials, transport
-from multiscale.domain import Domain, integral
+from multiscale.domain import Domain, integral, meshed
 from multiscale.solver import reaction, solve_nonlinear
-from multiscale.verification.tools import at_vertex, meshed, unknown
+from multiscale.verification.tools import at_vertex, unknown
 
 
 def _far_field(domain: Domain, φ: Any, κ: Any, field: float, order: int) -> Any:

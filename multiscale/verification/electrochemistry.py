@@ -9,9 +9,9 @@ from coupling.constants import ELEMENTARY_CHARGE, LITHIUM_MOLAR_VOLUME
 from coupling.nucleation import critical_nucleus, shape_factor
 from meshes.shapes import draw_blocks
 from multiscale import kinetics, transport
-from multiscale.domain import integral
+from multiscale.domain import integral, meshed
 from multiscale.solver import NonlinearSolver, find_control
-from multiscale.verification.tools import meshed, unknown
+from multiscale.verification.tools import unknown
 
 CONDUCTIVITY, LENGTH, EXCHANGE = 0.05, 100e-6, 10.0
 """S/m, m and A/m² of the symmetric cell."""

@@ -11,12 +11,11 @@ from mpi4py import MPI
 from meshes.crack_path import CrackPath, draw_crack_path
 from meshes.shapes import draw_blocks
 from multiscale import mechanics, phase_field
-from multiscale.domain import Domain, integral
+from multiscale.domain import Domain, integral, meshed
 from multiscale.fracture import Alternation, CrackedBody
 from multiscale.materials import stiffness
 from multiscale.phase_field import CrackModel
 from multiscale.verification.elasticity import OXIDE, TOUGHNESS
-from multiscale.verification.tools import meshed
 
 FRACTURE_ENERGY = mechanics.fracture_energy(TOUGHNESS, OXIDE.youngs_modulus, OXIDE.poisson_ratio)
 """Gc of V10, J/m²."""

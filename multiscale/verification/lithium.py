@@ -7,11 +7,10 @@ from mpi4py import MPI
 
 from meshes.shapes import draw_blocks
 from multiscale import mechanics
-from multiscale.domain import integral
+from multiscale.domain import integral, meshed
 from multiscale.extrusion import Creep
 from multiscale.lithium_flow import FlowLaw, LithiumBody, NarayanAnand, Norton
 from multiscale.verification.elasticity import LITHIUM
-from multiscale.verification.tools import meshed
 
 NARAYAN_ANAND = NarayanAnand(4.25e4, 37e3, 0.15, 0.95e6, 10e6, 2e6, 2.0, 0.05)
 """Constants of V13 (docs/physics.md 1.4)."""

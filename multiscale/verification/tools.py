@@ -1,6 +1,5 @@
-"""What the exact problems share: one meshed shape as a domain, one value at one mesh vertex."""
+"""What the exact problems share: one value at one mesh vertex."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,18 +7,8 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from meshes.session import gmsh_model
 from multiscale import dolfinx_compat
 from multiscale.domain import Domain
-
-
-def meshed(draw: Callable[..., None], comm: MPI.Comm, axisymmetric: bool = False, **sizes: Any) -> Domain:
-    """Domain of a shape of `meshes.shapes`, drawn on rank 0 with the keyword arguments of `draw`."""
-    if comm.rank == 0:
-        with gmsh_model("shape") as model:
-            draw(**sizes)
-            return Domain.from_gmsh(model, comm, axisymmetric=axisymmetric)
-    return Domain.from_gmsh(None, comm, axisymmetric=axisymmetric)
 
 
 def at_vertex(domain: Domain, expression: Any, point: tuple[float, float]) -> float:
