@@ -10,7 +10,7 @@ demo: setup
 test: setup
 	env/exec ruff check .
 	env/exec mypy
-	env/exec python -m pytest -q
+	env/exec python -m pytest -q -n 2 --dist loadfile
 
 lint: setup
 	env/exec ruff check --fix .
