@@ -57,7 +57,7 @@ def solve_rows() -> list[tuple[str, str, str]]:
     from mpi4py import MPI
 
     from multiscale.case import load_case
-    from multiscale.continuum import initiation_model
+    from multiscale.critical_current.continuum import initiation_model
     from multiscale.parameters import continuum_inputs, nominal, resolve
 
     case = load_case(CASE)

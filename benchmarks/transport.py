@@ -59,9 +59,9 @@ def ours(n: int, dimension: int = 2, method: str = "auto") -> tuple[int, Callabl
     from mpi4py import MPI
 
     from multiscale.domain import Domain
-    from multiscale.media import Electrode, Kinetics, Medium
-    from multiscale.nernst_planck import Electroneutral, Species
-    from multiscale.transport_system import TransportSystem
+    from multiscale.transport.media import Electrode, Kinetics, Medium
+    from multiscale.transport.nernst_planck import Electroneutral, Species
+    from multiscale.transport.system import TransportSystem
 
     corners = [[0.0] * dimension, [LENGTH] * dimension]
     make = mesh.create_box if dimension == 3 else mesh.create_rectangle

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from multiscale.voxel_conduction import effective_conductivity
+from multiscale.conduction.voxel_conduction import effective_conductivity
 
 SIZE = 80
 AIM = "below 8 s in all"

@@ -29,7 +29,7 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 def schemas() -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Title and JSON Schema of each kind of file, by short name."""
-    from multiscale.starter_commands import schemas as product_schemas
+    from multiscale.commands.starter import schemas as product_schemas
 
     titles = {
         "critical-current": "Critical current: a layered polycrystal with a flaw",
@@ -182,7 +182,7 @@ def _since(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _verification_picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    from multiscale.figures import PRINT, figure, write_figure
+    from multiscale.reporting.figures import PRINT, figure, write_figure
 
     names = list(dict.fromkeys(row["id"] for row in rows))
     drawing = figure(1.0 + 0.2 * len(names), PRINT)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from coupling.experiments import for_electrolyte, read_experiments
 from multiscale.compare import case_result, compare_row
-from multiscale.field_maps import current_map, read_current_map
-from multiscale.figures import PRINT, ccd_distribution, write_figure
+from multiscale.reporting.field_maps import current_map, read_current_map
+from multiscale.reporting.figures import PRINT, ccd_distribution, write_figure
 
 ROOT = Path(__file__).resolve().parent.parent
 CASE = ROOT / "cases" / "li-lpscl"

@@ -33,10 +33,10 @@ from coupling.store import digest, read_records
 from coupling.toml_input import read
 from multiscale import parallel
 from multiscale.case import Case as CriticalCase
-from multiscale.conduction_case import ConductionCase
+from multiscale.conduction.case import ConductionCase
 from multiscale.kinds import AnyCase, load_any, run_any, validate_any
-from multiscale.propagation_case import PropagationCase
-from multiscale.transport_case import TransportCase
+from multiscale.propagation.case import PropagationCase
+from multiscale.transport_cases.case import TransportCase
 
 PICTURES = ("ccd", "current", "potential", "diffusivity")
 """What `Answer.plot` draws."""
@@ -191,7 +191,7 @@ class Picture:
 
     def save(self, path: str | Path) -> Path:
         """Write a PNG, SVG or PDF file (the name decides)."""
-        from multiscale.figures import write_figure
+        from multiscale.reporting.figures import write_figure
 
         write_figure(self.figure, Path(path))
         return Path(path)
@@ -256,12 +256,12 @@ class Answer:
 
     @property
     def fields(self) -> Any:
-        """Steady fields on the triangles of a plane cell (`multiscale.field_maps.CurrentMap`, SI); of the last step in time.
+        """Steady fields on the triangles of a plane cell (SI, `multiscale.reporting.field_maps.CurrentMap`); of the last step.
 
         Raises:
             UserError: the run wrote none.
         """
-        from multiscale.field_maps import read_current_map
+        from multiscale.reporting.field_maps import read_current_map
 
         steps = sorted(self.results.glob("steps/*/current_map.npz"), key=lambda path: path.stat().st_mtime)
         for path in (self.results / "current_map.npz", *reversed(steps)):
@@ -272,7 +272,7 @@ class Answer:
 
     def table(self, name: str) -> dict[str, np.ndarray]:
         """Columns of a CSV file of the results ("time_series", "history", "profiles" …). Raises UserError where there is none."""
-        from multiscale.transport_report import read_csv
+        from multiscale.transport_cases.report import read_csv
 
         path = self.results / f"{name.removesuffix('.csv')}.csv"
         if not path.is_file():
@@ -319,7 +319,7 @@ def read_answer(results: str | Path) -> Answer:
 
 
 def _draw(answer: Answer, what: str) -> Any:
-    from multiscale import field_maps, figures
+    from multiscale.reporting import field_maps, figures
 
     if what == "ccd":
         return figures.ccd_distribution(list(answer.samples), answer.ccd, [], {}, figures.PRINT)
@@ -337,15 +337,15 @@ def _told(summary: Mapping[str, Any]) -> Sequence[str]:
     """The answer for people, by kind of case."""
     kind = summary.get("kind")
     if kind == "conduction":
-        from multiscale.conduction_run import answer_lines as told_conduction
+        from multiscale.conduction.run import answer_lines as told_conduction
 
         return told_conduction(dict(summary))
     if kind == "transport":
-        from multiscale.transport_run import answer_lines as told_transport
+        from multiscale.transport_cases.run import answer_lines as told_transport
 
         return told_transport(dict(summary))
     if kind == "propagation":
-        from multiscale.propagation_run import answer_lines as told_propagation
+        from multiscale.propagation.run import answer_lines as told_propagation
 
         return told_propagation(dict(summary))
     from multiscale.tables import answer_lines
@@ -355,15 +355,15 @@ def _told(summary: Mapping[str, Any]) -> Sequence[str]:
 
 def _parameters(case: AnyCase, results: Path) -> Any:
     if isinstance(case, ConductionCase):
-        from multiscale.conduction_case import parameters
+        from multiscale.conduction.case import parameters
 
         return parameters(case)[0]
     if isinstance(case, PropagationCase):
-        from multiscale.propagation_case import resolve as resolve_propagation
+        from multiscale.propagation.case import resolve as resolve_propagation
 
         return resolve_propagation(case).parameters
     if isinstance(case, TransportCase):
-        from multiscale.transport_inputs import resolve as resolve_transport
+        from multiscale.transport_cases.inputs import resolve as resolve_transport
 
         return resolve_transport(case).parameters
     from multiscale.parameters import resolve

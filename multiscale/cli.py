@@ -7,23 +7,23 @@ import typer
 
 from coupling.errors import RunFailure, UserError
 from multiscale import parallel
-from multiscale.analyze_commands import analyze_app
-from multiscale.boundary_commands import register as _register_boundary
-from multiscale.cluster_commands import register as _register_cluster
-from multiscale.compare_commands import compare
+from multiscale.commands.analyze import analyze_app
+from multiscale.commands.boundary import register as _register_boundary
+from multiscale.commands.cluster import register as _register_cluster
+from multiscale.commands.compare import compare
+from multiscale.commands.homogenize import homogenize
+from multiscale.commands.interphase import register as _register_interphase
+from multiscale.commands.potential import potential_app
+from multiscale.commands.preview import preview
+from multiscale.commands.replica import replicas
+from multiscale.commands.starter import register as _register_starter
+from multiscale.commands.starter import shipped
+from multiscale.commands.structure import register as _register_structure
+from multiscale.commands.sweep import sweep_app
+from multiscale.commands.transport import register as _register_transport
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
-from multiscale.homogenize_commands import homogenize
-from multiscale.interphase_commands import register as _register_interphase
-from multiscale.potential_commands import potential_app
-from multiscale.preview_commands import preview
-from multiscale.replica_commands import replicas
-from multiscale.starter_commands import register as _register_starter
-from multiscale.starter_commands import shipped
-from multiscale.structure_commands import register as _register_structure
-from multiscale.sweep_commands import sweep_app
-from multiscale.transport_commands import register as _register_transport
 
 app = typer.Typer(
     name="multiscale",
@@ -75,9 +75,9 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     """The case's summary.json. Raises UserError where there is none yet, or it is damaged."""
     from multiscale.case_folder import require_case
     from multiscale.compare import read_result
-    from multiscale.conduction_case import is_conduction_case
-    from multiscale.propagation_case import is_propagation_case
-    from multiscale.transport_case import is_transport_case
+    from multiscale.conduction.case import is_conduction_case
+    from multiscale.propagation.case import is_propagation_case
+    from multiscale.transport_cases.case import is_transport_case
 
     require_case(case)
     if is_transport_case(case):
@@ -132,24 +132,24 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
     Example: multiscale check cases/li-lpscl
     """
     from multiscale.case import load_case
-    from multiscale.conduction_case import is_conduction_case, load_conduction_case
+    from multiscale.conduction.case import is_conduction_case, load_conduction_case
     from multiscale.parameters import resolve
-    from multiscale.propagation_case import is_propagation_case, load_propagation_case
+    from multiscale.propagation.case import is_propagation_case, load_propagation_case
     from multiscale.tables import parameter_rows, parameter_table
-    from multiscale.transport_case import is_transport_case, load_transport_case
+    from multiscale.transport_cases.case import is_transport_case, load_transport_case
 
     if is_conduction_case(case):
-        from multiscale.conduction_run import show_check as show_conduction
+        from multiscale.conduction.run import show_check as show_conduction
 
         show_conduction(load_conduction_case(case), as_json)
         return
     if is_propagation_case(case):
-        from multiscale.propagation_run import show_check as show_propagation
+        from multiscale.propagation.run import show_check as show_propagation
 
         show_propagation(load_propagation_case(case), as_json)
         return
     if is_transport_case(case):
-        from multiscale.transport_check import show_check
+        from multiscale.transport_cases.check import show_check
 
         show_check(load_transport_case(case), as_json)
         return
@@ -172,11 +172,11 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
     Example: multiscale ccd cases/li-lpscl --json
     """
     from multiscale.case_folder import require_case
-    from multiscale.propagation_case import is_propagation_case, load_propagation_case
+    from multiscale.propagation.case import is_propagation_case, load_propagation_case
 
     require_case(case)
     if is_propagation_case(case):
-        from multiscale.propagation_run import show_answer
+        from multiscale.propagation.run import show_answer
 
         show_answer(load_propagation_case(case), _results(case, out), as_json)
         return
@@ -197,16 +197,16 @@ def report(case: CaseArgument, out: OutOption = None) -> None:
 
     Example: multiscale report cases/li-lpscl
     """
-    from multiscale.transport_case import is_transport_case
+    from multiscale.transport_cases.case import is_transport_case
 
     if is_transport_case(case):
-        from multiscale.transport_report import write_transport_report
+        from multiscale.transport_cases.report import write_transport_report
 
         _show(str(write_transport_report(_results(case, out), case)))
         return
     _refuse_stale(case, _summary(case, out))
     from multiscale.compare import case_result
-    from multiscale.report import write_report
+    from multiscale.reporting.report import write_report
 
     results = _results(case, out)
     _show(str(write_report(results, _experiments(), case_result(case, results))))
@@ -231,7 +231,7 @@ def md(
     Example: mpirun -n 2 multiscale md cases/li-lpscl
     """
     if study.suffix == ".toml":
-        from multiscale.study_commands import run_file
+        from multiscale.commands.study import run_file
 
         run_file(study, out, as_json)
         return

@@ -221,7 +221,7 @@ def compare_cases(cases: Sequence[Path], experiments: Path, plot: Path | None = 
         raise UserError("no case has results yet; run one first, for example `multiscale run cases/li-lpscl`")
     comparison = compare([case_result(folder) for folder in folders], read_experiments(experiments))
     if plot is not None:
-        from multiscale.figures import write_figure
+        from multiscale.reporting.figures import write_figure
 
         write_figure(parity(comparison), plot)
     return json.dumps(comparison, indent=1, ensure_ascii=False, allow_nan=False) if as_json else comparison_table(comparison)
@@ -284,7 +284,7 @@ def parity(comparison: Mapping[str, Any]) -> Figure:
 
     A prediction of zero has no place on a log axis and is left out.
     """
-    from multiscale.figures import PRINT, figure, plain_log_ticks
+    from multiscale.reporting.figures import PRINT, figure, plain_log_ticks
 
     rows = [row for row in comparison["rows"] if row["comparable"]]
     drawing = figure(5.0, PRINT)

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from multiscale.case import Case, load_case
-from multiscale.conduction_case import ConductionCase, is_conduction_case, load_conduction_case
-from multiscale.propagation_case import PropagationCase, is_propagation_case, load_propagation_case
-from multiscale.transport_case import TransportCase, is_transport_case, load_transport_case
+from multiscale.conduction.case import ConductionCase, is_conduction_case, load_conduction_case
+from multiscale.propagation.case import PropagationCase, is_propagation_case, load_propagation_case
+from multiscale.transport_cases.case import TransportCase, is_transport_case, load_transport_case
 
 AnyCase = Case | ConductionCase | PropagationCase | TransportCase
 
@@ -29,15 +29,15 @@ def load_any(folder: str | Path) -> AnyCase:
 def validate_any(case: AnyCase, with_md: bool = True) -> None:
     """Refuse what can be refused before the long part: numbers that are not known, geometry, potential. Raises UserError."""
     if isinstance(case, ConductionCase):
-        from multiscale.conduction_case import parameters
+        from multiscale.conduction.case import parameters
 
         parameters(case)
     elif isinstance(case, PropagationCase):
-        from multiscale.propagation_case import resolve as resolve_propagation
+        from multiscale.propagation.case import resolve as resolve_propagation
 
         resolve_propagation(case)
     elif isinstance(case, TransportCase):
-        from multiscale.transport_inputs import resolve as resolve_transport
+        from multiscale.transport_cases.inputs import resolve as resolve_transport
 
         resolve_transport(case)
     else:
@@ -54,15 +54,15 @@ def run_any(case: AnyCase, results: Path, comm: Any, with_md: bool = True) -> di
         RunFailure: a stage could not be finished; the same call goes on from what is kept.
     """
     if isinstance(case, ConductionCase):
-        from multiscale.conduction_run import run_conduction
+        from multiscale.conduction.run import run_conduction
 
         return run_conduction(case, results, comm)
     if isinstance(case, PropagationCase):
-        from multiscale.propagation_run import run_propagation
+        from multiscale.propagation.run import run_propagation
 
         return run_propagation(case, results, comm)
     if isinstance(case, TransportCase):
-        from multiscale.transport_run import run_transport
+        from multiscale.transport_cases.run import run_transport
 
         return run_transport(case, results, comm)
     from multiscale.pipeline import run_case

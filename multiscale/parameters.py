@@ -16,7 +16,7 @@ from coupling.toml_input import Location
 from meshes.flaw import WrongLength
 from meshes.polycrystal import LARGEST_MESH, estimated_triangles
 from multiscale.case import BOUNDARY, CHARGE_TRANSFER, ELECTROLYTE, INTERLAYER, METAL, Case
-from multiscale.geometry import layered_cell
+from multiscale.critical_current.geometry import layered_cell
 
 Samples = Mapping[str, np.ndarray]
 TEMPERATURE_TOLERANCE = 5.0

@@ -151,7 +151,7 @@ def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict
 
 
 def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: Narrator) -> dict[str, Any]:
-    from multiscale import answer
+    from multiscale.critical_current import answer
 
     if comm.rank == 0:
         ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
@@ -198,7 +198,7 @@ _KIND_WORDS = {"md": "MD", "measured": "measured", "derived": "derived", "assume
 
 def _conclude(results: Path, summary: dict[str, Any], narrator: Narrator) -> None:
     """Write the summary and the report; tell the answer."""
-    from multiscale.report import write_report
+    from multiscale.reporting.report import write_report
     from multiscale.tables import answer_lines
 
     write_json(results / "summary.json", summary)

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from coupling.record import Property
 from multiscale.case import Case
-from multiscale.conduction_case import ConductionCase
+from multiscale.conduction.case import ConductionCase
 from multiscale.parameters import Parameter
-from multiscale.propagation_case import PropagationCase
-from multiscale.transport_case import TransportCase
+from multiscale.propagation.case import PropagationCase
+from multiscale.transport_cases.case import TransportCase
 
 WIDTH = 180
 """Columns of a table where no terminal says how wide it is."""

@@ -8,7 +8,7 @@ import pytest
 import tiny_case
 from launch import multiscale
 
-from multiscale.answer import CLOSURE, Reference, _with_closure
+from multiscale.critical_current.answer import CLOSURE, Reference, _with_closure
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,18 +12,18 @@ import pytest
 from launch import MPI_SETTINGS, ROOT, kill_tree, python
 from test_junctions import interlayer_cell
 
-from multiscale import checkpoint
-from multiscale.protocol import AfterTime, Galvanostatic, Progress, Rest
-from multiscale.timeloop import StepControl, TimeStepper, run_protocol
+from multiscale.solvers import checkpoint
+from multiscale.solvers.protocol import AfterTime, Galvanostatic, Progress, Rest
+from multiscale.solvers.timeloop import StepControl, TimeStepper, run_protocol
 
 SCRIPT = """
 import json, sys, time
 sys.path.insert(0, "tests")
 from pathlib import Path
 from mpi4py import MPI
-from multiscale import checkpoint
+from multiscale.solvers import checkpoint
 from test_checkpoint import prepared, STEPS
-from multiscale.timeloop import run_protocol
+from multiscale.solvers.timeloop import run_protocol
 stepper, cell = prepared()
 folder = Path("FOLDER")
 progress, _ = checkpoint.read(folder, stepper, "key") if RESUME else (None, None)

@@ -10,7 +10,7 @@ import typer
 from launch import ROOT, multiscale
 
 from multiscale.cli import app
-from multiscale.starter_commands import TEMPLATES, schemas
+from multiscale.commands.starter import TEMPLATES, schemas
 
 
 def walk(name, command):
@@ -108,7 +108,7 @@ def test_every_reference_of_a_schema_leads_somewhere(kind):
 
 
 def test_alternatives_of_a_conduction_case_agree_on_what_a_table_holds():
-    from multiscale.conduction_schema import KINDS, file_model
+    from multiscale.conduction.schema import KINDS, file_model
 
     for kind in KINDS:
         for name, table in file_model(kind).model_json_schema()["$defs"].items():

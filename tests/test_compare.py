@@ -22,7 +22,7 @@ from multiscale.compare import (
     parity,
     spearman,
 )
-from multiscale.figures import write_figure
+from multiscale.reporting.figures import write_figure
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "cases" / "_experiments" / "ccd.csv"

@@ -29,9 +29,9 @@ from multiscale.comparison.matching import (
 from multiscale.comparison.plot import parity
 from multiscale.comparison.survey import QUALITIES, survey
 from multiscale.comparison.table import csv_text, text
-from multiscale.extrusion import Creep, extrusion_rate
-from multiscale.figures import write_figure
+from multiscale.mechanics.extrusion import Creep, extrusion_rate
 from multiscale.parameters import nominal
+from multiscale.reporting.figures import write_figure
 
 CASES = Path(__file__).parent.parent / "cases"
 TABLE = CASES / "_experiments" / "ccd.csv"
@@ -278,7 +278,7 @@ def test_table_text_and_picture_name_every_measurement(compared, tmp_path):
 def test_wrong_words_are_refused(tmp_path):
     with pytest.raises(UserError, match='--quality: read "best"; allowed: quick, standard'):
         compare_all(TABLE, CASES / "_comparison", tmp_path, "best", solve=Fake())
-    from multiscale.compare_commands import compare
+    from multiscale.commands.compare import compare
 
     for options, words in (
         ({"plot": Path("p.txt")}, r"ends in \.png"), ({"table": Path("t.xls")}, r"ends in \.csv"),

@@ -15,11 +15,11 @@ from PIL import Image
 from coupling.errors import UserError
 from meshes.session import gmsh_model
 from meshes.shapes import draw_blocks
-from multiscale.conduction_case import is_conduction_case, load_conduction_case, parameters
-from multiscale.conduction_geometry import build
-from multiscale.conduction_run import run_conduction
-from multiscale.conduction_schema import KINDS, json_schema
-from multiscale.preview import picture, write_preview
+from multiscale.conduction.case import is_conduction_case, load_conduction_case, parameters
+from multiscale.conduction.geometry import build
+from multiscale.conduction.run import run_conduction
+from multiscale.conduction.schema import KINDS, json_schema
+from multiscale.reporting.preview import picture, write_preview
 
 STATED = 'conductivity = "0.1 S/m"\nsource = "stated for a test"'
 REST = """

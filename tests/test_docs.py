@@ -37,7 +37,7 @@ def test_every_page_is_there(site):
 def test_an_equation_stands_beside_its_code(site):
     page = (site / "theory" / "kinetics.html").read_text(encoding="utf-8")
     assert page.count('class="side-by-side') == 7
-    assert "multiscale.kinetics.butler_volmer" in page
+    assert "multiscale.transport.kinetics.butler_volmer" in page
     assert "{{side" not in page
     assert '<span class="k">return</span>' in page
 

@@ -5,8 +5,8 @@ import pytest
 from test_impedance import THERMAL, ceramic_cell, film
 
 from coupling.errors import UserError
-from multiscale.equivalent_circuit import element, fit_circuit, origin
-from multiscale.impedance import Spectrum, impedance
+from multiscale.transport.equivalent_circuit import element, fit_circuit, origin
+from multiscale.transport.impedance import Spectrum, impedance
 
 F = np.geomspace(1e-3, 1e6, 46)
 W = 2 * np.pi * F

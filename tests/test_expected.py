@@ -7,8 +7,8 @@ import pytest
 from launch import ROOT
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME
-from multiscale.answer import reference_solution
 from multiscale.case import load_case
+from multiscale.critical_current.answer import reference_solution
 from multiscale.parameters import continuum_inputs, nominal, resolve
 from multiscale.progress import Narrator
 

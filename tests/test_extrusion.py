@@ -8,7 +8,7 @@ import pytest
 from scipy.integrate import quad
 
 from coupling.errors import UserError
-from multiscale.extrusion import Creep, extrusion_rate, slit_flow, unit_drop
+from multiscale.mechanics.extrusion import Creep, extrusion_rate, slit_flow, unit_drop
 
 LAW = Creep(reference_rate=1e-3, reference_stress=0.8e6, exponent=6.6, activation_energy=37e3)
 T = 298.15

@@ -11,11 +11,11 @@ from mpi4py import MPI
 from coupling.errors import RunFailure, UserError
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale.domain import meshed
-from multiscale.extrusion import Creep
-from multiscale.filament import FilamentModel
-from multiscale.filament_state import FilamentProperties
 from multiscale.materials import Elastic, stiffness
-from multiscale.phase_field import CrackModel
+from multiscale.mechanics.extrusion import Creep
+from multiscale.mechanics.filament import FilamentModel
+from multiscale.mechanics.filament_state import FilamentProperties
+from multiscale.mechanics.phase_field import CrackModel
 
 A = 1e-6
 OXIDE = Elastic(150e9, 0.257)

@@ -13,11 +13,11 @@ from meshes.packing import Packing, Particles, read_particles, voxelised
 from meshes.session import gmsh_model
 from meshes.shapes import draw_blocks
 from meshes.voxels import Labels, VoxelImage
+from multiscale.conduction.steady import Conduction
+from multiscale.conduction.voxel_conduction import effective_conductivity
+from multiscale.conduction.voxel_mesh import voxel_domain
 from multiscale.domain import integral
-from multiscale.steady_conduction import Conduction
 from multiscale.structures import drawn
-from multiscale.voxel_conduction import effective_conductivity
-from multiscale.voxel_mesh import voxel_domain
 
 UM = 1e-6
 

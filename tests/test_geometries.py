@@ -16,8 +16,8 @@ from meshes.drawing import Sizes
 from meshes.polycrystal3d import GrainBlock
 from meshes.session import gmsh_model
 from meshes.tip import IndentedTip
+from multiscale.conduction.steady import Conduction
 from multiscale.domain import integral
-from multiscale.steady_conduction import Conduction
 from multiscale.structures import drawn, quality_of
 
 UM = 1e-6

@@ -10,12 +10,12 @@ from test_junctions import CONDUCTIVITY, DEPTH, LITHIUM, SALT, exact_voltage, in
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import RunFailure, UserError
 from multiscale.domain import piecewise
-from multiscale.impedance import LinearResponse, dc_resistance, impedance
-from multiscale.media import Electrode, Film, Junction, Kinetics, Medium
-from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon
-from multiscale.protocol import AfterTime, Galvanostatic
-from multiscale.timeloop import StepControl, TimeStepper, run_protocol
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.protocol import AfterTime, Galvanostatic
+from multiscale.solvers.timeloop import StepControl, TimeStepper, run_protocol
+from multiscale.transport.impedance import LinearResponse, dc_resistance, impedance
+from multiscale.transport.media import Electrode, Film, Junction, Kinetics, Medium
+from multiscale.transport.nernst_planck import Electroneutral, Poisson, SingleIon
+from multiscale.transport.system import TransportSystem
 from multiscale.verification.ion_transport import strip
 
 THERMAL = GAS_CONSTANT * ROOM_TEMPERATURE / FARADAY
@@ -181,7 +181,7 @@ import json, sys
 sys.path.insert(0, "tests")
 from mpi4py import MPI
 from multiscale.domain import piecewise
-from multiscale.impedance import impedance
+from multiscale.transport.impedance import impedance
 from test_junctions import interlayer_cell
 spectrum = impedance(interlayer_cell(2), "bottom", [1e-3, 0.1, 1e2])
 row = [v for z in [spectrum.impedance, *(part.impedance for part in spectrum.parts)] for k in z for v in (k.real, k.imag)]

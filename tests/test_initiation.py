@@ -18,13 +18,13 @@ from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
 from meshes.flaw import Flaw
 from meshes.polycrystal import COARSE, LayeredCell
-from multiscale.cell_properties import CellProperties
-from multiscale.extrusion import Creep
-from multiscale.flaw_mechanics import FlawMechanics
-from multiscale.initiation import InitiationModel
-from multiscale.kinetics import butler_volmer
+from multiscale.critical_current.cell_properties import CellProperties
+from multiscale.critical_current.initiation import InitiationModel
 from multiscale.layered import layered_domain
 from multiscale.materials import Elastic
+from multiscale.mechanics.extrusion import Creep
+from multiscale.mechanics.flaw import FlawMechanics
+from multiscale.transport.kinetics import butler_volmer
 
 SOLID = Elastic(22e9, 0.37)
 REGIONS = ("grain", "boundary", "interphase")
@@ -209,9 +209,9 @@ SCRIPT = """
 import json
 from mpi4py import MPI
 from test_initiation import CELL, PROPERTIES
-from multiscale.initiation import InitiationModel
+from multiscale.critical_current.initiation import InitiationModel
 from multiscale.layered import layered_domain
-from multiscale.observables import CellMeter
+from multiscale.critical_current.observables import CellMeter
 model = InitiationModel(layered_domain(CELL, MPI.COMM_WORLD)[0], CELL, PROPERTIES)
 critical = model.critical_current()
 figures = CellMeter(model, 15e-9).read()

@@ -6,8 +6,8 @@ from scipy.integrate import solve_ivp
 
 from coupling.constants import FARADAY, GAS_CONSTANT
 from coupling.errors import UserError
-from multiscale import growth
-from multiscale.growth import DealGrove, Parabolic, Passivating
+from multiscale.transport import growth
+from multiscale.transport.growth import DealGrove, Parabolic, Passivating
 
 LAWS = [
     Parabolic(1e-21, 5e-9), DealGrove(20e-9, 2e-21, 3e-9), DealGrove(0.0, 2e-21, 1e-9), Passivating(1e-14, 2e-9, 4e-9),
@@ -68,10 +68,10 @@ def test_a_resolved_run_of_a_growing_layer_grows_with_the_law():
     from dolfinx import fem
     from mpi4py import MPI
 
-    from multiscale import nernst_planck as planck
     from multiscale.domain import integral
-    from multiscale.nernst_planck import Species
-    from multiscale.solver import solve_linear
+    from multiscale.solvers.solver import solve_linear
+    from multiscale.transport import nernst_planck as planck
+    from multiscale.transport.nernst_planck import Species
     from multiscale.verification.ion_transport import strip
 
     D, c, V = 1e-16, 500.0, 2e-5
@@ -96,10 +96,10 @@ def test_interdiffusion_against_a_resolved_run():
     """A transition metal in a coating sealed on its inner face: what leaves a full one is what enters an empty one."""
     from mpi4py import MPI
 
-    from multiscale.media import Medium
-    from multiscale.nernst_planck import Electroneutral, Species
-    from multiscale.timeloop import StepControl, TimeStepper
-    from multiscale.transport_system import TransportSystem
+    from multiscale.solvers.timeloop import StepControl, TimeStepper
+    from multiscale.transport.media import Medium
+    from multiscale.transport.nernst_planck import Electroneutral, Species
+    from multiscale.transport.system import TransportSystem
     from multiscale.verification.ion_transport import SALT, at_end, strip
 
     D, thickness, time = 1e-20, 10e-9, 2.5e3

@@ -11,13 +11,13 @@ from ufl import cos, dot, exp, sin
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
 from coupling.errors import UserError
-from multiscale.debye import DebyeUnresolved
 from multiscale.domain import Domain, integral
-from multiscale.media import Electrode, Film, Junction, Kinetics, Medium
-from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
-from multiscale.protocol import AfterTime, Galvanostatic
-from multiscale.timeloop import StepControl, TimeStepper, run_protocol
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.protocol import AfterTime, Galvanostatic
+from multiscale.solvers.timeloop import StepControl, TimeStepper, run_protocol
+from multiscale.transport.debye import DebyeUnresolved
+from multiscale.transport.media import Electrode, Film, Junction, Kinetics, Medium
+from multiscale.transport.nernst_planck import Electroneutral, Poisson, SingleIon, Species
+from multiscale.transport.system import TransportSystem
 
 THERMAL = GAS_CONSTANT * ROOM_TEMPERATURE / FARADAY
 SALT = Species("Li+", 1, 2e-11), Species("X-", -1, 6e-11)
@@ -204,7 +204,7 @@ SCRIPT = """
 import json, sys
 sys.path.insert(0, "tests")
 from mpi4py import MPI
-from multiscale.timeloop import StepControl, TimeStepper
+from multiscale.solvers.timeloop import StepControl, TimeStepper
 from multiscale.domain import integral
 from test_junctions import interlayer_cell
 system = interlayer_cell(2)

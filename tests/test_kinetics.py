@@ -7,8 +7,8 @@ from dolfinx import mesh
 from mpi4py import MPI
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
-from multiscale import kinetics
 from multiscale.domain import integral
+from multiscale.transport import kinetics
 
 THERMAL = GAS_CONSTANT * ROOM_TEMPERATURE / FARADAY
 

@@ -11,7 +11,7 @@ from mpi4py import MPI
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import UserError
 from multiscale.domain import piecewise
-from multiscale.leakage import (
+from multiscale.transport.leakage import (
     MetalContact,
     MixedConductor,
     linear_conductivity_potential,

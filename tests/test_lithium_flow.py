@@ -12,11 +12,11 @@ from scipy.integrate import solve_ivp
 
 from coupling.errors import UserError
 from meshes.shapes import draw_quarter_shell
-from multiscale import mechanics
 from multiscale.domain import integral, meshed
-from multiscale.extrusion import Creep
-from multiscale.lithium_flow import LithiumBody, NarayanAnand, Norton, flow_stress, void_closing_rate
 from multiscale.materials import Elastic
+from multiscale.mechanics import elasticity as mechanics
+from multiscale.mechanics.extrusion import Creep
+from multiscale.mechanics.lithium_flow import LithiumBody, NarayanAnand, Norton, flow_stress, void_closing_rate
 from multiscale.verification.lithium import NARAYAN_ANAND, bar_rate
 
 METAL = Elastic(7.82e9, 0.381)

@@ -9,10 +9,10 @@ from mpi4py import MPI
 
 from coupling.errors import UserError
 from meshes.shapes import draw_half_space
-from multiscale import mechanics
 from multiscale.domain import Domain, integral, meshed
 from multiscale.materials import Elastic, Stiffness, stiffness
-from multiscale.solver import LinearSolver, rigid_body_modes, solve_nonlinear
+from multiscale.mechanics import elasticity as mechanics
+from multiscale.solvers.solver import LinearSolver, rigid_body_modes, solve_nonlinear
 from multiscale.verification.tools import unknown
 
 OXIDE = Elastic(150e9, 0.257)

@@ -10,14 +10,14 @@ from ufl import cos, div, dot, exp, sin
 
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import UserError
-from multiscale import debye, kinetics
-from multiscale import nernst_planck as planck
-from multiscale.continuation import ramp
 from multiscale.domain import Domain, integral
-from multiscale.media import Medium
-from multiscale.nernst_planck import Electroneutral, Poisson, SingleIon, Species
-from multiscale.solver import Reaction, solve_nonlinear
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.continuation import ramp
+from multiscale.solvers.solver import Reaction, solve_nonlinear
+from multiscale.transport import debye, kinetics
+from multiscale.transport import nernst_planck as planck
+from multiscale.transport.media import Medium
+from multiscale.transport.nernst_planck import Electroneutral, Poisson, SingleIon, Species
+from multiscale.transport.system import TransportSystem
 from multiscale.verification.ion_transport import strip
 
 THERMAL = GAS_CONSTANT * ROOM_TEMPERATURE / FARADAY

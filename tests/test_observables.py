@@ -13,10 +13,10 @@ from test_initiation import CELL, PROPERTIES, conducting
 
 from coupling.constants import FARADAY, GAS_CONSTANT
 from coupling.errors import UserError
-from multiscale.initiation import InitiationModel
+from multiscale.critical_current.initiation import InitiationModel
+from multiscale.critical_current.observables import CellMeter, largest_mean
+from multiscale.critical_current.output import triangulated, write_fields
 from multiscale.layered import layered_domain
-from multiscale.observables import CellMeter, largest_mean
-from multiscale.output import triangulated, write_fields
 
 WINDOW = 15e-9
 

@@ -13,11 +13,12 @@ from mpi4py import MPI
 
 from coupling.errors import RunFailure, UserError
 from meshes.crack_path import CrackPath, draw_crack_path
-from multiscale import mechanics, phase_field
 from multiscale.domain import integral, meshed
-from multiscale.fracture import Alternation, CrackedBody
 from multiscale.materials import Elastic, Stiffness, stiffness
-from multiscale.phase_field import CrackModel
+from multiscale.mechanics import elasticity as mechanics
+from multiscale.mechanics import phase_field
+from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.phase_field import CrackModel
 from multiscale.verification.fracture import FRACTURE_ENERGY, central_crack
 
 SOLID = Elastic(1 - 0.2**2, 0.2)
@@ -200,7 +201,7 @@ def _mode_one(domain, intensity, tip):
 SCRIPT = """
 import json, sys
 from mpi4py import MPI
-from multiscale.phase_field import CrackModel
+from multiscale.mechanics.phase_field import CrackModel
 from multiscale.verification.fracture import central_crack
 a = 1e-6
 body = central_crack(MPI.COMM_WORLD, CrackModel("AT1", a / 4), a / 8, a, 1.6 * a)

@@ -12,9 +12,10 @@ from launch import ROOT, multiscale
 from mpi4py import MPI
 
 from coupling.errors import RunFailure, UserError
-from multiscale import filament_checkpoint, propagation_run
-from multiscale.propagation_case import is_propagation_case, load_propagation_case, resolve
-from multiscale.propagation_run import filament_model, run_propagation
+from multiscale.mechanics import filament_checkpoint
+from multiscale.propagation import run as propagation_run
+from multiscale.propagation.case import is_propagation_case, load_propagation_case, resolve
+from multiscale.propagation.run import filament_model, run_propagation
 
 CASE = ROOT / "cases" / "penny-flaw"
 SMALL = {
@@ -132,7 +133,7 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(finished, tmp_path, monkeyp
 
 def test_a_failing_step_is_retried_then_told_with_its_state(tmp_path, monkeypatch):
     case = load_propagation_case(_case(tmp_path / "case", SMALL))
-    from multiscale.filament import FilamentModel
+    from multiscale.mechanics.filament import FilamentModel
 
     tried, step = [], FilamentModel.step
 

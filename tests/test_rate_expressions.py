@@ -5,11 +5,11 @@ import pytest
 from mpi4py import MPI
 
 from coupling.units import UnitError, base_dimensions, to_base
-from multiscale.media import Medium
-from multiscale.nernst_planck import Electroneutral, Species
-from multiscale.rate_expressions import DeclaredReaction, ExpressionError, parse_rate, reactions
-from multiscale.timeloop import StepControl, TimeStepper
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.timeloop import StepControl, TimeStepper
+from multiscale.transport.media import Medium
+from multiscale.transport.nernst_planck import Electroneutral, Species
+from multiscale.transport.rate_expressions import DeclaredReaction, ExpressionError, parse_rate, reactions
+from multiscale.transport.system import TransportSystem
 from multiscale.verification.ion_transport import SALT, strip
 
 UNITS = {"k": "m^3/mol/s", "A": "mol/m^3", "E": "J/mol", "U": "V"}

@@ -14,10 +14,10 @@ from report_fixture import current_map, phases, write_results
 
 from coupling.errors import UserError
 from multiscale.compare import CaseResult
-from multiscale.field_maps import flaw_tip, grain_outlines, hottest_spot, read_current_map
-from multiscale.figures import fit_curve
-from multiscale.report import write_report
-from multiscale.report_html import number, unit, words
+from multiscale.reporting.field_maps import flaw_tip, grain_outlines, hottest_spot, read_current_map
+from multiscale.reporting.figures import fit_curve
+from multiscale.reporting.html import number, unit, words
+from multiscale.reporting.report import write_report
 
 TABLE = Path(__file__).parent.parent / "cases" / "_experiments" / "ccd.csv"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -265,7 +265,9 @@ def test_the_band_of_a_fit_is_the_propagated_error():
 def test_report_and_comparison_need_neither_finite_elements_nor_torch(tmp_path):
     code = (
         "import sys; from pathlib import Path; from report_fixture import write_results\n"
-        "from multiscale import compare, field_maps, report\n"
+        "from multiscale import compare\n"
+        "from multiscale.reporting import field_maps\n"
+        "from multiscale.reporting import report\n"
         f"results = write_results(Path({str(tmp_path)!r}))\n(results / 'current_map.npz').unlink()\n"
         f"report.write_report(results, Path({str(TABLE)!r}))\n"
         f"compare.case_result({str(TABLE.parent.parent / 'li-lpscl')!r})\n"

@@ -10,7 +10,7 @@ from test_dynamics import SHORT, argon, potential
 from atomistic import dynamics
 from coupling.errors import RunFailure
 from coupling.units import UnitError, to_si
-from multiscale.sampling import run_all
+from multiscale.critical_current.sampling import run_all
 
 
 @pytest.mark.parametrize("text", ["9**9**9**9 um", "2 um um/um + 1 nm", "2*3 um", "(1) um", "1 um 2 um"])

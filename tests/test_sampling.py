@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from coupling.errors import RunFailure
-from multiscale.sampling import INTERACTIONS, MESH, SURROGATE, Propagated, Run, design, propagate, run_all
-from multiscale.surrogate import fit
+from multiscale.critical_current.sampling import INTERACTIONS, MESH, SURROGATE, Propagated, Run, design, propagate, run_all
+from multiscale.critical_current.surrogate import fit
 
 SPREADS = {"toughness": 0.3, "exchange": 0.4, "conductivity": 0.1, "idle": 0.2}
 POWERS = {"toughness": 1.5, "exchange": 1.0, "conductivity": 0.5, "idle": 0.0}
@@ -156,7 +156,7 @@ SCRIPT = """
 import sys
 from mpi4py import MPI
 from test_sampling import power_law, samples
-from multiscale.sampling import design, propagate, run_all
+from multiscale.critical_current.sampling import design, propagate, run_all
 comm, inputs = MPI.COMM_WORLD, samples()
 points = design(inputs, 16, seed=1)
 runs = run_all(points, power_law, sys.argv[1] + str(comm.size), "ranks", comm)

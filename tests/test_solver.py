@@ -9,11 +9,11 @@ from fem_tools import rectangle
 from petsc4py import PETSc
 
 from coupling.errors import RunFailure
-from multiscale import kinetics, mechanics, transport
-from multiscale.continuation import ContinuationStalled, ramp
 from multiscale.domain import integral
 from multiscale.materials import Stiffness
-from multiscale.solver import (
+from multiscale.mechanics import elasticity as mechanics
+from multiscale.solvers.continuation import ContinuationStalled, ramp
+from multiscale.solvers.solver import (
     OPTIONS,
     LinearSolver,
     NonlinearSolver,
@@ -22,6 +22,8 @@ from multiscale.solver import (
     solve_linear,
     solve_nonlinear,
 )
+from multiscale.transport import kinetics
+from multiscale.transport import single_ion as transport
 
 
 def _diffusion(n: int = 12):

@@ -11,7 +11,7 @@ from coupling.errors import RunFailure, UserError
 from coupling.record import Property
 from coupling.store import write_records
 from multiscale import pipeline
-from multiscale.sampling import MESH, SURROGATE
+from multiscale.critical_current.sampling import MESH, SURROGATE
 from multiscale.sweeps import driver, ranking, solve
 from multiscale.sweeps.ledger import Status
 from multiscale.sweeps.settings import load_sweep

@@ -154,7 +154,7 @@ def test_a_sweep_without_a_search_is_told(tmp_path):
 
 
 def test_pictures_of_a_sweep_are_drawn(tmp_path):
-    from multiscale.figures import write_figure
+    from multiscale.reporting.figures import write_figure
     from multiscale.sweeps import pictures, ranking, sensitivity
 
     case = sweep_cases.write(tmp_path, SPACE.format("", 20, "", "asr").replace("count = 4", "count = 32"))

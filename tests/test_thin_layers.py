@@ -12,12 +12,12 @@ from mpi4py import MPI
 from coupling.errors import UserError
 from meshes.shapes import draw_blocks
 from multiscale.domain import Domain, meshed, piecewise
-from multiscale.media import Medium, Network, ThinLayer
-from multiscale.nernst_planck import SingleIon, Species
-from multiscale.solver import Reaction, solve_linear
-from multiscale.thin_layers import grouped
-from multiscale.transport import ohmic_conduction
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.solver import Reaction, solve_linear
+from multiscale.transport.media import Medium, Network, ThinLayer
+from multiscale.transport.nernst_planck import SingleIon, Species
+from multiscale.transport.single_ion import ohmic_conduction
+from multiscale.transport.system import TransportSystem
+from multiscale.transport.thin_layers import grouped
 from multiscale.verification.tools import unknown
 
 LITHIUM = (Species("Li+", 1, 1.0),)

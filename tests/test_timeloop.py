@@ -7,9 +7,7 @@ from mpi4py import MPI
 
 from coupling.constants import FARADAY
 from coupling.errors import UserError
-from multiscale.media import Electrode, Kinetics, Medium
-from multiscale.nernst_planck import Electroneutral, SingleIon, Species
-from multiscale.protocol import (
+from multiscale.solvers.protocol import (
     AfterCapacity,
     AfterTime,
     AtCurrentDensity,
@@ -20,8 +18,10 @@ from multiscale.protocol import (
     Rest,
     VoltageRamp,
 )  # fmt: skip
-from multiscale.timeloop import Depletion, StepControl, StepTooSmall, TimeStepper, run_protocol
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.timeloop import Depletion, StepControl, StepTooSmall, TimeStepper, run_protocol
+from multiscale.transport.media import Electrode, Kinetics, Medium
+from multiscale.transport.nernst_planck import Electroneutral, SingleIon, Species
+from multiscale.transport.system import TransportSystem
 from multiscale.verification.ion_transport import driven_film, strip
 
 SALT = Species("Li+", 1, 2e-11), Species("X-", -1, 6e-11)

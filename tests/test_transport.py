@@ -9,9 +9,11 @@ from ufl import cos, exp, inner, sin
 
 from coupling.errors import UserError
 from meshes.shapes import draw_blocks, draw_quarter_shell
-from multiscale import kinetics, materials, transport
+from multiscale import materials
 from multiscale.domain import fill, integral, meshed, piecewise
-from multiscale.solver import NonlinearSolver, reaction, solve_nonlinear
+from multiscale.solvers.solver import NonlinearSolver, reaction, solve_nonlinear
+from multiscale.transport import kinetics
+from multiscale.transport import single_ion as transport
 
 
 def _manufactured_error(n: int, degree: int, axisymmetric: bool) -> float:

@@ -17,10 +17,10 @@ from mpi4py import MPI
 
 from coupling.constants import AVOGADRO, FARADAY, GAS_CONSTANT
 from coupling.errors import RunFailure, UserError
-from multiscale.transport_case import is_transport_case, load_transport_case
-from multiscale.transport_check import limits
-from multiscale.transport_inputs import resolve
-from multiscale.transport_run import run_transport
+from multiscale.transport_cases.case import is_transport_case, load_transport_case
+from multiscale.transport_cases.check import limits
+from multiscale.transport_cases.inputs import resolve
+from multiscale.transport_cases.run import run_transport
 
 T = 298.15
 THERMAL = GAS_CONSTANT * T / FARADAY
@@ -216,8 +216,9 @@ SHORT = cases.edited(
 )  # fmt: skip
 SCRIPT = """
 import time
-from multiscale import parallel, transport_run
-from multiscale.transport_case import load_transport_case
+from multiscale import parallel
+from multiscale.transport_cases import run as transport_run
+from multiscale.transport_cases.case import load_transport_case
 keep = transport_run._Run._checkpoint
 def slowly(self):
     keep(self)

@@ -9,13 +9,13 @@ from test_nernst_planck import CLOSURES, TERMS, THERMAL, _closure_error, _given,
 from ufl import cos, div, dot, exp, sin
 
 from coupling.constants import FARADAY
-from multiscale import nernst_planck as planck
 from multiscale.domain import integral
-from multiscale.kinetics import butler_volmer, exchange_current, nernst_shift
-from multiscale.media import Electrode, Kinetics, Medium
-from multiscale.nernst_planck import Electroneutral, Species
-from multiscale.timeloop import StepControl, TimeStepper
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.timeloop import StepControl, TimeStepper
+from multiscale.transport import nernst_planck as planck
+from multiscale.transport.kinetics import butler_volmer, exchange_current, nernst_shift
+from multiscale.transport.media import Electrode, Kinetics, Medium
+from multiscale.transport.nernst_planck import Electroneutral, Species
+from multiscale.transport.system import TransportSystem
 
 SOLID = {
     **TERMS,

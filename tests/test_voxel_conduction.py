@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from coupling.errors import UserError
 from coupling.homogenize import maxwell
-from multiscale.voxel_conduction import effective_conductivity
-from multiscale.voxel_stencil import element_stiffness, parts
+from multiscale.conduction.voxel_conduction import effective_conductivity
+from multiscale.conduction.voxel_stencil import element_stiffness, parts
 
 SCHEMES = ("volumes", "elements")
 

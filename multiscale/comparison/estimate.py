@@ -11,7 +11,7 @@ import numpy as np
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
 from multiscale.comparison.cells import Cell
-from multiscale.geometry import TIP_SHARE
+from multiscale.critical_current.geometry import TIP_SHARE
 
 POINTS = 40
 """Places along the flaw at which its opening is taken."""
@@ -55,8 +55,8 @@ def extrusion_current(cell: Cell, inputs: Inputs, pressure: np.ndarray) -> np.nd
 
     W is the cell's width; lithium surface and both faces of the flaw, depth a, are taken to plate evenly.
 
-    Q = (p/Δp₁)ⁿ with Δp₁ = ∫ [(1 − s/a)/Q₁(h)]^(1/n) ds and Q₁ of `multiscale.extrusion.slit_flow`; the half opening h is the
-    wedge of the flaw and what the pressure opens, 1.454 · 2 p a (1 − ν²)/E · √(1 − (s/a)²).
+    Q = (p/Δp₁)ⁿ with Δp₁ = ∫ [(1 − s/a)/Q₁(h)]^(1/n) ds and Q₁ of `multiscale.mechanics.extrusion.slit_flow`; the half opening
+    h is the wedge of the flaw and what the pressure opens, 1.454 · 2 p a (1 − ν²)/E · √(1 − (s/a)²).
     """
     geometry, exponent = cell.case.settings.geometry, inputs["creep_exponent"]
     place = np.linspace(0.0, 1.0, POINTS, endpoint=False)[None, :]

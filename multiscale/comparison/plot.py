@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coupling.experiments import KIND_LABELS
-from multiscale.figures import KIND_MARKERS, PRINT, STYLE, dress, plain_log_ticks
+from multiscale.reporting.figures import KIND_MARKERS, PRINT, STYLE, dress, plain_log_ticks
 
 FACES = {"A": 1.0, "B": 0.35, "C": 0.0}
 """How much of the marker is filled, by confidence."""

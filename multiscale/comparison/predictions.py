@@ -10,11 +10,11 @@ import numpy as np
 
 from coupling.atomic import write_json
 from coupling.store import digest
-from multiscale.answer import CLOSURE, SMALLEST_CURRENT
 from multiscale.comparison.matching import Match, inputs_of
 from multiscale.comparison.survey import LARGEST, Surveyed, logarithms
+from multiscale.critical_current.answer import CLOSURE, SMALLEST_CURRENT
+from multiscale.critical_current.sampling import error_split
 from multiscale.parameters import draw
-from multiscale.sampling import error_split
 
 FORMAT = 5
 """Raised whenever a change of the code changes a prediction."""

@@ -16,14 +16,14 @@ import numpy as np
 from coupling.atomic import write_json
 from coupling.errors import RunFailure
 from coupling.store import digest
-from multiscale import sampling
-from multiscale.answer import SMALLEST_CURRENT, VERSION
 from multiscale.comparison.cells import Cell
 from multiscale.comparison.estimate import estimate
 from multiscale.comparison.matching import PRESSURE, TEMPERATURE, inputs_of, survey_parameters, transfer_key
+from multiscale.critical_current import sampling
+from multiscale.critical_current.answer import SMALLEST_CURRENT, VERSION
+from multiscale.critical_current.surrogate import Scaling, Surrogate, fit
 from multiscale.parameters import draw, nominal
 from multiscale.progress import Narrator
-from multiscale.surrogate import Scaling, Surrogate, fit
 
 QUALITIES: Mapping[str, int] = {"quick": 32, "standard": 128}
 """Model runs of a cell, by quality."""
@@ -65,7 +65,7 @@ def model(cell: Cell, inputs: Mapping[str, float], seed: int, fine: bool) -> Ans
     """The initiation model of the cell on one rank. Raises RunFailure."""
     from mpi4py import MPI
 
-    from multiscale.continuum import initiation_model
+    from multiscale.critical_current.continuum import initiation_model
 
     found = initiation_model(cell.case, inputs, seed, MPI.COMM_SELF, fine=fine)
     free = found.critical_current(LARGEST)

@@ -63,7 +63,8 @@ def recipe(sweep: Sweep, records: str | None) -> dict[str, Any]:
 
 def _versions() -> list[int]:
     """Versions of the code that computes an answer."""
-    from multiscale import answer, pipeline
+    from multiscale import pipeline
+    from multiscale.critical_current import answer
 
     return [answer.VERSION, pipeline.FORMAT]
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coupling.errors import UserError
-from multiscale.figures import PRINT, dress, figure, plain_log_ticks, write_figure
+from multiscale.reporting.figures import PRINT, dress, figure, plain_log_ticks, write_figure
 from multiscale.sweeps.driver import Prepared
 from multiscale.sweeps.ranking import Ranking
 from multiscale.sweeps.search import Found

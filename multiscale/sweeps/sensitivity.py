@@ -1,12 +1,12 @@
 """Which variable moves the critical current: Sobol indices of ln(answer) through a surrogate, with the surrogate's own error.
 
-The surrogate is the Gaussian process of `multiscale.surrogate`, fitted to the finished designs. It is not taken for the truth:
-the indices are computed (Saltelli 2010, scipy) for realisations of the process that pass through the designs as well as their
-noise allows, and their scatter is the error told. It does not hold the error of the process's own scales, which matters where
-designs are few: then the cross-validation is poor and a warning is given. What the variables do not explain (microstructures of
-the replicas, error of the solves) is the share "noise".
-Source: Le Gratiet, Cannamela, Iooss, SIAM/ASA J. Uncertain. Quantif. 2, 336 (2014); realisations by Matheron's rule with random
-Fourier features: Wilson et al., Proc. Mach. Learn. Res. 119, 10292 (2020).
+The surrogate is the Gaussian process of `multiscale.critical_current.surrogate`, fitted to the finished designs. It is not
+taken for the truth: the indices are computed (Saltelli 2010, scipy) for realisations of the process that pass through the
+designs as well as their noise allows, and their scatter is the error told. It does not hold the error of the process's own
+scales, which matters where designs are few: then the cross-validation is poor and a warning is given. What the variables do not
+explain (microstructures of the replicas, error of the solves) is the share "noise". Source: Le Gratiet, Cannamela, Iooss,
+SIAM/ASA J. Uncertain. Quantif. 2, 336 (2014); realisations by Matheron's rule with random Fourier features: Wilson et al.,
+Proc. Mach. Learn. Res. 119, 10292 (2020).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import sobol_indices, uniform
 
 from coupling.errors import UserError
-from multiscale import surrogate as gaussian
+from multiscale.critical_current import surrogate as gaussian
 from multiscale.sweeps.designs import between
 from multiscale.sweeps.driver import Prepared
 from multiscale.sweeps.settings import Axis

@@ -110,7 +110,7 @@ def _log_errors(summary: Mapping[str, Any], samples: Sequence[float]) -> dict[st
     split = summary.get("error_split") or {}
     if not split or not samples or min(samples) <= 0:
         return {"log_error_surrogate": None, "log_error_mesh": None}
-    from multiscale.sampling import MESH, SURROGATE
+    from multiscale.critical_current.sampling import MESH, SURROGATE
 
     deviation = statistics.pstdev(math.log(value) for value in samples)
     shares = {"log_error_surrogate": split.get(SURROGATE, 0.0), "log_error_mesh": split.get(MESH, 0.0)}
@@ -119,10 +119,10 @@ def _log_errors(summary: Mapping[str, Any], samples: Sequence[float]) -> dict[st
 
 def _at_best_values(folder: Path, fidelity: str, with_md: bool, comm: Any) -> dict[str, Any]:
     """Critical current and observables of one solution at the best value of every input; without error bar."""
-    from multiscale.answer import FOCUS_WINDOW, SEARCH_BEYOND
     from multiscale.case import load_case
-    from multiscale.continuum import initiation_model
-    from multiscale.observables import CellMeter
+    from multiscale.critical_current.answer import FOCUS_WINDOW, SEARCH_BEYOND
+    from multiscale.critical_current.continuum import initiation_model
+    from multiscale.critical_current.observables import CellMeter
     from multiscale.parameters import continuum_inputs, nominal, resolve
     from multiscale.pipeline import run_atomistic, validate_all
 

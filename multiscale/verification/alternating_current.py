@@ -7,10 +7,10 @@ import numpy as np
 from mpi4py import MPI
 from scipy.optimize import minimize_scalar
 
-from multiscale.impedance import LinearResponse
-from multiscale.media import Electrode, Kinetics, Medium
-from multiscale.nernst_planck import Electroneutral
-from multiscale.transport_system import TransportSystem
+from multiscale.transport.impedance import LinearResponse
+from multiscale.transport.media import Electrode, Kinetics, Medium
+from multiscale.transport.nernst_planck import Electroneutral
+from multiscale.transport.system import TransportSystem
 from multiscale.verification.ion_transport import CONCENTRATION, FILM, SALT, strip
 
 DIFFUSIVITY = 3e-11

@@ -8,10 +8,10 @@ from mpi4py import MPI
 
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from meshes.shapes import draw_half_space, draw_quarter_shell
-from multiscale import mechanics
 from multiscale.domain import Domain, integral, meshed
 from multiscale.materials import Elastic, stiffness
-from multiscale.solver import solve_nonlinear
+from multiscale.mechanics import elasticity as mechanics
+from multiscale.solvers.solver import solve_nonlinear
 from multiscale.verification.tools import at_vertex, unknown
 
 OXIDE = Elastic(150e9, 0.257)

@@ -8,9 +8,10 @@ from mpi4py import MPI
 from coupling.constants import ELEMENTARY_CHARGE, LITHIUM_MOLAR_VOLUME
 from coupling.nucleation import critical_nucleus, shape_factor
 from meshes.shapes import draw_blocks
-from multiscale import kinetics, transport
 from multiscale.domain import integral, meshed
-from multiscale.solver import NonlinearSolver, find_control
+from multiscale.solvers.solver import NonlinearSolver, find_control
+from multiscale.transport import kinetics
+from multiscale.transport import single_ion as transport
 from multiscale.verification.tools import unknown
 
 CONDUCTIVITY, LENGTH, EXCHANGE = 0.05, 100e-6, 10.0

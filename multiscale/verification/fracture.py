@@ -10,11 +10,12 @@ from mpi4py import MPI
 
 from meshes.crack_path import CrackPath, draw_crack_path
 from meshes.shapes import draw_blocks
-from multiscale import mechanics, phase_field
 from multiscale.domain import Domain, integral, meshed
-from multiscale.fracture import Alternation, CrackedBody
 from multiscale.materials import stiffness
-from multiscale.phase_field import CrackModel
+from multiscale.mechanics import elasticity as mechanics
+from multiscale.mechanics import phase_field
+from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.phase_field import CrackModel
 from multiscale.verification.elasticity import OXIDE, TOUGHNESS
 
 FRACTURE_ENERGY = mechanics.fracture_energy(TOUGHNESS, OXIDE.youngs_modulus, OXIDE.poisson_ratio)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from mpi4py import MPI
 from scipy.integrate import solve_ivp
 
-from multiscale.growth import DealGrove, Law, Parabolic
+from multiscale.transport.growth import DealGrove, Law, Parabolic
 
 
 def _grown(law: Law, time: float) -> float:

@@ -9,13 +9,13 @@ from dolfinx import mesh
 from mpi4py import MPI
 
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
-from multiscale import debye
-from multiscale import nernst_planck as planck
 from multiscale.domain import Domain, integral
-from multiscale.media import Medium
-from multiscale.nernst_planck import Electroneutral, Poisson, Species
-from multiscale.timeloop import Depletion, StepControl, TimeStepper
-from multiscale.transport_system import TransportSystem
+from multiscale.solvers.timeloop import Depletion, StepControl, TimeStepper
+from multiscale.transport import debye
+from multiscale.transport import nernst_planck as planck
+from multiscale.transport.media import Medium
+from multiscale.transport.nernst_planck import Electroneutral, Poisson, Species
+from multiscale.transport.system import TransportSystem
 
 SALT = Species("Li+", 1, 2e-11), Species("X-", -1, 6e-11)
 """D+ and D- of V02 and V03, m²/s."""
@@ -187,7 +187,7 @@ def cottrell(comm: MPI.Comm) -> Mapping[str, float]:
 
 def _consumption(system: TransportSystem, residual: ufl.Form) -> float:
     """Current density of the reactant consumed at the left wall (one electron each): the residual there, A/m²."""
-    from multiscale.solver import Reaction
+    from multiscale.solvers.solver import Reaction
 
     i, bs = system.index["film", "A"], system.space.dofmap.index_map_bs
     places = system.space.tabulate_dof_coordinates()[:, 0]

@@ -6,10 +6,10 @@ from typing import Any
 from mpi4py import MPI
 
 from meshes.shapes import draw_blocks
-from multiscale import mechanics
 from multiscale.domain import integral, meshed
-from multiscale.extrusion import Creep
-from multiscale.lithium_flow import FlowLaw, LithiumBody, NarayanAnand, Norton
+from multiscale.mechanics import elasticity as mechanics
+from multiscale.mechanics.extrusion import Creep
+from multiscale.mechanics.lithium_flow import FlowLaw, LithiumBody, NarayanAnand, Norton
 from multiscale.verification.elasticity import LITHIUM
 
 NARAYAN_ANAND = NarayanAnand(4.25e4, 37e3, 0.15, 0.95e6, 10e6, 2e6, 2.0, 0.05)

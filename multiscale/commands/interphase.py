@@ -1,0 +1,169 @@
+"""`multiscale analyze interphase | onsager-profile`: growth of a reacting interface and transport against depth and time."""
+
+from typing import Annotated, Any
+
+import typer
+
+from coupling.errors import UserError
+from multiscale.commands.analyze import KEYS, TimestepOption, Trajectory, _require_file, _told
+from multiscale.commands.structure import AxisOption, PictureOption, _spread
+from multiscale.console import JsonOption, quantity_of, show, show_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `multiscale analyze`."""
+    app.command("interphase")(interphase)
+    app.command("onsager-profile")(onsager_profile)
+
+
+def interphase(
+    trajectory: Trajectory,
+    potential: Annotated[str, typer.Option(help="Shipped potential or folder that describes the atoms.")],
+    timestep: TimestepOption,
+    metal: Annotated[str, typer.Option(help="Phase on one side.")] = "Li",
+    electrolyte: Annotated[str, typer.Option(help="Phase on the other side.")] = "Li6PS5Cl",
+    reaction: Annotated[str, typer.Option(help="Equation that the products are held against; empty: none.")] = (
+        "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl"
+    ),
+    references: Annotated[str, typer.Option(metavar="A,B,…", help="Further crystals [default: those of the reaction].")] = "",
+    frames: Annotated[int, typer.Option(min=1, help="Frames to class, evenly spread, first and last included.")] = 20,
+    interfaces: Annotated[int, typer.Option(min=1, help="Interfaces in the cell; a periodic one has two.")] = 2,
+    axis: AxisOption = "c",
+    picture: PictureOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Thickness, composition, growth law, end of growth and reaction balance of an interphase.
+
+    Example: multiscale analyze interphase run.traj --potential lpscl --timestep "1 ps" --picture growth.png
+    """
+    seconds = quantity_of("--timestep", timestep, "s")
+    if axis not in ("a", "b", "c"):
+        raise UserError(f"--axis {axis}: a, b or c")
+    _require_file(trajectory)
+    import numpy as np
+
+    from atomistic import growth, phases
+    from atomistic import interphase as layers
+    from atomistic.diffusivity import read_frames
+
+    equation = layers.Reaction.read(reaction) if reaction else None
+    more = [name.strip() for name in references.split(",") if name.strip()]
+    known = list(dict.fromkeys([metal, electrolyte, *(equation.numbers if equation else ()), *more]))
+    crystals = phases.references(known)
+    read = read_frames(trajectory)
+    chosen = sorted({0, *_spread(len(read), max(frames - 1, 1))})
+    picked = [read[number] for number in chosen]
+    classes = phases.classify(picked, crystals, phases.mace_descriptors(potential))
+    names = [classes.phases(place) for place in range(len(picked))]
+    found = _told(trajectory, lambda: layers.layer(picked, names, metal, electrolyte, equation, "abc".index(axis), interfaces))
+    times = np.array(chosen) * seconds
+    notes: list[str] = []
+    laws = _or_note(lambda: growth.compare(times, found.thickness), notes)
+    end = _or_note(lambda: growth.passivation(times, found.thickness), notes)
+    rows = [] if equation is None else _or_note(lambda: layers.balance(found.amounts, equation, electrolyte), notes) or []
+    source = {"trajectory": str(trajectory), "potential": potential, "frames": len(chosen), "atoms": len(read[0])}
+    records = layers.records(found, times, laws, end, f"{metal}|{electrolyte}", {}, source)
+    if picture is not None:
+        from atomistic.observable_pictures import curves
+
+        drawn: dict[str, Any] = {"thickness": (times * 1e12, found.thickness, None)}
+        if laws is not None:
+            drawn[laws.fits[0].law] = (times * 1e12, laws.fits[0].curve, None)
+        curves(picture, drawn, "time (ps)", "thickness (Å)", points=("thickness",))
+    budget = [{"phase": row.phase, "found": row.found, "stderr": row.stderr, "expected": row.expected,
+               "deviation": row.deviation} for row in rows]  # fmt: skip
+    if as_json:
+        told = [{key: record.to_dict()[key] for key in ("quantity", *KEYS)} for record in records]
+        fits = [] if laws is None else [{"law": fit.law, "weight": fit.weight, "bic": fit.bic} for fit in laws.fits]
+        thick = {"time_s": times.tolist(), "thickness_m": (found.thickness * 1e-10).tolist(),
+                 "majority_m": (found.majority * 1e-10).tolist()}  # fmt: skip
+        show_json({"interphase": {"records": told, "laws": fits, "balance": budget, "composition": found.composition,
+                                  "series": thick, "notes": notes}})  # fmt: skip
+        return
+    from multiscale.tables import plain_table, record_table, render
+
+    show(record_table(records))
+    cells = [(row.phase, f"{row.expected:+g}", f"{row.found:+.2f}", "" if row.stderr is None else f"{row.stderr:.2f}",
+              f"{row.deviation:+.0%}") for row in rows]  # fmt: skip
+    if cells:
+        show(render(plain_table("", ("phase", "equation", "found", "error", "deviation"), cells)))
+    for note in notes:
+        show(f"note: {note}")
+
+
+def _or_note(compute: Any, notes: list[str]) -> Any:
+    """What `compute` gives; None, and the reason as a note, where the data do not bear it."""
+    try:
+        return compute()
+    except UserError as error:
+        notes.append(str(error))
+        return None
+
+
+def onsager_profile(
+    trajectory: Trajectory,
+    timestep: TimestepOption,
+    temperature: Annotated[str, typer.Option(help='Temperature of the run: "600 K".')],
+    slabs: Annotated[int, typer.Option(min=1, help="Slabs along the axis.")] = 4,
+    windows: Annotated[int, typer.Option(min=1, help="Windows of time.")] = 1,
+    framework: Annotated[str, typer.Option(metavar="S,P,…", help="Species at rest [default: centre of mass of the slab].")] = "",
+    axis: AxisOption = "c",
+    picture: PictureOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Onsager coefficients of every pair of species against depth and time, each with its error.
+
+    Example: multiscale analyze onsager-profile run.traj --timestep "50 fs" --temperature "600 K" --slabs 6 --windows 2
+    """
+    seconds, kelvin = quantity_of("--timestep", timestep, "s"), quantity_of("--temperature", temperature, "K")
+    if axis not in ("a", "b", "c"):
+        raise UserError(f"--axis {axis}: a, b or c")
+    _require_file(trajectory)
+    from atomistic import onsager, onsager_profile
+    from atomistic.diffusivity import read_frames
+
+    read = onsager.read_trajectory(trajectory)
+    cell = read_frames(trajectory)[0].cell.array
+    rest = tuple(name.strip() for name in framework.split(",") if name.strip())
+    if lacking := sorted(set(rest) - set(read.labels)):
+        held = ", ".join(sorted(set(read.labels)))
+        raise UserError(f"--framework: {', '.join(lacking)} not in the trajectory, which holds {held}")
+    found = _told(
+        trajectory,
+        lambda: onsager_profile.profile(read.positions, read.labels, read.masses, cell, seconds * 1e15, kelvin, slabs, windows,
+                                        "abc".index(axis), rest),
+    )  # fmt: skip
+    source, records = {"trajectory": str(trajectory), "atoms": len(read.labels)}, []
+    for one in found:
+        if one.matrix is not None:
+            where = {"depths_m": [depth * 1e-10 for depth in one.depths], "times_s": [time * 1e-15 for time in one.times]}
+            records += one.matrix.records(read.formula, where, source)
+    if picture is not None:
+        _draw_profile(picture, records)
+    if as_json:
+        show_json({"onsager-profile": [{key: record.to_dict()[key] for key in KEYS} for record in records]})
+        return
+    from multiscale.tables import plain_table, render
+
+    cells = [
+        (record.conditions["species"], "{:.2f} - {:.2f}".format(*(depth * 1e9 for depth in record.conditions["depths_m"])),
+         "{:.1f} - {:.1f}".format(*(time * 1e12 for time in record.conditions["times_s"])), f"{record.value:.3g}",
+         f"{record.stderr:.2g}")
+        for record in records
+    ]  # fmt: skip
+    show(render(plain_table("", ("pair", "depth (nm)", "time (ps)", "L (1/(J m s))", "error"), cells)))
+
+
+def _draw_profile(picture: Any, records: list[Any]) -> None:
+    """L of every pair in the last window against depth."""
+    import numpy as np
+
+    from atomistic.observable_pictures import curves
+
+    last = max((record.conditions["times_s"] for record in records), default=None)
+    drawn: dict[str, Any] = {}
+    for pair in dict.fromkeys(record.conditions["species"] for record in records):
+        own = [record for record in records if record.conditions["species"] == pair and record.conditions["times_s"] == last]
+        depth = np.array([float(np.mean(record.conditions["depths_m"])) for record in own]) * 1e9
+        drawn[pair] = (depth, np.array([record.value for record in own]), np.array([record.stderr for record in own]))
+    curves(picture, drawn, "depth (nm)", "L (1/(J m s))", points=tuple(drawn))

@@ -1,0 +1,80 @@
+"""`multiscale preview`: a picture of a case's geometry without running the case. Heavy imports happen inside."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coupling.errors import UserError
+from multiscale import parallel
+from multiscale.console import JsonOption, show, show_json
+
+
+def preview(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="PNG [default: CASE/results/geometry.png].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Mesh the geometry of a case and draw it: regions in colour, named boundaries, quality of the mesh. Nothing is solved.
+
+    Example: multiscale preview cases/li-lpscl
+    """
+    if parallel.size() > 1:
+        raise UserError("multiscale preview: runs on one rank; leave mpirun out")
+    if out is not None and out.suffix.lower() != ".png":
+        raise UserError(f"--out {out}: the picture is a PNG; name it {out.with_suffix('.png').name}")
+    name, meshed = _meshed(case)
+    from multiscale.reporting.preview import quality_lines, write_preview
+
+    path = write_preview(name, meshed, out or case / "results" / "geometry.png")
+    if as_json:
+        from multiscale.conduction.run import quality_row
+
+        show_json({"case": name, "picture": str(path), "mesh": quality_row(meshed)})
+    else:
+        show("\n".join([*quality_lines(meshed.quality), "", str(path)]))
+
+
+def _meshed(folder: Path) -> tuple[str, Any]:
+    """Name of a case and its mesh on this process."""
+    from mpi4py import MPI
+
+    from multiscale.conduction.case import is_conduction_case, load_conduction_case
+    from multiscale.transport_cases.case import is_transport_case, load_transport_case
+
+    if is_conduction_case(folder):
+        case = load_conduction_case(folder)
+        from multiscale.conduction.geometry import build
+
+        return case.name, build(case, MPI.COMM_SELF)
+    if is_transport_case(folder):
+        transport = load_transport_case(folder)
+        return transport.name, _transport(transport, MPI.COMM_SELF)
+    from multiscale.case import load_case
+
+    loaded = load_case(folder)
+    return loaded.name, _layered(loaded, MPI.COMM_SELF)
+
+
+def _transport(case: Any, comm: Any) -> Any:
+    from multiscale.structures import Drawn, quality_of
+    from multiscale.transport_cases.geometry import build
+    from multiscale.transport_cases.inputs import resolve
+
+    if case.settings.geometry.dimension == 1:
+        told = "a 1-D cell of flat layers has no picture; its thicknesses stand in case.toml"
+        raise UserError(case.file.refusal(("geometry", "dimension"), told))
+    domain = build(case, resolve(case), comm).domain
+    return Drawn(domain, quality_of(domain))
+
+
+def _layered(case: Any, comm: Any) -> Any:
+    from multiscale.critical_current.geometry import layered_cell
+    from multiscale.layered import layered_domain
+    from multiscale.parameters import validate
+    from multiscale.structures import Drawn, quality_of
+
+    validate(case)
+    geometry = case.settings.geometry
+    domain, _ = layered_domain(layered_cell(case, geometry.flaw[0].depth, geometry.seed, fine=True), comm)
+    return Drawn(domain, quality_of(domain))

@@ -1,0 +1,384 @@
+"""`multiscale impedance` and `multiscale growth`. Heavy imports happen inside, after the input has been checked."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from coupling.errors import UserError
+from coupling.units import UnitError, to_si
+from multiscale import parallel
+from multiscale.console import JsonOption, show, show_json
+
+OHM_CM2 = 1e4
+"""One ohm m² in ohm cm²."""
+GROWTH_HELP = """Growth of an interphase, and the coating that keeps a metal out.
+
+Example: multiscale growth layer --law parabolic --constant "1e-21 m^2/s" --time "30 d"
+"""
+MOST_FREQUENCIES = 400
+"""Frequencies of one spectrum at most."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(impedance)
+    growth_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=GROWTH_HELP)
+    growth_app.command("layer")(layer)
+    growth_app.command("coating")(coating)
+    app.add_typer(growth_app, name="growth")
+    app.command()(leakage)
+
+
+def _quantity(option: str, text: str, unit: str, least: float | None = None) -> float:
+    """Value of an option in an SI unit. Raises UserError that names the option."""
+    try:
+        value = to_si(text, unit)
+    except UnitError as error:
+        raise UserError(f"{option}: {error}") from None
+    if least is not None and not value > least:
+        raise UserError(f'{option}: read "{text}"; it must be above {least:g}{"" if unit == "1" else " " + unit}')
+    return value
+
+
+def _named(option: str, texts: Sequence[str] | None, unit: str) -> dict[str, float]:
+    """Values of repeated NAME=VALUE options, all positive. Raises UserError."""
+    found: dict[str, float] = {}
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise UserError(f'{option}: read "{text}"; write NAME=VALUE')
+        if name.strip() in found:
+            raise UserError(f"{option}: {name.strip()} is given twice")
+        found[name.strip()] = _quantity(f"{option} {name.strip()}", value.strip(), unit, 0.0)
+    return found
+
+
+def impedance(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")],
+    capacitance: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help='Double layer of a face: "lithium=0.1 F/m^2".')
+    ] = None,
+    permittivity: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help='Relative permittivity of a layer: "grain=15".')
+    ] = None,
+    lowest: Annotated[str, typer.Option("--from", help="Lowest frequency.")] = "0.01 Hz",
+    highest: Annotated[str, typer.Option("--to", help="Highest frequency.")] = "10 MHz",
+    per_decade: Annotated[int, typer.Option(min=1, max=50, help="Frequencies a decade.")] = 5,
+    bias: Annotated[str, typer.Option(help="Current density it is linearised about (critical-current cases).")] = "0 mA/cm^2",
+    fine: Annotated[bool, typer.Option("--fine", help="On the fine mesh (critical-current cases).")] = False,
+    no_md: Annotated[bool, typer.Option("--no-md", help="Use the material files alone, without stored MD records.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Impedance of a case's cell from its linearised equations: spectrum, split by layer and cause, and the arcs read out.
+
+    Capacitances and permittivities are not among a case's numbers; those you state here are used, and nothing else is.
+    Writes impedance.json and impedance.png (Nyquist and Bode).
+
+    Example: multiscale impedance cases/li-lpscl --capacitance "lithium=0.1 F/m^2" --permittivity "boundary=20"
+    """
+    frequencies = _frequencies(lowest, highest, per_decade)
+    stored = _named("--capacitance", capacitance, "F/m^2"), _named("--permittivity", permittivity, "1")
+    current = _quantity("--bias", bias, "A/m^2")
+    from multiscale.transport_cases.case import is_transport_case
+
+    transport = is_transport_case(case)
+    if transport and (current or fine or no_md):
+        raise UserError("--bias, --fine and --no-md are for critical-current cases; a transport case is linearised at rest")
+    from multiscale.transport_cases.impedance import Charging
+
+    system, working, parameters = (
+        _resting(case, Charging(*stored)) if transport else _flat(case, Charging(*stored), current, fine, no_md, out)
+    )
+    answer = _spectrum(case, system, working, frequencies, current) | {"parameters": parameters}
+    answer |= {"stated": {"capacitance_F_per_m2": stored[0], "relative_permittivity": stored[1]}}
+    _write(answer, out if out is not None else case / "results")
+    if as_json:
+        show_json(answer)
+    else:
+        show(_told(answer))
+
+
+def _frequencies(lowest: str, highest: str, per_decade: int) -> np.ndarray:
+    low, high = _quantity("--from", lowest, "Hz", 0.0), _quantity("--to", highest, "Hz", 0.0)
+    if not high > low:
+        raise UserError(f"--to {highest}: it must lie above --from {lowest}")
+    count = round(per_decade * math.log10(high / low)) + 1
+    if count > MOST_FREQUENCIES:
+        raise UserError(f"{count} frequencies asked for; at most {MOST_FREQUENCIES}: narrow the range or lower --per-decade")
+    return np.geomspace(high, low, max(count, 2))
+
+
+def _flat(case: Path, charging: Any, bias: float, fine: bool, no_md: bool, out: Path | None) -> tuple[Any, str, Any]:
+    from multiscale.case import load_case
+    from multiscale.parameters import resolve
+    from multiscale.tables import parameter_rows
+
+    loaded = load_case(case)
+    from multiscale.pipeline import stored_records, validate_all
+    from multiscale.transport_cases.impedance import flat_cell
+
+    validate_all(loaded, with_md=not no_md)
+    records = [] if no_md else stored_records(loaded, out if out is not None else case / "results")[0]
+    parameters = resolve(loaded, records)
+    system = flat_cell(loaded, parameters, charging, bias, parallel.world(), fine)
+    return system, "lithium", parameter_rows(parameters)
+
+
+def _resting(case: Path, charging: Any) -> tuple[Any, str, Any]:
+    from multiscale.transport_cases.case import load_transport_case
+
+    loaded = load_transport_case(case)
+    from multiscale.tables import parameter_rows
+    from multiscale.transport_cases.geometry import WORKING
+    from multiscale.transport_cases.impedance import resting_cell
+
+    system, inputs = resting_cell(loaded, charging, parallel.world())
+    return system, WORKING, parameter_rows(inputs.parameters)
+
+
+def _spectrum(case: Path, system: Any, working: str, frequencies: np.ndarray, bias: float) -> dict[str, Any]:
+    from multiscale.transport.equivalent_circuit import fit_circuit
+    from multiscale.transport.impedance import LinearResponse
+
+    response = LinearResponse(system, working)
+    spectrum = response.spectrum(frequencies)
+    circuit = fit_circuit(spectrum) if len(frequencies) >= 8 else None
+    return {
+        "case": case.resolve().name, "working_electrode": working, "bias_A_per_m2": bias, "unit": "ohm cm^2",
+        "frequencies_Hz": frequencies.tolist(), **_complex(spectrum.impedance),
+        "parts": [{"place": p.place, "cause": p.cause, **_complex(p.impedance)} for p in spectrum.parts],
+        "circuit": None if circuit is None else _circuit(circuit),
+    }  # fmt: skip
+
+
+def _complex(values: np.ndarray) -> dict[str, list[float]]:
+    real, imaginary = OHM_CM2 * values.real, OHM_CM2 * values.imag
+    return {"real": [float(value) for value in real], "imaginary": [float(value) for value in imaginary]}
+
+
+def _circuit(circuit: Any) -> dict[str, Any]:
+    arcs = [
+        {
+            "kind": arc.kind, "resistance": OHM_CM2 * arc.resistance, "resistance_stderr": OHM_CM2 * arc.resistance_error,
+            "time_constant_s": arc.time_constant, "time_constant_stderr_s": arc.time_constant_error,
+            "exponent": arc.exponent, "exponent_stderr": arc.exponent_error, "peak_frequency_Hz": arc.peak_frequency,
+            "capacitance_F_per_m2": arc.capacitance,
+            "origin": [{"place": place, "cause": cause, "share": share} for place, cause, share in arc.origin],
+        }
+        for arc in circuit.arcs
+    ]  # fmt: skip
+    return {
+        "series_resistance": OHM_CM2 * circuit.series_resistance, "misfit": circuit.misfit,
+        "series_resistance_stderr": OHM_CM2 * circuit.series_resistance_error, "arcs": arcs,
+    }  # fmt: skip
+
+
+def _write(answer: dict[str, Any], folder: Path) -> None:
+    """impedance.json and impedance.png, by rank 0."""
+    if parallel.rank() != 0:
+        return
+    from coupling.atomic import write_json
+    from multiscale.reporting.figures import write_figure
+    from multiscale.reporting.impedance_figures import nyquist_and_bode
+
+    write_json(folder / "impedance.json", answer)
+    write_figure(nyquist_and_bode(answer), folder / "impedance.png")
+
+
+def _told(answer: Mapping[str, Any]) -> str:
+    """What a person reads: resistance, shares at the lowest frequency, arcs."""
+    low = int(np.argmin(answer["frequencies_Hz"]))
+    lines = [
+        f"{answer['case']}: impedance from {answer['frequencies_Hz'][low]:g} Hz to {max(answer['frequencies_Hz']):g} Hz",
+        f"  at the lowest frequency {_ohms(answer, low)}, of which",
+    ]
+    lines += [f"    {part['place']}, {part['cause']:16s} {_ohms(part, low)}" for part in answer["parts"]]
+    circuit = answer["circuit"]
+    if circuit and circuit["arcs"]:
+        series = f"{circuit['series_resistance']:.4g} ohm cm2 in series, and"
+        lines.append(f"  read out (misfit {100 * circuit['misfit']:.2g} %): {series}")
+        for arc in circuit["arcs"]:
+            origin = ", ".join(f"{o['place']} {o['cause']} {100 * o['share']:.0f} %" for o in arc["origin"])
+            error = f"{arc['resistance']:.4g} +/- {arc['resistance_stderr']:.1g} ohm cm2"
+            lines.append(f"    {arc['kind']:9s} {error} at {arc['peak_frequency_Hz']:.3g} Hz: {origin}")
+    elif circuit:
+        lines.append("  a resistance at every frequency: nothing stores charge; state --capacitance or --permittivity")
+    return "\n".join(lines)
+
+
+def _ohms(values: Mapping[str, Any], k: int) -> str:
+    return f"{values['real'][k]:.5g} {values['imaginary'][k]:+.3g} j ohm cm2"
+
+
+def layer(
+    law: Annotated[str, typer.Option(help="parabolic, deal-grove or passivating.")],
+    time: Annotated[list[str], typer.Option(help='A time, as often as wanted: "30 d".')],
+    constant: Annotated[str | None, typer.Option(help='parabolic: k of L² = L0² + 2kt, "1e-21 m^2/s".')] = None,
+    stderr: Annotated[str | None, typer.Option(help="parabolic: standard error of k.")] = None,
+    linear: Annotated[str | None, typer.Option(help='deal-grove: A of L² + A L = B(t + τ), "20 nm".')] = None,
+    parabolic: Annotated[str | None, typer.Option(help="deal-grove: B.")] = None,
+    rate: Annotated[str | None, typer.Option(help='passivating: first rate, "1 nm/h".')] = None,
+    decay: Annotated[str | None, typer.Option(help='passivating: thickness over which the rate falls e-fold, "2 nm".')] = None,
+    start: Annotated[str, typer.Option(help="First thickness.")] = "0 nm",
+    conductivity: Annotated[str | None, typer.Option(help="Ionic, of the layer: adds its resistance over time.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Thickness of a growing layer over time, and its area-specific resistance.
+
+    Example: multiscale growth layer --law parabolic --constant "1e-21 m^2/s" --time "30 d" --conductivity "1e-5 S/m"
+    """
+    from multiscale.transport import growth
+
+    first = _quantity("--start", start, "m")
+    numbers = {
+        "parabolic": {"--constant": (constant, "m^2/s")},
+        "deal-grove": {"--linear": (linear, "m"), "--parabolic": (parabolic, "m^2/s")},
+        "passivating": {"--rate": (rate, "m/s"), "--decay": (decay, "m")},
+    }
+    if law not in numbers:
+        raise UserError(f"--law {law}: {', '.join(numbers)}")
+    stated = {"--constant": constant, "--linear": linear, "--parabolic": parabolic, "--rate": rate, "--decay": decay}
+    for option, text in stated.items():
+        if (text is not None) != (option in numbers[law]):
+            told = "needs" if option in numbers[law] else "does not use"
+            raise UserError(f"--law {law} {told} {option}")
+    values = [_quantity(option, str(text), unit) for option, (text, unit) in numbers[law].items()]
+    kinds: dict[str, Any] = {
+        "parabolic": growth.Parabolic, "deal-grove": growth.DealGrove, "passivating": growth.Passivating
+    }
+    grown = kinds[law](*values, first)
+    κ = None if conductivity is None else _quantity("--conductivity", conductivity, "S/m", 0.0)
+    error = _relative_error(law, stderr, values)
+    rows = [_grown(grown, _quantity("--time", text, "s", 0.0), κ, error) for text in time]
+    if as_json:
+        show_json({"law": law, "rows": rows})
+    else:
+        show("\n".join(_growth_line(row) for row in rows))
+
+
+def _relative_error(law: str, stderr: str | None, values: list[float]) -> float | None:
+    if stderr is None:
+        return None
+    if law != "parabolic":
+        raise UserError(f"--law {law} does not use --stderr")
+    return _quantity("--stderr", stderr, "m^2/s", 0.0) / values[0]
+
+
+def _grown(law: Any, time: float, conductivity: float | None, relative_error: float | None) -> dict[str, Any]:
+    """One row: time (s), thickness (m) and perhaps its 68 % interval, and resistance (ohm cm²)."""
+    from multiscale.transport import growth
+
+    row: dict[str, Any] = {"time_s": time, "thickness_m": float(law.thickness(time))}
+    if relative_error is not None:
+        draws = law.constant * np.exp(relative_error * np.random.default_rng(0).standard_normal(4000))
+        _, low, high = growth.thickness_bounds(lambda k: growth.Parabolic(k, law.start), draws.tolist(), time)
+        row |= {"low_m": float(low), "high_m": float(high)}
+    if conductivity is not None:
+        row["asr_ohm_cm2"] = OHM_CM2 * float(growth.area_specific_resistance(law, conductivity, time))
+    return row
+
+
+def _growth_line(row: Mapping[str, Any]) -> str:
+    spread = f" (68 %: {1e9 * row['low_m']:.4g} to {1e9 * row['high_m']:.4g})" if "low_m" in row else ""
+    resistance = f", {row['asr_ohm_cm2']:.4g} ohm cm2" if "asr_ohm_cm2" in row else ""
+    return f"{row['time_s']:g} s: {1e9 * row['thickness_m']:.5g} nm{spread}{resistance}"
+
+
+def coating(
+    diffusivity: Annotated[str, typer.Option(help='Of the metal in the coating: at the temperature, or D0: "1e-9 m^2/s".')],
+    time: Annotated[str, typer.Option(help='How long it must keep the metal out: "10 h", "5 year".')],
+    share: Annotated[float, typer.Option(help="Concentration allowed at the inner face, over that at the outer one.")] = 0.01,
+    activation: Annotated[str | None, typer.Option(help='Activation energy of the diffusivity: "250 kJ/mol" (needs D0).')] = None,
+    temperature: Annotated[str | None, typer.Option(help='With --activation: "700 degC".')] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Thickness of a coating that keeps a diffusing metal below a share of its outer concentration for a time.
+
+    Two limits: the layer behind takes the metal up as the coating would, or nothing passes the inner face (thicker).
+
+    Example: multiscale growth coating --diffusivity "1e-9 m^2/s" --activation "250 kJ/mol" --temperature "600 degC" --time "10 h"
+    """
+    from multiscale.transport import growth
+
+    D = _quantity("--diffusivity", diffusivity, "m^2/s", 0.0)
+    if (activation is None) != (temperature is None):
+        raise UserError("--activation and --temperature go together: D = D0 exp(-E/(RT))")
+    if activation is not None and temperature is not None:
+        D = growth.arrhenius(D, _quantity("--activation", activation, "J/mol"), _quantity("--temperature", temperature, "K", 0.0))
+    seconds = _quantity("--time", time, "s", 0.0)
+    answer = {
+        "diffusivity_m2_per_s": D, "time_s": seconds, "share": share,
+        "thickness_open_m": growth.coating_thickness(D, seconds, share),
+        "thickness_sealed_m": growth.sealed_coating_thickness(D, seconds, share),
+    }  # fmt: skip
+    if as_json:
+        show_json(answer)
+        return
+    show(
+        f"D = {D:.4g} m2/s for {seconds:g} s, at most {100 * share:g} % at the inner face:\n"
+        f"  {1e9 * answer['thickness_open_m']:.4g} nm if the layer behind takes the metal up, "
+        f"{1e9 * answer['thickness_sealed_m']:.4g} nm if nothing passes"
+    )
+
+
+def leakage(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")],
+    electronic: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help='Electronic conductivity of every region: "grain=1e-7 S/m".')
+    ],
+    current: Annotated[str, typer.Option(help='Plating current density: "0.5 mA/cm^2".')],
+    electronic_contact: Annotated[
+        str | None, typer.Option(help='Resistance of electrons\' passage at the lithium: "10 ohm cm^2" [default: none].')
+    ] = None,
+    confinement: Annotated[str, typer.Option(help="Pressure on lithium that forms inside.")] = "0 MPa",
+    surface_energy: Annotated[str, typer.Option(help="Of its surface.")] = "0 J/m^2",
+    radius: Annotated[str | None, typer.Option(help="Of the lithium that forms (with --surface-energy).")] = None,
+    no_md: Annotated[bool, typer.Option("--no-md", help="Use the material files alone, without stored MD records.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Local potential of lithium in a case's cell while it plates, and where lithium could form inside.
+
+    No molecular dynamics gives an electronic conductivity, so it is stated here. Flat lithium below, reversible lithium above.
+
+    Example: multiscale leakage cases/li-lpscl --electronic "grain=1e-7 S/m" --electronic "boundary=1e-6 S/m"
+    --electronic "interphase=1e-9 S/m" --current "0.5 mA/cm^2"
+    """
+    σ = _named("--electronic", electronic, "S/m")
+    j = _quantity("--current", current, "A/m^2", 0.0)
+    contact = None if electronic_contact is None else _quantity("--electronic-contact", electronic_contact, "ohm m^2", 0.0)
+    γ, p = _quantity("--surface-energy", surface_energy, "J/m^2"), _quantity("--confinement", confinement, "Pa")
+    if (γ > 0) != (radius is not None):
+        raise UserError("--surface-energy and --radius go together: the smaller the lithium, the more its surface costs")
+    r = math.inf if radius is None else _quantity("--radius", radius, "m", 0.0)
+    from multiscale.case import load_case
+    from multiscale.parameters import resolve
+    from multiscale.tables import parameter_rows
+
+    loaded = load_case(case)
+    from multiscale.pipeline import stored_records, validate_all
+    from multiscale.transport.leakage import nucleation_threshold
+    from multiscale.transport_cases.leakage import plate
+
+    validate_all(loaded, with_md=not no_md)
+    records = [] if no_md else stored_records(loaded, out if out is not None else case / "results")[0]
+    parameters = resolve(loaded, records)
+    threshold = nucleation_threshold(p, γ, r)
+    answer = plate(loaded, parameters, σ, j, contact, threshold, parallel.world())
+    if as_json:
+        show_json(answer | {"case": loaded.name, "parameters": parameter_rows(parameters)})
+        return
+    x, y = (1e6 * answer["place_m"][k] for k in (0, 1))
+    beyond = ", ".join(f"{name} {100 * share:.3g} %" for name, share in answer["share_beyond"].items())
+    show(
+        f"{loaded.name}: plating at {j / 10:g} mA/cm2\n"
+        f"  electrons carry {100 * answer['electronic_share']:.3g} % of the current at the lithium\n"
+        f"  lowest potential of lithium {1e3 * answer['lowest_V']:.4g} mV at ({x:.4g}, {y:.4g}) um, "
+        f"activity {answer['activity']:.4g}\n"
+        f"  lithium can form below {-1e3 * threshold:.4g} mV: {beyond}"
+    )

@@ -1,0 +1,1 @@
+"""Conduction cases: steady conduction through any geometry, and effective conductivities of images."""

@@ -1,0 +1,160 @@
+"""The geometry of a conduction case as a mesh with names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from coupling.errors import UserError
+from meshes import cavity, contact, foreign, packing, polycrystal3d, tip
+from meshes.drawing import MeshQuality, Sizes
+from meshes.voxels import Labels, read_image
+from multiscale.conduction.case import ConductionCase, regions
+from multiscale.conduction.voxel_mesh import voxel_domain, walls
+from multiscale.domain import Domain, integral
+from multiscale.structures import drawn, quality_of
+
+WINDOW_SHARE = 1 / 6
+"""Element at the edge of a contact over the radius of the window that the focusing factor is averaged over."""
+
+
+@dataclass(frozen=True)
+class MeshedCase:
+    """A meshed conduction case.
+
+    Attributes:
+        domain: with the names of the geometry.
+        quality: figures of the mesh.
+        lithium, counter: boundaries of the two electrodes.
+        cross_section: area that the applied current density counts on, m² (m in 2-D).
+    """
+
+    domain: Domain
+    quality: MeshQuality
+    lithium: tuple[str, ...]
+    counter: tuple[str, ...]
+    cross_section: float
+
+
+def build(case: ConductionCase, comm: MPI.Comm) -> MeshedCase:
+    """Mesh a case.
+
+    Raises:
+        UserError: it cannot be drawn as asked, with file, line and key.
+        RunFailure: gmsh failed.
+    """
+    try:
+        return _BUILDERS[case.settings.geometry.kind](case, case.settings.geometry, comm)
+    except UserError as error:
+        raise case.complaint(error) from None
+
+
+def _rough_contact(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+    film = given.interlayer
+    what = contact.RoughContact(
+        given.width, given.electrolyte.thickness, given.contact.roughness, given.contact.correlation_length,
+        given.contact.void_fraction, film.thickness if film else None, film.mode if film else "fills", given.seed,
+        _sizes(case),
+    )  # fmt: skip
+    return _plain(partial(contact.draw, what), comm, given.width, "lithium")
+
+
+def _buried_cavity(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+    half_length, half_opening = given.cavity.axes
+    what = cavity.BuriedCavity(
+        given.width, given.electrolyte.thickness, given.cavity.depth, half_length, half_opening,
+        given.cavity.tilt, given.axisymmetric,
+        given.cavity.filling is not None, _sizes(case),
+    )  # fmt: skip
+    area = np.pi * given.width**2 if given.axisymmetric else given.width
+    return _plain(partial(cavity.draw, what), comm, area, "lithium", axisymmetric=given.axisymmetric)
+
+
+def _tip(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+    what = tip.IndentedTip(
+        given.radius, given.electrolyte.thickness, given.tip.radius, given.tip.indentation, given.tip.half_angle,
+        _sizes(case),
+    )  # fmt: skip
+    return _plain(partial(tip.draw, what), comm, np.pi * given.radius**2, "tip", axisymmetric=True)
+
+
+def _grain_block(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+    layer = given.interlayer
+    what = polycrystal3d.GrainBlock(
+        given.width, given.breadth, given.electrolyte.thickness, given.electrolyte.grain_size,
+        layer.thickness if layer else None, seed=given.seed, sizes=_sizes(case),
+    )  # fmt: skip
+    return _plain(partial(polycrystal3d.draw, what), comm, given.width * given.breadth, "lithium", dimension=3)
+
+
+def _packing(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+    particles = packing.read_particles(case.folder / given.particles).swollen(given.swell)
+    for phase in dict.fromkeys(particles.phases):
+        if phase not in given.phases:
+            raise UserError(f'geometry.phases: the particles have a phase "{phase}"; add [geometry.phases.{phase}]')
+    for phase in given.phases:
+        if phase not in particles.phases:
+            raise UserError(f'geometry.phases.{phase}: no particle is of phase "{phase}"; take it out')
+    trim = given.trim if given.trim is not None else 0.5 * float(particles.radii.min())
+    box = particles.box + np.array([[trim], [-trim]])
+    what = packing.Packing(particles, box, given.matrix is not None, _sizes(case))
+    area = float(np.prod(np.ptp(box, axis=0)[:2]))
+    return _plain(partial(packing.draw, what), comm, area, "bottom", "top", dimension=3)
+
+
+def _voxels(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+    image = read_image(case.folder / given.image, given.voxel)
+    if len(image.shape) != given.dimension:
+        raise UserError(f"geometry.dimension: read {given.dimension}; the image has {len(image.shape)} axes")
+    if given.crop:
+        image = image.cropped(given.crop)
+    image = image.coarsened(given.coarsen)
+    known = walls(given.dimension)
+    for key in ("lithium", "counter"):
+        for name in getattr(given, key):
+            if name not in known:
+                raise UserError(f'geometry.{key}: read "{name}"; allowed: {", ".join(known)}')
+    domain = voxel_domain(image, {phase.name: Labels.parse(phase.labels) for phase in given.phase}, comm)
+    axis = min(known.index(name) for name in given.counter) // 2
+    lengths = np.array(image.shape) * np.array(image.spacing)
+    area = float(np.prod(np.delete(lengths, axis))) * len(given.counter)
+    return MeshedCase(domain, quality_of(domain), given.lithium, given.counter, area)
+
+
+def _user_mesh(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+    path, named = case.folder / given.file, list(regions(given))
+    draw = partial(foreign.draw, path, given.unit, named, [*given.lithium, *given.counter], given.dimension)
+    domain, quality = drawn(draw, comm, given.dimension, given.axisymmetric)
+    for name in domain.regions:
+        if name not in named:
+            raise UserError(f'geometry.regions: the mesh has a region "{name}"; add [geometry.regions.{name}]')
+    return _measured(domain, quality, given.lithium, given.counter)
+
+
+def _sizes(case: ConductionCase) -> Sizes:
+    """The mesh-size rule: elements at the edges of a contact are small against the window of the focusing factor."""
+    window = case.settings.conduction.window
+    return Sizes(case.settings.geometry.resolution, finest=None if window is None else WINDOW_SHARE * window)
+
+
+def _plain(
+    draw: Callable[[], MeshQuality], comm: MPI.Comm, area: float, lithium: str, counter: str = "counter", dimension: int = 2,
+    axisymmetric: bool = False,
+) -> MeshedCase:  # fmt: skip
+    """Draw a geometry whose electrodes have one name each."""
+    domain, quality = drawn(draw, comm, dimension, axisymmetric)
+    return MeshedCase(domain, quality, (lithium,), (counter,), float(area))
+
+
+def _measured(domain: Domain, quality: MeshQuality, lithium: tuple[str, ...], counter: tuple[str, ...]) -> MeshedCase:
+    """A mesh whose cross-section is the area of its counter electrode."""
+    return MeshedCase(domain, quality, lithium, counter, integral(domain.constant(1.0) * domain.ds(*counter)))
+
+
+_BUILDERS: dict[str, Callable[[ConductionCase, Any, MPI.Comm], MeshedCase]] = {
+    "rough-contact": _rough_contact, "buried-cavity": _buried_cavity, "tip-on-crystal": _tip,
+    "layered-polycrystal": _grain_block, "packing": _packing, "voxels": _voxels, "mesh": _user_mesh,
+}  # fmt: skip

@@ -1,0 +1,177 @@
+"""Steady ionic conduction between two electrodes on any mesh with named regions: the primary current distribution.
+
+Strong form ∇·(κ ∇φ) = 0, φ fixed on both electrodes, all other surfaces insulating (docs/physics.md 1.1d). The field is linear
+in the current, so one solve at 1 V answers for every current.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import ufl
+from dolfinx import fem, la
+from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.spatial import cKDTree
+
+from coupling.errors import UserError
+from coupling.units import told
+from multiscale.domain import Domain, integral, piecewise
+from multiscale.solvers.solver import LinearSolver, Reaction, assemble_into
+from multiscale.transport.single_ion import current_density, ohmic_conduction
+
+FEWEST = 4
+"""Nodes along each direction of an electrode within the radius of an average, at least."""
+
+
+@dataclass(frozen=True)
+class ConductionFigures:
+    """What one steady solve says. "Amount" is A, in 2-D A per metre of depth; areas are m² or m.
+
+    Attributes:
+        resistance: between the electrodes, ohm (ohm m in 2-D).
+        share: of the resistance that each region dissipates; they add up to one.
+        imbalance: |in - out| over in.
+        mean_path: mean length of the current's paths, ∫|i| dx over the current, m.
+        distance: shortest straight line between the electrodes, m.
+        area: of the first electrode.
+        floating: unknowns that hang together with no electrode (they carry nothing).
+        unknowns: global number.
+    """
+
+    resistance: float
+    share: Mapping[str, float]
+    imbalance: float
+    mean_path: float
+    distance: float
+    area: float
+    floating: int
+    unknowns: int
+
+    @property
+    def detour_factor(self) -> float:
+        """Mean path of the current over the straight one."""
+        return self.mean_path / self.distance
+
+
+class Conduction:
+    """A steady conduction problem; its solution stays in `potential` (V, at 1 V between the electrodes).
+
+    Args:
+        domain: mesh with names.
+        conductivity: of every region, S/m.
+        first, second: names of the boundaries of the two electrodes; current is counted from the second to the first
+            (the lithium that is plated).
+        degree: of the potential.
+    """
+
+    def __init__(
+        self, domain: Domain, conductivity: Mapping[str, float], first: Sequence[str], second: Sequence[str], degree: int = 1
+    ) -> None:
+        """Compile the forms. Raises UserError on an unknown name, an overlap or a conductivity that is not positive."""
+        for name, value in conductivity.items():
+            if not (np.isfinite(value) and value > 0):
+                mend = "it must be positive (leave insulators out of the mesh)"
+                raise UserError(f"conductivity of {name}: read {value:g} S/m; {mend}")
+        if set(first) & set(second):
+            raise UserError(f"electrodes: {', '.join(sorted(set(first) & set(second)))} cannot be both of them")
+        self.domain, self.first, self.second = domain, tuple(first), tuple(second)
+        self.conductivity = piecewise(domain, conductivity)
+        space = fem.functionspace(domain.mesh, ("P", degree))
+        self.potential, test, trial = fem.Function(space), ufl.TestFunction(space), ufl.TrialFunction(space)
+        self.potential.name = "potential_V"
+        self._fixed = [domain.fixed(space, 0.0, *first), domain.fixed(space, 1.0, *second)]
+        self.floating = _unreached(space, np.concatenate([bc.dof_indices()[0] for bc in self._fixed]))
+        grounded = fem.dirichletbc(domain.constant(0.0), self.floating, space)
+        residual = ohmic_conduction(self.conductivity, self.potential, test, domain.dx())
+        bilinear = ohmic_conduction(self.conductivity, trial, test, domain.dx())
+        linear = domain.constant(0.0) * test * domain.dx()
+        self._solver = LinearSolver(bilinear, linear, self.potential, [*self._fixed, grounded])
+        self._residual, self._reaction = fem.form(residual), Reaction(residual, space)
+
+    def solve(self) -> ConductionFigures:
+        """Solve at 1 V and read the figures.
+
+        Raises:
+            RunFailure: the solver did not converge.
+            UserError: no current flows (the electrodes do not hang together).
+        """
+        domain = self.domain
+        report = self._solver.solve()
+        out, into = (sign * self._reaction.total(bc.dof_indices()[0]) for sign, bc in zip((-1, 1), self._fixed, strict=True))
+        if not into > 0:
+            raise UserError("no current flows: the mesh does not connect the two electrodes")
+        i = current_density(self.conductivity, self.potential)
+        heat = {name: integral(ufl.dot(i, i) / self.conductivity * domain.dx(name)) for name in domain.regions}
+        total = sum(heat.values())
+        path = integral(ufl.sqrt(ufl.dot(i, i)) * domain.dx(degree=2)) / into
+        here, there = (self._nodes(bc) for bc in self._fixed)
+        owned = int(np.sum(self.floating < self.potential.function_space.dofmap.index_map.size_local))
+        return ConductionFigures(
+            1 / into, {name: value / total for name, value in heat.items()}, abs(into - out) / into, path,
+            float(cKDTree(here).query(there)[0].min()), integral(domain.constant(1.0) * domain.ds(*self.first)),
+            domain.comm.allreduce(owned), report.unknowns,
+        )  # fmt: skip
+
+    def focusing_factor(self, window: float) -> float:
+        """Largest current density on the first electrode, averaged around a point, over its mean.
+
+        The average weighs by 1 - r/window up to the radius `window` (m). The current of a node is its reaction, so the parts
+        add up to the whole current exactly.
+
+        Raises:
+            UserError: the mesh is too coarse for the window at the hottest point.
+        """
+        domain, space = self.domain, self.potential.function_space
+        test = ufl.TestFunction(space)
+        dofs = self._fixed[0].dof_indices()[0]
+        owned = dofs[dofs < space.dofmap.index_map.size_local]
+        current = -_assembled(self._residual, space)[owned]
+        area = _assembled(fem.form(test * domain.ds(*self.first)), space)[owned]
+        places = space.tabulate_dof_coordinates()[owned]
+        rows = np.vstack(domain.comm.allgather(np.column_stack([places, current, area])))
+        near = cKDTree(rows[:, :3]).sparse_distance_matrix(cKDTree(rows[:, :3]), window, output_type="coo_matrix")
+        weight = near.tocsr()
+        weight.data = 1 - weight.data / window
+        weight += sparse.identity(len(rows)) - sparse.diags(weight.diagonal())
+        mean = (weight @ rows[:, 3]) / (weight @ rows[:, 4])
+        hottest = int(np.argmax(mean))
+        if weight[hottest].nnz < FEWEST ** (domain.dimension - 1):
+            found = f"read {told(window, 'm')}; only {weight[hottest].nnz} nodes of the mesh lie within it at the hottest point"
+            raise UserError(f"conduction.window: {found}; widen it or raise geometry.resolution")
+        return float(mean[hottest] / (rows[:, 3].sum() / rows[:, 4].sum()))
+
+    def _nodes(self, bc: object) -> np.ndarray:
+        """Places of all nodes of an electrode, on every rank."""
+        space = self.potential.function_space
+        dofs = bc.dof_indices()[0]  # type: ignore[attr-defined]
+        owned = dofs[dofs < space.dofmap.index_map.size_local]
+        return np.vstack(self.domain.comm.allgather(space.tabulate_dof_coordinates()[owned]))
+
+
+def _assembled(form: fem.Form, space: fem.FunctionSpace) -> np.ndarray:
+    """A linear form at the local unknowns; right at those this rank owns."""
+    vector = fem.Function(space)
+    assemble_into(vector.x.petsc_vec, form)
+    vector.x.scatter_reverse(la.InsertMode.add)
+    return vector.x.array
+
+
+def _unreached(space: fem.FunctionSpace, start: np.ndarray) -> np.ndarray:
+    """Local unknowns (ghosts included) that no chain of cells connects with the unknowns `start` of any rank."""
+    dofs = space.dofmap.list
+    count = space.dofmap.index_map.size_local + space.dofmap.index_map.num_ghosts
+    pairs = np.column_stack([np.repeat(dofs[:, 0], dofs.shape[1] - 1), dofs[:, 1:].ravel()])
+    graph = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    number, part = csgraph.connected_components(graph, directed=False)
+    reached, mark = np.zeros(number, dtype=bool), fem.Function(space)
+    mark.x.array[start] = 1.0
+    comm = space.mesh.comm
+    while True:
+        before = int(reached.sum())
+        mark.x.scatter_reverse(la.InsertMode.add)
+        mark.x.scatter_forward()
+        reached |= np.bincount(part, weights=mark.x.array > 0, minlength=number) > 0
+        mark.x.array[:] = reached[part]
+        if not comm.allreduce(int(reached.sum()) - before):
+            return np.flatnonzero(~reached[part]).astype(np.int32)

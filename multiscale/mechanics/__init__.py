@@ -1,0 +1,1 @@
+"""Solids: elasticity of the cell and its flaw, lithium as a metal, cracks as a phase field, filaments that drive them."""

@@ -1,0 +1,380 @@
+"""A lithium filament in a growing crack: plating on its own surface, pressure, fracture, dissolution (docs/physics.md 3).
+
+The crack is a phase field; the lithium in it is metal at zero potential. On its surface (measure `face_density` dx: both faces of
+the crack) and on the flat electrode Butler-Volmer kinetics with pressure-shifted equilibrium set the current; the solid obeys
+Ohm's law. What is plated is the volume of the crack, V_Li Q/F, less what creeps out of the mouth; the pressure is what the
+body needs to hold that volume (Bourdin, Chukwudozie & Yoshioka 2012 with a Faradaic source), and it stalls plating. One step
+is implicit in the pressure:
+
+1. at frozen damage the crack's volume is linear in p; the p is sought at which it equals the old volume and what is plated
+   and extruded at this p during the step (transport solves);
+2. fracture under the volume that this charge makes; the pressure falls where the crack grows; back to 1 until both agree.
+
+The volume is computed from the charge, so that they agree to rounding. Reversed current takes lithium out; the crack stays.
+With creep, lithium reaches new crack only as fast as it flows there: the part beyond `front` is dry, carries no pressure
+and plates nothing. Without creep it follows at once.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem
+from mpi4py import MPI
+from scipy.optimize import brentq
+
+from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
+from coupling.errors import RunFailure
+from multiscale.domain import Domain
+from multiscale.materials import Stiffness
+from multiscale.mechanics.extrusion import extrusion_rate, slit_flow
+from multiscale.mechanics.filament_state import FilamentProperties, FilamentState
+from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.phase_field import CrackModel, crack_density
+from multiscale.solvers.solver import NonlinearSolver, assemble_into
+from multiscale.transport.kinetics import butler_volmer, overpotential_at
+from multiscale.transport.single_ion import current_inflow, ohmic_conduction
+
+BROKEN = 0.9
+"""Damage from which a place counts as crack."""
+CRACK_CONDUCTIVITY = 1e-6
+"""Share of the ionic conductivity left in a dry crack. Around lithium the smeared band conducts as the sound solid does: the
+metal is thin, and current reaches its faces from both sides."""
+AGREEMENT = 5e-3
+"""Relative difference of the pressures of transport and fracture at which a step ends."""
+SOLVED = 1e-6
+"""Relative tolerance of the pressure at frozen damage (the volume is computed from the charge at that pressure, exactly)."""
+SHARPNESS = 4
+"""Power of the damage whose slope is the filament's surface: it lies close to the crack's core, not in its halo."""
+ROUNDS, DEGREE = 25, 4
+"""Most rounds of a step; quadrature degree of the filament's surface."""
+
+
+def face_density(damage: Any) -> Any:
+    """Area of the crack's faces per volume, 1/m: |∇(dⁿ)|, n = SHARPNESS; across a crack it integrates to two, a face each."""
+    return SHARPNESS * damage ** (SHARPNESS - 1) * ufl.sqrt(ufl.dot(ufl.grad(damage), ufl.grad(damage)))
+
+
+class FilamentModel:
+    """A filament in one cell.
+
+    Args:
+        domain: with the boundaries "foot" (lithium), "top" (counter electrode), "left" and "right".
+        conductivity: ionic, S/m (field or constant).
+        stiffness: Lamé fields, Pa.
+        fracture_energy: Gc of the material, J/m² (field or constant).
+        crack: model of the crack.
+        size: width of the broken band of the mesh, m (for the toughness correction and the bins of the opening).
+        properties: of electrode, lithium and test.
+        flaw: depth of the first crack along x = 0, m.
+        mirrored: the mesh is the right half of the cell.
+        alternation: of displacement and damage.
+    """
+
+    def __init__(
+        self, domain: Domain, conductivity: Any, stiffness: Stiffness, fracture_energy: Any, crack: CrackModel, size: float,
+        properties: FilamentProperties, flaw: float, mirrored: bool = False, alternation: Alternation | None = None,
+    ) -> None:  # fmt: skip
+        """Compile the forms and break the flaw; nothing flows yet."""
+        self.domain, self.properties, self.size, self.flaw = domain, properties, size, flaw
+        self.copies = 2 if mirrored else 1
+        self.correction = crack.mesh_correction(size)
+        area = float(fem.assemble_scalar(fem.form(domain.constant(1.0) * domain.dx())))
+        energy = float(fem.assemble_scalar(fem.form(fracture_energy * domain.dx())))
+        self._energy = domain.comm.allreduce(energy) / domain.comm.allreduce(area)
+        self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
+        self._wetted.x.array[:] = 1.0
+        self.body = CrackedBody(
+            domain, stiffness, fracture_energy / self.correction, crack, self._supports,
+            alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted,
+        )  # fmt: skip
+        half = size / 2 * (1 + 1e-6)
+        self.body.notch(lambda x: (x[1] <= flaw * (1 + 1e-9)) & (np.abs(x[0]) <= half))
+        self._electric(conductivity)
+        self._measures(crack)
+        self.front = self.length()[0]
+        self.body.at_volume(0.0)
+        self.state = self._observe(0.0, 0.0, 0)
+
+    def _supports(self, space: Any) -> list[Any]:
+        d = self.domain
+        return [d.fixed(space, 0.0, "left", "right", component=0), d.fixed(space, 0.0, "top", component=1)]
+
+    def _electric(self, conductivity: Any) -> None:
+        """Ohm's law with plating on the flat electrode and on the filament."""
+        d, domain, p = self.body.damage, self.domain, self.properties
+        self.potential = fem.Function(d.function_space, name="potential_V")
+        self.applied, self.open = domain.constant(0.0), domain.constant(1.0)
+        self._pressure = domain.constant(0.0)
+        i0, T, α = (domain.constant(x) for x in (p.exchange_current_density, p.temperature, p.anodic_transfer))
+        αm = domain.constant(1 - p.anodic_transfer if p.mechanical_transfer is None else p.mechanical_transfer)
+        self.filament_exchange = domain.constant(p.exchange_current_density)
+        shift = self._pressure if p.pressure_feedback else 0.0 * self._pressure
+        flat = butler_volmer(-self.potential, i0, α, 1 - α, T)
+        face = butler_volmer(-self.potential, self.filament_exchange, α, 1 - α, T, shift, αm)
+        self.face_current = self.open * self._wetted * face * face_density(d)
+        dx, foot = domain.dx(degree=DEGREE), domain.ds("foot")
+        κ = conductivity * (self._wetted + (1 - self._wetted) * ((1 - d) ** 2 + CRACK_CONDUCTIVITY))
+        w = ufl.TestFunction(d.function_space)
+        residual = ohmic_conduction(κ, self.potential, w, dx) + current_inflow(self.applied, w, domain.ds("top"))
+        residual += current_inflow(flat, w, foot) + current_inflow(self.face_current, w, dx)
+        self.ionic_current = -κ * ufl.grad(self.potential)
+        self._transport = NonlinearSolver(residual, self.potential, spd=True)
+        self._into_filament, self._into_flat = fem.form(-self.face_current * dx), fem.form(-flat * foot)
+        self._counter = fem.form(self.potential * domain.ds("top"))
+
+    def _measures(self, crack: CrackModel) -> None:
+        """Integrals and places that observables need."""
+        domain, body = self.domain, self.body
+        cells = fem.functionspace(domain.mesh, ("DG", 0))
+        v, d = ufl.TestFunction(cells), body.damage
+        self._cell_opening = fem.form(-ufl.dot(body.displacement, ufl.grad(d)) * v * domain.dx())
+        surface = domain.dx(degree=DEGREE)
+        self._cell_current = fem.form(-self.face_current * v * surface)
+        self._cell_faces = fem.form(face_density(d) * v * surface)
+        self._area = fem.form(crack_density(d, crack, domain.constant(crack.length)) * domain.dx())
+        self._counter_length = self._sum(fem.form(domain.constant(1.0) * domain.ds("top")))
+        owned = domain.mesh.topology.index_map(domain.dimension).size_local
+        corners = domain.mesh.geometry.dofmap
+        middles = domain.mesh.geometry.x[corners].mean(axis=1)
+        self._distance = np.linalg.norm(middles[:, :2], axis=1)
+        self._owned, self._cell_values = owned, fem.Function(cells)
+        self._nodes = d.function_space.tabulate_dof_coordinates()[: d.function_space.dofmap.index_map.size_local, :2]
+
+    def length(self) -> tuple[float, tuple[float, float]]:
+        """Distance of the furthest broken place from the mouth, and that place, m."""
+        here = np.flatnonzero(self.body.damage.x.array[: len(self._nodes)] >= BROKEN)
+        away = np.linalg.norm(self._nodes[here], axis=1)
+        best = (-1.0, 0.0, 0.0)
+        if len(here):
+            k = here[np.argmax(away)]
+            best = (float(away.max()), float(self._nodes[k, 0]), float(self._nodes[k, 1]))
+        found = max(self.domain.comm.allgather(best))
+        return found[0], (found[1], found[2])
+
+    def half_opening(self, length: float) -> tuple[np.ndarray, np.ndarray]:
+        """Distances from the mouth to the tip (k,), m, and half opening there, m: unloaded and elastic, not below zero."""
+        vector = self._cell_values.x.petsc_vec
+        assemble_into(vector, self._cell_opening)
+        bins = max(int(length / (2 * self.size)), 2)
+        edges = np.linspace(0.0, length, bins + 1)
+        held = self._distance[: self._owned], self._cell_values.x.array[: self._owned]
+        volume = self.domain.comm.allreduce(np.histogram(held[0], edges, weights=held[1])[0])
+        middles = (edges[:-1] + edges[1:]) / 2
+        opening = volume / np.diff(edges) * self.copies / 2
+        if self.properties.unloaded_half_opening is not None:
+            opening = opening + self.properties.unloaded_half_opening(middles)
+        places = np.concatenate([middles, [length]])
+        return places, np.maximum(np.append(opening, 0.0), 0.0)
+
+    def unloaded_volume(self) -> float:
+        """Volume of the flaw without load, m² of the whole cell: what can still be dissolved when `volume` is zero."""
+        if self.properties.unloaded_half_opening is None:
+            return 0.0
+        s = np.linspace(0.0, self.flaw, 401)
+        return float(2 * np.trapezoid(np.maximum(self.properties.unloaded_half_opening(s), 0.0), s))
+
+    def transport(self, pressure: float) -> float:
+        """Solve the potential at a pressure in the filament; current into it, A/m of the whole cell (positive plating)."""
+        if not np.any(self.potential.x.array):
+            i = float(self.applied.value)
+            p = self.properties
+            self.potential.x.array[:] = -overpotential_at(
+                -i, p.exchange_current_density, p.anodic_transfer, temperature=p.temperature
+            )
+        self._pressure.value = pressure
+        self._transport.solve()
+        return self.copies * self._sum(self._into_filament)
+
+    def hot_spot(self) -> float:
+        """Overpotential of largest magnitude in the solid at the crack, V (negative when plating)."""
+        on = self.body.damage.x.array[: len(self._nodes)] >= BROKEN
+        values = self.potential.x.array[: len(self._nodes)][on]
+        return -self.domain.comm.allreduce(float(values.max(initial=-np.inf)), op=MPI.MAX)
+
+    def step(self, seconds: float, current_density: float, growth: float = np.inf) -> FilamentState:
+        """Advance by a time at an applied current density (A/m², positive plating).
+
+        Args:
+            seconds, current_density: of the step.
+            growth: of the crack (m, by its surface energy) beyond which the step is given up.
+
+        Raises:
+            GrewTooFar: it grew further.
+            RunFailure: a solve failed or transport and fracture did not agree; the model is as before in either case.
+        """
+        kept = self.snapshot()
+        self.body.allowance = self.body.balance.fracture + growth * self._energy / self.copies
+        self.applied.value = current_density
+        try:
+            self.state = self._step(seconds, current_density)
+        except RunFailure:
+            self.restore(kept)
+            raise
+        return self.state
+
+    def _step(self, seconds: float, current_density: float) -> FilamentState:
+        before = self.state
+        places = self.half_opening(before.length)
+        per_charge = LITHIUM_MOLAR_VOLUME / FARADAY
+        self.open.value = 1.0
+        first, rounds = self.body.state(), 0
+        while True:
+            rounds += 1
+            p, plated, left = self._pressure_after(seconds, before, places)
+            flat = self.copies * self._sum(self._into_flat) * seconds
+            volume = before.volume + plated * per_charge - left
+            mechanical, held = volume / self.copies, self.body.response[0]
+            self.body.rewind(first)
+            dry = p <= 0 and mechanical <= held
+            balance = self.body.at_pressure(0.0) if dry else self.body.at_volume(mechanical)
+            if abs(balance.pressure - p) <= AGREEMENT * max(abs(p), abs(balance.pressure)):
+                break
+            if rounds == ROUNDS:
+                told = f"filament: pressure of transport {p:.4g} Pa and of fracture {balance.pressure:.4g} Pa still differ"
+                raise RunFailure(f"{told} after {ROUNDS} rounds; the step is too large")
+        self._wet(seconds)
+        passed = (before.charge + plated, before.flat_charge + flat, before.extruded + left, plated / seconds)
+        return self._observe(before.time + seconds, current_density, rounds, volume, passed)
+
+    def _pressure_after(
+        self, seconds: float, before: FilamentState, places: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[float, float, float]:
+        """Pressure at the end of the step at frozen damage; charge (C/m) and extruded volume (m²) that it goes with."""
+        held, unit = (self.copies * value for value in self.body.response)
+        per_charge = LITHIUM_MOLAR_VOLUME / FARADAY
+
+        def excess(p: float) -> float:
+            gained = self.transport(p) * per_charge - self.extrusion(p, places)
+            return held + unit * p - before.volume - seconds * gained
+
+        p = self._near(excess, self.body.pressure, unit) if self.body.pressure > 0 else None
+        if p is None:
+            if excess(0.0) >= 0:
+                self._empty(seconds, before, excess)
+                return 0.0, self.copies * self._sum(self._into_filament) * seconds, self.extrusion(0.0, places) * seconds
+            p = self._bracketed(excess, max(self.body.pressure, -excess(0.0) / unit, 1.0))
+        return p, self.transport(p) * seconds, self.extrusion(p, places) * seconds
+
+    def _near(self, excess: Callable[[float], float], guess: float, unit: float) -> float | None:
+        """Root of an increasing function near a guess by the secant; None where it does not get there in a few steps."""
+        a, fa = guess, excess(guess)
+        b = max(a - fa / unit, 0.5 * a)
+        for _ in range(8):
+            fb = excess(b)
+            if abs(fb) <= SOLVED * unit * abs(b):
+                return b
+            if fb == fa:
+                return None
+            a, b, fa = b, b - fb * (b - a) / (fb - fa), fb
+            if not 0 < b < 10 * guess:
+                return None
+        return None
+
+    def _bracketed(self, excess: Callable[[float], float], high: float) -> float:
+        low = 0.0
+        for _ in range(60):
+            if excess(high) >= 0:
+                break
+            low, high = high, 2 * high
+        else:
+            raise RunFailure(f"filament: no pressure below {high:.3g} Pa balances the lithium")
+        comm = self.domain.comm
+        return float(comm.bcast(brentq(lambda x: comm.bcast(excess(x)), low, high, xtol=SOLVED * high, rtol=SOLVED)))
+
+    def _empty(self, seconds: float, before: FilamentState, excess: Callable[[float], float]) -> None:
+        """Where more would be dissolved than is there, leave open just the part of the surface that empties the crack."""
+        held = self.copies * self.body.response[0]
+        least = -self.unloaded_volume()
+
+        def over(part: float) -> float:
+            self.open.value = part
+            return held - excess(0.0) - least
+
+        if over(1.0) >= 0:
+            return
+        if over(0.0) < -1e-12 * max(abs(before.volume), abs(least)):
+            raise RunFailure("filament: more lithium creeps out of the crack than is in it; the step is too large")
+        comm = self.domain.comm
+        found = brentq(lambda part: comm.bcast(over(part)), 0.0, 1.0, xtol=1e-15) if over(0.0) > 0 else 0.0
+        over(comm.bcast(found))
+
+    def extrusion(self, pressure: float, places: tuple[np.ndarray, np.ndarray]) -> float:
+        """Volume pressed out of the mouth, m²/s of the whole cell."""
+        creep, p = self.properties.creep, self.properties
+        if creep is None:
+            return 0.0
+        return extrusion_rate(pressure, *places, creep, p.temperature)
+
+    def _wet(self, seconds: float) -> None:
+        """Move the front of the lithium towards the tip: at once without creep.
+
+        Else as fast as lithium flows in the slit, Q(p/front, h)/(2h) with the half opening h at the front, and as fast as
+        metal is plated at the front, V_Li |i|/F (docs/physics.md 4: dl/dt = V_Li i_tip/F).
+        """
+        length, creep = self.length()[0], self.properties.creep
+        if creep is None:
+            self.front = length
+        elif length > self.front:
+            s, h = self.half_opening(length)
+            opening, p = float(np.interp(self.front, s, h)), max(self.body.pressure, 0.0)
+            flow = slit_flow(p / self.front, opening, creep, self.properties.temperature) if opening > 0 else 0.0
+            speed = max(self.front_current(), 0.0) * LITHIUM_MOLAR_VOLUME / FARADAY
+            speed += flow / (2 * opening) if opening > 0 else 0.0
+            self.front = min(length, self.front + speed * seconds)
+        self._set_wetted(length)
+
+    @property
+    def lithium(self) -> Any:
+        """Where lithium fills the crack: damage in its wetted part, nothing elsewhere (expression)."""
+        return self._wetted * self.body.damage
+
+    def front_current(self) -> float:
+        """Mean plating current density on the faces within three elements of the front, A/m²."""
+        near = (self._distance > self.front - 3 * self.size) & (self._distance <= self.front)
+        sums = []
+        for form in (self._cell_current, self._cell_faces):
+            assemble_into(self._cell_values.x.petsc_vec, form)
+            sums.append(float(self._cell_values.x.array[: self._owned][near[: self._owned]].sum()))
+        current, area = self.domain.comm.allreduce(np.array(sums))
+        return float(current / area) if area > 0 else 0.0
+
+    def _set_wetted(self, length: float) -> None:
+        dry = self.front < length - self.size
+        self._wetted.x.array[:] = np.where(self._distance <= self.front, 1.0, 0.0) if dry else 1.0
+
+    def _observe(
+        self, time: float, current: float, rounds: int, volume: float = 0.0,
+        passed: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
+    ) -> FilamentState:  # fmt: skip
+        length, tip = self.length()
+        balance, copies = self.body.balance, self.copies
+        return FilamentState(
+            time, current, self.body.pressure, volume, *passed,
+            self._sum(self._counter) / self._counter_length, tip, length, copies * self._sum(self._area) / self.correction,
+            min(self.front, length), copies * balance.elastic, copies * balance.fracture,
+            copies * balance.pressure_work, copies * balance.dissipated, rounds,
+        )  # fmt: skip
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that `restore` needs (local arrays)."""
+        return {
+            "body": self.body.state(), "potential": self.potential.x.array.copy(), "front": self.front, "state": self.state,
+            "wetted": self._wetted.x.array.copy(), "applied": float(self.applied.value), "response": self.body.response,
+        }  # fmt: skip
+
+    def resume(self, front: float) -> None:
+        """Go on from fields that have been put in place."""
+        self.front = front
+        self._set_wetted(self.length()[0])
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go back to a `snapshot`."""
+        self.body.restore(kept["body"])
+        self.potential.x.array[:], self._wetted.x.array[:] = kept["potential"], kept["wetted"]
+        self.front, self.state, self.applied.value = kept["front"], kept["state"], kept["applied"]
+        self.body.response = kept["response"]
+
+    def _sum(self, form: Any) -> float:
+        return float(self.domain.comm.allreduce(fem.assemble_scalar(form)))

@@ -1,0 +1,338 @@
+"""A body that cracks: displacement and damage by alternate minimisation, at a given pressure or volume of the crack.
+
+Energy of the state, Π = ∫ [g(d) ψ₊ + ψ₋] dx + ∫ Gc γ(d) dx - p V(u, d), with damage that never heals. Each step
+alternates between the displacement (p scaled so that the crack holds its volume) and the damage (bounded below by the last
+step's), until the damage stands still. Terms: `phase_field`; source: docs/physics.md 1.5 and 3.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem
+from mpi4py import MPI
+
+from coupling.errors import RunFailure
+from multiscale.domain import Domain
+from multiscale.materials import Stiffness
+from multiscale.mechanics import phase_field
+from multiscale.mechanics.elasticity import equilibrium, strain
+from multiscale.mechanics.phase_field import CrackModel
+from multiscale.solvers.bounded import BoundedSolver
+from multiscale.solvers.solver import LinearSolver, NonlinearSolver, PETSc, assemble_into, find_control, unknowns_of
+
+REUSED_ITERATIONS = 12
+"""Conjugate-gradient iterations with an old factorisation above which the matrix is factorised anew."""
+
+
+ENERGY_ROUNDING = 1e-10
+"""Relative rise of the potential from one turn to the next that counts as rounding."""
+
+
+@dataclass(frozen=True)
+class Alternation:
+    """How displacement and damage take turns.
+
+    Attributes:
+        tolerance: largest change of the damage anywhere that counts as none.
+        most: turns after which a step is given up.
+        relaxation: over-relaxation of the damage (1: none).
+    """
+
+    tolerance: float = 1e-4
+    most: int = 1000
+    relaxation: float = 1.7
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Energies of a state, J (J/m in plane strain), and what entered since the start.
+
+    Attributes:
+        elastic, fracture: stored in the body, spent on the crack.
+        pressure_work: ∫ p dV since the start, by the trapezoidal rule over the steps.
+        load_work: work of moved supports since the start, alike: ∫ R·du of the nodal forces R they exert.
+        pressure: p in the crack, Pa.
+        volume: of the crack, m³ (m²).
+        dissipated: growth of `fracture` in the last step; never negative.
+        turns: of the alternation in the last step.
+    """
+
+    elastic: float
+    fracture: float
+    pressure_work: float
+    load_work: float
+    pressure: float
+    volume: float
+    dissipated: float
+    turns: int
+
+    @property
+    def residual(self) -> float:
+        """Energy that entered less energy that is there: the error of the step size and of sudden growth."""
+        return self.pressure_work + self.load_work - self.elastic - self.fracture
+
+
+class GrewTooFar(RunFailure):
+    """The crack grew by more than a step may (the state is that of the last step)."""
+
+
+class CrackedBody:
+    """Displacement, damage and crack pressure of one body.
+
+    Args:
+        domain: the body.
+        stiffness: Lamé fields, Pa.
+        fracture_energy: Gc already divided by `CrackModel.mesh_correction`, J/m² (number, constant or field).
+        model: of the crack.
+        supports: Dirichlet conditions of `space(domain)`, made by a function of the space.
+        moved: whether supports have values other than zero.
+        wetted: cell-wise share of the crack that holds the pressure and counts in its volume (1 everywhere unless given).
+        alternation: of the two minimisations.
+    """
+
+    def __init__(
+        self, domain: Domain, stiffness: Stiffness, fracture_energy: Any, model: CrackModel, supports: Any,
+        moved: bool = False, alternation: Alternation | None = None, wetted: Any = None,
+    ) -> None:  # fmt: skip
+        """Compile every form once."""
+        self.domain, self.model, self.alternation = domain, model, alternation or Alternation()
+        self.space = fem.functionspace(domain.mesh, ("P", 1, (domain.mesh.geometry.dim,)))
+        scalar = fem.functionspace(domain.mesh, ("P", 1))
+        self.displacement = fem.Function(self.space, name="displacement_m")
+        self.damage = fem.Function(scalar, name="damage")
+        self.lower, self.upper = fem.Function(scalar), fem.Function(scalar)
+        self.upper.x.array[:] = 1.0
+        self._p, length = domain.constant(0.0), domain.constant(model.length)
+        self._loaded = moved
+        energy_lost, energy_kept = phase_field.split_energy(
+            strain(self.displacement, domain), stiffness, model.split, domain.mesh.geometry.dim
+        )
+        elastic = (phase_field.degradation(self.damage) * energy_lost + energy_kept) * domain.dx()
+        fracture = fracture_energy * phase_field.crack_density(self.damage, model, length) * domain.dx()
+        volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
+        self._elastic, self._fracture, self._volume = fem.form(elastic), fem.form(fracture), fem.form(volume)
+        work = self._p * volume
+        test, trial = ufl.TestFunction(self.space), ufl.TrialFunction(self.space)
+        residual = equilibrium(elastic, work, self.displacement, test)
+        self.supports = supports(self.space)
+        self._linear = model.split == "none"
+        self._by_displacement: Any
+        if self._linear:
+            bilinear = ufl.derivative(equilibrium(elastic, None, self.displacement, test), self.displacement, trial)
+            linear = ufl.derivative(work, self.displacement, test)
+            self._by_displacement = LinearSolver(
+                bilinear, linear, self.displacement, self.supports, method="direct-reused"
+            )
+        else:
+            self._by_displacement = NonlinearSolver(residual, self.displacement, self.supports, spd=True)
+        q = ufl.TestFunction(scalar)
+        driving = ufl.derivative(elastic + fracture - work, self.damage, q)
+        self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper)
+        self._fresh = False
+        self.response = 0.0, 0.0
+        """Volume without pressure, m³ (m²), and its change by a pressure, m³/Pa, as the last solve at a volume found them."""
+        self.balance = Balance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        self.allowance = np.inf
+        """Fracture energy, J (J/m), beyond which a step is given up at once (`GrewTooFar`)."""
+        self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
+        self._force = fem.Function(self.space)
+        self._last: dict[str, Any] = {"force": 0.0, "displacement": 0.0}
+
+    @property
+    def unknowns(self) -> int:
+        """Of displacement and damage together."""
+        return unknowns_of(self.space) + unknowns_of(self.damage.function_space)
+
+    @property
+    def pressure(self) -> float:
+        """In the crack, Pa."""
+        return float(self._p.value)
+
+    def notch(self, inside: Any) -> None:
+        """Break the nodes where `inside(x)` (x of shape (3, n)) says so, and find the damage that surrounds them.
+
+        Raises:
+            RunFailure: no node lies there, or no convergence.
+        """
+        space = self.damage.function_space
+        here = np.asarray(inside(space.tabulate_dof_coordinates().T), dtype=bool)
+        owned = int(np.sum(here[: space.dofmap.index_map.size_local]))
+        if not self.domain.comm.allreduce(owned):
+            raise RunFailure("the notch holds no node of the mesh; refine the mesh there or make the notch larger")
+        self.lower.x.array[here] = 1.0
+        self.displacement.x.array[:] = 0.0
+        self._p.value = 0.0
+        self._by_damage.solve()
+        self.lower.x.array[:] = self.damage.x.array
+        fracture = self._sum(self._fracture)
+        self.balance = Balance(0.0, fracture, fracture, 0.0, 0.0, 0.0, 0.0, 0)
+
+    def at_pressure(self, pressure: float) -> Balance:
+        """Step to a pressure in the crack (and to the loads as they are now).
+
+        Raises:
+            RunFailure: a solve failed or the alternation did not end (the crack runs away at a fixed pressure above its
+                threshold); damage, displacement and pressure are those of the last step.
+        """
+        return self._step(
+            lambda: self._displace_at_pressure(pressure), lambda: self._stored() - pressure * self._sum(self._volume)
+        )
+
+    def at_volume(self, volume: float) -> Balance:
+        """Step to a volume of the crack, m³ (m²); the pressure follows.
+
+        Raises:
+            RunFailure: as `at_pressure`.
+        """
+        return self._step(lambda: self._displace_at_volume(volume), self._stored)
+
+    def _step(self, displace: Callable[[], None], potential: Callable[[], float]) -> Balance:
+        kept = self.state()
+        try:
+            turns = self._alternate(displace, potential)
+        except RunFailure:
+            self.restore(kept)
+            raise
+        self.balance = self._account(turns)
+        self.lower.x.array[:] = self.damage.x.array
+        return self.balance
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a later `restore` needs (local arrays)."""
+        fields = {name: getattr(self, name).x.array.copy() for name in ("displacement", "damage", "lower", "upper")}
+        return fields | {"pressure": self.pressure, "balance": self.balance, "last": dict(self._last)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state of `state`."""
+        for name in ("displacement", "damage", "lower", "upper"):
+            getattr(self, name).x.array[:] = state[name]
+        self._p.value = state["pressure"]
+        self.balance, self._last = state["balance"], dict(state["last"])
+
+    @property
+    def last_work(self) -> dict[str, Any]:
+        """Nodal forces and displacement of the last step (owned values, or zero): what `resume` needs to go on with the books."""
+        return dict(self._last)
+
+    def resume(self, balance: Balance, pressure: float, response: tuple[float, float], last: dict[str, Any]) -> None:
+        """Take the books of a run that is gone on with; the fields have been put in place."""
+        self.balance, self._p.value, self.response, self._last = balance, pressure, response, last
+
+    def rewind(self, state: dict[str, Any]) -> None:
+        """Take the books and the bound of an earlier state, but keep damage and displacement as first guess of the step."""
+        self.lower.x.array[:] = state["lower"]
+        self.balance, self._last = state["balance"], dict(state["last"])
+
+    def _alternate(self, displace: Callable[[], None], potential: Callable[[], float]) -> int:
+        """Take turns until the damage stands still; the displacement is solved last.
+
+        The potential must fall from turn to turn: where it rises, the over-relaxation is taken back, then damped.
+        """
+        ω, energy, size = self.alternation.relaxation, np.inf, np.inf
+        for turn in range(1, self.alternation.most + 1):
+            displace()
+            last, energy = energy, potential()
+            if energy > last + ENERGY_ROUNDING * abs(last):
+                ω = 1.0 if ω > 1.0 else ω / 2
+            if self.allowance < np.inf and self._sum(self._fracture) > self.allowance:
+                raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
+            before = self.damage.x.array.copy()
+            self._by_damage.solve()
+            change = self.damage.x.array - before
+            size = self._largest(np.abs(change))
+            if size <= self.alternation.tolerance:
+                displace()
+                return turn
+            step = change if turn == 1 else ω * change
+            self.damage.x.array[:] = np.clip(before + step, self.lower.x.array, self.upper.x.array)
+        raise RunFailure(
+            f"fracture: damage still moved by {size:.2g} after {self.alternation.most} turns (a crack that runs away at fixed "
+            "pressure, or a step that is too large); the last state is kept"
+        )
+
+    def _displace_at_pressure(self, pressure: float) -> None:
+        self._p.value = pressure
+        if pressure == 0 and not self._loaded:
+            self.displacement.x.array[:] = 0.0
+            return
+        self._solve_displacement()
+
+    def _displace_at_volume(self, volume: float) -> None:
+        if not self._linear:
+            self._search_volume(volume)
+            return
+        self._p.value, rest, held = 0.0, np.zeros_like(self.displacement.x.array), 0.0
+        if self._loaded:
+            self._solve_displacement()
+            rest, held = self.displacement.x.array.copy(), self._sum(self._volume)
+        self._p.value = 1.0
+        self._solve_displacement(reassemble=not self._loaded)
+        unit = self._sum(self._volume) - held
+        self.response = held, unit
+        if not unit > 0:
+            raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
+        self._p.value = p = (volume - held) / unit
+        self.displacement.x.array[:] = rest + p * (self.displacement.x.array - rest)
+
+    def _search_volume(self, volume: float) -> None:
+        """Pressure for a volume where the response is not linear; nearly proportional, so a secant gets there in a few."""
+
+        def response(p: float) -> float:
+            self._displace_at_pressure(p)
+            return self._sum(self._volume)
+
+        small = self.pressure or 1.0
+        opened = response(small)
+        if not opened > 0:
+            raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
+        guess = small * volume / opened
+        find_control(response, volume, 0.98 * guess, guess)
+        self.response = 0.0, volume / self.pressure if self.pressure > 0 else opened / small
+
+    def _solve_displacement(self, reassemble: bool = True) -> None:
+        """Solve for the displacement at the present damage and pressure (the same damage as before: no new matrix)."""
+        if not self._linear:
+            self._by_displacement.solve()
+            return
+        solver, reused = self._by_displacement, self._fresh
+        solver.ksp.getPC().setReusePreconditioner(reused)
+        try:
+            report = solver.solve(reassemble=reassemble)
+        except RunFailure:
+            if not reused:
+                raise
+            solver.ksp.getPC().setReusePreconditioner(False)  # damage has changed too much for the old factorisation
+            report = solver.solve(reassemble=True)
+        if reassemble:
+            self._fresh = report.iterations <= REUSED_ITERATIONS
+
+    def _stored(self) -> float:
+        """Elastic and fracture energy, J."""
+        return self._sum(self._elastic) + self._sum(self._fracture)
+
+    def _account(self, turns: int) -> Balance:
+        old, volume = self.balance, self._sum(self._volume)
+        elastic, fracture = self._sum(self._elastic), self._sum(self._fracture)
+        work = old.pressure_work + (self.pressure + old.pressure) / 2 * (volume - old.volume)
+        done = old.load_work + (self._work_of_loads() if self._loaded else 0.0)
+        return Balance(elastic, fracture, work, done, self.pressure, volume, fracture - old.fracture, turns)
+
+    def _work_of_loads(self) -> float:
+        """½(R + R₀)·(u - u₀) over the last step, J; remembers R and u for the next."""
+        vector = self._force.x.petsc_vec
+        assemble_into(vector, self._forces)
+        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        owned = self.space.dofmap.index_map.size_local * self.space.dofmap.index_map_bs
+        force, moved = self._force.x.array[:owned].copy(), self.displacement.x.array[:owned].copy()
+        work = float(np.dot(force + self._last["force"], moved - self._last["displacement"])) / 2
+        self._last = {"force": force, "displacement": moved}
+        return float(self.domain.comm.allreduce(work))
+
+    def _sum(self, form: Any) -> float:
+        return float(self.domain.comm.allreduce(fem.assemble_scalar(form)))
+
+    def _largest(self, values: np.ndarray) -> float:
+        return float(self.domain.comm.allreduce(float(values.max(initial=0.0)), op=MPI.MAX))

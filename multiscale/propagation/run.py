@@ -1,0 +1,337 @@
+"""`multiscale check` and `run` of a propagation case: protocol in time, adaptive steps, checkpoints, rows, fields, picture."""
+
+import csv
+import io
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import ufl
+from dolfinx import fem
+
+from coupling.atomic import write_json, write_text
+from coupling.errors import RunFailure, UserError
+from coupling.store import digest
+from meshes.crack_path import CrackPath, draw_crack_path
+from multiscale.console import show, show_json
+from multiscale.critical_current.output import write_functions
+from multiscale.dolfinx_compat import interpolation_points
+from multiscale.domain import meshed
+from multiscale.materials import stiffness
+from multiscale.mechanics import filament_checkpoint
+from multiscale.mechanics.filament import FilamentModel
+from multiscale.mechanics.filament_state import FilamentState
+from multiscale.mechanics.fracture import GrewTooFar
+from multiscale.mechanics.phase_field import CrackModel
+from multiscale.pipeline import read_json, versions
+from multiscale.progress import Narrator
+from multiscale.propagation.case import Hold, PropagationCase, PropagationInputs, resolve
+from multiscale.single_run import run_once
+from multiscale.tables import parameter_rows, parameter_table
+
+FORMAT = 1
+"""Raised whenever a change of the code changes what a run computes."""
+CHECKPOINT_S, LINE_S = 20.0, 5.0
+"""Wall time between two checkpoints and between two progress lines, s."""
+STARTED, SHORT = 0.5, 1.0
+"""Growth of the crack that counts as started, and distance to the counter electrode that counts as a short, over l."""
+JUMPS = 3
+"""Times that a step is made smaller because the crack grew too far; it jumps then however small the step, and is let go."""
+EASY, FASTER, SLOWER = 8, 1.5, 0.4
+"""Rounds up to which a step was easy; factors on the next one."""
+
+
+def show_check(case: PropagationCase, as_json: bool) -> None:
+    """Print what `multiscale check` tells of a propagation case: every number with its source."""
+    found = resolve(case).parameters
+    if as_json:
+        show_json({"case": case.name, "parameters": parameter_rows(found)})
+    else:
+        show(parameter_table(case, found, "a propagation case runs none"))
+
+
+def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any) -> FilamentModel:
+    """Mesh half of the cell (its flaw is a mirror) and set the filament up.
+
+    Raises:
+        UserError: the cell cannot be meshed.
+        RunFailure: a solve failed.
+    """
+    geometry, fracture = case.settings.geometry, case.settings.fracture
+    height, flaw = geometry.electrolyte.thickness, geometry.flaw.depth
+    size = height / math.ceil(height * fracture.elements / fracture.length)
+    band = min(3 * fracture.length, 0.4 * geometry.width)
+    path = CrackPath(geometry.width, height, height, band, size, min(height, geometry.width) / 8, mirrored=True)
+    domain = meshed(draw_crack_path, comm, path=path)
+    moduli = stiffness(domain, {"body": inputs.elastic})
+    crack = CrackModel(fracture.model, fracture.length, fracture.split)
+    conductivity, energy = domain.constant(inputs.conductivity), domain.constant(inputs.fracture_energy)
+    return FilamentModel(domain, conductivity, moduli, energy, crack, size, inputs.filament, flaw, mirrored=True)
+
+
+def run_propagation(case: PropagationCase, results: Path, comm: Any, every_s: float = CHECKPOINT_S) -> dict[str, Any]:
+    """Run a propagation case, or what is left of it; gives the summary on every rank.
+
+    Raises:
+        UserError: a number is missing, the cell cannot be meshed, the folder is in use.
+        RunFailure: no step above the smallest succeeded; state, rows and fields are kept, the same command goes on.
+    """
+    inputs, key = resolve(case), digest({"case": case.digest, "format": FORMAT})
+
+    def go(narrator: Narrator) -> dict[str, Any]:
+        return _Run(case, inputs, results, comm, key, narrator, every_s).go()
+
+    return run_once(case, key, results, comm, "filament", go)
+
+
+class _Run:
+    """One run: what is shared between its parts."""
+
+    def __init__(
+        self, case: PropagationCase, inputs: PropagationInputs, results: Path, comm: Any, key: str, narrator: Narrator,
+        every_s: float,
+    ) -> None:  # fmt: skip
+        self.case, self.inputs, self.results, self.comm = case, inputs, results, comm
+        self.key, self.narrator, self.every_s = key, narrator, every_s
+        self.leads, self.rows = comm.rank == 0, list[FilamentState]()
+        self.length = case.settings.fracture.length
+        self.dt, self.retries = case.settings.time.first, 0
+        self.kept = self.told = time.monotonic()
+
+    def go(self) -> dict[str, Any]:
+        """Everything, from the mesh to the picture."""
+        self.model = filament_model(self.case, self.inputs, self.comm)
+        cells = self.model.domain.mesh.topology.index_map(2).size_global
+        unknowns = self.model.body.unknowns + self.model.body.unknowns // 3
+        self.narrator.say("mesh", f"{cells} triangles · {unknowns} unknowns (half of the cell, mirrored)")
+        self.first = self.model.state
+        self.rows = [self.first]
+        if self.leads:
+            (self.results / "failure.json").unlink(missing_ok=True)
+            write_json(self.results / "parameters.json", {"parameters": parameter_rows(self.inputs.parameters)})
+        self._resume()
+        ended = self._march(self.case.settings.protocol.step)
+        self._write(ended)
+        summary = self._summary(ended)
+        if self.leads:
+            write_json(self.results / "summary.json", summary)
+            (self.results / "checkpoint.npz").unlink(missing_ok=True)
+        for line in answer_lines(summary):
+            self.narrator.say("answer", line)
+        self.comm.barrier()
+        return summary
+
+    def _resume(self) -> None:
+        notes = filament_checkpoint.read(self.results / "checkpoint.npz", self.model, self.key)
+        if notes is None:
+            return
+        self.rows = [FilamentState(**(row | {"tip": tuple(row["tip"])})) for row in notes["rows"]]
+        self.dt, self.retries, self.first = notes["dt"], notes["retries"], self.rows[0]
+        self.narrator.say("filament", f"goes on at {self.model.state.time:.6g} s")
+
+    def _march(self, steps: Sequence[Hold]) -> dict[str, Any]:
+        """The protocol; how it ended."""
+        end, control = 0.0, self.case.settings.time
+        for number, hold in enumerate(steps):
+            end += hold.time
+            while self.model.state.time < end * (1 - 1e-12):
+                if len(self.rows) > control.most:
+                    return {"by": "number of time steps", "step": number + 1}
+                self._advance(end - self.model.state.time, hold.current)
+                self._keep()
+                if self._is_short():
+                    return {"by": "short", "step": number + 1}
+        return {"by": "protocol", "step": len(steps)}
+
+    def _advance(self, left: float, current: float) -> None:
+        """One accepted step; smaller ones where it fails or the crack runs. Raises RunFailure below the smallest."""
+        control, model = self.case.settings.time, self.model
+        before, dt, jumps = model.state.crack_area, min(self.dt, control.largest), 0
+        while True:
+            trial = dt if dt <= left / 2 else (left if dt >= left else left / 2)
+            last_chance = trial * SLOWER < control.smallest
+            allowed = math.inf if last_chance or jumps == JUMPS else control.growth * self.length
+            try:
+                state = model.step(trial, current, allowed)
+            except RunFailure as failure:
+                self.retries += 1
+                jumps += isinstance(failure, GrewTooFar)
+                dt = trial * SLOWER
+                if last_chance:
+                    raise self._failed(failure) from failure
+                continue
+            break
+        grown = state.crack_area - before
+        easy = state.rounds <= EASY and grown < control.growth * self.length / 2
+        if trial >= dt or easy:
+            self.dt = min(max(dt, trial) * (FASTER if easy else 1.0), control.largest)
+        self.rows.append(state)
+
+    def _failed(self, failure: RunFailure) -> RunFailure:
+        """Keep state, rows and fields, and say why."""
+        state = self.model.state
+        told = f"filament: no step of {self.case.settings.time.smallest:.3g} s or more succeeded at {state.time:.6g} s: {failure}"
+        self._checkpoint()
+        self._write({"by": "failure", "step": None})
+        if self.leads:
+            write_json(self.results / "failure.json", {"time_s": state.time, "reason": str(failure), "retries": self.retries})
+        mend = f"fields and rows are in {self.results}; set a smaller time.smallest, or a coarser fracture.length, and run again"
+        return RunFailure(f"{told}; {mend}")
+
+    def _is_short(self) -> bool:
+        return self.model.state.front >= self.case.settings.geometry.electrolyte.thickness - SHORT * self.length
+
+    def _keep(self) -> None:
+        """A line and a checkpoint now and then (rank 0's clock decides for all)."""
+        now = time.monotonic()
+        line, save = self.comm.bcast((now - self.told > LINE_S, now - self.kept > self.every_s))
+        if line:
+            self.told = now
+            self.narrator.say("filament", progress_line(self.rows[-1]))
+        if save:
+            self._checkpoint()
+            self.kept = time.monotonic()
+
+    def _checkpoint(self) -> None:
+        notes = {"rows": [asdict(row) for row in self.rows], "dt": self.dt, "retries": self.retries}
+        filament_checkpoint.write(self.results / "checkpoint.npz", self.model, self.key, notes)
+
+    def _write(self, ended: dict[str, Any]) -> None:
+        """Rows, fields and picture."""
+        write_model_fields(self.results / "fields" / "filament.bp", self.model)
+        from multiscale.propagation.figure import gather, write_figure
+
+        arrays = gather(self.model)
+        if self.leads:
+            write_text(self.results / "history.csv", history_csv(self.rows))
+            write_figure(self.results / "filament.png", self.rows, arrays, self.case.settings.geometry.electrolyte.thickness)
+
+    def _summary(self, ended: dict[str, Any]) -> dict[str, Any]:
+        """The answer, for scripts; currents in mA/cm²."""
+        start, last = self.first, self.rows[-1]
+        started = next((row for row in self.rows if row.crack_area - start.crack_area > STARTED * self.length), None)
+        bridged = ended["by"] == "short"
+        tried = max(row.current_density for row in self.rows)
+        whole = [row for row in self.rows if row.crack_area - start.crack_area <= STARTED * self.length]
+        below = min(max(row.current_density for row in whole), last.current_density)
+        ccd = {
+            "value": (last.current_density if bridged else tried) / 10, "low": (below if bridged else tried) / 10,
+            "high": (last.current_density if bridged else tried) / 10, "bound": None if bridged else "lower", "level": 1.0,
+            "unit": "mA/cm^2", "mechanism": "propagation",
+            "interval": "largest current without growth, and that of the short, at best values; no error of the inputs is in it",
+        }  # fmt: skip
+        return {
+            "case": self.case.name, "title": self.case.settings.title, "question": self.case.settings.question,
+            "kind": "propagation", "ccd": ccd, "mechanisms": {"propagation": ccd}, "fitted_parameters": [], "error_split": {},
+            "ended": ended["by"], "time_s": last.time, "steps": len(self.rows) - 1, "retries": self.retries,
+            "started": None if started is None else {
+                "current_mA_per_cm2": started.current_density / 10, "pressure_MPa": started.pressure / 1e6,
+                "time_s": started.time,
+            },
+            "largest_pressure_MPa": max(row.pressure for row in self.rows) / 1e6,
+            "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
+            "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12, "potential_mV": last.potential * 1e3,
+            "charge_balance": self._charge_balance(), "volume_over_charge_error": volume_error(last),
+            "energy_balance": energy_balance(self.rows), "least_dissipation_J_per_m": min(r.dissipated for r in self.rows),
+            "versions": self.comm.bcast(versions() if self.leads else None),
+            "hashes": {"case": self.case.digest, "run": self.key}, "wall_s": {"run": self.narrator.seconds()},
+        }  # fmt: skip
+
+    def _charge_balance(self) -> float:
+        """|applied - filament - flat| over the charge that moved."""
+        width, applied, moved = self.case.settings.geometry.width, 0.0, 0.0
+        for old, new in zip(self.rows[:-1], self.rows[1:], strict=True):
+            passed = new.current_density * width * (new.time - old.time)
+            applied, moved = applied + passed, moved + abs(passed)
+        last = self.rows[-1]
+        return abs(applied - last.charge - last.flat_charge) / moved if moved else 0.0
+
+
+def volume_error(state: FilamentState) -> float:
+    """|V - (V_Li Q/F - extruded)| over the largest of the three."""
+    from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
+
+    plated = state.charge * LITHIUM_MOLAR_VOLUME / FARADAY
+    scale = max(abs(plated), abs(state.extruded), abs(state.volume), 1e-300)
+    return abs(state.volume - plated + state.extruded) / scale
+
+
+def energy_balance(rows: Sequence[FilamentState]) -> float:
+    """Share of the pressure's work that is neither stored nor spent on the crack: the error of the time steps."""
+    first, last = rows[0], rows[-1]
+    work = last.work - first.work
+    stored = last.elastic + last.fracture - first.elastic - first.fracture
+    return (work - stored) / work if work else 0.0
+
+
+def progress_line(state: FilamentState) -> str:
+    """One line of a run."""
+    dry = f" · dry tip {state.dry_length * 1e6:.3g} um" if state.dry_length > 0 else ""
+    return (
+        f"{state.time:.4g} s · {state.current_density / 10:.3g} mA/cm^2 · {state.pressure / 1e6:.4g} MPa · crack "
+        f"{state.length * 1e6:.4g} um{dry} · {state.potential * 1e3:.4g} mV"
+    )
+
+
+def history_csv(rows: Sequence[FilamentState]) -> str:
+    """All rows as CSV; SI, names as in `FilamentState`."""
+    stream = io.StringIO()
+    names = [field.name for field in fields(FilamentState) if field.name != "tip"]
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*names, "tip_x", "tip_y"])
+    writer.writerows([[*(getattr(row, name) for name in names), *row.tip] for row in rows])
+    return stream.getvalue()
+
+
+def write_model_fields(path: Path, model: FilamentModel) -> Path:
+    """Potential, current density, displacement, damage and lithium as a VTX folder for ParaView. Call on every rank."""
+    mesh = model.domain.mesh
+    vectors = fem.functionspace(mesh, ("P", 1, (2,)))
+    current = fem.Function(fem.functionspace(mesh, ("DG", 0, (2,))))
+    current.interpolate(fem.Expression(model.ionic_current, interpolation_points(current.function_space)))
+    nodal, cut = fem.Function(vectors, name="current_density_A_per_m2"), fem.Function(model.potential.function_space)
+    nodal.interpolate(fem.Expression(ufl.as_vector([current[0], current[1]]), interpolation_points(vectors)))
+    cut.interpolate(fem.Expression(model.lithium, interpolation_points(cut.function_space)))
+    cut.name = "lithium"
+    found = [model.potential, nodal, model.body.displacement, model.body.damage, cut]
+    return write_functions(path, found, model.domain.comm, model.state.time)
+
+
+def show_answer(case: PropagationCase, results: Path, as_json: bool) -> None:
+    """Print what `multiscale ccd` tells of a propagation case that has been run.
+
+    Raises:
+        UserError: it has not, or the case has changed since.
+    """
+    path = results / "summary.json"
+    summary = read_json(path, {})
+    if "ccd" not in summary:
+        raise UserError(f"{path}: not there yet; `multiscale run {case.folder}` makes it")
+    if summary.get("hashes", {}).get("case") != case.digest:
+        told = "case.toml or a material file has changed since these results were computed"
+        raise UserError(f"{case.folder}: {told}; run `multiscale run {case.folder}` again")
+    if as_json:
+        show_json({key: summary[key] for key in ("case", "ccd", "mechanisms", "fitted_parameters", "error_split")})
+    else:
+        show("\n".join([f"{summary['case']} · {summary['title']}", *answer_lines(summary)]))
+
+
+def answer_lines(summary: dict[str, Any]) -> list[str]:
+    """What a run found."""
+    ccd, lines = summary["ccd"], []
+    if ccd["bound"]:
+        lines.append(f"no short up to {ccd['value']:.4g} mA/cm^2: the critical current density of propagation is above it")
+    else:
+        lines.append(f"short at {ccd['value']:.4g} mA/cm^2 after {summary['time_s']:.4g} s (no growth at {ccd['low']:.4g})")
+    if summary["started"]:
+        s = summary["started"]
+        lines.append(f"crack started at {s['current_mA_per_cm2']:.4g} mA/cm^2 and {s['pressure_MPa']:.4g} MPa")
+    else:
+        lines.append(f"the crack never started; largest pressure {summary['largest_pressure_MPa']:.4g} MPa")
+    tip = f"dry over {summary['dry_tip_um']:.3g} um" if summary["dry_tip_um"] > 0 else "filled with lithium"
+    steps = f"{summary['steps']} steps, {summary['retries']} retried"
+    lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
+    return lines

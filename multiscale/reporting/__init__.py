@@ -1,0 +1,1 @@
+"""What a run shows: pictures, maps and the HTML report."""

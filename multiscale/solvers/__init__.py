@@ -1,0 +1,1 @@
+"""How equations are solved: Newton's methods, continuation, the time loop with its protocols and checkpoints."""

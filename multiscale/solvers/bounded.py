@@ -1,0 +1,59 @@
+"""Newton's method between bounds: lower ≤ x ≤ upper, with equality where the residual pushes against a bound."""
+
+import time
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem
+
+from multiscale.solvers.solver import BOUNDED, ROUNDING, SMALLEST, NonlinearSolver, SolveReport
+
+MARGIN = 10.0
+"""Multiple of the rounding error of one term that the sum of a row's terms may reach."""
+
+
+class BoundedSolver(NonlinearSolver):
+    """`NonlinearSolver` for a variational inequality: the minimum of a convex energy under bounds (reduced-space active set).
+
+    Args:
+        residual: variation of the energy.
+        unknown: function that holds the first guess and receives the solution.
+        lower, upper: functions of the same space (the upper of the size of the unknown); their values may
+            change between solves.
+    """
+
+    kind = "bounded"
+
+    def __init__(self, residual: ufl.Form, unknown: fem.Function, lower: fem.Function, upper: fem.Function) -> None:
+        """Compile the forms and set PETSc's SNES up."""
+        super().__init__(residual, unknown, spd=True)
+        self.lower, self.upper = lower, upper
+        self.snes.setType(BOUNDED)
+
+    def _aim(self, snes: Any, x: Any) -> None:
+        """Residual to reach: the rounding error at the bounds' size, since terms of that size may cancel at x = 0."""
+        if self._diagonal is not None:
+            self._rounding = max(MARGIN * ROUNDING * (self._diagonal * self._size).norm(), SMALLEST)
+        snes.setTolerances(atol=self._rounding, **self._limits)
+
+    def solve(self) -> SolveReport:
+        """Solve from the values now in the unknown (moved between the bounds first).
+
+        Raises:
+            RunFailure: no convergence; the message names the prefix and PETSc's reason. The unknown keeps its first guess.
+        """
+        start = time.perf_counter()
+        before = self.u.x.array.copy()
+        self._guess.x.array[:] = np.clip(before, self.lower.x.array, self.upper.x.array)
+        self._rounding, self._diagonal = SMALLEST, None
+        low, high = self.lower.x.petsc_vec, self.upper.x.petsc_vec
+        self._size = high.copy()
+        self._size.abs()
+        self.snes.setVariableBounds(low, high)
+        self.snes.solve(None, self._guess.x.petsc_vec)
+        iterations, norm, name = self._verdict(before)
+        self.u.x.array[:] = self._guess.x.array
+        self.u.x.scatter_forward()
+        return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)
+

@@ -1,0 +1,123 @@
+"""The impedance of a case: its cell as a transport system at rest (or under a bias), charged as the user says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from coupling.errors import UserError
+from coupling.toml_input import nearest
+from multiscale.case import Case
+from multiscale.critical_current.geometry import layered_cell
+from multiscale.domain import piecewise
+from multiscale.layered import layered_domain
+from multiscale.parameters import continuum_inputs, nominal
+from multiscale.transport.media import Electrode, Kinetics, Medium
+from multiscale.transport.nernst_planck import VACUUM_PERMITTIVITY, SingleIon, Species
+from multiscale.transport.system import TransportSystem
+from multiscale.transport_cases.case import TransportCase
+
+LITHIUM = (Species("Li+", 1, 1.0),)
+"""The one ion; of a single-ion conductor only the charge counts."""
+
+SETTLING = 1e6
+"""s; long against every relaxation of a cell."""
+
+
+@dataclass(frozen=True)
+class Charging:
+    """What stores charge, by name: numbers that no case holds, so the user states them.
+
+    Attributes:
+        capacitance: of electrodes and interfaces, F/m².
+        permittivity: relative, of regions or media that obey Ohm's law.
+    """
+
+    capacitance: Mapping[str, float] = field(default_factory=dict)
+    permittivity: Mapping[str, float] = field(default_factory=dict)
+
+    def check(self, faces: list[str], layers: list[str]) -> None:
+        """Refuse names that the cell does not have. Raises UserError."""
+        for option, given, known in (("capacitance", self.capacitance, faces), ("permittivity", self.permittivity, layers)):
+            for name in given:
+                if name not in known:
+                    raise UserError(f'--{option} {name}: the cell has no such place; {nearest(name, known)}')
+
+
+def flat_cell(
+    case: Case, parameters: Mapping[str, Any], charging: Charging, bias: float, comm: Any, fine: bool
+) -> TransportSystem:
+    """The layered cell of a critical-current case, its lithium flat (without the flaw), counter electrode ideal at 0 V.
+
+    Args:
+        case, parameters: the case and its resolved parameters; the best value of each is used.
+        charging: by "lithium" and by region ("interphase", "grain", "boundary").
+        bias: mean current density from the lithium into the electrolyte about which the cell is linearised, A/m².
+        comm: communicator.
+        fine: mesh of the case's own answer instead of the coarse one.
+
+    Raises:
+        UserError: a name that the cell does not have, or a geometry that cannot be drawn.
+        RunFailure: no steady state.
+    """
+    inputs = {name: float(np.ravel(value)[0]) for name, value in continuum_inputs(case, nominal(parameters)).items()}
+    cell = replace(layered_cell(case, inputs["flaw_depth"], case.settings.geometry.seed, fine), flaw=None)
+    domain, _ = layered_domain(cell, comm)
+    regions = tuple(domain.regions)
+    charging.check(["lithium"], list(regions))
+    layered = case.settings.geometry.interlayer is not None
+    κ = {"grain": inputs["grain_conductivity"], "boundary": inputs["boundary_conductivity"]}
+    κ["interphase"] = inputs["interlayer_conductivity"] if layered else κ["grain"]
+    ε = {name: VACUUM_PERMITTIVITY * charging.permittivity.get(name, 0.0) for name in regions}
+    permittivity = piecewise(domain, ε) if charging.permittivity else None
+    closure = SingleIon(piecewise(domain, {name: κ[name] for name in regions}), permittivity)
+    law = Kinetics(
+        inputs["exchange_current_density"], 1.0 - inputs["cathodic_transfer_coefficient"],
+        pressure=inputs["stack_pressure"], mechanical_transfer=inputs["mechanical_transfer_coefficient"],
+    )  # fmt: skip
+    medium = Medium("electrolyte", closure, LITHIUM, regions, inputs["temperature"])
+    electrode = Electrode("lithium", medium.name, "Li+", law, charging.capacitance.get("lithium"))
+    system = TransportSystem(domain, [medium], [electrode])
+    system.fix(medium.name, "potential", 0.0, "counter")
+    system.contacts["lithium"].control_current(bias)
+    system.solve()
+    return system
+
+
+def resting_cell(case: TransportCase, charging: Charging, comm: Any) -> tuple[TransportSystem, Any]:
+    """The cell of a transport case at rest, with its uniform concentrations; and the inputs it was made of.
+
+    Raises:
+        UserError: a name that the cell does not have, a permittivity of a medium that does not obey Ohm's law, a number missing.
+    """
+    from multiscale.transport_cases.geometry import WORKING, build
+    from multiscale.transport_cases.inputs import resolve
+    from multiscale.transport_cases.model import DEGREE, described, started
+
+    inputs = resolve(case)
+    cell = build(case, inputs, comm)
+    media, electrodes, junctions = described(case, inputs, cell)
+    charging.check([e.boundary for e in electrodes] + [j.boundary for j in junctions], [m.name for m in media])
+    for k, medium in enumerate(media):
+        if medium.name in charging.permittivity:
+            if not isinstance(medium.closure, SingleIon):
+                raise UserError(f"--permittivity {medium.name}: only a medium that obeys Ohm's law takes one here")
+            ε = VACUUM_PERMITTIVITY * charging.permittivity[medium.name]
+            media[k] = replace(medium, closure=replace(medium.closure, permittivity=ε))
+    electrodes = [replace(e, capacitance=charging.capacitance.get(e.boundary)) for e in electrodes]
+    junctions = [replace(j, capacitance=charging.capacitance.get(j.boundary)) for j in junctions]
+    system = started(TransportSystem(cell.domain, media, electrodes, junctions, degree=DEGREE), inputs)
+    _settle(system, WORKING)
+    return system, inputs
+
+
+def _settle(system: TransportSystem, working: str) -> None:
+    """Potentials and double layers at rest, no current flowing: one long implicit step that keeps every amount."""
+    system.contacts[working].control_current(0.0)
+    system.older[0].x.array[:] = system.u.x.array
+    for rate, value in zip(system.rates, (1 / SETTLING, -1 / SETTLING, 0.0), strict=True):
+        rate.value = value
+    system.solve()
+    for rate in system.rates:
+        rate.value = 0.0

@@ -1,0 +1,254 @@
+"""The numbers of a transport case: stated in it, taken from its materials, or derived from these; each with its source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from coupling.constants import FARADAY, GAS_CONSTANT
+from coupling.errors import UserError
+from coupling.library import ORDER, QUANTITIES, Material, choose
+from coupling.record import Property
+from coupling.toml_input import Location
+from multiscale.parameters import TEMPERATURE_TOLERANCE, Parameter, candidates
+from multiscale.transport_cases.case import TransportCase
+from multiscale.transport_cases.schema import Ion, Junction, Reaction, Transport
+
+
+@dataclass(frozen=True)
+class MediumInputs:
+    """Numbers of one medium, SI.
+
+    Attributes:
+        conductivity: κ of an Ohmic medium, S/m; for the others that of the ions at the start (Nernst-Einstein).
+        boundary_conductivity: of the grain boundaries, S/m; None without.
+        diffusivity, concentration: of each species (m²/s, mol/m³); empty for an Ohmic medium.
+        permittivity: relative; None unless Poisson.
+    """
+
+    conductivity: float
+    boundary_conductivity: float | None = None
+    diffusivity: dict[str, float] = field(default_factory=dict)
+    concentration: dict[str, float] = field(default_factory=dict)
+    permittivity: float | None = None
+
+
+@dataclass(frozen=True)
+class FaceInputs:
+    """Numbers of a charge transfer, SI: a resistance (ohm m²), or an exchange current density (A/m²) and coefficients."""
+
+    resistance: float | None = None
+    exchange_current_density: float | None = None
+    anodic_transfer: float = 0.5
+    cathodic_transfer: float = 0.5
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All numbers of a case and where each comes from.
+
+    Attributes:
+        parameters: sourced, by key, as `check` prints them.
+        media: by name.
+        working, counter: of the electrodes.
+        junctions: in the order of the case.
+    """
+
+    parameters: dict[str, Parameter]
+    media: dict[str, MediumInputs]
+    working: FaceInputs
+    counter: FaceInputs
+    junctions: tuple[FaceInputs, ...]
+
+
+class _Collector:
+    """Looks numbers up and remembers them."""
+
+    def __init__(self, case: TransportCase) -> None:
+        self.case, self.found = case, dict[str, Parameter]()
+        self.temperature = case.settings.conditions.temperature
+        self.state("conditions.temperature", self.temperature, "K", "test condition")
+
+    def state(self, key: str, value: float, unit: str, source: str, kind: str = "assumed") -> float:
+        """Remember a number that the case states or that follows from others."""
+        material, _, quantity = key.rpartition(".")
+        told = source if kind == "derived" else f"case.toml: {source}"
+        record = Property(
+            material, quantity, value, unit, kind=kind, confidence="computed" if kind == "derived" else "low",  # type: ignore[arg-type]
+            source={"reference": told},
+        )  # fmt: skip
+        self.found[key] = Parameter(key, record)
+        return value
+
+    def optional(self, name: str, *quantities: str) -> tuple[str, float] | None:
+        """First of several quantities of a material that is known at the case's temperature, and its value."""
+        material = self.case.materials[name]
+        for quantity in quantities:
+            key = f"{name}.{quantity}"
+            first = self.case.settings.properties.use.get(key)
+            order = (first, *(kind for kind in ORDER if kind != first)) if first else self.case.settings.properties.order
+            known = choose(candidates(material, quantity, (), self.temperature), order)
+            if known:
+                self.found[key] = Parameter(key, known[0], tuple(known[1:]))
+                return quantity, known[0].value
+        return None
+
+    def needed(self, name: str, key: Location, *quantities: str, mend: str = "") -> tuple[str, float]:
+        """As `optional`; a quantity known nowhere is the user's mistake, told at `key`."""
+        found = self.optional(name, *quantities)
+        if found is None:
+            raise self.unknown(self.case.materials[name], quantities, key, mend)
+        return found
+
+    def unknown(self, material: Material, quantities: Sequence[str], key: Location, mend: str) -> UserError:
+        """What to tell of a quantity that is not known, or at other temperatures only."""
+        what = f"{' or '.join(quantities)} of {material.name}"
+        add = f"add a [[property]] with that quantity and its source to {material.path}"
+        stated = [p for p in material.properties if p.quantity in quantities and "temperature_K" in p.conditions]
+        if stated:
+            known = " and ".join(f"{p.conditions['temperature_K'] - 273.15:.4g} degC" for p in stated)
+            told = f"{what} is known at {known} only (within {TEMPERATURE_TOLERANCE:g} K); ask for such a temperature or {add}"
+            return UserError(self.case.file.refusal(("conditions", "temperature"), told))
+        return UserError(self.case.file.complaint(key, f"{what} is not known; {mend}{add}"))
+
+
+def resolve(case: TransportCase) -> Inputs:
+    """Every number of a case.
+
+    Raises:
+        UserError: a number is known nowhere or not at the case's temperature; a start that is not electroneutral.
+    """
+    collector, settings = _Collector(case), case.settings
+    _check_choice(case)
+    media = {
+        name: _medium(collector, name, material, settings.transport[name]) for name, material in settings.geometry.media.items()
+    }
+    polycrystal = settings.geometry.electrolyte
+    if polycrystal is not None:
+        media["electrolyte"] = _with_boundaries(collector, polycrystal.grain_boundary.material, media["electrolyte"])
+    for name, thickness in settings.geometry.thickness.items():
+        collector.state(f"geometry.{name}.thickness", thickness, "m", "geometry of the case")
+    electrodes = settings.electrode
+    working = _face(collector, ("electrode", "working"), electrodes.working)
+    counter = _face(collector, ("electrode", "counter"), electrodes.counter)
+    junctions = tuple(_face(collector, ("interface", k), junction) for k, junction in enumerate(settings.interface))
+    return Inputs(collector.found, media, working, counter, junctions)
+
+
+def _medium(collector: _Collector, name: str, material: str, transport: Transport) -> MediumInputs:
+    key: Location = ("transport", name)
+    if transport.closure == "ohm":
+        return MediumInputs(collector.needed(material, (*key, "closure"), "ionic_conductivity")[1])
+    if any(ion.diffusivity is None or ion.concentration is None for ion in transport.species):
+        diffusivity, concentration = _from_salt(collector, name, material, transport)
+    else:
+        diffusivity, concentration = {}, {}
+    for ion in transport.species:
+        if ion.diffusivity is not None:
+            diffusivity[ion.name] = collector.state(f"{name}.diffusivity of {ion.name}", ion.diffusivity, "m^2/s", ion.source)
+        if ion.concentration is not None:
+            c = collector.state(f"{name}.concentration of {ion.name}", ion.concentration, "mol/m^3", ion.source)
+            concentration[ion.name] = c
+    permittivity = _permittivity(collector, name, material, transport) if transport.closure == "poisson" else None
+    for quantity, unit in (("fixed_charge", "C/m^3"), ("site_density", "mol/m^3")):
+        if getattr(transport, quantity) is not None:
+            collector.state(f"{name}.{quantity}", getattr(transport, quantity), unit, transport.source)
+    _require_neutral(collector.case, name, transport, concentration)
+    κ = conductivity(transport.species, diffusivity, concentration, collector.temperature)
+    collector.state(f"{name}.conductivity at the start", κ, "S/m", "F² Σ z² D c/(RT)", "derived")
+    return MediumInputs(κ, None, diffusivity, concentration, permittivity)
+
+
+def conductivity(
+    species: Sequence[Ion], diffusivity: dict[str, float], concentration: dict[str, float], temperature: float
+) -> float:
+    """Nernst-Einstein conductivity F² Σ z² D c/(RT), S/m."""
+    strength = sum(ion.charge**2 * diffusivity[ion.name] * concentration[ion.name] for ion in species)
+    return FARADAY**2 * strength / (GAS_CONSTANT * temperature)
+
+
+def _from_salt(
+    collector: _Collector, name: str, material: str, transport: Transport
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Diffusivities of the two ions of a 1:1 salt from conductivity, transference number and concentration.
+
+    D₊ = t₊ κ RT/(F² c), D₋ = (1 - t₊) κ RT/(F² c): the ideal solution that conducts as measured.
+    """
+    key: Location = ("transport", name, "species")
+    ions = transport.species
+    if len(ions) != 2 or [ion.charge for ion in ions] != [1, -1]:
+        told = "diffusivity and concentration follow from the material for a 1:1 salt only, cation first; state them for each ion"
+        raise UserError(collector.case.file.complaint(key, told))
+    mend = "state diffusivity and concentration of each ion, or "
+    κ = collector.needed(material, key, "ionic_conductivity", mend=mend)[1]
+    t = collector.needed(material, key, "transference_number", mend=mend)[1]
+    c = collector.needed(material, key, "salt_concentration", mend=mend)[1]
+    mobility = κ * GAS_CONSTANT * collector.temperature / (FARADAY**2 * c)
+    values = {ions[0].name: t * mobility, ions[1].name: (1 - t) * mobility}
+    how = f"Nernst-Einstein from conductivity, transference number and salt concentration of {material}"
+    for ion, value in values.items():
+        collector.state(f"{name}.diffusivity of {ion}", value, "m^2/s", how, "derived")
+    return values, {ion.name: c for ion in ions}
+
+
+def _permittivity(collector: _Collector, name: str, material: str, transport: Transport) -> float:
+    if transport.relative_permittivity is not None:
+        return collector.state(f"{name}.relative_permittivity", transport.relative_permittivity, "1", transport.source)
+    mend = f"state relative_permittivity in [transport.{name}], or "
+    return collector.needed(material, ("transport", name, "closure"), "relative_permittivity", mend=mend)[1]
+
+
+def _require_neutral(case: TransportCase, name: str, transport: Transport, concentration: dict[str, float]) -> None:
+    """The start of a medium carries no net charge. Raises UserError."""
+    charges = [ion.charge * concentration[ion.name] for ion in transport.species]
+    fixed = (transport.fixed_charge or 0.0) / FARADAY
+    total, size = sum(charges) + fixed, sum(map(abs, charges)) + abs(fixed)
+    if abs(total) > 1e-9 * size:
+        told = f"the concentrations of {name} and its fixed charge do not add up to zero ({total:.3g} mol/m^3 of charge is left)"
+        raise UserError(case.file.complaint(("transport", name, "species"), f"{told}; change one of them"))
+
+
+def _with_boundaries(collector: _Collector, boundary: str, grains: MediumInputs) -> MediumInputs:
+    """Add the conductivity of grain boundaries, stated itself or as a ratio to the grains'."""
+    key: Location = ("geometry", "electrolyte", "grain_boundary")
+    quantity, value = collector.needed(boundary, key, "ionic_conductivity", "conductivity_ratio")
+    κ = value * grains.conductivity if quantity == "conductivity_ratio" else value
+    return MediumInputs(grains.conductivity, κ, grains.diffusivity, grains.concentration, grains.permittivity)
+
+
+def _face(collector: _Collector, key: Location, reaction: Reaction) -> FaceInputs:
+    """A charge transfer from its material or from the case itself."""
+    name = ".".join(str(part) for part in key)
+    stated = getattr(reaction, "resistance", None)
+    if stated is not None:
+        return FaceInputs(resistance=collector.state(f"{name}.resistance", stated, "ohm m^2", reaction.source))
+    cathodic, i0 = 0.5, reaction.exchange_current_density
+    if reaction.charge_transfer is not None:
+        material = reaction.charge_transfer
+        wanted = ("exchange_current_density", *(("interfacial_resistance",) if isinstance(reaction, Junction) else ()))
+        quantity, value = collector.needed(material, (*key, "charge_transfer"), *wanted)
+        if quantity == "interfacial_resistance":
+            return FaceInputs(resistance=value)
+        i0 = value
+        if reaction.cathodic_transfer is None and reaction.anodic_transfer is None:
+            found = collector.optional(material, "cathodic_transfer_coefficient")
+            cathodic = found[1] if found else cathodic
+    else:
+        collector.state(f"{name}.exchange_current_density", i0 or 0.0, "A/m^2", reaction.source)
+    if reaction.cathodic_transfer is not None:
+        cathodic = reaction.cathodic_transfer
+    anodic = reaction.anodic_transfer if reaction.anodic_transfer is not None else 1 - cathodic
+    if reaction.cathodic_transfer is None and reaction.anodic_transfer is not None:
+        cathodic = 1 - anodic
+    if not (anodic > 0 and cathodic > 0):
+        told = f"transfer coefficients {anodic:g} and {cathodic:g}: both must be positive"
+        raise UserError(collector.case.file.complaint(key, told))
+    return FaceInputs(None, i0, anodic, cathodic)
+
+
+def _check_choice(case: TransportCase) -> None:
+    """Every key of [properties.use] names a quantity of a material of the case."""
+    for key in case.settings.properties.use:
+        material, _, quantity = key.partition(".")
+        if material not in case.materials or quantity not in QUANTITIES:
+            where: Location = ("properties", "use", key)
+            told = f'read "{key}"; write "material.quantity" of one of {", ".join(sorted(case.materials))}'
+            raise UserError(case.file.complaint(where, told))

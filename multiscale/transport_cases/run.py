@@ -1,0 +1,317 @@
+"""`multiscale run` of a transport case: mesh, protocol in time with checkpoints, figures, files, report."""
+
+import csv
+import io
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coupling.atomic import replacing, write_json, write_text
+from coupling.errors import RunFailure, UserError
+from coupling.store import digest
+from meshes.polycrystal import seeds
+from multiscale.pipeline import versions
+from multiscale.progress import Narrator
+from multiscale.reporting import snapshot
+from multiscale.single_run import run_once
+from multiscale.solvers import checkpoint
+from multiscale.solvers.protocol import Progress, Record
+from multiscale.solvers.timeloop import Depletion, StepTooSmall, TimeStepper, run_protocol
+from multiscale.tables import parameter_rows
+from multiscale.transport import flux_lines
+from multiscale.transport.debye import DebyeUnresolved
+from multiscale.transport_cases.case import TransportCase
+from multiscale.transport_cases.check import limits
+from multiscale.transport_cases.fields import CURRENT, POTENTIAL, Gathered, gather, write_vtx
+from multiscale.transport_cases.geometry import WORKING, Cell, build
+from multiscale.transport_cases.inputs import Inputs, resolve
+from multiscale.transport_cases.log import FLOWS, DrivenCell, Log, Row, attenuation, flows
+from multiscale.transport_cases.meter import TransportMeter
+from multiscale.transport_cases.model import protocol_steps, step_control, transport_system
+
+FORMAT = 1
+"""Raised whenever a change of the code changes what a run computes."""
+CHECKPOINT_S = 20.0
+"""Wall time between two checkpoints, s."""
+LINES = 64
+"""Flux lines that are followed through the cell."""
+WINDOW_SHARE = 0.02
+"""Length over which the focusing factor is averaged, over the cell's width, unless the case says."""
+LONGEST_WAVES = 24
+"""Cosines of the spectrum that are written."""
+
+
+def run_transport(case: TransportCase, results: Path, comm: Any, every_s: float = CHECKPOINT_S) -> dict[str, Any]:
+    """Run a transport case, or what is left of it; gives the summary on every rank.
+
+    Args:
+        case: the checked case.
+        results: folder; one run at a time.
+        comm: communicator.
+        every_s: wall time between two checkpoints, s.
+
+    Raises:
+        UserError: a number is missing, the cell cannot be drawn, the mesh is too coarse for the Debye length, folder in use.
+        RunFailure: depletion (unless it ends the case), a step below the minimum; state, rows and fields are kept.
+    """
+    inputs, key = resolve(case), digest({"case": case.digest, "format": FORMAT})
+
+    def go(narrator: Narrator) -> dict[str, Any]:
+        return _Run(case, inputs, results, comm, key, narrator, every_s).go()
+
+    return run_once(case, key, results, comm, "transport", go)
+
+
+class _Run:
+    """One run: what is shared between its parts."""
+
+    def __init__(
+        self, case: TransportCase, inputs: Inputs, results: Path, comm: Any, key: str, narrator: Narrator, every_s: float
+    ) -> None:
+        self.case, self.inputs, self.results, self.comm = case, inputs, results, comm
+        self.key, self.narrator, self.every_s = key, narrator, every_s
+        self.leads = comm.rank == 0
+        self.checkpoints = results / "checkpoints"
+        self.begun = self.kept = time.monotonic()
+
+    def go(self) -> dict[str, Any]:
+        """Everything, from the mesh to the report."""
+        case = self.case
+        cell = build(case, self.inputs, self.comm)
+        system = transport_system(case, self.inputs, cell)
+        self.cell, self.system = cell, system
+        window = case.settings.output.window or WINDOW_SHARE * cell.area
+        self.meter = TransportMeter(system, cell, window)
+        self.stepper = TimeStepper(system, step_control(case, self.inputs))
+        self.log = Log(case, system, cell, self.meter)
+        cells = system.domain.mesh.topology.index_map(system.domain.dimension).size_global
+        self.narrator.say("mesh", f"{cells} cells, {system.solver.unknowns} unknowns, {time.monotonic() - self.begun:.1f} s")
+        if self.leads:
+            (self.results / "failure.json").unlink(missing_ok=True)
+            write_json(self.results / "parameters.json", {"parameters": parameter_rows(self.inputs.parameters)})
+        progress = self._resume()
+        ended = self._march(progress)
+        summary = self._summary(ended)
+        self._write_tables()
+        if self.leads:
+            write_json(self.results / "summary.json", summary)
+        checkpoint.clear(self.checkpoints, self.comm)
+        if self.leads:
+            from multiscale.transport_cases.report import write_transport_report
+
+            page = write_transport_report(self.results, case.folder)
+            for line in answer_lines(summary):
+                self.narrator.say("answer", line)
+            self.narrator.say("report", str(page))
+        self.comm.barrier()
+        return summary
+
+    def _resume(self) -> Progress | None:
+        found = checkpoint.read(self.checkpoints, self.stepper, self.key)
+        if found is None:
+            return None
+        progress, notes = found
+        self.log.restore(notes)
+        self.narrator.say("transport", f"goes on at {self.stepper.time:.6g} s, step {progress.step + 1}")
+        return progress
+
+    def _march(self, progress: Progress | None) -> dict[str, Any]:
+        """The protocol; how it ended."""
+        steps = protocol_steps(self.case)
+        try:
+            with self.narrator.watch("transport") as update:
+                self.update, self.count = update, len(steps)
+                run_protocol(self.stepper, DrivenCell(self.system, self.cell), steps, self.log.watch, progress, self._keep)
+        except Depletion as failure:
+            where = {"species": failure.species, "medium": failure.medium, "position_m": [float(x) for x in failure.position]}
+            ended = {"by": "depletion", "time_s": failure.time, **where, "message": str(failure)}
+            self._last_figures()
+            if self.case.settings.protocol.on_depletion == "end":
+                return ended
+            raise self._failed(ended, failure) from failure
+        except StepTooSmall as failure:
+            ended = {"by": "step below minimum", "time_s": failure.state.time, "message": str(failure)}
+            raise self._failed(ended, failure) from failure
+        except DebyeUnresolved as failure:
+            told = f"{failure}; geometry.resolution = 2 halves the cells"
+            raise UserError(self.case.file.complaint(("geometry",), told)) from None
+        return {"by": "protocol", "time_s": self.stepper.time, "message": "the protocol came to its end"}
+
+    def _keep(self, progress: Progress) -> None:
+        """Checkpoint now and then; figures, fields and maps at the end of a step."""
+        self.progress = progress
+        last = progress.records[-1]
+        longest = self.case.settings.protocol.step[last.step].until.time
+        share = (last.time - (progress.begun or 0.0)) / longest if progress.begun is not None else 1.0
+        self.update(f"step {last.step + 1} of {self.count}", min(share, 1.0))
+        if progress.begun is None:
+            self._step_ends(last)
+        if self.comm.bcast(time.monotonic() - self.kept > self.every_s):
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        checkpoint.write(self.checkpoints, self.stepper, self.progress, self.key, self.log.notes())
+        self.kept = time.monotonic()
+
+    def _step_ends(self, record: Record, name: str | None = None) -> None:
+        folder = self.results / "steps" / (name or str(record.step + 1))
+        self.log.steps.append(self.log.figures(record))
+        if self.case.settings.output.fields:
+            write_vtx(folder / "fields.bp", self.system, self.cell)
+        if self.system.domain.dimension == 2 and flows(record):
+            self.log.steps[-1] |= write_maps(folder, self.system, self.cell, self.meter, self.comm)
+
+    def _last_figures(self) -> None:
+        """Figures of the last good state of a step that did not come to its end."""
+        if self.log.rows and hasattr(self, "progress"):
+            self._step_ends(self.progress.records[-1], f"{self.progress.records[-1].step + 1}-last")
+
+    def _failed(self, ended: dict[str, Any], failure: StepTooSmall) -> RunFailure:
+        """Keep the state, the rows and the fields of a failed run; what to tell."""
+        if hasattr(self, "progress"):
+            self._checkpoint()
+        write_vtx(self.results / "failed.bp", self.system, self.cell)
+        self._write_tables()
+        if self.leads:
+            write_json(self.results / "failure.json", ended)
+        kept = f"{self.results} holds checkpoints, time_series.csv, failure.json and the fields failed.bp"
+        mend = {
+            "depletion": 'lower the current, or set protocol.on_depletion = "end" if that is the answer',
+            "step below minimum": "lower protocol.smallest_step or protocol.tolerance's demand, or change more gently",
+        }[ended["by"]]
+        return RunFailure(f"{failure}; {kept}; {mend}")
+
+    def _summary(self, ended: dict[str, Any]) -> dict[str, Any]:
+        settings = self.case.settings
+        flowing = [step for step in self.log.steps if "asr_ohm_cm2" in step]
+        top = flowing[-2 if ended["by"] == "depletion" and len(flowing) > 1 else -1] if flowing else {}
+        keys = ("asr_ohm_cm2", "asr_split", "focusing_factor", "detour_factor", "transference", "constriction")
+        return {
+            "case": self.case.name, "kind": "transport", "title": settings.title, "question": settings.question,
+            "ended": ended, "figures_of_step": top.get("step"), **{key: top.get(key) for key in keys},
+            "charge_balance": max((row["charge_imbalance_1"] or 0.0 for row in self.log.rows if _flowing(row)), default=0.0),
+            "steps": self.log.steps, "limits": limits(self.case, self.inputs),
+            "time_steps": {"accepted": self.stepper.accepted, "rejected": self.stepper.rejected},
+            "unknowns": self.system.solver.unknowns, "versions": versions(),
+            "hashes": {"case": self.case.digest, "run": self.key}, "wall_s": {"last run": time.monotonic() - self.begun},
+        }  # fmt: skip
+
+    def _write_tables(self) -> None:
+        if not self.leads or not self.log.rows:
+            return
+        log, results = self.log, self.results
+        names = list(log.rows[0])
+        write_csv(results / "time_series.csv", names, ([row[name] for name in names] for row in log.rows))
+        chosen = np.unique(np.linspace(0, len(log.times) - 1, self.case.settings.output.profiles).round().astype(int))
+        rows = [
+            (log.times[k], *place.split("/"), depth, value)
+            for k in chosen for place, values in log.slices[k].items()
+            for depth, value in zip(log.profiles.depth[place.split("/")[0]], values, strict=True)
+        ]  # fmt: skip
+        if rows:
+            write_csv(results / "profiles.csv", ("time_s", "medium", "ion", "depth_m", "concentration_mol_per_m3"), rows)
+        if self.case.settings.output.attenuation:
+            seen = [(log.times[k], *row) for k in chosen for row in attenuation(self.case, log, k)]
+            write_csv(results / "attenuation.csv", ("time_s", "medium", "depth_m", "attenuation_per_m", "transmission_1"), seen)
+
+
+def _flowing(row: Row) -> bool:
+    return abs(row["current_density_A_per_m2"] or 0.0) > FLOWS
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table in one step; numbers with ten digits."""
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(names)
+    table.writerows([f"{value:.10g}" if isinstance(value, float) else value for value in row] for row in rows)
+    write_text(path, stream.getvalue())
+
+
+def write_maps(folder: Path, system: Any, cell: Cell, meter: TransportMeter, comm: Any) -> dict[str, Any]:
+    """Maps of a plane cell: current_map.npz, hot_spots.csv, spectrum.csv, flux_lines.npz; some of it for the summary."""
+    gathered, pieces = gather(system, cell), meter.face(WORKING)
+    found: dict[str, Any] = {}
+    if gathered is not None:
+        flux = flux_lines.FluxMap.of(gathered.corners, gathered.values[CURRENT])
+        mean = float(np.sum(pieces[:, 1]) / cell.area)
+        snapshot.write(folder / "current_map.npz", current_map(gathered, flux))
+        spots = hot_spots(gathered, cell, mean)
+        write_csv(folder / "hot_spots.csv", (
+            "kind", "name", "largest_over_mean_1", "mean_over_mean_1", "x_m", "depth_m", "area_m2",
+        ), [(s.kind, s.name, s.largest, s.mean, *s.place, s.area) for s in spots])  # fmt: skip
+        rows = spectrum_rows(flux, cell)
+        write_csv(folder / "spectrum.csv", ("depth_m", "medium", "wavelength_m", "amplitude_over_mean_1"), rows)
+        bottom = max(end for _, end in cell.depths.values())
+        starts = flux_lines.even_starts(pieces, LINES)
+        lines = flux.lines(np.column_stack([starts, np.full(LINES, 1e-6 * bottom)]), bottom * (1 - 1e-9))
+        through = [line for line in lines if line[-1, 1] > bottom * (1 - 1e-6)]
+        lengths = np.array([flux_lines.length(line) + 1e-6 * bottom for line in through]) / bottom
+        with replacing(folder / "flux_lines.npz") as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, points=np.concatenate(lines), ends=np.cumsum([len(line) for line in lines]))
+        found = {
+            "hot_spots": [asdict(spot) for spot in spots[:10]],
+            "flux_lines": {
+                "traced": len(lines), "through": len(through),
+                **({"mean_tortuosity": float(lengths.mean()), "largest_tortuosity": float(lengths.max())} if through else {}),
+            },
+            "mean_current_density_A_per_m2": mean,
+        }  # fmt: skip
+    return dict(comm.bcast(found))
+
+
+def hot_spots(gathered: Gathered, cell: Cell, mean: float) -> list[flux_lines.HotSpot]:
+    """The hot-spot table of a plane cell, by grain and boundary of a polycrystal and by layer elsewhere."""
+    kinds = np.array([gathered.regions[tag] for tag in gathered.region], dtype=object)
+    names = np.full(len(kinds), "", dtype=object)
+    if cell.crystal is not None:
+        grains, edges = kinds == "grain", kinds == "boundary"
+        names[grains] = gathered.grain[grains].astype(str)
+        names[edges] = flux_lines.neighbours(seeds(cell.crystal), gathered.corners[edges].mean(axis=1))
+        kinds[kinds == "interphase"] = "interlayer"
+    return flux_lines.hot_spots(gathered.corners, gathered.values[CURRENT], kinds, names, mean)
+
+
+def spectrum_rows(flux: flux_lines.FluxMap, cell: Cell) -> list[tuple[float, str, float, float]]:
+    """Spectrum of the flux at five depths of each medium."""
+    rows = []
+    for name, (top, bottom) in cell.depths.items():
+        for share in (0.02, 0.25, 0.5, 0.75, 0.98):
+            depth = top + share * (bottom - top)
+            waves, amplitudes = flux.spectrum(depth, cell.area)
+            rows += [(depth, name, float(w), float(a)) for w, a in zip(waves[:LONGEST_WAVES], amplitudes, strict=False)]
+    return rows
+
+
+def current_map(gathered: Gathered, flux: flux_lines.FluxMap) -> dict[str, np.ndarray]:
+    """Arrays of `field_maps.CurrentMap`."""
+    potential = np.zeros(len(flux.points))
+    potential[flux.triangles.ravel()] = gathered.values[POTENTIAL].ravel()
+    return {
+        "points": flux.points, "triangles": flux.triangles, "potential": potential,
+        "current_density": np.linalg.norm(gathered.values[CURRENT], axis=2).mean(axis=1),
+        "region": gathered.region.astype(np.int32), "grain": gathered.grain.astype(np.int32),
+        "region_names": snapshot.region_names({name: tag for tag, name in gathered.regions.items()}),
+    }  # fmt: skip
+
+
+def answer_lines(summary: dict[str, Any]) -> list[str]:
+    """The answer in a few lines."""
+    ended = summary["ended"]
+    lines = [f"ended by {ended['by']} at {ended['time_s']:.6g} s"]
+    if ended["by"] == "depletion":
+        lines[0] += f": {ended['species']} in {ended['medium']} ran out"
+    for row in summary["limits"]:
+        sand = ", ".join(f"Sand time at {current} {value:.4g} s" for current, value in row["sand_time_s"].items())
+        limit = f"{row['medium']}: limiting current {row['limiting_current_mA_per_cm2']:.4g} mA/cm²"
+        lines.append(f"{limit}, {sand}" if sand else limit)
+    if summary["asr_ohm_cm2"] is not None:
+        largest = sorted(summary["asr_split"].items(), key=lambda item: -abs(item[1]))[:3]
+        told = ", ".join(f"{name} {value:.3g}" for name, value in largest)
+        lines.append(f"resistance at the end of step {summary['figures_of_step']}: {summary['asr_ohm_cm2']:.4g} Ω cm² ({told})")
+        lines.append(f"focusing {summary['focusing_factor']:.4g}, detour {summary['detour_factor']:.4g}")
+    return lines

@@ -1,0 +1,334 @@
+"""What a user may write in the case.toml of a transport case: ion transport through layers, in time."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
+from multiscale.case import Choice, GrainBoundary, Length, Temperature
+from multiscale.transport.rate_expressions import DeclaredReaction, ExpressionError
+
+Current = Annotated[float, InUnit("A/m^2")]
+Voltage = Annotated[float, InUnit("V")]
+Time = Annotated[float, InUnit("s", above=0.0)]
+Diffusivity = Annotated[float, InUnit("m^2/s", above=0.0)]
+Concentration = Annotated[float, InUnit("mol/m^3", at_least=0.0)]
+Resistance = Annotated[float, InUnit("ohm m^2", above=0.0)]
+
+
+class Layer(Table):
+    """One layer of a flat cell."""
+
+    name: str = Field(min_length=1)
+    material: str
+    thickness: Length
+
+
+class Polycrystal(Table):
+    """The ceramic: grains and meshed grain boundaries."""
+
+    material: str
+    thickness: Length
+    grain_size: Length
+    grain_boundary: GrainBoundary
+
+
+class Coating(Table):
+    """The layer between the working electrode and the ceramic."""
+
+    material: str
+    thickness: Length
+
+
+class Contact(Table):
+    """Part of the working electrode that touches the first layer (the middle one of a cell `width` wide); the rest is void."""
+
+    width: Length
+
+
+class CellGeometry(Table):
+    """The cell, from the working electrode to the counter electrode.
+
+    "layers": flat layers, in 1-D, or in 2-D with a `width` and perhaps a `contact`. "layered-polycrystal": an interlayer on a
+    polycrystal, in 2-D.
+    """
+
+    kind: Literal["layers", "layered-polycrystal"]
+    dimension: Literal[1, 2]
+    layer: tuple[Layer, ...] = ()
+    width: Length | None = None
+    contact: Contact | None = None
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    interlayer: Coating | None = None
+    electrolyte: Polycrystal | None = None
+    resolution: Annotated[float, Field(gt=0.05, lt=20)] = 1.0
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "CellGeometry":
+        flat = self.kind == "layers"
+        needed = ["layer"] if flat else ["interlayer", "electrolyte"]
+        needed += ["width"] if self.dimension == 2 or not flat else []
+        foreign = ["interlayer", "electrolyte"] if flat else ["layer", "contact"]
+        foreign += ["width", "contact"] if self.dimension == 1 else []
+        for key in needed:
+            if not getattr(self, key):
+                raise AtKey((key,), f'a {self.dimension}-D geometry of kind "{self.kind}" needs {key}; add it')
+        for key in foreign:
+            if key not in needed and getattr(self, key):
+                raise AtKey((key,), f'a {self.dimension}-D geometry of kind "{self.kind}" has no {key}; take it out')
+        if not flat and self.dimension != 2:
+            raise AtKey(("dimension",), "a polycrystal is drawn in two dimensions; write 2")
+        if self.contact and self.width and not self.contact.width < self.width:
+            raise AtKey(("contact", "width"), "the contact must be narrower than the cell")
+        names = [layer.name for layer in self.layer]
+        if len(set(names)) < len(names):
+            raise AtKey(("layer",), "each layer needs a name of its own")
+        return self
+
+    @property
+    def media(self) -> dict[str, str]:
+        """Material of each medium, from the working electrode on."""
+        if self.interlayer and self.electrolyte:
+            return {"interlayer": self.interlayer.material, "electrolyte": self.electrolyte.material}
+        return {layer.name: layer.material for layer in self.layer}
+
+    @property
+    def thickness(self) -> dict[str, float]:
+        """Thickness of each medium, m."""
+        if self.interlayer and self.electrolyte:
+            return {"interlayer": self.interlayer.thickness, "electrolyte": self.electrolyte.thickness}
+        return {layer.name: layer.thickness for layer in self.layer}
+
+
+class Ion(Table):
+    """A mobile species. Numbers stated here need a `source`; those left out come from the material.
+
+    `lithium6`: share of ⁶Li among its lithium, for the attenuation of neutrons (natural: 0.0759).
+    """
+
+    name: str = Field(min_length=1)
+    charge: Annotated[Whole, Field(ge=-4, le=4)]
+    diffusivity: Diffusivity | None = None
+    concentration: Concentration | None = None
+    sites: Annotated[float, Field(gt=0)] = 1.0
+    lithium6: Annotated[float, Field(ge=0, le=1)] | None = None
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _numbers_have_a_source(self) -> "Ion":
+        if (self.diffusivity is not None or self.concentration is not None) and not self.source.strip():
+            raise AtKey(("source",), "say where diffusivity and concentration come from")
+        if self.name == "potential":
+            raise AtKey(("name",), "that is the name of the electric potential; choose another")
+        return self
+
+
+class Turnover(Table):
+    """A homogeneous reaction: `rate` is an expression in the names of `species` (mol/m³), of `constants`, T, F and R.
+
+    `makes`: how many of each species one turnover makes (negative: consumes).
+    """
+
+    rate: str = Field(min_length=1)
+    makes: dict[str, Annotated[float, Field(ge=-20, le=20)]] = Field(min_length=1)
+    species: dict[str, str] = Field(default_factory=dict)
+    constants: dict[str, str] = Field(default_factory=dict)
+    source: str = Field(min_length=1)
+
+    @property
+    def declared(self) -> DeclaredReaction:
+        """As the continuum takes it."""
+        return DeclaredReaction(self.rate, self.makes, self.species, self.constants)
+
+
+class Transport(Table):
+    """Transport in one medium: what determines the potential, and which ions move."""
+
+    closure: Literal["ohm", "electroneutral", "poisson"]
+    species: tuple[Ion, ...] = Field(min_length=1)
+    relative_permittivity: Annotated[float, Field(gt=0)] | None = None
+    fixed_charge: Annotated[float, InUnit("C/m^3")] | None = None
+    site_density: Annotated[float, InUnit("mol/m^3", above=0.0)] | None = None
+    reaction: tuple[Turnover, ...] = ()
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _reactions_are_known(self) -> "Transport":
+        charges = {ion.name: ion.charge for ion in self.species}
+        for number, reaction in enumerate(self.reaction):
+            if self.closure == "ohm":
+                raise AtKey(("reaction",), "the concentration of an Ohmic medium is fixed: nothing reacts in it")
+            for key, named in (("makes", reaction.makes), ("species", reaction.species.values())):
+                for name in named:
+                    if name not in charges:
+                        raise AtKey(("reaction", number, key), f'no such species "{name}"; there are: {", ".join(charges)}')
+            if abs(sum(n * charges[name] for name, n in reaction.makes.items())) > 1e-9:
+                raise AtKey(("reaction", number, "makes"), "what one turnover makes carries a charge; charge must be kept")
+            try:
+                reaction.declared.parsed()
+            except ExpressionError as error:
+                raise AtKey(("reaction", number, "rate"), str(error)) from None
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_closure(self) -> "Transport":
+        names = [ion.name for ion in self.species]
+        if len(set(names)) < len(names):
+            raise AtKey(("species",), "each species needs a name of its own")
+        if self.closure == "ohm" and (len(names) != 1 or not self.species[0].charge):
+            raise AtKey(("species",), "Ohm's law is that of one charged ion")
+        if self.closure == "ohm" and self.species[0].diffusivity is not None:
+            raise AtKey(("species",), "the ion of an Ohmic medium has no diffusivity; its conductivity is the material's")
+        if self.closure == "electroneutral" and (len(names) < 2 or not self.species[-1].charge):
+            raise AtKey(("species",), "an electroneutral medium needs two species or more, the last one charged")
+        allowed = {"ohm": (), "electroneutral": ("fixed_charge",)}.get(self.closure)
+        for key in ("relative_permittivity", "fixed_charge", "site_density"):
+            if getattr(self, key) is None:
+                continue
+            if allowed is not None and key not in allowed:
+                raise AtKey((key,), f'closure "{self.closure}" does not use it; take it out')
+            if not self.source.strip():
+                raise AtKey(("source",), f"say where {key} comes from")
+        return self
+
+
+class Reaction(Table):
+    """Charge transfer: numbers of a material file (`charge_transfer`), or stated here with a `source`."""
+
+    ion: str
+    charge_transfer: str | None = None
+    exchange_current_density: Annotated[float, InUnit("A/m^2", above=0.0)] | None = None
+    anodic_transfer: Annotated[float, Field(gt=0, lt=2)] | None = None
+    cathodic_transfer: Annotated[float, Field(gt=0, lt=2)] | None = None
+    concentration_exponent: Annotated[float, Field(ge=0, le=4)] | None = None
+    equilibrium: Voltage = 0.0
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Reaction":
+        resistance = getattr(self, "resistance", None)
+        given = [self.charge_transfer, self.exchange_current_density, resistance]
+        if sum(value is not None for value in given) != 1:
+            more = ", resistance" if hasattr(self, "resistance") else ""
+            raise AtKey(("charge_transfer",), f"give exactly one of charge_transfer, exchange_current_density{more}")
+        if self.charge_transfer is None and not self.source.strip():
+            raise AtKey(("source",), "say where the numbers come from")
+        return self
+
+
+class Junction(Reaction):
+    """Passage of an ion between two media: a resistance or kinetics."""
+
+    between: tuple[str, str]
+    resistance: Resistance | None = None
+
+
+class Electrodes(Table):
+    """The two metals; the counter electrode is held at 0 V."""
+
+    working: Reaction
+    counter: Reaction
+
+
+class Until(Table):
+    """What ends a step: the first that is met. A time is always needed, since a voltage may never be reached."""
+
+    time: Time
+    voltage: Voltage | None = None
+    current_density: Annotated[float, InUnit("A/m^2", above=0.0)] | None = None
+    capacity: Annotated[float, InUnit("C/m^2", above=0.0)] | None = None
+
+
+_STEP_KEYS = {
+    "galvanostatic": ("current_density",), "potentiostatic": ("voltage",), "current-ramp": ("start", "rate"),
+    "voltage-ramp": ("start_voltage", "voltage_rate"), "rest": (),
+}  # fmt: skip
+
+
+class Step(Table):
+    """One step. Currents go from the working electrode's metal into the cell (stripping positive, plating negative)."""
+
+    kind: Literal["galvanostatic", "potentiostatic", "current-ramp", "voltage-ramp", "rest"]
+    until: Until
+    current_density: Current | None = None
+    voltage: Voltage | None = None
+    start: Current | None = None
+    rate: Annotated[float, InUnit("A/m^2/s")] | None = None
+    start_voltage: Voltage | None = None
+    voltage_rate: Annotated[float, InUnit("V/s")] | None = None
+
+    @model_validator(mode="after")
+    def _has_its_keys(self) -> "Step":
+        wanted = _STEP_KEYS[self.kind]
+        for key in wanted:
+            if getattr(self, key) is None:
+                raise AtKey((key,), f'a step of kind "{self.kind}" needs {" and ".join(wanted)}; add it')
+        for key in {key for keys in _STEP_KEYS.values() for key in keys} - set(wanted):
+            if getattr(self, key) is not None:
+                told = f"it has {' and '.join(wanted)}" if wanted else "it has none of these"
+                raise AtKey((key,), f'not a key of a step of kind "{self.kind}"; {told}')
+        return self
+
+
+class Protocol(Table):
+    """Steps one after the other, and how they are followed in time.
+
+    `on_depletion`: what an ion running out is: "fail" (the run has failed) or "end" (the answer: its time is the result).
+    """
+
+    step: tuple[Step, ...] = Field(min_length=1)
+    on_depletion: Literal["fail", "end"] = "fail"
+    tolerance: Annotated[float, Field(gt=0, lt=0.5)] = 1e-3
+    first_step: Time | None = None
+    smallest_step: Time | None = None
+    largest_step: Time | None = None
+
+
+class Attenuation(Table):
+    """A synthetic neutron radiograph of the ions with a `lithium6`: attenuation against depth; the beam's way is `path`."""
+
+    path: Length
+    absorption_cross_section: Annotated[float, InUnit("m^2", above=0.0)]
+    source: str = Field(min_length=1)
+
+
+class Output(Table):
+    """What is written beside the figures."""
+
+    window: Length | None = None
+    profiles: Annotated[Whole, Field(ge=2, le=1000)] = 11
+    fields: Flag = True
+    attenuation: Attenuation | None = None
+
+
+class Conditions(Table):
+    """What the cell is held at."""
+
+    temperature: Temperature
+
+
+class TransportFile(Table):
+    """What the case.toml of a transport case may hold."""
+
+    title: str
+    question: str
+    geometry: CellGeometry
+    conditions: Conditions
+    transport: dict[str, Transport]
+    electrode: Electrodes
+    interface: tuple[Junction, ...] = ()
+    protocol: Protocol
+    output: Output = Output()
+    properties: Choice = Choice()
+
+    @model_validator(mode="after")
+    def _attenuation_sees_something(self) -> "TransportFile":
+        ions = [ion for t in self.transport.values() if t.closure != "ohm" for ion in t.species]
+        if self.output.attenuation and all(ion.lithium6 is None for ion in ions):
+            raise AtKey(("output", "attenuation"), "no ion with a concentration has a lithium6; add it to that species")
+        return self
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the case.toml of a transport case, for editors."""
+    return TransportFile.model_json_schema()
