@@ -1,20 +1,23 @@
 """Media with different closures that meet at an interface: jump conditions against closed forms, order, ranks."""
 
-
 import numpy as np
 import pytest
 import ufl
 from dolfinx import fem, mesh
 from fem_tools import SIDES, rate, rectangle
 from launch import answers_of_ranks
+from mpi4py import MPI
+from scipy.optimize import brentq
 from ufl import cos, dot, exp, sin
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
 from coupling.errors import UserError
-from multiscale.domain import Domain, integral
+from meshes.shapes import draw_blocks
+from multiscale.domain import Domain, integral, meshed
 from multiscale.solvers.protocol import AfterTime, Galvanostatic
 from multiscale.solvers.timeloop import StepControl, TimeStepper, run_protocol
 from multiscale.transport.debye import DebyeUnresolved
+from multiscale.transport.interfaces import split_boundary, with_interfaces
 from multiscale.transport.media import Electrode, Film, Junction, Kinetics, Medium
 from multiscale.transport.nernst_planck import Electroneutral, Poisson, SingleIon, Species
 from multiscale.transport.system import TransportSystem
@@ -244,9 +247,45 @@ def test_films_in_series_with_reactions():
     assert integral(system.junction_currents["middle"]) == pytest.approx(30.0 * 1e-5, rel=1e-10)
 
 
-def test_a_film_beside_a_resistance_is_refused():
-    with pytest.raises(UserError, match="a film goes with kinetics"):
-        Junction("middle", "a", "b", "Li+", resistance=1.0, film=Film(1.0))
+def test_a_film_beside_a_resistance_adds_its_own():
+    media = [
+        Medium("below", SingleIon(0.1), LITHIUM, ("lower",)), Medium("above", SingleIon(0.02), LITHIUM, ("upper",)),
+    ]  # fmt: skip
+    junction = Junction("middle", "below", "above", "Li+", resistance=3e-3, film=Film(7e-4))
+    system = TransportSystem(layers(4, high=(1e-5, 2e-5)), media, [Electrode("bottom", "below", "Li+", Kinetics(10.0))], [junction])
+    system.fix("above", "potential", 0.0, "top")
+    system.contacts["bottom"].control_current(30.0)
+    system.solve()
+    drop = 30.0 * (1e-5 / 0.1 + 3.7e-3 + 1e-5 / 0.02) + 2 * THERMAL * np.arcsinh(30 / 20)
+    assert system.contacts["bottom"].potential == pytest.approx(drop, rel=1e-10)
+
+
+def test_a_metal_touches_two_media_at_one_potential():
+    """Two halves side by side with laws of their own: the currents of both at one potential, their sum imposed."""
+    domain = meshed(draw_blocks, MPI.COMM_WORLD, x=[0, 1e-5, 2e-5], y=[0, 1e-5], names=[["left", "right"]], divisions=4)
+    domain = with_interfaces(domain, {"seam": (("left",), ("right",))})
+    halves = split_boundary(domain, "bottom", {"bottom left": ("left",), "bottom right": ("right",)})
+    media = [Medium(side, SingleIon(κ), LITHIUM, (side,)) for side, κ in (("left", 0.1), ("right", 0.03))]
+    electrodes = [
+        Electrode("bottom left", "left", "Li+", Kinetics(10.0), metal="metal"),
+        Electrode("bottom right", "right", "Li+", Kinetics(25.0), film=Film(1e-3), metal="metal"),
+    ]
+    system = TransportSystem(halves, media, electrodes)
+    for side in ("left", "right"):
+        system.fix(side, "potential", 0.0, "top")
+    metal = system.contacts["metal"]
+    metal.control_potential(0.01)
+    system.solve()
+    inverse = [overpotential_drop(0.01, i0, R) for i0, R in ((10.0, 1e-4), (25.0, 1e-5 / 0.03 + 1e-3))]
+    assert metal.mean_current_density == pytest.approx(np.mean(inverse), rel=1e-9)
+    metal.control_current(metal.mean_current_density)
+    system.solve()
+    assert metal.potential == pytest.approx(0.01, rel=1e-9)
+
+
+def overpotential_drop(voltage, i0, resistance):
+    """Current density of Butler-Volmer in series with a resistance, A/m²."""
+    return brentq(lambda i: i * resistance + 2 * THERMAL * np.arcsinh(i / (2 * i0)) - voltage, 0.0, 1e3, xtol=1e-14)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])

@@ -1,4 +1,4 @@
-"""An electrode in a transport system: metal, reaction, double layer and film on one boundary."""
+"""A metal in a transport system: its reactions, double layers and films on the boundaries that it touches."""
 
 from typing import Any
 
@@ -10,23 +10,34 @@ from multiscale.transport.media import FILM, POTENTIAL, Electrode, Junction
 
 
 class Contact:
-    """An electrode in a system: its potential, its current and what drives it (`controlled` or `held`: 1 or 0)."""
+    """A metal in a system: its potential, its current and what drives it (`controlled` or `held`: 1 or 0).
 
-    def __init__(self, system: Any, electrode: Electrode, metal: Any, test: Any) -> None:
+    Attributes:
+        electrodes: of the metal, one for each medium that it touches; `electrode` is the first.
+        passages: of each, the current density (A/m²) out of the metal and into the medium (one, unless a film lies between).
+    """
+
+    def __init__(self, system: Any, electrodes: tuple[Electrode, ...]) -> None:
         """Write its equations into the system."""
-        domain, e = system.domain, electrode
-        measure = domain.ds(e.boundary)
-        self.system, self.electrode, self.metal = system, e, metal
+        domain = system.domain
+        self.system, self.electrodes, self.electrode = system, electrodes, electrodes[0]
+        metal, test = system.metal(electrodes[0])
+        self.metal, self.boundaries = metal, tuple(e.boundary for e in electrodes)
         self.current_density, self.voltage = domain.constant(0.0), domain.constant(0.0)
         self.controlled, self.held = domain.constant(0.0), domain.constant(1.0)
-        surface, through = system.passage(e, e.medium, metal, ("metal", e.boundary))
-        system.residual += self.controlled * (surface - self.current_density) * test * measure
-        system.residual += self.held * (metal - self.voltage) * test * measure
-        system.residual += system.faradaic_inflow(e.medium, e.ion, through, measure)
-        if e.film is not None:
-            system.residual += (surface - through) * system.test[system.index[FILM, e.boundary]] * measure
-        self.area = integral(domain.constant(1.0) * measure)
-        self._current, self._potential = fem.form(surface * measure), fem.form(metal * measure)
+        whole = domain.ds(*self.boundaries)
+        self.passages = {e.boundary: system.passage(e, e.medium, metal, ("metal", e.body)) for e in electrodes}
+        current: Any = 0
+        for e in electrodes:
+            (surface, through), measure = self.passages[e.boundary], domain.ds(e.boundary)
+            current += surface * measure
+            system.residual += self.controlled * surface * test * measure
+            system.residual += system.faradaic_inflow(e.medium, e.ion, through, measure)
+            if e.film is not None:
+                system.residual += (surface - through) * system.test[system.index[FILM, e.boundary]] * measure
+        system.residual += (self.held * (metal - self.voltage) - self.controlled * self.current_density) * test * whole
+        self.area = integral(domain.constant(1.0) * whole)
+        self._current, self._potential = fem.form(current), fem.form(metal * whole)
 
     def control_current(self, current_density: float) -> None:
         """From the next solve: the mean current density from the metal into the electrolyte, A/m²."""
@@ -39,7 +50,7 @@ class Contact:
     def settle(self) -> None:
         """Put a held potential into the unknowns, as the start of a solve."""
         if self.held.value:
-            self.system.u.x.array[self.system.dofs("metal", self.electrode.boundary)] = self.voltage.value
+            self.system.u.x.array[self.system.dofs("metal", self.electrode.body)] = self.voltage.value
 
     @property
     def current(self) -> float:
@@ -61,7 +72,7 @@ def double_layers(system: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     """Local unknowns on both sides of every interface and film with a capacitance."""
     bs = system.space.dofmap.index_map_bs
     faces: list[tuple[Electrode | Junction, tuple[str, str], tuple[str, str]]] = [
-        (e, ("metal", e.boundary), (e.medium, POTENTIAL)) for e in system.electrodes
+        (e, ("metal", e.body), (e.medium, POTENTIAL)) for e in system.electrodes
     ]
     faces += [(j, (j.second, POTENTIAL), (j.first, POTENTIAL)) for j in system.interfaces.values()]
     sides, found = [], []

@@ -123,6 +123,9 @@ def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
     Along it faces (with a film: two parts) and media alternate.
     """
     medium, here = contact.electrode.medium, contact.electrode.boundary
+    whole = _Station(("metal", contact.electrode.body), here, False, here, "charge transfer")
+    if len(contact.electrodes) > 1 or system.networks:
+        return [whole]
 
     def crossing(start: tuple[str, str], boundary: str, inner: bool, film_first: bool) -> list[_Station]:
         film = (FILM, boundary)
@@ -134,15 +137,16 @@ def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
     def conduction(name: str, boundary: str, inner: bool = False) -> _Station:
         return _Station((name, POTENTIAL), boundary, inner, name, "conduction")
 
-    stations = [*crossing(("metal", here), here, False, False), conduction(medium, here)]
+    stations = [*crossing(whole.field, here, False, False), conduction(medium, here)]
     while True:
         onward = [j for j in system.interfaces.values() if medium in (j.first, j.second) and j.boundary != here]
-        ends = [e.boundary for e in system.electrodes if e.medium == medium and e.boundary != here]
+        ends = [e for e in system.electrodes if e.medium == medium and e.boundary != here]
         if len(onward) + len(ends) > 1:
-            return stations[:1]
+            return [whole]
         if ends:
-            last = _Station(("metal", ends[0]), ends[0], False, "", "")
-            return [*stations, *crossing((medium, POTENTIAL), ends[0], False, True), last]
+            end = ends[0].boundary
+            last = _Station(("metal", ends[0].body), end, False, "", "")
+            return [*stations, *crossing((medium, POTENTIAL), end, False, True), last]
         if not onward:
             return stations
         j = onward[0]
@@ -206,7 +210,7 @@ class LinearResponse:
         stiffness = system.solver.J
         stored = system.older[0] in system.residual.coefficients()
         mass = fem.form(ufl.derivative(system.residual, system.older[0], trial)) if stored else None
-        drive = fem.form(test * system.domain.ds(contact.electrode.boundary))
+        drive = fem.form(test * system.domain.ds(*contact.boundaries))
         groups = [system.dofs(*name) for name in system.index if name[0] == "metal"]
         system.rates[1].value = 1.0  # so that ∂R/∂(older state) is M
         potentials = [system.dofs(*name) for name in system.index if name[0] == FILM or name[1] == POTENTIAL]

@@ -117,7 +117,7 @@ class Electrode:
     """Metal on an outer boundary that exchanges one ion with a medium and has one potential of its own.
 
     The potential V is one unknown with the equation ∫ (i_n - j) ds = 0: with the mean current density j given, it follows in
-    the same Newton solve.
+    the same Newton solve. Electrodes of one `metal` touch several media, each with its own law, at one potential.
 
     Attributes:
         boundary: name of the boundary.
@@ -127,6 +127,7 @@ class Electrode:
         capacitance: of the double layer, F/m²; None: none. Its charging current is carried by the same ion.
         film: between the reaction and the medium; None: none. The reaction then sees the film's ion, whose concentration is
             fixed, and the reference concentration counts between film and medium only.
+        metal: name of the metal; that of the boundary unless given.
     """
 
     boundary: str
@@ -135,6 +136,12 @@ class Electrode:
     kinetics: Kinetics
     capacitance: Any = None
     film: Film | None = None
+    metal: str = ""
+
+    @property
+    def body(self) -> str:
+        """Name of the metal."""
+        return self.metal or self.boundary
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class Junction:
             driving force is φ + (RT/zF) ln(c/c_ref), the ion's electrochemical potential, without it φ alone. With kinetics
             the first is the kinetics' own.
         capacitance: of the interface, F/m², beside the law; None: none. Its charging current is carried by the same ion.
-        film: between the first medium and the reaction, as in `Electrode`; None with a resistance, which is one.
+        film: between the first medium and the reaction (or the resistance), as in `Electrode`.
     """
 
     boundary: str
@@ -168,8 +175,6 @@ class Junction:
         """One law, not two and not none."""
         if (self.resistance is None) == (self.kinetics is None):
             raise UserError(f'interface "{self.boundary}": give either a resistance or kinetics')
-        if self.film is not None and self.kinetics is None:
-            raise UserError(f'interface "{self.boundary}": a film goes with kinetics; add its resistance to the interface\'s own')
         if self.kinetics is not None and self.references[0] is not None:
             raise UserError(f'interface "{self.boundary}": the reference of the first medium is that of the kinetics')
 

@@ -65,7 +65,8 @@ class TransportSystem:
         self.networks = tuple(changeable(domain, network) for network in networks)
         self.media = {medium.name: medium for medium in media}
         names = [(medium.name, field) for medium in media for field in medium.fields]
-        names += [("metal", electrode.boundary) for electrode in electrodes]
+        self.metals = {e.body: tuple(other for other in electrodes if other.body == e.body) for e in electrodes}
+        names += [("metal", metal) for metal in self.metals]
         faces: list[Electrode | Junction] = [*electrodes, *junctions]
         names += [(FILM, face.boundary) for face in faces if face.film is not None]
         names += [(FILM, network.name) for network in self.networks if thin_layers.has_own_potential(domain, network)]
@@ -79,7 +80,7 @@ class TransportSystem:
         self.residual: Any = sum(self._bulk(medium) for medium in media)
         self._solver: ConstrainedSolver | None = None
         self._samples: dict[tuple[str, str], Any] = {}
-        self.contacts = {e.boundary: Contact(self, e, *self.metal(e)) for e in electrodes}
+        self.contacts = {metal: Contact(self, touching) for metal, touching in self.metals.items()}
         self.interfaces = {junction.boundary: junction for junction in junctions}
         self._refuse_layers_in_poisson()
         self.junction_currents = {j.boundary: self._junction(j) for j in junctions}
@@ -140,6 +141,8 @@ class TransportSystem:
             self.domain.mesh.topology.create_connectivity(d, dim)
         if medium in ("metal", FILM):
             named = [boundary for network in self.networks if network.name == field for boundary, *_ in network.faces]
+            if medium == "metal":
+                named = [electrode.boundary for electrode in self.metals[field]]
             return fem.locate_dofs_topological(self.space, dim - 1, self.domain.facets(*(named or [field])))
         return fem.locate_dofs_topological(self.space, dim, self.domain.cells(*self.media[medium].regions))
 
@@ -229,16 +232,20 @@ class TransportSystem:
         """
         law: Any = face.kinetics
         near = (medium, POTENTIAL) if face.film is None else (FILM, face.boundary)
+        reference = law.reference_concentration if law is not None else face.references[0]  # type: ignore[union-attr]
         if face.film is None:
             surface = self.charge_transfer(medium, face.ion, law, beyond)
         else:
             ψ = self.u[self.index[near]]
-            surface = self._butler_volmer(beyond - ψ - law.equilibrium, law.exchange_current_density, law, medium)
+            if law is None:
+                surface = (beyond - ψ) / face.resistance  # type: ignore[union-attr]
+            else:
+                surface = self._butler_volmer(beyond - ψ - law.equilibrium, law.exchange_current_density, law, medium)
         if face.capacitance is not None:
             surface += face.capacitance * self.rate_of(name, near)
         if face.film is None:
             return surface, surface
-        through = (ψ - self.ion_potential(medium, face.ion, law.reference_concentration)) / face.film.resistance
+        through = (ψ - self.ion_potential(medium, face.ion, reference)) / face.film.resistance
         if face.film.capacitance is not None:
             through += face.film.capacitance * self.rate_of(near, (medium, POTENTIAL))
         return surface, through
@@ -266,8 +273,8 @@ class TransportSystem:
         return φ + kinetics.nernst_shift(self.concentration(medium, ion), reference, m.ion(ion).charge, m.temperature)
 
     def metal(self, electrode: Electrode) -> tuple[Any, Any]:
-        """Potential of a metal and its test function."""
-        i = self.index["metal", electrode.boundary]
+        """Potential of an electrode's metal and its test function."""
+        i = self.index["metal", electrode.body]
         return self.u[i], self.test[i]
 
     def _junction(self, junction: Junction) -> Any:
@@ -287,7 +294,7 @@ class TransportSystem:
     def _crossing(self, j: Junction) -> tuple[Any, Any]:
         """Current densities that leave the first medium and that arrive in the second (one, unless a film lies between), A/m²."""
         beyond = self.ion_potential(j.second, j.ion, j.references[1])
-        if j.kinetics is not None:
+        if j.kinetics is not None or j.film is not None:
             surface, through = self.passage(j, j.first, beyond, (j.second, POTENTIAL))
             return -through, -surface
         current = (self.ion_potential(j.first, j.ion, j.references[0]) - beyond) / j.resistance
