@@ -345,7 +345,7 @@ def _told(summary: Mapping[str, Any]) -> Sequence[str]:
 
         return told_transport(dict(summary))
     if kind == "propagation":
-        from multiscale.propagation.run import answer_lines as told_propagation
+        from multiscale.propagation.answer import answer_lines as told_propagation
 
         return told_propagation(dict(summary))
     from multiscale.tables import answer_lines

@@ -176,7 +176,7 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
 
     require_case(case)
     if is_propagation_case(case):
-        from multiscale.propagation.run import show_answer
+        from multiscale.propagation.answer import show_answer
 
         show_answer(load_propagation_case(case), _results(case, out), as_json)
         return

@@ -14,6 +14,7 @@ from mpi4py import MPI
 from coupling.errors import RunFailure, UserError
 from multiscale.mechanics import filament_checkpoint
 from multiscale.propagation import run as propagation_run
+from multiscale.propagation.answer import volume_error
 from multiscale.propagation.case import is_propagation_case, load_propagation_case, resolve
 from multiscale.propagation.run import filament_model, run_propagation
 
@@ -181,7 +182,7 @@ def computed():
     elastic = 1.1215**2 * math.pi * last.pressure * a**2 / inputs.elastic.plane_strain_modulus
     return {
         "charge_balance": abs(applied - last.charge - last.flat_charge) / applied,
-        "volume_over_charge_error": propagation_run.volume_error(last),
+        "volume_over_charge_error": volume_error(last),
         "stall_pressure_over_closed_form": last.pressure / stall,
         "crack_growth_over_flaw": (last.crack_area - start.crack_area) / a,
         "half_opening_over_elastic": last.volume / elastic,

@@ -13,7 +13,7 @@ import ufl
 from dolfinx import fem
 
 from coupling.atomic import write_json, write_text
-from coupling.errors import RunFailure, UserError
+from coupling.errors import RunFailure
 from coupling.store import digest
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale.console import show, show_json
@@ -26,18 +26,29 @@ from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.mechanics.fracture import GrewTooFar
 from multiscale.mechanics.phase_field import CrackModel
-from multiscale.pipeline import read_json, versions
+from multiscale.pipeline import versions
 from multiscale.progress import Narrator
-from multiscale.propagation.case import Hold, PropagationCase, PropagationInputs, resolve
+from multiscale.propagation.answer import (
+    STARTED,
+    answer_lines,
+    charge_balance,
+    critical_current,
+    energy_balance,
+    hold_table,
+    life,
+    volume_error,
+)
+from multiscale.propagation.case import PropagationCase, PropagationInputs, resolve
+from multiscale.propagation.settings import Hold
 from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows, parameter_table
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a change of the code changes what a run computes."""
 CHECKPOINT_S, LINE_S = 20.0, 5.0
 """Wall time between two checkpoints and between two progress lines, s."""
-STARTED, SHORT = 0.5, 1.0
-"""Growth of the crack that counts as started, and distance to the counter electrode that counts as a short, over l."""
+SHORT = 1.0
+"""Distance to the counter electrode that counts as a short, over l."""
 JUMPS = 3
 """Times that a step is made smaller because the crack grew too far; it jumps then however small the step, and is let go."""
 EASY, FASTER, SLOWER = 8, 1.5, 0.4
@@ -211,20 +222,13 @@ class _Run:
 
     def _summary(self, ended: dict[str, Any]) -> dict[str, Any]:
         """The answer, for scripts; currents in mA/cm²."""
-        start, last = self.first, self.rows[-1]
+        start, last, settings = self.first, self.rows[-1], self.case.settings
         started = next((row for row in self.rows if row.crack_area - start.crack_area > STARTED * self.length), None)
-        bridged = ended["by"] == "short"
-        tried = max(row.current_density for row in self.rows)
-        whole = [row for row in self.rows if row.crack_area - start.crack_area <= STARTED * self.length]
-        below = min(max(row.current_density for row in whole), last.current_density)
-        ccd = {
-            "value": (last.current_density if bridged else tried) / 10, "low": (below if bridged else tried) / 10,
-            "high": (last.current_density if bridged else tried) / 10, "bound": None if bridged else "lower", "level": 1.0,
-            "unit": "mA/cm^2", "mechanism": "propagation",
-            "interval": "largest current without growth, and that of the short, at best values; no error of the inputs is in it",
-        }  # fmt: skip
+        shorted = ended["by"] == "short"
+        holds = hold_table(self.rows, settings.protocol.step, self.length)
+        ccd = critical_current(holds, shorted)
         return {
-            "case": self.case.name, "title": self.case.settings.title, "question": self.case.settings.question,
+            "case": self.case.name, "title": settings.title, "question": settings.question,
             "kind": "propagation", "ccd": ccd, "mechanisms": {"propagation": ccd}, "fitted_parameters": [], "error_split": {},
             "ended": ended["by"], "time_s": last.time, "steps": len(self.rows) - 1, "retries": self.retries,
             "started": None if started is None else {
@@ -234,37 +238,12 @@ class _Run:
             "largest_pressure_MPa": max(row.pressure for row in self.rows) / 1e6,
             "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
             "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12, "potential_mV": last.potential * 1e3,
-            "charge_balance": self._charge_balance(), "volume_over_charge_error": volume_error(last),
+            "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": holds, "life": life(self.rows, shorted),
+            "charge_balance": charge_balance(self.rows, settings.geometry.width), "volume_over_charge_error": volume_error(last),
             "energy_balance": energy_balance(self.rows), "least_dissipation_J_per_m": min(r.dissipated for r in self.rows),
             "versions": self.comm.bcast(versions() if self.leads else None),
             "hashes": {"case": self.case.digest, "run": self.key}, "wall_s": {"run": self.narrator.seconds()},
         }  # fmt: skip
-
-    def _charge_balance(self) -> float:
-        """|applied - filament - flat| over the charge that moved."""
-        width, applied, moved = self.case.settings.geometry.width, 0.0, 0.0
-        for old, new in zip(self.rows[:-1], self.rows[1:], strict=True):
-            passed = new.current_density * width * (new.time - old.time)
-            applied, moved = applied + passed, moved + abs(passed)
-        last = self.rows[-1]
-        return abs(applied - last.charge - last.flat_charge) / moved if moved else 0.0
-
-
-def volume_error(state: FilamentState) -> float:
-    """|V - (V_Li Q/F - extruded)| over the largest of the three."""
-    from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
-
-    plated = state.charge * LITHIUM_MOLAR_VOLUME / FARADAY
-    scale = max(abs(plated), abs(state.extruded), abs(state.volume), 1e-300)
-    return abs(state.volume - plated + state.extruded) / scale
-
-
-def energy_balance(rows: Sequence[FilamentState]) -> float:
-    """Share of the pressure's work that is neither stored nor spent on the crack: the error of the time steps."""
-    first, last = rows[0], rows[-1]
-    work = last.work - first.work
-    stored = last.elastic + last.fracture - first.elastic - first.fracture
-    return (work - stored) / work if work else 0.0
 
 
 def progress_line(state: FilamentState) -> str:
@@ -298,40 +277,3 @@ def write_model_fields(path: Path, model: FilamentModel) -> Path:
     cut.name = "lithium"
     found = [model.potential, nodal, model.body.displacement, model.body.damage, cut]
     return write_functions(path, found, model.domain.comm, model.state.time)
-
-
-def show_answer(case: PropagationCase, results: Path, as_json: bool) -> None:
-    """Print what `multiscale ccd` tells of a propagation case that has been run.
-
-    Raises:
-        UserError: it has not, or the case has changed since.
-    """
-    path = results / "summary.json"
-    summary = read_json(path, {})
-    if "ccd" not in summary:
-        raise UserError(f"{path}: not there yet; `multiscale run {case.folder}` makes it")
-    if summary.get("hashes", {}).get("case") != case.digest:
-        told = "case.toml or a material file has changed since these results were computed"
-        raise UserError(f"{case.folder}: {told}; run `multiscale run {case.folder}` again")
-    if as_json:
-        show_json({key: summary[key] for key in ("case", "ccd", "mechanisms", "fitted_parameters", "error_split")})
-    else:
-        show("\n".join([f"{summary['case']} · {summary['title']}", *answer_lines(summary)]))
-
-
-def answer_lines(summary: dict[str, Any]) -> list[str]:
-    """What a run found."""
-    ccd, lines = summary["ccd"], []
-    if ccd["bound"]:
-        lines.append(f"no short up to {ccd['value']:.4g} mA/cm^2: the critical current density of propagation is above it")
-    else:
-        lines.append(f"short at {ccd['value']:.4g} mA/cm^2 after {summary['time_s']:.4g} s (no growth at {ccd['low']:.4g})")
-    if summary["started"]:
-        s = summary["started"]
-        lines.append(f"crack started at {s['current_mA_per_cm2']:.4g} mA/cm^2 and {s['pressure_MPa']:.4g} MPa")
-    else:
-        lines.append(f"the crack never started; largest pressure {summary['largest_pressure_MPa']:.4g} MPa")
-    tip = f"dry over {summary['dry_tip_um']:.3g} um" if summary["dry_tip_um"] > 0 else "filled with lithium"
-    steps = f"{summary['steps']} steps, {summary['retries']} retried"
-    lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
-    return lines

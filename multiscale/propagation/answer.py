@@ -1,0 +1,199 @@
+"""What a run of a propagation case tells: hold by hold, how it ended, which current that makes critical, how long it lasted."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
+from coupling.errors import UserError
+from multiscale.console import show, show_json
+from multiscale.mechanics.filament_state import FilamentState
+from multiscale.pipeline import read_json
+from multiscale.propagation.settings import Hold
+
+STARTED = 0.5
+"""Growth of the crack (by its surface energy, over l) that counts as growth."""
+STILL = 0.05
+"""Growth over l in the last quarter of a hold up to which the crack stood still then."""
+SETTLED = 0.01
+"""Relative rise of the pressure in another hold of the same length, at its rate at the end, up to which it had settled."""
+TO_MA_PER_CM2 = 0.1
+
+
+def hold_table(rows: Sequence[FilamentState], steps: Sequence[Hold], length: float) -> list[dict[str, Any]]:
+    """One row a hold that was begun: what the crack and its pressure did in it.
+
+    Args:
+        rows: every accepted time, the start first.
+        steps: of the protocol.
+        length: l of the phase field, m.
+    """
+    table, begin = list[dict[str, Any]](), 0.0
+    for number, hold in enumerate(steps, start=1):
+        end = begin + hold.time
+        at_start = max((row for row in rows if row.time <= begin * (1 + 1e-9)), key=lambda row: row.time)
+        inside = [row for row in rows if begin * (1 + 1e-9) < row.time <= end * (1 + 1e-9)]
+        if inside:
+            table.append(_held(number, hold, [at_start, *inside], length))
+        begin = end
+    return table
+
+
+def _held(number: int, hold: Hold, rows: Sequence[FilamentState], length: float) -> dict[str, Any]:
+    """Figures of one hold from its rows, the one before it first."""
+    first, last = rows[0], rows[-1]
+    seconds = last.time - first.time
+    late = max((row for row in rows[:-1] if row.time <= last.time - seconds / 4), key=lambda row: row.time, default=first)
+    slope = (last.pressure - rows[-2].pressure) / (last.time - rows[-2].time)
+    rise = slope * hold.time / last.pressure if last.pressure > 0 else 0.0
+    return {
+        "hold": number, "current_mA_per_cm2": hold.current * TO_MA_PER_CM2, "asked_s": hold.time, "held_s": seconds,
+        "pressure_MPa": last.pressure / 1e6, "largest_pressure_MPa": max(row.pressure for row in rows[1:]) / 1e6,
+        "growth_um": (last.crack_area - first.crack_area) * 1e6,
+        "grew": last.crack_area - first.crack_area > STARTED * length,
+        "growing_at_its_end": last.crack_area - late.crack_area > STILL * length,
+        "speed_um_per_s": (last.crack_area - late.crack_area) / (last.time - late.time) * 1e6,
+        "pressure_rise_in_another_hold": rise, "length_um": last.length * 1e6, "potential_mV": last.potential * 1e3,
+    }  # fmt: skip
+
+
+def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str, Any]:
+    """The critical current that a run found, mA/cm², and which of three things it is (`criterion`).
+
+    * "short": the current at which the filament reached the other side;
+    * "growth": there was no short, but the crack was still growing when the protocol or the number of time steps ended: the
+      current at which it was growing. No bound on the current of a short follows: more time alone may bring it;
+    * "none": no short, and the crack stood still at the end; the largest current held in full is a lower bound for such holds.
+
+    `low` is the largest current before the first growth that was held to its end without growth (0 where there is none).
+    """
+    plating = [hold for hold in holds if hold["current_mA_per_cm2"] > 0]
+    grown = next((k for k, hold in enumerate(plating) if hold["grew"]), len(plating))
+    whole = [hold for hold in plating if hold["held_s"] >= hold["asked_s"] * (1 - 1e-9)]
+    quiet = [hold for hold in plating[:grown] if hold in whole]
+    low = max((hold["current_mA_per_cm2"] for hold in quiet), default=0.0)
+    last = holds[-1]["current_mA_per_cm2"] if holds else 0.0
+    largest = max((hold["current_mA_per_cm2"] for hold in whole), default=0.0)
+    growing = bool(holds) and (holds[-1]["grew"] or grown < len(plating)) and holds[-1]["growing_at_its_end"]
+    criterion = "short" if shorted else "growth" if growing else "none"
+    value = {"short": last, "growth": last, "none": largest}[criterion]
+    low = largest if criterion == "none" else min(low, value)
+    return {
+        "value": value, "low": low, "high": value, "bound": "lower" if criterion == "none" else None, "level": 0.0,
+        "unit": "mA/cm^2", "mechanism": "propagation", "criterion": criterion, "interval": _interval(holds, quiet, criterion),
+    }  # fmt: skip
+
+
+def _interval(holds: Sequence[dict[str, Any]], quiet: Sequence[dict[str, Any]], criterion: str) -> str:
+    """What low and high are, and what the hold time has to do with them."""
+    told = "one run at best values; no error of the inputs is in it"
+    if criterion == "none":
+        return f"largest current held in full; {told}"
+    if not quiet:
+        return f"the crack grew at the first current, so nothing is known below it; {told}"
+    held = max(quiet, key=lambda hold: hold["current_mA_per_cm2"])
+    rise = held["pressure_rise_in_another_hold"]
+    settled = "had settled" if rise <= SETTLED else f"was still rising (by up to {rise:.1%} in another hold): longer may break it"
+    grown = sorted({hold["current_mA_per_cm2"] for hold in holds if hold["grew"]})
+    growth = f"; the crack grew at {', '.join(f'{i:.4g}' for i in grown)}" if grown else ""
+    ends = "that of the short" if criterion == "short" else "that of the growth at the end"
+    return (
+        f"largest current held for {held['asked_s']:g} s without growth (its pressure {settled}), and {ends}{growth}; "
+        f"a bracket of this protocol, not of the cell: holds of another length move it; {told}"
+    )
+
+
+def life(rows: Sequence[FilamentState], shorted: bool) -> dict[str, Any]:
+    """Time and areal charge up to the end (of the short, where there was one): all plated, and that since the last reversal."""
+    total = current = 0.0
+    for old, new in pairwise(rows):
+        passed = new.current_density * (new.time - old.time)
+        current = current + passed if current * passed >= 0 else passed
+        total += max(passed, 0.0)
+    return {
+        "shorted": shorted, "time_s": rows[-1].time, "plated_mAh_per_cm2": total / 36e3,
+        "capacity_of_the_last_half_cycle_mAh_per_cm2": current / 36e3,
+    }  # fmt: skip
+
+
+def charge_balance(rows: Sequence[FilamentState], width: float) -> float:
+    """|applied - filament - flat| over the charge that moved."""
+    applied = moved = 0.0
+    for old, new in pairwise(rows):
+        passed = new.current_density * width * (new.time - old.time)
+        applied, moved = applied + passed, moved + abs(passed)
+    last = rows[-1]
+    return abs(applied - last.charge - last.flat_charge) / moved if moved else 0.0
+
+
+def volume_error(state: FilamentState) -> float:
+    """|V - (V_Li Q/F - extruded)| over the largest of the three."""
+    plated = state.charge * LITHIUM_MOLAR_VOLUME / FARADAY
+    scale = max(abs(plated), abs(state.extruded), abs(state.volume), 1e-300)
+    return abs(state.volume - plated + state.extruded) / scale
+
+
+def energy_balance(rows: Sequence[FilamentState]) -> float:
+    """Share of the work done on the body that is neither stored nor spent on the crack: sudden growth and the time steps."""
+    first, last = rows[0], rows[-1]
+    work = last.work - first.work
+    stored = last.elastic + last.fracture - first.elastic - first.fracture
+    return (work - stored) / work if work else 0.0
+
+
+def show_answer(case: Any, results: Path, as_json: bool) -> None:
+    """Print what `multiscale ccd` tells of a propagation case that has been run.
+
+    Raises:
+        UserError: it has not, or the case has changed since.
+    """
+    summary = read_summary(case, results)
+    if as_json:
+        show_json({key: summary[key] for key in ("case", "ccd", "mechanisms", "fitted_parameters", "error_split", "life")})
+    else:
+        show("\n".join([f"{summary['case']} · {summary['title']}", *answer_lines(summary)]))
+
+
+def read_summary(case: Any, results: Path) -> dict[str, Any]:
+    """summary.json of a propagation case. Raises UserError: there is none, or the case has changed since."""
+    path = results / "summary.json"
+    summary: dict[str, Any] = read_json(path, {})
+    if not {"ccd", "holds"} <= set(summary):
+        raise UserError(f"{path}: not there yet, or of an older version; `multiscale run {case.folder}` makes it")
+    if summary.get("hashes", {}).get("case") != case.digest:
+        told = "case.toml or a material file has changed since these results were computed"
+        raise UserError(f"{case.folder}: {told}; run `multiscale run {case.folder}` again")
+    return summary
+
+
+def answer_lines(summary: dict[str, Any]) -> list[str]:
+    """What a run found."""
+    ccd, seconds, lines = summary["ccd"], summary["time_s"], []
+    last, ended = summary["holds"][-1], {"protocol": "the protocol", "number of time steps": "the number of time steps"}
+    if ccd["criterion"] == "short":
+        lines.append(f"short at {ccd['value']:.4g} mA/cm^2 after {seconds:.4g} s")
+    elif ccd["criterion"] == "growth":
+        left = (summary["thickness_um"] - summary["crack_length_um"]) / last["speed_um_per_s"]
+        lines.append(
+            f"no short within {seconds:.4g} s, but {ended[summary['ended']]} ended while the crack was still growing at "
+            f"{last['current_mA_per_cm2']:.4g} mA/cm^2 ({last['speed_um_per_s']:.3g} um/s; at that speed {left:.3g} s more to "
+            "the other side): this is no lower bound of the current of a short"
+        )
+    else:
+        lines.append(
+            f"no short up to {ccd['value']:.4g} mA/cm^2 in {seconds:.4g} s, and the crack stood still at the end: for holds of "
+            "this length the critical current density of propagation is above it"
+        )
+    if not ccd["bound"]:
+        lines.append(f"from {ccd['low']:.4g} to {ccd['high']:.4g} mA/cm^2: {ccd['interval']}")
+    if summary["started"]:
+        s = summary["started"]
+        lines.append(f"crack started at {s['current_mA_per_cm2']:.4g} mA/cm^2 and {s['pressure_MPa']:.4g} MPa")
+    else:
+        lines.append(f"the crack never started; largest pressure {summary['largest_pressure_MPa']:.4g} MPa")
+    tip = f"dry over {summary['dry_tip_um']:.3g} um" if summary["dry_tip_um"] > 0 else "filled with lithium"
+    steps = f"{summary['steps']} steps, {summary['retries']} retried"
+    lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
+    lines.append(f"plated until then {summary['life']['plated_mAh_per_cm2']:.4g} mAh/cm^2")
+    return lines

@@ -1,0 +1,98 @@
+"""What a propagation run tells of how it ended: short, growth that time cut off, standstill; brackets and the hold time; life."""
+
+import pytest
+
+from multiscale.mechanics.filament_state import FilamentState
+from multiscale.propagation.answer import answer_lines, critical_current, energy_balance, hold_table, life
+from multiscale.propagation.settings import Hold
+
+L = 2e-6
+
+
+def _row(time, current, pressure, crack, **other):
+    values = {
+        "time": time, "current_density": current, "pressure": pressure, "volume": 0.0, "charge": 0.0, "flat_charge": 0.0,
+        "extruded": 0.0, "current": 0.0, "potential": 0.01, "tip": (0.0, crack), "length": crack, "crack_area": crack,
+        "front": crack, "elastic": 0.0, "fracture": 0.0, "work": 0.0, "dissipated": 0.0, "rounds": 1,
+    }  # fmt: skip
+    return FilamentState(**(values | other))
+
+
+def _holds(*currents, time=10.0):
+    return tuple(Hold.model_construct(current=i, time=time) for i in currents)
+
+
+def _rows(*holds):
+    """Start, and four times in each hold of 10 s: (current, crack before, crack after, pressure before, pressure after)."""
+    rows = [_row(0.0, 0.0, 0.0, 10e-6)]
+    for number, (current, before, after, low, high) in enumerate(holds):
+        for k in range(1, 5):
+            share = k / 4
+            rows.append(_row(10 * (number + share), current, low + share * (high - low), before + share * (after - before)))
+    return rows
+
+
+QUIET = (120.0, 10e-6, 10e-6, 200e6, 200e6)
+RISING = (120.0, 10e-6, 10e-6, 180e6, 200e6)
+GROWING = (140.0, 10e-6, 20e-6, 205e6, 190e6)
+
+
+def test_growth_that_time_cut_off_is_no_lower_bound():
+    """The defect this guards: a run that ended with the crack on its way was told as `above the largest current`."""
+    holds = hold_table(_rows(RISING, GROWING), _holds(120.0, 140.0), L)
+    ccd = critical_current(holds, shorted=False)
+    assert ccd["criterion"] == "growth"
+    assert ccd["bound"] is None
+    assert (ccd["low"], ccd["value"], ccd["high"]) == (12.0, 14.0, 14.0)
+    assert "still rising (by up to 10.0% in another hold)" in ccd["interval"]
+    assert "held for 10 s" in ccd["interval"]
+    summary = {
+        "ccd": ccd, "holds": holds, "time_s": 20.0, "ended": "protocol", "thickness_um": 40.0, "crack_length_um": 20.0,
+        "started": None, "largest_pressure_MPa": 205.0, "dry_tip_um": 0.0, "steps": 8, "retries": 0,
+        "life": {"plated_mAh_per_cm2": 0.07},
+    }  # fmt: skip
+    told = "\n".join(answer_lines(summary))
+    assert "the protocol ended while the crack was still growing at 14 mA/cm^2 (1 um/s; at that speed 20 s more" in told
+    assert "no lower bound" in told
+    assert "above it" not in told
+
+
+def test_the_same_holds_with_a_short_or_a_standstill():
+    shorted = critical_current(hold_table(_rows(QUIET, GROWING), _holds(120.0, 140.0), L), shorted=True)
+    assert (shorted["criterion"], shorted["value"], shorted["low"]) == ("short", 14.0, 12.0)
+    assert "had settled" in shorted["interval"]
+    rows = _rows(QUIET, (140.0, 10e-6, 10e-6, 205e6, 210e6))
+    still = critical_current(hold_table(rows, _holds(120.0, 140.0), L), shorted=False)
+    assert (still["criterion"], still["bound"], still["value"], still["low"]) == ("none", "lower", 14.0, 14.0)
+    stalled = [*_rows(GROWING), *(_row(t, 140.0, 190e6, 20e-6) for t in (12.0, 16.0, 20.0))]
+    after = critical_current(hold_table(stalled, _holds(140.0, 140.0), L), shorted=False)
+    assert (after["criterion"], after["bound"]) == ("none", "lower")
+
+
+def test_growth_at_the_first_current_leaves_nothing_below():
+    ccd = critical_current(hold_table(_rows(GROWING), _holds(140.0), L), shorted=True)
+    assert (ccd["low"], ccd["value"]) == (0.0, 14.0)
+    assert "nothing is known below" in ccd["interval"]
+
+
+def test_a_hold_that_was_cut_is_not_a_quiet_one():
+    """Twenty seconds asked, ten held: its current is no lower end of the bracket."""
+    rows = [row for row in _rows(QUIET, GROWING) if row.time <= 17.5]
+    holds = hold_table(rows, (*_holds(120.0), *_holds(140.0, time=20.0)), L)
+    assert [hold["held_s"] for hold in holds] == [10.0, 7.5]
+    assert critical_current([*holds[:1], holds[1] | {"grew": False, "growing_at_its_end": False}], shorted=False)["value"] == 12.0
+    assert critical_current(holds, shorted=True)["low"] == 12.0
+
+
+def test_life_counts_what_was_plated():
+    """1 mA/cm² for an hour is 1 mAh/cm²; what is stripped is not counted, the last half cycle alone is told apart."""
+    rows = [_row(0.0, 0.0, 0.0, L), _row(3600.0, 10.0, 0.0, L), _row(5400.0, -10.0, 0.0, L), _row(6300.0, 10.0, 0.0, L)]
+    told = life(rows, shorted=True)
+    assert told["plated_mAh_per_cm2"] == pytest.approx(1.25)
+    assert told["capacity_of_the_last_half_cycle_mAh_per_cm2"] == pytest.approx(0.25)
+    assert told["time_s"] == 6300.0
+
+
+def test_energy_balance_is_what_is_missing():
+    rows = [_row(0.0, 0.0, 0.0, L, fracture=5.0), _row(1.0, 1.0, 0.0, L, work=10.0, elastic=4.0, fracture=10.0)]
+    assert energy_balance(rows) == pytest.approx(0.1)
