@@ -315,11 +315,12 @@ def _bisect(function: Callable[[float], float], low: float, high: float) -> floa
 def select(ids: Sequence[str] | None) -> list[Problem]:
     """Problems of the given ids (all without any). Raises UserError on an unknown id."""
     known = problems()
-    names = list(dict.fromkeys(problem.id for problem in known))
+    names = {problem.id.casefold(): problem.id for problem in known}
+    wanted = {identifier.casefold() for identifier in ids or ()}
     for identifier in ids or ():
-        if identifier not in names:
-            raise UserError(f'verify: there is no problem "{identifier}"; known are: {", ".join(names)}')
-    return [problem for problem in known if not ids or problem.id in ids]
+        if identifier.casefold() not in names:
+            raise UserError(f'verify: there is no problem "{identifier}"; known are: {", ".join(names.values())}')
+    return [problem for problem in known if not wanted or problem.id.casefold() in wanted]
 
 
 def run(ids: Sequence[str] | None = None, comm: Any = None, progress: Callable[[str], None] | None = None) -> list[Row]:

@@ -227,7 +227,7 @@ def test_impossible_settings_are_refused(wrong: dict) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_shipped_potential_resumes_with_the_same_numbers(tmp_path: Path, dtype: str) -> None:
     """The shipped potential on its fast engine, whose neighbour list has a skin: a new process and a resumed run agree."""
-    pytest.importorskip("symmetrix")
+    pytest.importorskip("symmetrix", reason="needs symmetrix")
     from atomistic import potential, structures
 
     settings = DynamicsSettings(800.0, 0.12, frame_interval=20, checkpoint_interval=40, friction_time=100)

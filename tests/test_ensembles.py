@@ -87,7 +87,7 @@ def reference(kind: str, atoms: Atoms, settings: DynamicsSettings) -> Any:
 @pytest.mark.filterwarnings("ignore")
 def test_steps_are_those_of_ase(kind: str, tolerance: float) -> None:
     """Forty steps: the same positions, momenta and cell; the Langevin ones to the last bit."""
-    pytest.importorskip("ase.md.langevinbaoab")
+    pytest.importorskip("ase.md.langevinbaoab", reason="needs ase.md.langevinbaoab")
     thermostat, ensemble = kind.split()
     settings = dataclasses.replace(
         BASE, thermostat=thermostat, ensemble="nvt" if ensemble == "nvt" else "npt", free_shape=ensemble == "shape",
@@ -245,7 +245,7 @@ def _static_modulus(volume: float, calculator: PairPotential) -> float:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_shipped_potential_keeps_the_energy_of_the_electrolyte(dtype: str) -> None:
     """Li6PS5Cl at 600 K, 1 fs, constant energy: drift below 0.05 meV/atom/ps (benchmarks/dynamics.py --drift: longer)."""
-    pytest.importorskip("symmetrix")
+    pytest.importorskip("symmetrix", reason="needs symmetrix")
     from atomistic import potential, structures
 
     atoms = structures.argyrodite(0.25, seed=0)

@@ -213,7 +213,7 @@ def test_lammps_that_dies_or_gets_nonsense_is_told(copper) -> None:
 def test_lammps_works_beside_another_mpi(tmp_path: Path) -> None:
     """In a process that has initialised its own MPI library LAMMPS still runs, since it has a process of its own."""
     lammps_files.need_lammps("Cu_u3.eam")
-    pytest.importorskip("mpi4py")
+    pytest.importorskip("mpi4py", reason="needs mpi4py")
     path = lammps_files.write(tmp_path / "Cu.toml", **lammps_files.COPPER)
     code = (
         "from mpi4py import MPI; from ase.build import bulk; from atomistic import potential; "

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("dolfinx")
+pytest.importorskip("dolfinx", reason="needs dolfinx")
 
 from mpi4py import MPI
 

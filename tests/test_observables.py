@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("dolfinx")
+pytest.importorskip("dolfinx", reason="needs dolfinx")
 
 from mpi4py import MPI
 from test_initiation import CELL, PROPERTIES, conducting
@@ -104,7 +104,7 @@ def test_fields_are_written_whole_and_read_back(model: InitiationModel, tmp_path
         assert path.is_dir()
         assert any(path.iterdir())
     assert [p.name for p in tmp_path.iterdir()] == ["fields.bp"]
-    adios2 = pytest.importorskip("adios2")
+    adios2 = pytest.importorskip("adios2", reason="needs adios2")
     with adios2.Stream(str(path), "r") as stream:
         for _ in stream.steps():
             names = set(stream.available_variables())

@@ -49,7 +49,7 @@ def test_no_file_of_the_potential_is_a_pickle() -> None:
 
 
 def test_engines_agree_on_energy_forces_and_stress() -> None:
-    pytest.importorskip("symmetrix")
+    pytest.importorskip("symmetrix", reason="needs symmetrix")
     atoms, got = rattled(), {}
     for engine in ("symmetrix", "mace"):
         atoms.calc = potential.load("lpscl", engine=engine)
@@ -136,7 +136,7 @@ def test_loading_leaves_the_process_as_it_was() -> None:
 
 
 def test_several_processes_compile_the_first_time_at_once(tmp_path: Path) -> None:
-    pytest.importorskip("symmetrix")
+    pytest.importorskip("symmetrix", reason="needs symmetrix")
     code = (
         "from atomistic import potential; from atomistic.structures import bulk; atoms = bulk('Li6PS5Cl'); "
         "atoms.calc = potential.load('lpscl', dtype='float32'); print(round(atoms.get_potential_energy(), 2))"
@@ -191,7 +191,7 @@ def at_hand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         path = lammps_files.write(tmp_path_factory.mktemp("eam") / "Cu.toml", **lammps_files.COPPER)
         return potential.load(path), crystal("Cu", "fcc", 3.6), 1e-5
     if request.param == "symmetrix":
-        pytest.importorskip("symmetrix")
+        pytest.importorskip("symmetrix", reason="needs symmetrix")
     tolerance = 2e-3 if request.param == "chgnet" else 1e-5
     return potential.load("lpscl", engine=request.param), crystal("LiCl", "rocksalt", 5.1), tolerance
 

@@ -9,7 +9,7 @@ from launch import multiscale
 from atomistic import dataset, potential
 from atomistic.label_settings import LabelSettings
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="needs torch")
 
 RECIPE = """
 name = "tiny"
@@ -61,7 +61,7 @@ def test_help_has_an_example(command: str) -> None:
 
 
 def test_from_a_recipe_to_a_potential_with_held_out_errors(recipe: Path, tmp_path: Path) -> None:
-    pytest.importorskip("chgnet")
+    pytest.importorskip("chgnet", reason="needs chgnet")
     out = tmp_path / "out"
     sampled = multiscale("potential", "sample", recipe, "--out", out, "--json", timeout=280.0)
     assert sampled.returncode == 0, sampled.stderr

@@ -170,7 +170,7 @@ if comm.rank == 0:
 
 def test_same_distribution_on_one_two_and_three_ranks(tmp_path: Path) -> None:
     """Runs spread over ranks give the very same distribution, on every rank."""
-    pytest.importorskip("mpi4py")
+    pytest.importorskip("mpi4py", reason="needs mpi4py")
     here, answers = Path(__file__).parent, []
     environment = {**os.environ, "PYTHONPATH": f"{here.parent}:{here}"}
     for ranks in (1, 2, 3):

@@ -10,7 +10,7 @@ from atomistic.card import settings_of
 from atomistic.recipe import HELD_OUT, TRAIN, jobs, read_recipe
 from atomistic.structures import bulk
 
-pytest.importorskip("symmetrix")
+pytest.importorskip("symmetrix", reason="needs symmetrix")
 
 NAMES = sorted(path.name for path in potential.SHIPPED.iterdir() if (path / potential.CARD).exists())
 ELEMENTS = {"lpscl": ("Li", "P", "S", "Cl"), "llzo": ("Li", "C", "H", "O", "F", "Zr", "La")}

@@ -375,7 +375,7 @@ def test_the_end_is_estimated_from_what_was_finished_now():
 
 
 def test_parquet_holds_what_the_csv_holds(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow.parquet")
     folder = sweep_cases.fake(tmp_path / "case", 3)
     run_here(folder)
     read = parquet.read_table(folder / "results" / "sweep" / "table.parquet").to_pylist()

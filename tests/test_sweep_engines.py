@@ -162,7 +162,7 @@ def test_a_machine_without_slurm_is_told(tmp_path, monkeypatch):
 
 
 def test_parsls_local_executor_finishes_the_sweep(tmp_path):
-    pytest.importorskip("parsl")
+    pytest.importorskip("parsl", reason="needs parsl")
     work = prepared(tmp_path / "case", 4)
     tally = driver.complete(work, parsl_engine.ParslEngine(Cluster(), 2, 1, work.store.folder), 2, 1)
     assert (tally.done, tally.failed) == (3, 1)
@@ -171,9 +171,9 @@ def test_parsls_local_executor_finishes_the_sweep(tmp_path):
 
 @pytest.mark.parametrize("provider", ["slurm", "pbs", "lsf", "kubernetes"])
 def test_the_cluster_table_becomes_parsls_provider(provider):
-    pytest.importorskip("parsl")
+    pytest.importorskip("parsl", reason="needs parsl")
     if provider == "kubernetes":
-        pytest.importorskip("kubernetes")
+        pytest.importorskip("kubernetes", reason="needs kubernetes")
     cluster = Cluster(provider=provider, partition="p", account="a", walltime="03:00:00", nodes=2, max_blocks=4, image="i")
     made = parsl_engine._provider(cluster, 8, 1)
     assert (made.max_blocks, made.nodes_per_block) == (4, 2 if provider != "kubernetes" else 1)

@@ -14,7 +14,7 @@ from multiscale.sweeps.engines import JobState
 from multiscale.sweeps.ledger import Status, Store
 from multiscale.sweeps.settings import load_sweep
 
-pytest.importorskip("optuna")
+pytest.importorskip("optuna", reason="needs optuna")
 
 SPACE = """title = "Deb"
 {}

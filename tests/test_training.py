@@ -12,7 +12,7 @@ from atomistic import collecting, fitting, labels, mace_model, potential, recipe
 from atomistic.structures import bulk, min_distance
 from coupling.errors import UserError
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs torch")
 if importlib.util.find_spec("mace") is None or importlib.util.find_spec("chgnet") is None:  # importing mace leaves traces
     pytest.skip("mace-torch and chgnet are needed", allow_module_level=True)
 

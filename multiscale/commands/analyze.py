@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
-from multiscale.console import JsonOption, quantity_of, show, show_json
+from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
 analyze_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -39,7 +39,7 @@ def diffusivity(
 
     Example: multiscale analyze diffusivity run.traj --species Li --timestep "10 fs"
     """
-    seconds = quantity_of("--timestep", timestep, "s")
+    seconds = frame_interval(timestep)
     kelvin = None if temperature is None else quantity_of("--temperature", temperature, "K")
     _require_file(trajectory)
     from atomistic.diffusivity import from_file
@@ -60,7 +60,7 @@ def conductivity(
 
     Example: multiscale analyze conductivity run.traj --charges Li=1 --timestep "10 fs" --temperature "600 K"
     """
-    seconds, kelvin = quantity_of("--timestep", timestep, "s"), quantity_of("--temperature", temperature, "K")
+    seconds, kelvin = frame_interval(timestep), quantity_of("--temperature", temperature, "K")
     carried, fitted = _charges(charges), _window(window)
     _require_file(trajectory)
     from atomistic import onsager
@@ -91,7 +91,7 @@ def onsager_matrix(
 
     Example: multiscale analyze onsager run.traj --timestep "10 fs" --temperature "600 K" --framework S,P,Cl
     """
-    seconds, kelvin = quantity_of("--timestep", timestep, "s"), quantity_of("--temperature", temperature, "K")
+    seconds, kelvin = frame_interval(timestep), quantity_of("--temperature", temperature, "K")
     fitted = _window(window)
     if method not in ("einstein", "green-kubo"):
         raise UserError(f"--method {method}: einstein or green-kubo")

@@ -8,7 +8,7 @@ import typer
 from coupling.errors import UserError
 from multiscale.commands.analyze import TimestepOption, Trajectory, _require_file, _told
 from multiscale.commands.structure import PictureOption
-from multiscale.console import JsonOption, quantity_of, show, show_json
+from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
 SpeciesOption = Annotated[str, typer.Option(help="Chemical symbol of the moving species.")]
 WindowOption = Annotated[str, typer.Option(help='Time over which displacements are taken: "2 ps".')]
@@ -42,7 +42,7 @@ def grain_boundary(
 
     Example: multiscale analyze grain-boundary run.traj --species Li --timestep "50 fs" --window "2 ps" --bulk crystal.traj
     """
-    step, span = quantity_of("--timestep", timestep, "s"), quantity_of("--window", window, "s")
+    step, span = frame_interval(timestep), quantity_of("--window", window, "s")
     conditions = {} if temperature is None else {"temperature_K": quantity_of("--temperature", temperature, "K")}
     try:
         heights = tuple(float(part) for part in planes.split(","))
@@ -115,7 +115,7 @@ def mobility(
 
     Example: multiscale analyze mobility run.traj --species Li --timestep "50 fs" --window "2 ps"
     """
-    step, span = quantity_of("--timestep", timestep, "s"), quantity_of("--window", window, "s")
+    step, span = frame_interval(timestep), quantity_of("--window", window, "s")
     conditions = {} if temperature is None else {"temperature_K": quantity_of("--temperature", temperature, "K")}
     _require_file(trajectory)
     import numpy as np

@@ -7,7 +7,7 @@ import typer
 from coupling.errors import UserError
 from multiscale.commands.analyze import Trajectory, _answer, _require_file, _told
 from multiscale.commands.structure import PictureOption
-from multiscale.console import JsonOption, quantity_of
+from multiscale.console import JsonOption, frame_interval
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def cluster(
 
     Example: multiscale analyze cluster run.traj --foreign S,P,Cl --picture cluster.png
     """
-    step = None if timestep is None else quantity_of("--timestep", timestep, "s")
+    step = None if timestep is None else frame_interval(timestep)
     strange = tuple(name.strip() for name in foreign.split(",") if name.strip())
     _require_file(trajectory)
     import numpy as np

@@ -7,7 +7,7 @@ import typer
 from coupling.errors import UserError
 from multiscale.commands.analyze import KEYS, TimestepOption, Trajectory, _require_file, _told
 from multiscale.commands.structure import AxisOption, PictureOption, _spread
-from multiscale.console import JsonOption, quantity_of, show, show_json
+from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def interphase(
 
     Example: multiscale analyze interphase run.traj --potential lpscl --timestep "1 ps" --picture growth.png
     """
-    seconds = quantity_of("--timestep", timestep, "s")
+    seconds = frame_interval(timestep)
     if axis not in ("a", "b", "c"):
         raise UserError(f"--axis {axis}: a, b or c")
     _require_file(trajectory)
@@ -115,7 +115,7 @@ def onsager_profile(
 
     Example: multiscale analyze onsager-profile run.traj --timestep "50 fs" --temperature "600 K" --slabs 6 --windows 2
     """
-    seconds, kelvin = quantity_of("--timestep", timestep, "s"), quantity_of("--temperature", temperature, "K")
+    seconds, kelvin = frame_interval(timestep), quantity_of("--temperature", temperature, "K")
     if axis not in ("a", "b", "c"):
         raise UserError(f"--axis {axis}: a, b or c")
     _require_file(trajectory)

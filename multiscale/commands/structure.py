@@ -7,7 +7,7 @@ import typer
 
 from coupling.errors import UserError
 from multiscale.commands.analyze import Trajectory, _answer, _require_file, _told
-from multiscale.console import JsonOption, quantity_of, show, show_json
+from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
 FramesOption = Annotated[int, typer.Option(min=1, help="Frames looked at, evenly spread, the last one included.")]
 SliceOption = Annotated[
@@ -36,7 +36,7 @@ def crystallinity(
 
     Example: multiscale analyze crystallinity run.traj --element Li --frames 10 --average 20
     """
-    step = None if timestep is None else quantity_of("--timestep", timestep, "s")
+    step = None if timestep is None else frame_interval(timestep)
     _require_file(trajectory)
     import numpy as np
 

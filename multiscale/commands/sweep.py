@@ -1,5 +1,6 @@
 """`multiscale sweep …`: designs of a sweep.toml run, told, drawn, ranked and searched. Heavy imports happen inside."""
 
+import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +21,16 @@ class _RunByDefault(TyperGroup):
     """`multiscale sweep CASE` is `multiscale sweep run CASE`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put "run" before what is no command and no option."""
+        """Put "run" before what is no option, no command and no slip of one."""
         first = next((word for word in args if not word.startswith("-")), None)
-        if first is not None and first not in self.commands and "--help" not in args[: args.index(first)]:
+        helped = first is not None and "--help" in args[: args.index(first)]
+        if first is not None and first not in self.commands and not helped and not self._slip(first):
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def _slip(self, word: str) -> bool:
+        """Whether a word is no folder but close to a command, which is then suggested."""
+        return not Path(word).exists() and bool(difflib.get_close_matches(word, self.commands))
 
 
 sweep_app = typer.Typer(cls=_RunByDefault, no_args_is_help=True, rich_markup_mode=None)
