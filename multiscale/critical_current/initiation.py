@@ -15,7 +15,6 @@ they agree where kinetics dominate (large Wagner number) and part where the flux
 p_f grows with i, so the critical current is the root in i of the balance taken at the pressure of fracture.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -236,11 +235,12 @@ class InitiationModel:
     def imbalance(self, current_density: float, flaw_pressure: float) -> float:
         """Net current into the flaw less what creeps out of it, A/m: zero in the steady state.
 
-        Rises with the applied current and falls with the flaw pressure.
+        Rises with the applied current and falls with the flaw pressure. Where nothing moves in the flaw, what the hottest
+        spot's stall pressure exceeds the flaw's by, relative to it: zero at the same place.
         """
         self.solve_field(current_density, flaw_pressure)
         if not self._constants["open"].value:
-            return (stall_pressure(self.hot_spot()) / flaw_pressure - 1) * current_density * self.cell.width
+            return stall_pressure(self.hot_spot()) / flaw_pressure - 1
         leaving = self.extrusion(flaw_pressure) * FARADAY / LITHIUM_MOLAR_VOLUME
         return self._assemble(self._forms.flaw) - leaving
 
