@@ -32,14 +32,13 @@ from multiscale.domain import Domain, fill, piecewise
 from multiscale.materials import Elastic
 from multiscale.mechanics.extrusion import extrusion_rate
 from multiscale.mechanics.flaw import FlawMechanics, FlawResponse
+from multiscale.solvers.root import rising_root
 from multiscale.solvers.solver import NonlinearSolver, SolveReport, unknowns_of
 from multiscale.transport.kinetics import butler_volmer, overpotential_at, stall_pressure
 from multiscale.transport.single_ion import current_inflow, ohmic_conduction
 
 LARGEST_CURRENT = 1e4
 """Applied current density (A/m²) up to which the critical current is sought unless the caller says otherwise."""
-FIRST_FACTOR = 1.2
-"""First step, as a factor, of the search for two currents around the critical one; the steps grow."""
 ROOT_TOLERANCE = 1e-11
 """Relative tolerance of flaw pressure and critical current."""
 SURFACE_DEGREE = 6
@@ -285,11 +284,11 @@ class InitiationModel:
         pressure = self.response.pressure_at(self.toughness, self.properties.stack_pressure)
         if pressure <= self.properties.stack_pressure:
             return Critical(0.0, None, "stack", self._state(0.0, pressure), self._solves)
-        low, high = self._bracket(pressure, largest, guess or self._first_guess(pressure))
-        if high is None:
-            return self._bounded(low)
-        log_root = self._root(lambda x: self.imbalance(math.exp(x), pressure), math.log(low), math.log(high))
-        state = self._state(math.exp(log_root), pressure)
+        balance = self._told(lambda current: self.imbalance(current, pressure))
+        found = rising_root(balance, guess or self._first_guess(pressure), largest, ROOT_TOLERANCE)
+        if found is None:
+            return self._bounded(largest)
+        state = self._state(found, pressure)
         limit: Literal["stall", "extrusion"] = "extrusion" if state.extrusion_share > 0.5 else "stall"
         return Critical(state.current_density, None, limit, state, self._solves)
 
@@ -318,21 +317,13 @@ class InitiationModel:
         flat = -float(butler_volmer(equilibrium, p.exchange_current_density, p.anodic_transfer, None, p.temperature))
         return max(flat, self.extrusion(pressure) * FARADAY / (LITHIUM_MOLAR_VOLUME * self.cell.width))
 
-    def _bracket(self, pressure: float, largest: float, guess: float) -> tuple[float, float | None]:
-        """Two currents between which the balance at `pressure` changes sign; (largest, None) if it never does."""
-        current, factor = min(guess, largest), FIRST_FACTOR
-        upwards = self.imbalance(current, pressure) < 0
-        while not (upwards and current >= largest):
-            further = min(current * factor, largest) if upwards else current / factor
-            if (self.imbalance(further, pressure) < 0) != upwards:
-                return min(current, further), max(current, further)
-            current, factor = further, factor**1.5
-        return largest, None
-
     def _root(self, function: Callable[[float], float], low: float, high: float) -> float:
         """Root of an increasing or decreasing function, the same number on every rank."""
-        comm = self.domain.comm
-        return comm.bcast(brentq(lambda x: comm.bcast(function(x)), low, high, xtol=1e-300, rtol=ROOT_TOLERANCE))
+        return self.domain.comm.bcast(brentq(self._told(function), low, high, xtol=1e-300, rtol=ROOT_TOLERANCE))
+
+    def _told(self, function: Callable[[float], float]) -> Callable[[float], float]:
+        """A function with the value of the first rank on every rank, so that all go the same way."""
+        return lambda x: self.domain.comm.bcast(function(x))
 
     def hot_spot(self) -> float:
         """Overpotential Δ of largest magnitude (most negative) on the lithium surface, V."""

@@ -34,7 +34,7 @@ def rising_root(function: Callable[[float], float], first: float, largest: float
 
     here, beyond = min(first * FIRST_FACTOR, largest), BEYOND
     before = here / FIRST_FACTOR
-    while kept(here) < 0 and kept(before) < 0 or kept(here) >= 0 and kept(before) >= 0:
+    while (kept(here) < 0) == (kept(before) < 0):
         if kept(here) < 0 and here >= largest:
             return None
         before, here = here, min(_further(before, kept(before), here, kept(here), beyond), largest)
