@@ -1,6 +1,6 @@
 # make demo: the first case, from crystal structures to a report.   make test: the checks that CI runs.
-# make cp2k: adds CP2K, optional, for first-principles labels.
-.PHONY: demo test lint setup verify benchmarks docs notebooks cp2k clean
+# make cp2k: adds CP2K, optional, for first-principles labels.   make browser: headless Chromium, for the tests of pages.
+.PHONY: demo test lint setup verify benchmarks docs notebooks cp2k browser clean
 
 RANKS ?= 2
 
@@ -32,6 +32,10 @@ notebooks: setup
 
 cp2k: setup
 	@env/optional cp2k
+
+browser: setup
+	@env/optional browser
+	env/exec pip install -q -c env/constraints.txt playwright
 
 setup:
 	@env/exec true

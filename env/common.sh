@@ -47,14 +47,16 @@ need_space() {
     [ "$free" -ge "$2" ] || stop "set-up stopped: $3 needs $(( $2 / 1048576 + 1 )) GB free on the disk of $1, and only $(( free / 1048576 )) GB are; free some space$4, then run the same command again."
 }
 
-# The optional CP2K that belongs to this root (env/optional makes it): its bin/ is on the PATH where it is there.
-optional_cp2k() { printf '%s/cp2k-%s' "$cache" "$(root_key)"; }
+# Folder of an optional part that belongs to this root (env/optional makes it): its bin/ is on the PATH where it is there.
+optional() { printf '%s/%s-%s' "$cache" "$1" "$(root_key)"; }
 
 # Runs a command inside the private root: the system read-only from the root, everything of the user's visible.
 enter_root() {
-    local where dir binds=() more=
+    local where dir part binds=() more=
     where=$(root)
-    [ ! -e "$(optional_cp2k)/.complete" ] || more=":$(optional_cp2k)/bin"
+    for part in cp2k browser; do
+        [ ! -e "$(optional "$part")/.complete" ] || more="$more:$(optional "$part")/bin"
+    done
     for dir in /*; do
         case "${dir#/}" in
             bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var|lost+found) continue ;;
