@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from expected_rows import require
 from launch import ROOT, multiscale
 from mpi4py import MPI
 
@@ -62,7 +63,8 @@ def test_the_case_is_known():
         ('depth  = "10 um"', 'depth  = "39 um"', "0.6 of the electrolyte's thickness"),
         ('depth  = "10 um"', "depth  = 10", "with its unit"),
         ('length   = "2 um"', 'length   = "9 um"', "quarter of the flaw's depth"),
-        ('stack_pressure = "0 MPa"', 'stack_pressure = "5 MPa"', "cannot resolve a stack pressure"),
+        ('stack_pressure = "0 MPa"', 'stack_pressure = "-5 MPa"', "stack_pressure"),
+        ('stack_pressure = "0 MPa"', 'stack_pressure = "0 MPa"\nresidual_stress = "900 MPa"', "breaks sound material beyond"),
         ('model    = "AT1"', 'model    = "AT3"', "AT1"),
         ('mechanisms        = ["propagation"]', 'mechanisms        = ["initiation"]', "propagation"),
         ('smallest = "1 ms"', 'smallest = "1 h"', "smallest, first, largest"),
@@ -191,8 +193,4 @@ def computed():
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["quantity"] for row in ROWS])
 def test_the_case_reproduces(computed, row):
-    value = computed[row["quantity"]]
-    if "value" in row:
-        assert value == pytest.approx(row["value"], rel=row["tolerance"]), row["source"]
-    assert value >= row.get("at_least", -math.inf), row["source"]
-    assert value <= row.get("at_most", math.inf), row["source"]
+    require(row, computed[row["quantity"]])

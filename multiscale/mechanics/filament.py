@@ -32,6 +32,7 @@ from multiscale.mechanics.extrusion import extrusion_rate, slit_flow
 from multiscale.mechanics.filament_state import FilamentProperties, FilamentState
 from multiscale.mechanics.fracture import Alternation, CrackedBody
 from multiscale.mechanics.phase_field import CrackModel, crack_density
+from multiscale.mechanics.prestress import CellLoads, prestress
 from multiscale.solvers.solver import NonlinearSolver, assemble_into
 from multiscale.transport.kinetics import butler_volmer, overpotential_at
 from multiscale.transport.single_ion import current_inflow, ohmic_conduction
@@ -70,13 +71,15 @@ class FilamentModel:
         flaw: depth of the first crack along x = 0, m.
         mirrored: the mesh is the right half of the cell.
         alternation: of displacement and damage.
+        loads: stack pressure and residual stress of the cell, or None.
     """
 
     def __init__(
         self, domain: Domain, conductivity: Any, stiffness: Stiffness, fracture_energy: Any, crack: CrackModel, size: float,
         properties: FilamentProperties, flaw: float, mirrored: bool = False, alternation: Alternation | None = None,
+        loads: CellLoads | None = None,
     ) -> None:  # fmt: skip
-        """Compile the forms and break the flaw; nothing flows yet."""
+        """Compile the forms and break the flaw; nothing flows yet. Raises RunFailure: a solve failed."""
         self.domain, self.properties, self.size, self.flaw = domain, properties, size, flaw
         self.copies = 2 if mirrored else 1
         self.correction = crack.mesh_correction(size)
@@ -85,9 +88,11 @@ class FilamentModel:
         self._energy = domain.comm.allreduce(energy) / domain.comm.allreduce(area)
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         self._wetted.x.array[:] = 1.0
+        self.stack_pressure = 0.0 if loads is None else loads.stack_pressure
         self.body = CrackedBody(
             domain, stiffness, fracture_energy / self.correction, crack, self._supports,
             alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted,
+            prestress=None if loads is None else prestress(domain, stiffness, loads, self._supports),
         )  # fmt: skip
         half = size / 2 * (1 + 1e-6)
         self.body.notch(lambda x: (x[1] <= flaw * (1 + 1e-9)) & (np.abs(x[0]) <= half))
@@ -95,6 +100,8 @@ class FilamentModel:
         self._measures(crack)
         self.front = self.length()[0]
         self.body.at_volume(0.0)
+        if self.body.response[0] > 0:  # tension in the body opens the flaw further than its lithium fills
+            self.body.at_pressure(0.0)
         self.state = self._observe(0.0, 0.0, 0)
 
     def _supports(self, space: Any) -> list[Any]:
@@ -110,7 +117,8 @@ class FilamentModel:
         i0, T, α = (domain.constant(x) for x in (p.exchange_current_density, p.temperature, p.anodic_transfer))
         αm = domain.constant(1 - p.anodic_transfer if p.mechanical_transfer is None else p.mechanical_transfer)
         self.filament_exchange = domain.constant(p.exchange_current_density)
-        shift = self._pressure if p.pressure_feedback else 0.0 * self._pressure
+        above = self._pressure - domain.constant(self.stack_pressure)
+        shift = above if p.pressure_feedback else 0.0 * above
         flat = butler_volmer(-self.potential, i0, α, 1 - α, T)
         face = butler_volmer(-self.potential, self.filament_exchange, α, 1 - α, T, shift, αm)
         self.face_current = self.open * self._wetted * face * face_density(d)
@@ -218,7 +226,6 @@ class FilamentModel:
         before = self.state
         places = self.half_opening(before.length)
         per_charge = LITHIUM_MOLAR_VOLUME / FARADAY
-        self.open.value = 1.0
         first, rounds = self.body.state(), 0
         while True:
             rounds += 1
@@ -244,17 +251,22 @@ class FilamentModel:
         """Pressure at the end of the step at frozen damage; charge (C/m) and extruded volume (m²) that it goes with."""
         held, unit = (self.copies * value for value in self.body.response)
         per_charge = LITHIUM_MOLAR_VOLUME / FARADAY
+        self.open.value = 1.0
+
+        def gained(p: float) -> float:
+            return seconds * (self.transport(p) * per_charge - self.extrusion(p, places))
 
         def excess(p: float) -> float:
-            gained = self.transport(p) * per_charge - self.extrusion(p, places)
-            return held + unit * p - before.volume - seconds * gained
+            return held + unit * p - before.volume - gained(p)
 
         p = self._near(excess, self.body.pressure, unit) if self.body.pressure > 0 else None
         if p is None:
-            if excess(0.0) >= 0:
-                self._empty(seconds, before, excess)
-                return 0.0, self.copies * self._sum(self._into_filament) * seconds, self.extrusion(0.0, places) * seconds
-            p = self._bracketed(excess, max(self.body.pressure, -excess(0.0) / unit, 1.0))
+            filled = excess(0.0) < 0
+            p = self._bracketed(excess, max(self.body.pressure, -excess(0.0) / unit, 1.0)) if filled else 0.0
+        least = -self.unloaded_volume()
+        if before.volume + gained(p) < least:
+            p = max((least - held) / unit, 0.0)
+            self._empty(before, least, lambda: gained(p))
         return p, self.transport(p) * seconds, self.extrusion(p, places) * seconds
 
     def _near(self, excess: Callable[[float], float], guess: float, unit: float) -> float | None:
@@ -283,18 +295,20 @@ class FilamentModel:
         comm = self.domain.comm
         return float(comm.bcast(brentq(lambda x: comm.bcast(excess(x)), low, high, xtol=SOLVED * high, rtol=SOLVED)))
 
-    def _empty(self, seconds: float, before: FilamentState, excess: Callable[[float], float]) -> None:
-        """Where more would be dissolved than is there, leave open just the part of the surface that empties the crack."""
-        held = self.copies * self.body.response[0]
-        least = -self.unloaded_volume()
+    def _empty(self, before: FilamentState, least: float, gained: Callable[[], float]) -> None:
+        """Where more would be dissolved than is there, leave open just the part of the surface that empties the crack.
+
+        The faces then touch where the cell presses them together; that they do not overlap further is what holds them.
+        """
 
         def over(part: float) -> float:
             self.open.value = part
-            return held - excess(0.0) - least
+            return before.volume + gained() - least
 
-        if over(1.0) >= 0:
+        short = over(1.0)
+        if short >= 0:
             return
-        if over(0.0) < -1e-12 * max(abs(before.volume), abs(least)):
+        if over(0.0) < -1e-9 * max(abs(before.volume), abs(least), abs(short)):
             raise RunFailure("filament: more lithium creeps out of the crack than is in it; the step is too large")
         comm = self.domain.comm
         found = brentq(lambda part: comm.bcast(over(part)), 0.0, 1.0, xtol=1e-15) if over(0.0) > 0 else 0.0
@@ -305,7 +319,7 @@ class FilamentModel:
         creep, p = self.properties.creep, self.properties
         if creep is None:
             return 0.0
-        return extrusion_rate(pressure, *places, creep, p.temperature)
+        return extrusion_rate(pressure - self.stack_pressure, *places, creep, p.temperature)
 
     def _wet(self, seconds: float) -> None:
         """Move the front of the lithium towards the tip: at once without creep.
@@ -354,7 +368,7 @@ class FilamentModel:
             time, current, self.body.pressure, volume, *passed,
             self._sum(self._counter) / self._counter_length, tip, length, copies * self._sum(self._area) / self.correction,
             min(self.front, length), copies * balance.elastic, copies * balance.fracture,
-            copies * balance.pressure_work, copies * balance.dissipated, rounds,
+            copies * (balance.pressure_work + balance.load_work), copies * balance.dissipated, rounds,
         )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class FilamentState:
         length: distance of the tip from the mouth, m.
         crack_area: ∫γ dx over the mesh correction: crack length by its surface energy, m.
         front: how far lithium fills the crack from the mouth, m; below `length` the tip is dry.
-        elastic, fracture, work: energies of the body, and work of the pressure since the start, J/m.
+        elastic, fracture, work: energies of the body, and work of the pressure and of loads on the cell since the start, J/m.
         dissipated: fracture energy of this step, J/m.
         rounds: of transport and fracture in this step.
     """

@@ -14,7 +14,7 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from coupling.errors import RunFailure
+from coupling.errors import RunFailure, UserError
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
 from multiscale.mechanics import phase_field
@@ -75,6 +75,23 @@ class Balance:
         return self.pressure_work + self.load_work - self.elastic - self.fracture
 
 
+@dataclass(frozen=True)
+class Prestress:
+    """Loads that are there before the crack: displacement and volume of the crack are counted from the sound body under them.
+
+    So a body that is only compressed moves nothing and opens nothing, and what a smeared mouth would take for volume when the
+    body moves along its crack is not there.
+
+    Attributes:
+        strain: ε0 of the sound body, elastic (3×3); ψ is that of ε(u) + ε0.
+        work: of the dead loads, made of u and of the share that sound material carries: ∫ g t·u ds. The part of the surface that
+            is crack hands its load to what fills the crack.
+    """
+
+    strain: Any
+    work: Callable[[Any, Any], Any]
+
+
 class GrewTooFar(RunFailure):
     """The crack grew by more than a step may (the state is that of the last step)."""
 
@@ -90,14 +107,18 @@ class CrackedBody:
         supports: Dirichlet conditions of `space(domain)`, made by a function of the space.
         moved: whether supports have values other than zero.
         wetted: cell-wise share of the crack that holds the pressure and counts in its volume (1 everywhere unless given).
+        prestress: strain of the sound body under loads that are there from the start, and those loads (`Prestress`).
         alternation: of the two minimisations.
     """
 
     def __init__(
         self, domain: Domain, stiffness: Stiffness, fracture_energy: Any, model: CrackModel, supports: Any,
-        moved: bool = False, alternation: Alternation | None = None, wetted: Any = None,
+        moved: bool = False, alternation: Alternation | None = None, wetted: Any = None, prestress: Prestress | None = None,
     ) -> None:  # fmt: skip
-        """Compile every form once."""
+        """Compile every form once. Raises UserError: a prestress beside a split of the energy."""
+        if prestress is not None and model.split != "none":
+            told = "does not go with a stack pressure or residual stress"
+            raise UserError(f'phase field: split "{model.split}" {told}; take "none"')
         self.domain, self.model, self.alternation = domain, model, alternation or Alternation()
         self.space = fem.functionspace(domain.mesh, ("P", 1, (domain.mesh.geometry.dim,)))
         scalar = fem.functionspace(domain.mesh, ("P", 1))
@@ -106,15 +127,19 @@ class CrackedBody:
         self.lower, self.upper = fem.Function(scalar), fem.Function(scalar)
         self.upper.x.array[:] = 1.0
         self._p, length = domain.constant(0.0), domain.constant(model.length)
-        self._loaded = moved
-        energy_lost, energy_kept = phase_field.split_energy(
-            strain(self.displacement, domain), stiffness, model.split, domain.mesh.geometry.dim
-        )
+        self._loaded = moved or prestress is not None
+        whole = strain(self.displacement, domain)
+        whole = whole if prestress is None else whole + prestress.strain
+        energy_lost, energy_kept = phase_field.split_energy(whole, stiffness, model.split, domain.mesh.geometry.dim)
         elastic = (phase_field.degradation(self.damage) * energy_lost + energy_kept) * domain.dx()
         fracture = fracture_energy * phase_field.crack_density(self.damage, model, length) * domain.dx()
         volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
         self._elastic, self._fracture, self._volume = fem.form(elastic), fem.form(fracture), fem.form(volume)
         work = self._p * volume
+        self._load = None
+        if prestress is not None:
+            load = prestress.work(self.displacement, phase_field.degradation(self.damage))
+            work, self._load = work + load, fem.form(load)
         test, trial = ufl.TestFunction(self.space), ufl.TrialFunction(self.space)
         residual = equilibrium(elastic, work, self.displacement, test)
         self.supports = supports(self.space)
@@ -123,6 +148,9 @@ class CrackedBody:
         if self._linear:
             bilinear = ufl.derivative(equilibrium(elastic, None, self.displacement, test), self.displacement, trial)
             linear = ufl.derivative(work, self.displacement, test)
+            if prestress is not None:
+                σ = phase_field.stress_of(prestress.strain, stiffness)
+                linear -= phase_field.degradation(self.damage) * ufl.inner(σ, strain(test, domain)) * domain.dx()
             self._by_displacement = LinearSolver(
                 bilinear, linear, self.displacement, self.supports, method="direct-reused"
             )
@@ -167,8 +195,10 @@ class CrackedBody:
         self._p.value = 0.0
         self._by_damage.solve()
         self.lower.x.array[:] = self.damage.x.array
-        fracture = self._sum(self._fracture)
-        self.balance = Balance(0.0, fracture, fracture, 0.0, 0.0, 0.0, 0.0, 0)
+        elastic, fracture = self._sum(self._elastic), self._sum(self._fracture)
+        self.balance = Balance(elastic, fracture, elastic + fracture, 0.0, 0.0, 0.0, 0.0, 0)
+        if self._loaded:
+            self._work_of_loads()
 
     def at_pressure(self, pressure: float) -> Balance:
         """Step to a pressure in the crack (and to the loads as they are now).
@@ -178,7 +208,8 @@ class CrackedBody:
                 threshold); damage, displacement and pressure are those of the last step.
         """
         return self._step(
-            lambda: self._displace_at_pressure(pressure), lambda: self._stored() - pressure * self._sum(self._volume)
+            lambda: self._displace_at_pressure(pressure),
+            lambda: self._stored() - pressure * self._sum(self._volume) - self._loads(),
         )
 
     def at_volume(self, volume: float) -> Balance:
@@ -187,7 +218,7 @@ class CrackedBody:
         Raises:
             RunFailure: as `at_pressure`.
         """
-        return self._step(lambda: self._displace_at_volume(volume), self._stored)
+        return self._step(lambda: self._displace_at_volume(volume), lambda: self._stored() - self._loads())
 
     def _step(self, displace: Callable[[], None], potential: Callable[[], float]) -> Balance:
         kept = self.state()
@@ -312,6 +343,10 @@ class CrackedBody:
     def _stored(self) -> float:
         """Elastic and fracture energy, J."""
         return self._sum(self._elastic) + self._sum(self._fracture)
+
+    def _loads(self) -> float:
+        """Potential of the dead loads, J."""
+        return 0.0 if self._load is None else self._sum(self._load)
 
     def _account(self, turns: int) -> Balance:
         old, volume = self.balance, self._sum(self._volume)

@@ -113,6 +113,12 @@ def split_energy(strain: Any, stiffness: Stiffness, split: Split, dimension: int
     return whole - kept, kept
 
 
+def stress_of(strain: Any, stiffness: Stiffness) -> Any:
+    """Stress of sound material at a strain, Pa, 3×3: σ = ∂ψ/∂ε of the whole energy."""
+    ε = ufl.variable(strain)
+    return ufl.diff(split_energy(ε, stiffness, "none")[0], ε)
+
+
 def _no_tension(strain: Any, stiffness: Stiffness) -> Any:
     """Energy of a material that bears compression only, J/m³, by its principal strains a ≤ b ≤ c.
 

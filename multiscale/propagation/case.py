@@ -1,5 +1,6 @@
 """A propagation case: a case folder whose case.toml has a [fracture] table; a lithium filament that cracks its way through."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,8 @@ class PropagationInputs:
     elastic: Elastic
     fracture_energy: float
     filament: FilamentProperties
+    stack_pressure: float = 0.0
+    residual_stress: float = 0.0
 
 
 def resolve(case: PropagationCase) -> PropagationInputs:
@@ -95,7 +98,23 @@ def resolve(case: PropagationCase) -> PropagationInputs:
     conductivity = number(bulk, ELECTROLYTE, "ionic_conductivity")
     for key, value, unit, source in _stated(case):
         found[key] = Parameter(key, _record(key, value, unit, source))
-    return PropagationInputs(found, conductivity, elastic, energy, properties)
+    conditions = settings.conditions
+    _refuse_stress_that_breaks(case, elastic, energy)
+    return PropagationInputs(
+        found, conductivity, elastic, energy, properties, conditions.stack_pressure, conditions.residual_stress
+    )
+
+
+def _refuse_stress_that_breaks(case: PropagationCase, elastic: Elastic, fracture_energy: float) -> None:
+    """A residual stress that damages the sound electrolyte at this length of the phase field. Raises UserError.
+
+    AT1 damages where the elastic energy density reaches 3 Gc/(16 l); an equal stress σ along two axes stores (1 - ν) σ²/E.
+    """
+    stress, length = case.settings.conditions.residual_stress, case.settings.fracture.length
+    most = math.sqrt(3 * fracture_energy * elastic.youngs_modulus / (16 * length * (1 - elastic.poisson_ratio)))
+    if abs(stress) > 0.9 * most:
+        told = f"at this fracture.length the smeared crack model breaks sound material beyond {0.9 * most / 1e6:.3g} MPa"
+        raise UserError(case.file.refusal(("conditions", "residual_stress"), f"{told}; take a smaller length"))
 
 
 def _stated(case: PropagationCase) -> Sequence[tuple[str, float, str, str]]:
@@ -108,6 +127,7 @@ def _stated(case: PropagationCase) -> Sequence[tuple[str, float, str, str]]:
         ("geometry.width", geometry.width, "m", "case.toml"),
         ("conditions.temperature", conditions.temperature, "K", "case.toml: test condition"),
         ("conditions.stack_pressure", conditions.stack_pressure, "Pa", "case.toml: test condition"),
+        ("conditions.residual_stress", conditions.residual_stress, "Pa", "case.toml: state of the electrolyte as it was made"),
         ("fracture.length", case.settings.fracture.length, "m", "case.toml: resolution of the crack, not a material's strength"),
     ]
 

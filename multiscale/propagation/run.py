@@ -26,6 +26,7 @@ from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.mechanics.fracture import GrewTooFar
 from multiscale.mechanics.phase_field import CrackModel
+from multiscale.mechanics.prestress import CellLoads, biaxial_strain
 from multiscale.pipeline import versions
 from multiscale.progress import Narrator
 from multiscale.propagation.answer import (
@@ -80,7 +81,11 @@ def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any) 
     moduli = stiffness(domain, {"body": inputs.elastic})
     crack = CrackModel(fracture.model, fracture.length, fracture.split)
     conductivity, energy = domain.constant(inputs.conductivity), domain.constant(inputs.fracture_energy)
-    return FilamentModel(domain, conductivity, moduli, energy, crack, size, inputs.filament, flaw, mirrored=True)
+    loads = None
+    if inputs.stack_pressure or inputs.residual_stress:
+        residual = biaxial_strain(inputs.residual_stress, inputs.elastic) if inputs.residual_stress else None
+        loads = CellLoads(inputs.stack_pressure, residual)
+    return FilamentModel(domain, conductivity, moduli, energy, crack, size, inputs.filament, flaw, mirrored=True, loads=loads)
 
 
 def run_propagation(case: PropagationCase, results: Path, comm: Any, every_s: float = CHECKPOINT_S) -> dict[str, Any]:

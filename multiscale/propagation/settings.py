@@ -48,6 +48,12 @@ class LineFlaw(Table):
         return self
 
 
+class CellConditions(Conditions):
+    """Temperature, stack pressure, and residual stress of the electrolyte along the lithium's face (tension positive)."""
+
+    residual_stress: Annotated[float, InUnit("Pa")] = 0.0
+
+
 class Fracture(Table):
     """The phase field: `length` is its l, `elements` the elements per l."""
 
@@ -129,7 +135,7 @@ class PropagationFile(Table):
     question: str
     geometry: LineFlaw
     interface: Interface
-    conditions: Conditions
+    conditions: CellConditions
     physics: Physics
     fracture: Fracture
     protocol: Annotated[Steps | Ramp, Field(discriminator="kind")]
@@ -138,8 +144,8 @@ class PropagationFile(Table):
 
     @model_validator(mode="after")
     def _what_is_there_fits(self) -> "PropagationFile":
-        if self.conditions.stack_pressure > 0:
-            raise AtKey(("conditions", "stack_pressure"), "a propagation case cannot resolve a stack pressure yet; write 0 MPa")
+        if self.fracture.split != "none" and (self.conditions.stack_pressure or self.conditions.residual_stress):
+            raise AtKey(("fracture", "split"), 'a stack pressure or residual stress goes with split = "none" only')
         if self.fracture.length > 0.25 * self.geometry.flaw.depth:
             raise AtKey(("fracture", "length"), "at most a quarter of the flaw's depth; make it smaller")
         return self
