@@ -2,6 +2,7 @@
 
 Lengths are metres. The lithium is not meshed: its surface is the line y = 0 and the faces of the flaw. Above it lie the
 interphase (0 < y < thickness, and along the flaw if it is lined), then Voronoi grains with boundaries of stated width.
+Rough contact (`meshes.layer_voids`) leaves voids at the foot of the grains: their faces are the boundary "void".
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from coupling.errors import UserError
 from coupling.units import told
 from meshes import voronoi
 from meshes.flaw import Flaw, WrongLength, add_wedge, require_positive
-from meshes.tags import BOUNDARIES, REGIONS
+from meshes.layer_voids import DEEPEST, LayerVoids, contact_share, pockets
+from meshes.tags import BOUNDARIES, REGIONS, VOID
 
 SCALE = 1e6
 """Model units per metre: gmsh's tolerances want numbers near one, so it draws in micrometres."""
@@ -59,6 +61,7 @@ class LayeredCell:
         flaw: the surface flaw, or None for a flat electrode.
         seed: of the microstructure; the same seed gives the same mesh.
         resolution: fineness of the mesh.
+        voids: of a rough contact; None where everything touches.
     """
 
     width: float
@@ -69,6 +72,7 @@ class LayeredCell:
     flaw: Flaw | None = None
     seed: int = 0
     resolution: Resolution = FINE
+    voids: LayerVoids | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible cells. Raises UserError naming the key."""
@@ -82,6 +86,9 @@ class LayeredCell:
         self._limit("interphase_thickness", self.interphase_thickness, 0.25 * self.width, "a quarter of the cell's width")
         lining = self.interphase_thickness if self.flaw.lined else 0.0
         self._limit("flaw.depth", self.flaw.depth, 0.8 * self.height - lining, "0.8 of the cell's height less the lining")
+        if self.voids is not None:
+            least = "a fifteenth of the flaw's smallest depth, which its voids must stay clear of"
+            self._limit("contact.roughness", self.voids.roughness, DEEPEST * self.flaw.depth, least)
         most = 0.5 * self.width - 2 * self.interphase_thickness
         self._limit("flaw.mouth_opening", self.flaw.mouth_opening, most, "half the cell's width less twice the interphase")
         if self.flaw.depth <= self.interphase_thickness:
@@ -103,6 +110,19 @@ class LayeredCell:
     def middle(self) -> float:
         """Place of the flaw along the surface, m."""
         return self.width / 2
+
+    def roofs(self) -> list[np.ndarray]:
+        """Roofs of the voids as drawn, heights above their plane, each (n, 2), m (`LayerVoids.roofs`)."""
+        if self.voids is None:
+            return []
+        lining = max(self.interphase_thickness, self.boundary_width)
+        mouth = self.flaw.mouth_opening if self.flaw is not None else 0.0
+        return self.voids.roofs(self.width, self.electrolyte_thickness, self.middle, mouth + 2 * lining, self.seed)
+
+    @property
+    def contact_share(self) -> float:
+        """Share of the lithium's flat surface that touches the solid."""
+        return contact_share(self.roofs(), self.width) if self.voids is not None and self.voids.mode == "empty" else 1.0
 
     def coarser(self) -> "LayeredCell":
         """The same cell on the coarse mesh."""
@@ -189,7 +209,7 @@ def draw(cell: LayeredCell) -> Quality:
         gmsh.model.addPhysicalGroup(2, tags, REGIONS[name], name)
     curves = _named_curves(cell)
     for name, tags in curves.items():
-        gmsh.model.addPhysicalGroup(1, tags, BOUNDARIES[name], name)
+        gmsh.model.addPhysicalGroup(1, tags, {**BOUNDARIES, **VOID}[name], name)
     _set_sizes(cell, surfaces, curves)
     gmsh.model.mesh.generate(2)
     gmsh.model.mesh.affineTransform([1 / SCALE, 0, 0, 0, 0, 1 / SCALE, 0, 0, 0, 0, 1 / SCALE, 0])
@@ -222,12 +242,14 @@ def _fragments(cell: LayeredCell) -> dict[str, list[int]]:
     hole: list[tuple[int, int]] = []
     if cell.flaw is not None:
         hole = [(2, add_wedge(cell.flaw, cell.middle, 0.0, SCALE))]
-        body, _ = occ.cut(body, hole, removeTool=False)
         if cell.flaw.lined:
             lining = (2, add_wedge(cell.flaw, cell.middle, cell.interphase_thickness, SCALE))
             layer, _ = occ.fuse(layer, [lining])
         elif cell.flaw.at == "boundary":
             sleeve = [(2, add_wedge(cell.flaw, cell.middle, cell.boundary_width / 2, SCALE))]
+    layer, hole = _with_voids(cell, layer, hole)
+    if hole:
+        body, _ = occ.cut(body, hole, removeTool=False)
     polygons = [(2, _add_polygon(polygon)) for polygon in grains(cell)]
     # Without this cut the grains' edges would go on inside the lining.
     polygons, _ = occ.cut(polygons, [*layer, *sleeve, *hole], removeTool=False)
@@ -244,12 +266,28 @@ def _fragments(cell: LayeredCell) -> dict[str, list[int]]:
     return {name: sorted(tags) for name, tags in regions.items() if tags}
 
 
+def _with_voids(cell: LayeredCell, layer: list[tuple[int, int]], hole: list[tuple[int, int]]) -> tuple[Any, Any]:
+    """The interphase with the voids that it fills, and the hole with those that stay empty."""
+    import gmsh
+
+    if cell.voids is None or not (roofs := cell.roofs()):
+        return layer, hole
+    bare = cell.voids.mode == "empty"
+    below = 0.0 if cell.voids.mode == "bridges" else 0.25 * cell.interphase_thickness
+    closed = pockets(roofs, 0.0 if bare else cell.interphase_thickness, below)
+    drawn = [(2, _add_polygon(polygon)) for polygon in closed]
+    if cell.voids.mode == "fills":
+        return gmsh.model.occ.fuse(layer, drawn)[0], hole
+    return layer, [*hole, *drawn]
+
+
 def _named_curves(cell: LayeredCell) -> dict[str, list[int]]:
     """Exterior curves by name."""
     import gmsh
 
     walls = {"lithium": (1, 0.0), "counter": (1, cell.height), "left": (0, 0.0), "right": (0, cell.width)}
-    named: dict[str, list[int]] = {name: [] for name in BOUNDARIES}
+    named: dict[str, list[int]] = {name: [] for name in {**BOUNDARIES, **VOID}}
+    mouth = (1 + 1e-6) * cell.flaw.mouth_opening / 2 if cell.flaw is not None else 0.0
     for _, tag in gmsh.model.getEntities(1):
         if len(gmsh.model.getAdjacencies(1, tag)[0]) != 1:
             continue
@@ -257,7 +295,8 @@ def _named_curves(cell: LayeredCell) -> dict[str, list[int]]:
         points = np.array(gmsh.model.getValue(1, tag, [low, (low + high) / 2, high])).reshape(3, 3) / SCALE
         near = 1e-7 * cell.width
         matches = [name for name, (axis, at) in walls.items() if np.all(np.abs(points[:, axis] - at) < near)]
-        named[matches[0] if matches else "flaw"].append(tag)
+        inside = "flaw" if cell.voids is None or abs(points[1, 0] - cell.middle) <= mouth else "void"
+        named[matches[0] if matches else inside].append(tag)
     return {name: tags for name, tags in named.items() if tags}
 
 
@@ -270,6 +309,8 @@ def _set_sizes(cell: LayeredCell, surfaces: dict[str, list[int]], curves: dict[s
     rims = {name: _outlines(tags) for name, tags in surfaces.items()}
     along = resolution.boundary_aspect * cell.boundary_width
     features = [(rims.get("boundary", []), along), (rims["interphase"], across)]
+    if cell.voids is not None:
+        features.append((curves.get("void", []), min(across, cell.voids.correlation_length / 20)))
     if cell.flaw is not None:
         arc = [tag for tag in curves["flaw"] if gmsh.model.getType(1, tag) == "Circle"]
         quarter = np.pi / 2 * cell.flaw.tip_radius

@@ -38,11 +38,41 @@ class Electrolyte(Table):
 
 
 class Interlayer(Table):
-    """A layer between lithium and electrolyte: an interphase that forms, or a coating that is applied."""
+    """A layer between lithium and electrolyte: an interphase that forms, or a coating that is applied.
+
+    `passage`: material file with the interfacial resistance between layer and electrolyte, put in series within the layer.
+    `voids`: what the layer does to the voids of [geometry.contact]: "fills" them (conformal), or "bridges" (they stay empty).
+    """
 
     material: str
     thickness: Length
     lines_flaw: Flag = True
+    passage: str | None = None
+    voids: Literal["fills", "bridges"] = "fills"
+
+
+class Contact(Table):
+    """Rough contact: the polycrystal's surface is a Gaussian random field, of which `void_fraction` does not touch.
+
+    Bare lithium leaves the voids empty. The flaw's mouth lies in a contact, at a random place.
+    """
+
+    roughness: Length
+    correlation_length: Length
+    void_fraction: Annotated[float, Field(gt=0, le=0.9)]
+    source: str = Field(min_length=1)
+
+
+class Inhomogeneity(Table):
+    """Nano-mechanical inhomogeneity: moduli and toughness of the polycrystal times random factors of mean one.
+
+    The deviations are those of the factors' logarithms, about the relative scatter.
+    """
+
+    modulus_deviation: Annotated[float, Field(ge=0, le=1)]
+    toughness_deviation: Annotated[float, Field(ge=0, le=1)]
+    correlation_length: Length
+    source: str = Field(min_length=1)
 
 
 class Flaw(Table):
@@ -74,6 +104,8 @@ class Geometry(Table):
     seed: Annotated[Whole, Field(ge=0)]
     electrolyte: Electrolyte
     interlayer: Interlayer | None = None
+    contact: Contact | None = None
+    inhomogeneity: Inhomogeneity | None = None
     flaw: tuple[Flaw, ...] = Field(min_length=1, max_length=1)
 
 
@@ -91,13 +123,31 @@ class Interface(Table):
     charge_transfer: str
 
 
+SWITCHES = ("flux-detour", "mechanical-inhomogeneity", "lithium-creep")
+"""What `physics.attribute` can tell the worth of."""
+Switch = Literal["flux-detour", "mechanical-inhomogeneity", "lithium-creep"]
+
+
 class Physics(Table):
-    """Which physics is solved. `lithium_creep = false` keeps lithium from extruding out of the flaw."""
+    """Which physics is solved.
+
+    `lithium_creep = false` keeps lithium from extruding out of the flaw. `flux_detour = false` closes contact voids and lets
+    grain boundaries conduct like grains. `mechanical_inhomogeneity = false` evens [geometry.inhomogeneity] out. `attribute`:
+    each of these is switched off in turn, at the best values in every microstructure, and what that changes is told.
+    """
 
     transport: Literal["single-ion"]
     mechanics: Literal["elastic"]
     mechanisms: tuple[Literal["initiation"], ...] = Field(min_length=1)
     lithium_creep: Flag = True
+    flux_detour: Flag = True
+    mechanical_inhomogeneity: Flag = True
+    attribute: tuple[Switch, ...] = ()
+
+    def off(self) -> frozenset[str]:
+        """Names of the switches that the case itself turns off."""
+        on = dict(zip(SWITCHES, (self.flux_detour, self.mechanical_inhomogeneity, self.lithium_creep), strict=True))
+        return frozenset(name for name, state in on.items() if not state)
 
 
 class Protocol(Table):
@@ -224,6 +274,7 @@ def _refuse_other_kinds(file: TomlFile) -> None:
 ELECTROLYTE: Location = ("geometry", "electrolyte", "material")
 BOUNDARY: Location = ("geometry", "electrolyte", "grain_boundary", "material")
 INTERLAYER: Location = ("geometry", "interlayer", "material")
+PASSAGE: Location = ("geometry", "interlayer", "passage")
 METAL: Location = ("interface", "metal")
 CHARGE_TRANSFER: Location = ("interface", "charge_transfer")
 
@@ -235,7 +286,9 @@ def named_materials(settings: CaseFile) -> list[tuple[str, Location]]:
         (geometry.electrolyte.material, ELECTROLYTE), (geometry.electrolyte.grain_boundary.material, BOUNDARY),
         (interface.metal, METAL), (interface.charge_transfer, CHARGE_TRANSFER),
     ]  # fmt: skip
-    return named + ([(geometry.interlayer.material, INTERLAYER)] if geometry.interlayer else [])
+    layer = geometry.interlayer
+    named += [(layer.material, INTERLAYER)] if layer else []
+    return named + ([(layer.passage, PASSAGE)] if layer and layer.passage else [])
 
 
 def materials_of(path: Path, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:

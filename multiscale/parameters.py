@@ -15,7 +15,7 @@ from coupling.store import digest
 from coupling.toml_input import Location
 from meshes.flaw import WrongLength
 from meshes.polycrystal import LARGEST_MESH, estimated_triangles
-from multiscale.case import BOUNDARY, CHARGE_TRANSFER, ELECTROLYTE, INTERLAYER, METAL, Case
+from multiscale.case import BOUNDARY, CHARGE_TRANSFER, ELECTROLYTE, INTERLAYER, METAL, PASSAGE, Case
 from multiscale.critical_current.geometry import layered_cell
 
 Samples = Mapping[str, np.ndarray]
@@ -77,6 +77,8 @@ def _needed(case: Case) -> list[Wanted]:
             needed += [(c.material, INTERLAYER, (*wanted, ("molar_volume",))) for c in layer.mixture.components]
         else:
             needed.append((layer.name, INTERLAYER, wanted))
+        if geometry.interlayer.passage:
+            needed.append((geometry.interlayer.passage, PASSAGE, (("interfacial_resistance",),)))
     return needed
 
 
@@ -121,6 +123,8 @@ def _key_of(case: Case, length: str, depth: float) -> Location:
         "boundary_width": boundary,
         "interphase_thickness": ("geometry", "interlayer", "thickness") if geometry.interlayer else boundary,
         "flaw.mouth_opening": ("geometry", "flaw", 0, "mouth"),
+        "contact.roughness": ("geometry", "contact", "roughness"),
+        "contact.correlation_length": ("geometry", "contact", "correlation_length"),
         "flaw.depth": ("geometry", "flaw", 0, "depth" if depth == geometry.flaw[0].depth else "depth_range"),
     }
     return keys.get(length, ("geometry",))
@@ -268,4 +272,15 @@ def continuum_inputs(case: Case, leaf: Mapping[str, Any]) -> dict[str, Any]:
         values = _mixture(layer, leaf) if layer.mixture else stated
         names = ("interlayer_conductivity", "interlayer_youngs_modulus", "interlayer_poissons_ratio")
         inputs |= dict(zip(names, values, strict=True))
+        if geometry.interlayer.passage:
+            through = leaf[f"{geometry.interlayer.passage}.interfacial_resistance"]
+            inputs["interlayer_conductivity"] = _in_series(values[0], geometry.interlayer.thickness, through)
     return inputs
+
+
+def _in_series(conductivity: Any, thickness: float, resistance: Any) -> Any:
+    """Conductivity of a layer that holds a passage's resistance (ohm m²) in series with its own: t/(t/κ + R), S/m.
+
+    Right for currents across the layer; along it nothing flows as long as it is thin beside what the current varies over.
+    """
+    return thickness / (thickness / conductivity + resistance)

@@ -152,6 +152,7 @@ def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict
 
 def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: Narrator) -> dict[str, Any]:
     from multiscale.critical_current import answer
+    from multiscale.critical_current.attribution import attribution
 
     if comm.rank == 0:
         ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
@@ -168,9 +169,11 @@ def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: N
     walls["continuum"] = narrator.seconds() - sum(walls.values())
     spread = answer.distribution(case, parameters, reference, results, comm, narrator)
     walls["error bar"] = narrator.seconds() - sum(walls.values())
+    switches = attribution(case, continuum_inputs(case, inputs), results, comm, narrator)
+    walls["switches"] = narrator.seconds() - sum(walls.values())
     hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}
     summary = answer.summary(case, parameters, reference, spread) | {
-        "md": with_md, "md_problems": md_problems(results) if with_md else [],
+        "attribution": switches, "md": with_md, "md_problems": md_problems(results) if with_md else [],
         "versions": versions(), "hashes": hashes, "wall_s": walls,
     }  # fmt: skip
     if comm.rank == 0:

@@ -122,7 +122,14 @@ def answer_lines(summary: Mapping[str, Any]) -> str:
         lines.append("The upper end is open: some draws did not crack up to the largest current of the protocol.")
     largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
     lines.append("error from: " + ", ".join(f"{origin} {share:.0%}" for origin, share in largest))
+    lines += [_switch_line(name, row) for name, row in summary.get("attribution", {}).items()]
     return "\n".join(lines)
+
+
+def _switch_line(name: str, row: Mapping[str, Any]) -> str:
+    """What one switch is worth."""
+    spread = f"{row['smallest']:.3g} … {row['largest']:.3g} over {row['microstructures']} microstructures"
+    return f"{name}: factor {row['factor']:.3g} ({spread}); without it {row['without']:.3g} {row['unit']}"
 
 
 def interval(ccd: Mapping[str, Any]) -> str:

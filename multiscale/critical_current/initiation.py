@@ -32,6 +32,7 @@ from multiscale.domain import Domain, fill, piecewise
 from multiscale.materials import Elastic
 from multiscale.mechanics.extrusion import extrusion_rate
 from multiscale.mechanics.flaw import FlawMechanics, FlawResponse
+from multiscale.mechanics.random_field import RandomField
 from multiscale.solvers.root import rising_root
 from multiscale.solvers.solver import NonlinearSolver, SolveReport, unknowns_of
 from multiscale.transport.kinetics import butler_volmer, overpotential_at, stall_pressure
@@ -97,6 +98,14 @@ class Critical:
 
 
 @dataclass(frozen=True)
+class Unevenness:
+    """Nano-mechanical inhomogeneity of the polycrystal: random factors of its moduli and of its toughness."""
+
+    modulus: RandomField
+    toughness: RandomField
+
+
+@dataclass(frozen=True)
 class _Forms:
     """Compiled integrals over the lithium surface, A/m."""
 
@@ -114,12 +123,15 @@ class InitiationModel:
         cell: its geometry.
         properties: of its materials.
         degree: of the potential and the displacement.
+        unevenness: random fields of modulus and toughness of the polycrystal; None for even ones.
 
     Raises:
         UserError: the cell has no flaw, or a region has no property.
     """
 
-    def __init__(self, domain: Domain, cell: LayeredCell, properties: CellProperties, degree: int = 2) -> None:
+    def __init__(
+        self, domain: Domain, cell: LayeredCell, properties: CellProperties, degree: int = 2, unevenness: Unevenness | None = None
+    ) -> None:
         """Compile the forms."""
         if cell.flaw is None:
             raise UserError("geometry.flaw: initiation needs a flaw; give one or leave the mechanism out")
@@ -133,7 +145,9 @@ class InitiationModel:
         self._solver = NonlinearSolver(self._residual(), self.potential, spd=True)
         self._forms = self._compile()
         self._surface = _surface_unknowns(domain, self.space)
-        self._mechanics = FlawMechanics(domain, cell, degree)
+        self._mechanics = FlawMechanics(domain, cell, degree, unevenness.modulus if unevenness else None)
+        tip = np.array([[cell.middle, cell.flaw.depth]])
+        self._toughness_factor = float(unevenness.toughness.factor(tip)[0]) if unevenness else 1.0
         self._elastic: Mapping[str, Elastic] | None = None
         self._solves = 0
         self.update(properties)
@@ -201,10 +215,11 @@ class InitiationModel:
 
     @property
     def toughness(self) -> float:
-        """K_Ic at the flaw's tip, Pa m^½: of the boundary if the flaw sits on one, else of the grain."""
+        """K_Ic at the flaw's tip, Pa m^½: of the boundary if the flaw sits on one, else of the grain, and of the place."""
         assert self.cell.flaw is not None
         on_boundary = self.cell.flaw.at == "boundary"
-        return self.properties.boundary_toughness if on_boundary else self.properties.grain_toughness
+        even = self.properties.boundary_toughness if on_boundary else self.properties.grain_toughness
+        return self._toughness_factor * even
 
     def solve_field(self, current_density: float, flaw_pressure: float) -> SolveReport:
         """Solve the potential at an applied current and a flaw pressure, from the last solution.

@@ -17,7 +17,15 @@ from coupling.errors import RunFailure
 from meshes.polycrystal import LayeredCell
 from multiscale.domain import Domain, fill, piecewise
 from multiscale.materials import Elastic, Stiffness
-from multiscale.mechanics.elasticity import crack_driving_force, elastic_energy, extension_field, pressure_work
+from multiscale.mechanics.elasticity import (
+    crack_driving_force,
+    elastic_energy,
+    energy_density,
+    extension_field,
+    pressure_work,
+    strain,
+)
+from multiscale.mechanics.random_field import RandomField
 from multiscale.solvers.solver import LinearSolver, rigid_body_modes, unknowns_of
 
 DIRECT_LIMIT = 400_000
@@ -64,12 +72,14 @@ class FlawMechanics:
         domain: of `layered_domain`.
         cell: its geometry, with a flaw.
         degree: of the displacement.
+        modulus: random factor of the moduli of the polycrystal; None for even ones.
     """
 
-    def __init__(self, domain: Domain, cell: LayeredCell, degree: int = 2) -> None:
+    def __init__(self, domain: Domain, cell: LayeredCell, degree: int = 2, modulus: RandomField | None = None) -> None:
         """Compile the forms; nothing is solved yet."""
         assert cell.flaw is not None
         self.domain, self.cell = domain, cell
+        self._uneven = None if modulus is None else _Uneven(domain, cell, modulus)
         space = fem.functionspace(domain.mesh, ("P", degree, (2,)))
         self.displacement = fem.Function(space, name="displacement_m")
         self._first_lame, self._shear = (piecewise(domain, dict.fromkeys(domain.regions, 1.0)) for _ in range(2))
@@ -89,19 +99,24 @@ class FlawMechanics:
         self._solver = LinearSolver(bilinear, linear, self.displacement, [sides, top], **choices)
         θ = extension_field(domain, (cell.middle, cell.flaw.depth), (0.0, 1.0), *contour_radii(cell))
         force = crack_driving_force(self.displacement, stiffness, domain, θ, pressure=self._in_flaw, faces=("flaw",))
+        if self._uneven is not None:
+            force = force - self._uneven.left_behind(self.displacement, stiffness, θ)
         self._release = fem.form(force)
         self._faces = _face_nodes(domain, space)
 
     def response(self, materials: Mapping[str, Elastic]) -> FlawResponse:
         """Unit-load answers for the elastic constants of each region.
 
-        K_I is sqrt(E' G) with the plane-strain modulus of the grains, the material whose toughness is measured.
+        K_I is sqrt(E' G) with the plane-strain modulus of the grains, the material whose toughness is measured (with uneven
+        moduli: of the place of the tip).
 
         Raises:
             RunFailure: the solve failed, or the pressure in the flaw releases no energy.
         """
         fill(self._first_lame, self.domain, {name: m.first_lame for name, m in materials.items()})
         fill(self._shear, self.domain, {name: m.shear_modulus for name, m in materials.items()})
+        if self._uneven is not None:
+            self._uneven.scale(self._first_lame, self._shear)
         by_flaw, released_flaw = self._unit_load(1.0, 0.0, reassemble=True)
         by_stack, _ = self._unit_load(0.0, 1.0)
         self._unit_fields = (by_flaw, by_stack)
@@ -111,7 +126,7 @@ class FlawMechanics:
         released_stack = self._released(0.0, 1.0)
         if released_flaw <= 0:
             raise RunFailure(f"flaw: a unit pressure releases {released_flaw:g} J/m², so no stress intensity follows")
-        modulus = materials["grain"].plane_strain_modulus
+        modulus = materials["grain"].plane_strain_modulus * (1.0 if self._uneven is None else self._uneven.at_tip)
         intensity = float(np.sqrt(modulus * released_flaw))
         mixed = modulus * (released_both - released_flaw - released_stack) / (2 * intensity)
         distance, unloaded, openings = self._openings((by_flaw, by_stack))
@@ -146,6 +161,35 @@ class FlawMechanics:
         height = left[:, 1]
         opening = [(np.interp(height, right[:, 1], right[:, k]) - left[:, k]) / 2 for k in range(2, rows.shape[1])]
         return height, self.cell.middle - left[:, 0], opening
+
+
+class _Uneven:
+    """Moduli of the polycrystal (grains and boundaries) times a random factor; the interphase is left as it is."""
+
+    def __init__(self, domain: Domain, cell: LayeredCell, modulus: RandomField) -> None:
+        """Evaluate the factor and its slope in the middle of every cell."""
+        assert cell.flaw is not None
+        self.domain = domain
+        self.cells = domain.cells(*(name for name in ("grain", "boundary") if name in domain.regions))
+        middle = domain.mesh.geometry.x[domain.mesh.geometry.dofmap[self.cells, :3]].mean(axis=1)
+        self.factor = modulus.factor(middle)
+        self.at_tip = float(modulus.factor(np.array([[cell.middle, cell.flaw.depth]]))[0])
+        self.slope = fem.Function(fem.functionspace(domain.mesh, ("DG", 0, (2,))))
+        self.slope.x.array.reshape(-1, 2)[self.cells] = modulus.slope(middle)
+
+    def scale(self, *fields: fem.Function) -> None:
+        """Multiply DG0 moduli by the factor, in place."""
+        for field in fields:
+            field.x.array[self.cells] *= self.factor
+
+    def left_behind(self, displacement: fem.Function, stiffness: Stiffness, extension: fem.Function) -> Any:
+        """What the driving force of `crack_driving_force` holds too much: its θ carries the moduli along with the crack.
+
+        A crack that grows through a body at rest leaves them where they are, so that the stored energy changes by
+        ∫ (∂ψ/∂x at fixed strain)·θ dx = ∫ ψ ∇(ln f)·θ dx less.
+        """
+        ψ = energy_density(strain(displacement, self.domain), stiffness)
+        return ψ * ufl.dot(self.slope, extension) * self.domain.dx()
 
 
 def contour_radii(cell: LayeredCell) -> tuple[float, float]:
