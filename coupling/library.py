@@ -38,6 +38,14 @@ LIMITS: dict[str, tuple[str, tuple[float, float]]] = {
     "transference_number": ("1", (0.0, 1.0)),
     "salt_concentration": ("mol/m^3", _POSITIVE),
     "relative_permittivity": ("1", _POSITIVE),
+    "double_layer_capacitance": ("F/m^2", _POSITIVE),
+    "hardness": ("Pa", _POSITIVE),
+    "toughness_spread": ("1", _POSITIVE),
+    "contact_angle": ("radian", (0.0, math.pi)),
+    "electronic_conductivity": ("S/m", _POSITIVE),
+    "electrical_resistivity": ("ohm m", _POSITIVE),
+    "electron_mean_free_path": ("m", _POSITIVE),
+    "tunnel_barrier": ("J", _POSITIVE),
 }
 """Quantities a material file may state: the SI unit each is held in, and the open interval its values lie in."""
 QUANTITIES = {name: unit for name, (unit, _) in LIMITS.items()}

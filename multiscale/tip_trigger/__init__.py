@@ -1,0 +1,1 @@
+"""Tip cases: a nanometre tip on a polycrystal, the voltage ramped until lithium breaks into the electrolyte."""
