@@ -9,7 +9,7 @@ from typing import Any
 
 from coupling.atomic import replacing, write_text
 from multiscale.sweeps.driver import Prepared
-from multiscale.sweeps.keys import magnitude, user_unit
+from multiscale.sweeps.keys import magnitude, split_quantity, user_unit
 from multiscale.sweeps.settings import Axis
 from multiscale.sweeps.solve import COLUMNS
 
@@ -43,7 +43,12 @@ def cell_of(axis: Axis, value: Any) -> Any:
     """A value of a variable as it stands in the table: a number in the column's unit, or the text."""
     if not axis.is_numeric or axis.key is None:
         return value
-    return float(f"{magnitude(axis.key, value, unit_of(axis)):.9g}")
+    unit = unit_of(axis)
+    if axis.key.kind == "quantity" and unit:
+        number, own = split_quantity(str(value))
+        if own == unit:  # nothing to convert: no need of pint, which takes most of the time of a long table
+            return float(f"{number:.9g}")
+    return float(f"{magnitude(axis.key, value, unit):.9g}")
 
 
 def with_unit(name: str, unit: str) -> str:
