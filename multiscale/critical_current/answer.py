@@ -18,7 +18,6 @@ from multiscale.case import Case
 from multiscale.critical_current.geometry import TIP_SHARE
 from multiscale.parameters import Parameter, continuum_inputs, draw, nominal
 from multiscale.progress import Narrator
-from multiscale.reporting.field_maps import read_current_map
 
 VERSION = 3
 """Raised whenever a change of the code changes a critical current; part of every key."""
@@ -94,6 +93,8 @@ def reference_solution(case: Case, inputs: Mapping[str, float], results: Path, c
 
 def _stored(path: Path, key: str) -> dict[str, Any] | None:
     """A kept answer that belongs to `key` and whose map can be read, or None."""
+    from multiscale.reporting.field_maps import read_current_map
+
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["key"] != key:
