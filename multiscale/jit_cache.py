@@ -34,16 +34,25 @@ def mend() -> None:
 
 
 def guarded(search: Search, patience: float = PATIENCE, foreign: float = FOREIGN) -> Search:
-    """FFCx's search in its cache, which also marks what is not there yet, with a lock beside the mark."""
+    """FFCx's search in its cache, which also marks what is not there yet, with a lock beside the mark.
+
+    What was found is kept in memory: every search lists the whole cache folder, of thousands of files after a while.
+    """
+    loaded: dict[tuple[Path, tuple[str, ...]], Found] = {}
 
     def found(module_name: str, object_names: list[str], cache_dir: Path, timeout: int) -> Found:
         mark = Path(cache_dir) / f"{module_name}.c"
+        if (mark, tuple(object_names)) in loaded:
+            return loaded[mark, tuple(object_names)]
         ready = mark.with_suffix(".c.cached")
         for path in [path for path in _held if path.with_suffix(".c.cached").exists()]:
             _held.pop(path).close()
         if not ready.exists() and mark not in _held and _locked(mark, ready, patience) and not ready.exists():
             _remove_left(mark, ready, foreign)
-        return search(module_name, object_names, cache_dir, timeout)
+        objects, module = search(module_name, object_names, cache_dir, timeout)
+        if objects is not None:
+            loaded[mark, tuple(object_names)] = objects, module
+        return objects, module
 
     found.search = search  # type: ignore[attr-defined]
     return found

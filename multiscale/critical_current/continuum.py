@@ -7,6 +7,7 @@ from multiscale.case import Case
 from multiscale.critical_current.cell_properties import CellProperties
 from multiscale.critical_current.geometry import layered_cell
 from multiscale.critical_current.initiation import InitiationModel, Unevenness
+from multiscale.critical_current.shelf import Shelf
 from multiscale.layered import layered_domain
 from multiscale.materials import Elastic
 from multiscale.mechanics.extrusion import Creep
@@ -53,8 +54,9 @@ def cell_properties(
 
 
 def initiation_model(
-    case: Case, inputs: Mapping[str, float], seed: int, comm: Any, fine: bool, off: frozenset[str] = frozenset()
-) -> InitiationModel:
+    case: Case, inputs: Mapping[str, float], seed: int, comm: Any, fine: bool, off: frozenset[str] = frozenset(),
+    shelf: Shelf | None = None,
+) -> InitiationModel:  # fmt: skip
     """Mesh the cell and set up the initiation model.
 
     Args:
@@ -63,6 +65,7 @@ def initiation_model(
         comm: communicator.
         fine: mesh of the answer, else that of the sampled runs.
         off: names of `case.SWITCHES` to turn off beside those that the case turns off.
+        shelf: gives the model of the same geometry, renewed, where it holds one; that is then no longer the earlier caller's.
 
     Raises:
         UserError: the geometry cannot be meshed as asked.
@@ -70,10 +73,15 @@ def initiation_model(
     """
     off = off | case.settings.physics.off()
     cell = layered_cell(case, inputs["flaw_depth"], seed, fine, with_voids="flux-detour" not in off)
-    domain, _ = layered_domain(cell, comm)
     properties = cell_properties(case, inputs, cell.contact_share, off)
-    even = "mechanical-inhomogeneity" in off
-    return InitiationModel(domain, cell, properties, unevenness=None if even else _uneven(case, seed))
+    uneven = None if "mechanical-inhomogeneity" in off else _uneven(case, seed)
+    shelf, place = shelf or Shelf(), comm.py2f()
+
+    def make() -> InitiationModel:
+        domain = shelf.mesh((cell, place), lambda: layered_domain(cell, comm)[0])
+        return InitiationModel(domain, cell, properties, unevenness=uneven)
+
+    return shelf.model((cell, uneven, place), make, lambda model: model.start_over(properties))
 
 
 def _uneven(case: Case, seed: int) -> Unevenness | None:

@@ -213,6 +213,11 @@ class InitiationModel:
             self.response: FlawResponse = self._mechanics.response(properties.elastic)
             self._elastic = dict(properties.elastic)
 
+    def start_over(self, properties: CellProperties) -> None:
+        """As if new, with other properties: nothing that follows depends on what was solved before."""
+        self.potential.x.array[:] = 0.0
+        self.update(properties)
+
     @property
     def toughness(self) -> float:
         """K_Ic at the flaw's tip, Pa m^½: of the boundary if the flaw sits on one, else of the grain, and of the place."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from coupling.atomic import write_json
 from coupling.errors import RunFailure
+from multiscale.critical_current.shelf import Shelf
 from multiscale.result_shapes import shape_of
 
 SCALE = 0.1
@@ -28,8 +29,10 @@ WITH_ERROR_BAR = ("ccd", "ccd_low", "ccd_high", "log_error_surrogate", "log_erro
 """Columns that a run at the best values alone does not give."""
 
 
-def solve(folder: Path, recipe: Mapping[str, Any], comm: Any) -> dict[str, Any]:
+def solve(folder: Path, recipe: Mapping[str, Any], comm: Any, shelf: Shelf | None = None) -> dict[str, Any]:
     """Compute the design in `folder` and give its answers, on every rank.
+
+    `shelf` keeps meshes and models for the next design; the answers do not depend on what lies there.
 
     Raises:
         UserError: the case is impossible.
@@ -39,7 +42,7 @@ def solve(folder: Path, recipe: Mapping[str, Any], comm: Any) -> dict[str, Any]:
         _own_command(folder, recipe["command"])
         return answers_of(folder, check_case=False)
     if recipe["fidelity"] in ("screening", "best-values"):
-        return _at_best_values(folder, recipe["fidelity"], recipe["md"] is not None, comm)
+        return _at_best_values(folder, recipe["fidelity"], recipe["md"] is not None, comm, shelf)
     from multiscale.case import load_case
     from multiscale.pipeline import run_case
 
@@ -117,7 +120,7 @@ def _log_errors(summary: Mapping[str, Any], samples: Sequence[float]) -> dict[st
     return {name: deviation * math.sqrt(max(share, 0.0)) for name, share in shares.items()}
 
 
-def _at_best_values(folder: Path, fidelity: str, with_md: bool, comm: Any) -> dict[str, Any]:
+def _at_best_values(folder: Path, fidelity: str, with_md: bool, comm: Any, shelf: Shelf | None) -> dict[str, Any]:
     """Critical current and observables of one solution at the best value of every input; without error bar."""
     from multiscale.case import load_case
     from multiscale.critical_current.answer import FOCUS_WINDOW, SEARCH_BEYOND
@@ -132,7 +135,7 @@ def _at_best_values(folder: Path, fidelity: str, with_md: bool, comm: Any) -> di
     records = run_atomistic(case, folder / "results", comm) if with_md else []
     inputs = {key: float(value[0]) for key, value in nominal(resolve(case, records)).items()}
     fine = fidelity == "best-values"
-    model = initiation_model(case, continuum_inputs(case, inputs), case.settings.geometry.seed, comm, fine=fine)
+    model = initiation_model(case, continuum_inputs(case, inputs), case.settings.geometry.seed, comm, fine=fine, shelf=shelf)
     critical = model.critical_current(SEARCH_BEYOND * case.settings.protocol.maximum)
     if critical.current_density <= 0:
         model.at_current(case.settings.protocol.first)

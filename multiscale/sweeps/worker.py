@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from coupling.errors import RunFailure, UserError
+from multiscale.critical_current.shelf import Shelf
 from multiscale.sweeps.identity import read_identity
 from multiscale.sweeps.ledger import Store, beating, begun
 from multiscale.sweeps.solve import solve
@@ -78,7 +79,7 @@ def work(shift: Shift, comm: Any = None) -> int:
         RunFailure: a status cannot be written (full disk), or one rank alone failed.
     """
     leads = comm is None or comm.rank == 0
-    waiting, ran = list(shift.names), 0
+    waiting, ran, shelf = list(shift.names), 0, Shelf()
     while ran < shift.most:
         busy: list[str] = []
         candidates: Iterator[str] = (name for name in waiting if not shift.store.status(name).is_over)
@@ -89,7 +90,7 @@ def work(shift: Shift, comm: Any = None) -> int:
                 break
             with shift.store.claim(name, comm) as free:
                 if free:
-                    ran += _run(shift, name, comm)
+                    ran += _run(shift, name, comm, shelf)
                 else:
                     busy.append(name)
         again = leads and bool(busy) and len(busy) < len(waiting)
@@ -99,7 +100,7 @@ def work(shift: Shift, comm: Any = None) -> int:
     return ran
 
 
-def _run(shift: Shift, name: str, comm: Any) -> bool:
+def _run(shift: Shift, name: str, comm: Any, shelf: Shelf) -> bool:
     """Run a design that this worker holds, unless it has been finished meanwhile; False in that case."""
     store, leads = shift.store, comm is None or comm.rank == 0
     before = store.status(name) if leads else None
@@ -112,7 +113,7 @@ def _run(shift: Shift, name: str, comm: Any) -> bool:
         store.say(name, now)
     beat = beating(store.design(name) / "heartbeat") if leads else contextlib.nullcontext()
     with _log(store.design(name) / "log.txt", leads), beat:
-        reason, answers = _attempt(store.design(name), name, comm)
+        reason, answers = _attempt(store.design(name), name, comm, shelf)
     if leads:
         finished = time.time()
         outcome = {"state": "failed", "reason": reason} if reason else {"state": "done", "answers": answers}
@@ -122,12 +123,12 @@ def _run(shift: Shift, name: str, comm: Any) -> bool:
     return True
 
 
-def _attempt(folder: Path, name: str, comm: Any) -> tuple[str | None, Mapping[str, Any]]:
+def _attempt(folder: Path, name: str, comm: Any, shelf: Shelf) -> tuple[str | None, Mapping[str, Any]]:
     """Why the design failed, or its answers."""
     try:
         if read_identity(folder) != name:
             raise UserError(f"{folder}: its files were changed and are no longer this design; delete the folder")
-        return None, solve(folder, recipe_of(folder), comm)
+        return None, solve(folder, recipe_of(folder), comm, shelf)
     except (UserError, RunFailure) as error:
         print(f"failed: {error}", flush=True)
         return str(error)[:LONGEST_REASON], {}
