@@ -21,6 +21,7 @@ LIMITS: dict[str, tuple[str, tuple[float, float]]] = {
     "poissons_ratio": ("1", (-1.0, 0.5)),
     "fracture_toughness": ("Pa m^0.5", _POSITIVE),
     "toughness_ratio": ("1", _POSITIVE),
+    "modulus_ratio": ("1", _POSITIVE),
     "exchange_current_density": ("A/m^2", _POSITIVE),
     "cathodic_transfer_coefficient": ("1", (0.0, 1.0)),
     "mechanical_transfer_coefficient": ("1", (-1e-12, 1.0 + 1e-12)),

@@ -76,7 +76,9 @@ def impedance(
 ) -> None:
     """Impedance of a case's cell from its linearised equations: spectrum, split by layer and cause, and the arcs read out.
 
-    Capacitances and permittivities are not among a case's numbers; those you state here are used, and nothing else is.
+    Capacitances and permittivities of a transport case stand in its case.toml (double_layer, film, relative_permittivity); a
+    critical-current case has none. Those stated here come on top, or in place of the case's.
+
     Writes impedance.json and impedance.png (Nyquist and Bode).
 
     Example: multiscale impedance cases/li-lpscl --capacitance "lithium=0.1 F/m^2" --permittivity "boundary=20"
@@ -134,7 +136,7 @@ def _resting(case: Path, charging: Any) -> tuple[Any, str, Any]:
 
     loaded = load_transport_case(case)
     from multiscale.tables import parameter_rows
-    from multiscale.transport_cases.geometry import WORKING
+    from multiscale.transport_cases.cell import WORKING
     from multiscale.transport_cases.impedance import resting_cell
 
     system, inputs = resting_cell(loaded, charging, parallel.world())

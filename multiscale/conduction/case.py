@@ -13,7 +13,7 @@ from multiscale.conduction.schema import KINDS, ConductionFile, Region, file_mod
 from multiscale.parameters import Parameter, candidates
 
 OTHER_KINDS = {"layers": "ion transport in time ([transport])", "layered-polycrystal": "the critical current, in 2-D"}
-"""Kinds of geometry that other solvers take."""
+"""Kinds of geometry that other solvers alone take."""
 
 
 class ConductionCase(CaseFolder[ConductionFile]):
@@ -51,8 +51,8 @@ def refuse_kind(file: TomlFile) -> None:
     geometry = file.data.get("geometry", {})
     kind = geometry.get("kind") if isinstance(geometry, dict) else None
     mine = kind in KINDS and (kind not in OTHER_KINDS or geometry.get("dimension") == 3)
-    if mine and "conduction" not in file.data:
-        solved = "this geometry can be drawn and solved for steady conduction only: add a [conduction] table"
+    if mine and not {"conduction", "transport"} & set(file.data):
+        solved = "this geometry is for steady conduction and for ion transport in time: add a [conduction] table (or [transport])"
         others = "; ".join(f'"{name}" is for {use}' for name, use in OTHER_KINDS.items())
         raise UserError(file.refusal(("geometry", "kind"), f"{solved} and take out the tables of other solvers; {others}"))
 

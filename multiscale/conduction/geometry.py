@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,23 @@ from multiscale.structures import drawn, quality_of
 
 WINDOW_SHARE = 1 / 6
 """Element at the edge of a contact over the radius of the window that the focusing factor is averaged over."""
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A geometry that is to be meshed.
+
+    Attributes:
+        folder: where the files that it reads lie.
+        geometry: what is drawn.
+        window: radius over which a focusing factor will be read, m; None for none.
+        grains_apart: whether each grain of a polycrystal is a region of its own ("grain 0", …).
+    """
+
+    folder: Path
+    geometry: Any
+    window: float | None = None
+    grains_apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,12 +65,17 @@ def build(case: ConductionCase, comm: MPI.Comm) -> MeshedCase:
         RunFailure: gmsh failed.
     """
     try:
-        return _BUILDERS[case.settings.geometry.kind](case, case.settings.geometry, comm)
+        return mesh_sketch(Sketch(case.folder, case.settings.geometry, case.settings.conduction.window), comm)
     except UserError as error:
         raise case.complaint(error) from None
 
 
-def _rough_contact(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+def mesh_sketch(sketch: Sketch, comm: MPI.Comm) -> MeshedCase:
+    """Mesh a geometry. Raises UserError ("geometry.KEY: …"), RunFailure."""
+    return _BUILDERS[sketch.geometry.kind](sketch, sketch.geometry, comm)
+
+
+def _rough_contact(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     film = given.interlayer
     what = contact.RoughContact(
         given.width, given.electrolyte.thickness, given.contact.roughness, given.contact.correlation_length,
@@ -62,7 +85,7 @@ def _rough_contact(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCa
     return _plain(partial(contact.draw, what), comm, given.width, "lithium")
 
 
-def _buried_cavity(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+def _buried_cavity(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     half_length, half_opening = given.cavity.axes
     what = cavity.BuriedCavity(
         given.width, given.electrolyte.thickness, given.cavity.depth, half_length, half_opening,
@@ -73,7 +96,7 @@ def _buried_cavity(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCa
     return _plain(partial(cavity.draw, what), comm, area, "lithium", axisymmetric=given.axisymmetric)
 
 
-def _tip(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+def _tip(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     what = tip.IndentedTip(
         given.radius, given.electrolyte.thickness, given.tip.radius, given.tip.indentation, given.tip.half_angle,
         _sizes(case),
@@ -81,16 +104,17 @@ def _tip(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
     return _plain(partial(tip.draw, what), comm, np.pi * given.radius**2, "tip", axisymmetric=True)
 
 
-def _grain_block(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+def _grain_block(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     layer = given.interlayer
     what = polycrystal3d.GrainBlock(
         given.width, given.breadth, given.electrolyte.thickness, given.electrolyte.grain_size,
         layer.thickness if layer else None, seed=given.seed, sizes=_sizes(case),
     )  # fmt: skip
-    return _plain(partial(polycrystal3d.draw, what), comm, given.width * given.breadth, "lithium", dimension=3)
+    draw = partial(polycrystal3d.draw, what, apart=case.grains_apart)
+    return _plain(draw, comm, given.width * given.breadth, "lithium", dimension=3)
 
 
-def _packing(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+def _packing(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     particles = packing.read_particles(case.folder / given.particles).swollen(given.swell)
     for phase in dict.fromkeys(particles.phases):
         if phase not in given.phases:
@@ -105,7 +129,7 @@ def _packing(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
     return _plain(partial(packing.draw, what), comm, area, "bottom", "top", dimension=3)
 
 
-def _voxels(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+def _voxels(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     image = read_image(case.folder / given.image, given.voxel)
     if len(image.shape) != given.dimension:
         raise UserError(f"geometry.dimension: read {given.dimension}; the image has {len(image.shape)} axes")
@@ -124,7 +148,7 @@ def _voxels(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
     return MeshedCase(domain, quality_of(domain), given.lithium, given.counter, area)
 
 
-def _user_mesh(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
+def _user_mesh(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     path, named = case.folder / given.file, list(regions(given))
     draw = partial(foreign.draw, path, given.unit, named, [*given.lithium, *given.counter], given.dimension)
     domain, quality = drawn(draw, comm, given.dimension, given.axisymmetric)
@@ -134,10 +158,10 @@ def _user_mesh(case: ConductionCase, given: Any, comm: MPI.Comm) -> MeshedCase:
     return _measured(domain, quality, given.lithium, given.counter)
 
 
-def _sizes(case: ConductionCase) -> Sizes:
+def _sizes(case: Sketch) -> Sizes:
     """The mesh-size rule: elements at the edges of a contact are small against the window of the focusing factor."""
-    window = case.settings.conduction.window
-    return Sizes(case.settings.geometry.resolution, finest=None if window is None else WINDOW_SHARE * window)
+    window = case.window
+    return Sizes(case.geometry.resolution, finest=None if window is None else WINDOW_SHARE * window)
 
 
 def _plain(
@@ -154,7 +178,7 @@ def _measured(domain: Domain, quality: MeshQuality, lithium: tuple[str, ...], co
     return MeshedCase(domain, quality, lithium, counter, integral(domain.constant(1.0) * domain.ds(*counter)))
 
 
-_BUILDERS: dict[str, Callable[[ConductionCase, Any, MPI.Comm], MeshedCase]] = {
+_BUILDERS: dict[str, Callable[[Sketch, Any, MPI.Comm], MeshedCase]] = {
     "rough-contact": _rough_contact, "buried-cavity": _buried_cavity, "tip-on-crystal": _tip,
     "layered-polycrystal": _grain_block, "packing": _packing, "voxels": _voxels, "mesh": _user_mesh,
 }  # fmt: skip

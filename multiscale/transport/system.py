@@ -280,7 +280,7 @@ class TransportSystem:
     def _junction(self, junction: Junction) -> Any:
         """Write the jump condition of an interface; its current density from first to second, A/m² (a form's integrand)."""
         j, measure = junction, self.domain.dS(junction.boundary)
-        leaving, arriving = (current("+") for current in self._crossing(j))
+        leaving, arriving = (current("+") for current in self.crossing(j))
         self.residual += self.faradaic_inflow(j.first, j.ion, -leaving, measure, "+")
         self.residual += self.faradaic_inflow(j.second, j.ion, arriving, measure, "+")
         if j.film is not None:
@@ -289,9 +289,9 @@ class TransportSystem:
 
     def junction_current(self, j: Junction) -> Any:
         """Current density of an interface from its first to its second medium, A/m², not yet restricted to a side."""
-        return self._crossing(j)[1]
+        return self.crossing(j)[1]
 
-    def _crossing(self, j: Junction) -> tuple[Any, Any]:
+    def crossing(self, j: Junction) -> tuple[Any, Any]:
         """Current densities that leave the first medium and that arrive in the second (one, unless a film lies between), A/m²."""
         beyond = self.ion_potential(j.second, j.ion, j.references[1])
         if j.kinetics is not None or j.film is not None:

@@ -142,8 +142,10 @@ class Grains:
     faces: tuple[tuple[str, str, str], ...]
 
 
-def grouped(domain: Domain, grains: tuple[str, ...]) -> Grains:
+def grouped(domain: Domain, grains: tuple[str, ...], called: str = "grains") -> Grains:
     """Colour the grains of a mesh (one region each) so that grains that share a vertex have different colours.
+
+    The groups are `called` by a name and a number.
 
     Raises:
         UserError: an unknown region, or a single grain.
@@ -157,7 +159,7 @@ def grouped(domain: Domain, grains: tuple[str, ...]) -> Grains:
         taken = {color[other] for other in beside[name] if other in color}
         color[name] = next(k for k in range(len(grains)) if k not in taken)
     groups = {
-        f"grains {k}": tuple(name for name in grains if color[name] == k) for k in range(max(color.values()) + 1)
+        f"{called} {k}": tuple(grain for grain in grains if color[grain] == k) for k in range(max(color.values()) + 1)
     }
     names = list(groups)
     pairs = [(a, b) for k, a in enumerate(names) for b in names[k + 1 :] if _touch(domain, groups[a], groups[b])]

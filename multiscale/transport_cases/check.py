@@ -7,7 +7,7 @@ from coupling.constants import FARADAY
 from multiscale.console import show, show_json
 from multiscale.tables import parameter_rows, parameter_table
 from multiscale.transport_cases.case import TransportCase
-from multiscale.transport_cases.crystal import polycrystal
+from multiscale.transport_cases.crystal import meshed_boundaries, polycrystal
 from multiscale.transport_cases.inputs import Inputs, resolve
 
 
@@ -17,8 +17,8 @@ def limits(case: TransportCase, inputs: Inputs) -> list[dict[str, Any]]:
     Limiting current 4 F D₊ c/L of a 1:1 salt, and the Sand time π D (F c/(2 i (1 - t₊)))² of each galvanostatic step above it,
     from a uniform start and as long as the diffusion layer is thinner than the film (docs/physics.md V02, V03).
     """
-    found = []
-    for name, medium in case.settings.transport.items():
+    found: list[dict[str, Any]] = []
+    for name, medium in () if case.structured else case.settings.transport.items():
         ions, numbers = medium.species, inputs.media[name]
         if medium.closure != "electroneutral" or [ion.charge for ion in ions] != [1, -1] or medium.fixed_charge:
             continue
@@ -35,7 +35,7 @@ def limits(case: TransportCase, inputs: Inputs) -> list[dict[str, Any]]:
 def show_check(case: TransportCase, as_json: bool) -> None:
     """Print what `multiscale check` tells of a transport case: every number with its source."""
     inputs = resolve(case)
-    if case.settings.geometry.kind == "layered-polycrystal":
+    if meshed_boundaries(case):
         polycrystal(case)
     if as_json:
         show_json({"case": case.name, "parameters": parameter_rows(inputs.parameters), "limits": limits(case, inputs)})

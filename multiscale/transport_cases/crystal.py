@@ -8,6 +8,13 @@ from meshes.polycrystal import FINE, LARGEST_MESH, LayeredCell, estimated_triang
 from multiscale.transport_cases.case import TransportCase
 
 
+def meshed_boundaries(case: TransportCase) -> bool:
+    """Whether the case is a polycrystal in the plane whose boundaries are meshed with their width."""
+    geometry = case.settings.geometry
+    flat = geometry.kind == "layered-polycrystal" and geometry.dimension == 2
+    return flat and bool(geometry.electrolyte.grain_boundary.model == "meshed")
+
+
 def polycrystal(case: TransportCase) -> LayeredCell:
     """The interlayer on a polycrystal, as it is drawn. Raises UserError with the key of a length that does not fit."""
     geometry = case.settings.geometry
@@ -30,6 +37,6 @@ def polycrystal(case: TransportCase) -> LayeredCell:
     except WrongLength as error:
         raise UserError(case.file.refusal(keys.get(error.key, ("geometry",)), error.reason)) from None
     if (triangles := estimated_triangles(cell)) > LARGEST_MESH:
-        most = f"at most {LARGEST_MESH:.0g}; make the cell smaller, its boundaries wider or the resolution lower"
+        most = f"at most {LARGEST_MESH:.0g}; make the cell smaller, or write model = \"thin\" in its grain_boundary"
         raise UserError(case.file.refusal(("geometry", "width"), f"the cell needs about {triangles:.1g} triangles, {most}"))
     return cell

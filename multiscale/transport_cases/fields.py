@@ -13,7 +13,7 @@ from coupling.errors import RunFailure
 from meshes.polycrystal import grain_index
 from multiscale.dolfinx_compat import interpolation_points
 from multiscale.transport.system import TransportSystem
-from multiscale.transport_cases.geometry import Cell
+from multiscale.transport_cases.cell import Cell
 
 CURRENT, POTENTIAL, REGION, GRAIN = "current_density_A_per_m2", "potential_V", "region", "grain_index"
 

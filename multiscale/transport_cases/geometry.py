@@ -1,4 +1,4 @@
-"""The cell of a transport case as a domain: flat layers, or an interlayer on a polycrystal.
+"""The cell of a transport case: flat layers, an interlayer on a polycrystal, or any structure with named regions.
 
 Depth counts from the working electrode. Boundaries are called "working", "counter" and "FIRST|SECOND" for the interface of
 two media; a part of the working side that does not touch is "void", side walls are "wall".
@@ -6,23 +6,23 @@ two media; a part of the working side that does not touch is "void", side walls 
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from dolfinx import mesh
 from mpi4py import MPI
 
 from coupling.constants import FARADAY, GAS_CONSTANT
-from meshes.polycrystal import LayeredCell
 from multiscale.domain import Domain
 from multiscale.layered import layered_domain
-from multiscale.transport.interfaces import with_interfaces
+from multiscale.transport.interfaces import outer_alone
 from multiscale.transport.nernst_planck import VACUUM_PERMITTIVITY
 from multiscale.transport_cases.case import TransportCase
+from multiscale.transport_cases.cell import COUNTER, WORKING, Cell
 from multiscale.transport_cases.crystal import polycrystal
 from multiscale.transport_cases.inputs import Inputs, MediumInputs
+from multiscale.transport_cases.structure import assembled, structured_cell, thin_cell
 
-WORKING, COUNTER = "working", "counter"
 POLYCRYSTAL = {"interlayer": ("interphase",), "electrolyte": ("grain", "boundary")}
 """Regions of the meshed polycrystal that each medium covers."""
 GROWTH, LARGEST = 1.35, 0.12
@@ -33,35 +33,6 @@ PER_DEBYE = 0.25
 """Cell at a face over the Debye length, where Poisson's equation is solved."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A meshed cell.
-
-    Attributes:
-        domain: with the boundaries named as above.
-        regions: of each medium.
-        depths: of the two faces of each medium, m.
-        area: of the cell's cross-section, m² (m in 2-D, 1 in 1-D).
-        crystal: what was drawn, of a polycrystal; None for flat layers.
-    """
-
-    domain: Domain
-    regions: dict[str, tuple[str, ...]]
-    depths: dict[str, tuple[float, float]]
-    area: float
-    crystal: LayeredCell | None = None
-
-    @property
-    def axis(self) -> int:
-        """Coordinate that is the depth."""
-        return self.domain.dimension - 1
-
-
-def interface_name(first: str, second: str) -> str:
-    """Name of the boundary between two media."""
-    return f"{first}|{second}"
-
-
 def build(case: TransportCase, inputs: Inputs, comm: MPI.Comm) -> Cell:
     """Mesh the cell of a case.
 
@@ -69,21 +40,26 @@ def build(case: TransportCase, inputs: Inputs, comm: MPI.Comm) -> Cell:
         UserError: it cannot be drawn as asked, with the key of case.toml.
         RunFailure: gmsh failed.
     """
+    if case.structured:
+        return structured_cell(case, comm)
     geometry = case.settings.geometry
     ends = list(itertools.accumulate(geometry.thickness.values(), initial=0.0))
-    depths = dict(zip(geometry.thickness, itertools.pairwise(ends), strict=True))
+    flat: dict[str, Any] = {"depths": dict(zip(geometry.thickness, itertools.pairwise(ends), strict=True)), "length": ends[-1]}
+    flat["axis"] = geometry.dimension - 1
     if geometry.kind == "layers":
-        regions: dict[str, tuple[str, ...]] = {name: (name,) for name in depths}
-        domain, crystal = _flat(case, inputs, comm), None
+        return assembled(case, _flat(case, inputs, comm), {name: (name,) for name in geometry.thickness},
+                         geometry.width or 1.0, **flat)  # fmt: skip
+    thin = geometry.electrolyte.grain_boundary.model == "thin"
+    if thin:
+        domain, _ = thin_cell(case, comm)
+        grains = tuple(name for name in domain.regions if name != "interphase")
+        regions = {"interlayer": ("interphase",), "electrolyte": grains}
     else:
-        crystal = polycrystal(case)
-        domain, _ = layered_domain(crystal, comm)
+        flat["crystal"] = polycrystal(case)
+        domain, _ = layered_domain(flat["crystal"], comm)
         regions = POLYCRYSTAL
-        named = {"lithium": WORKING, "counter": COUNTER, "left": "wall left", "right": "wall right"}
-        boundaries = {named[name]: tag for name, tag in domain.boundaries.items()}
-        domain = replace(domain, boundaries=boundaries)
-    pairs = {interface_name(a, b): (regions[a], regions[b]) for a, b in itertools.pairwise(regions)}
-    return Cell(with_interfaces(domain, pairs), dict(regions), depths, geometry.width or 1.0, crystal)
+    named = {"lithium": WORKING, "left": "wall left", "right": "wall right"}
+    return assembled(case, outer_alone(domain, named), regions, geometry.width or 1.0, **flat)
 
 
 def graded(length: float, smallest: float, largest: float, both: bool = True) -> np.ndarray:

@@ -27,7 +27,7 @@ SETTLING = 1e6
 
 @dataclass(frozen=True)
 class Charging:
-    """What stores charge, by name: numbers that no case holds, so the user states them.
+    """What stores charge, by name, beside or in place of what the case itself says.
 
     Attributes:
         capacitance: of electrodes and interfaces, F/m².
@@ -91,23 +91,36 @@ def resting_cell(case: TransportCase, charging: Charging, comm: Any) -> tuple[Tr
     Raises:
         UserError: a name that the cell does not have, a permittivity of a medium that does not obey Ohm's law, a number missing.
     """
-    from multiscale.transport_cases.geometry import WORKING, build
+    from multiscale.transport_cases.cell import WORKING, meeting_name
+    from multiscale.transport_cases.geometry import build
     from multiscale.transport_cases.inputs import resolve
-    from multiscale.transport_cases.model import DEGREE, described, started
+    from multiscale.transport_cases.model import described, network_name, started
 
     inputs = resolve(case)
     cell = build(case, inputs, comm)
-    media, electrodes, junctions = described(case, inputs, cell)
-    charging.check([e.boundary for e in electrodes] + [j.boundary for j in junctions], [m.name for m in media])
-    for k, medium in enumerate(media):
-        if medium.name in charging.permittivity:
-            if not isinstance(medium.closure, SingleIon):
-                raise UserError(f"--permittivity {medium.name}: only a medium that obeys Ohm's law takes one here")
-            ε = VACUUM_PERMITTIVITY * charging.permittivity[medium.name]
-            media[k] = replace(medium, closure=replace(medium.closure, permittivity=ε))
-    electrodes = [replace(e, capacitance=charging.capacitance.get(e.boundary)) for e in electrodes]
-    junctions = [replace(j, capacitance=charging.capacitance.get(j.boundary)) for j in junctions]
-    system = started(TransportSystem(cell.domain, media, electrodes, junctions, degree=DEGREE), inputs)
+    found, medium_of = described(case, inputs, cell), cell.medium_of
+    pair_of = {meeting.boundary: meeting_name(*pair) for pair, meetings in cell.meetings.items() for meeting in meetings}
+    layers = [*cell.regions, *(network_name(name) for name in cell.networks)]
+    charging.check([*cell.touches, *dict.fromkeys(pair_of.values())], layers)
+    for name in charging.permittivity:
+        if name in cell.regions and case.settings.transport[name].closure != "ohm":
+            raise UserError(f"--permittivity {name}: only a medium that obeys Ohm's law takes one here")
+    ε = {name: VACUUM_PERMITTIVITY * value for name, value in charging.permittivity.items()}
+    C = charging.capacitance
+    media = [
+        replace(m, closure=replace(m.closure, permittivity=ε[medium_of[m.name]]))
+        if isinstance(m.closure, SingleIon) and medium_of[m.name] in ε else m
+        for m in found.media
+    ]  # fmt: skip
+    electrodes = [replace(e, capacitance=C.get(e.body, e.capacitance)) for e in found.electrodes]
+    junctions = [replace(j, capacitance=C.get(pair_of[j.boundary], j.capacitance)) for j in found.junctions]
+    networks = [
+        replace(n, layer=replace(n.layer, permittivity=ε.get(n.name, n.layer.permittivity))) for n in found.networks
+    ]
+    stated = replace(
+        found, media=tuple(media), electrodes=tuple(electrodes), junctions=tuple(junctions), networks=tuple(networks)
+    )
+    system = started(stated.system(cell.domain), inputs, cell)
     _settle(system, WORKING)
     return system, inputs
 

@@ -1,7 +1,7 @@
 """The numbers of a transport case: stated in it, taken from its materials, or derived from these; each with its source."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coupling.constants import FARADAY, GAS_CONSTANT
 from coupling.errors import UserError
@@ -9,8 +9,10 @@ from coupling.library import ORDER, QUANTITIES, Material, choose
 from coupling.record import Property
 from coupling.toml_input import Location
 from multiscale.parameters import TEMPERATURE_TOLERANCE, Parameter, candidates
-from multiscale.transport_cases.case import TransportCase
-from multiscale.transport_cases.schema import Ion, Junction, Reaction, Transport
+from multiscale.transport_cases.case import TransportCase, faces
+from multiscale.transport_cases.face_schema import GrainBoundaries
+from multiscale.transport_cases.media import Substance
+from multiscale.transport_cases.schema import Ion, Transport
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,10 @@ class MediumInputs:
         conductivity: κ of an Ohmic medium, S/m; for the others that of the ions at the start (Nernst-Einstein).
         boundary_conductivity: of the grain boundaries, S/m; None without.
         diffusivity, concentration: of each species (m²/s, mol/m³); empty for an Ohmic medium.
-        permittivity: relative; None unless Poisson.
+        permittivity: relative, for Poisson's equation, or for the displacement current of an Ohmic medium; None without.
+        regional: conductivity of each region of an Ohmic medium of several, S/m; empty where it is the same in all.
+        boundary_width: of the grain boundaries, m.
+        boundary_permittivity: relative, of thin ones; None where it is not known.
     """
 
     conductivity: float
@@ -29,16 +34,29 @@ class MediumInputs:
     diffusivity: dict[str, float] = field(default_factory=dict)
     concentration: dict[str, float] = field(default_factory=dict)
     permittivity: float | None = None
+    regional: dict[str, float] = field(default_factory=dict)
+    boundary_width: float | None = None
+    boundary_permittivity: float | None = None
 
 
 @dataclass(frozen=True)
 class FaceInputs:
-    """Numbers of a charge transfer, SI: a resistance (ohm m²), or an exchange current density (A/m²) and coefficients."""
+    """Numbers of a face, SI.
+
+    Attributes:
+        resistance: ohm m²; None with kinetics.
+        exchange_current_density, anodic_transfer, cathodic_transfer: of the kinetics, A/m² and 1.
+        capacitance: of the double layer, F/m²; None: none.
+        film_resistance, film_capacitance: of a film in series, ohm m² and F/m²; None: none.
+    """
 
     resistance: float | None = None
     exchange_current_density: float | None = None
     anodic_transfer: float = 0.5
     cathodic_transfer: float = 0.5
+    capacitance: float | None = None
+    film_resistance: float | None = None
+    film_capacitance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,18 +66,15 @@ class Inputs:
     Attributes:
         parameters: sourced, by key, as `check` prints them.
         media: by name.
-        working, counter: of the electrodes.
-        junctions: in the order of the case.
+        faces: by the key of the case that describes them: ("electrode", "working"), ("interface", 0), …
     """
 
     parameters: dict[str, Parameter]
     media: dict[str, MediumInputs]
-    working: FaceInputs
-    counter: FaceInputs
-    junctions: tuple[FaceInputs, ...]
+    faces: dict[Location, FaceInputs]
 
 
-class _Collector:
+class Collector:
     """Looks numbers up and remembers them."""
 
     def __init__(self, case: TransportCase) -> None:
@@ -116,27 +131,46 @@ def resolve(case: TransportCase) -> Inputs:
     Raises:
         UserError: a number is known nowhere or not at the case's temperature; a start that is not electroneutral.
     """
-    collector, settings = _Collector(case), case.settings
+    from multiscale.transport_cases.face_inputs import face_inputs
+
+    collector, settings = Collector(case), case.settings
     _check_choice(case)
-    media = {
-        name: _medium(collector, name, material, settings.transport[name]) for name, material in settings.geometry.media.items()
-    }
-    polycrystal = settings.geometry.electrolyte
-    if polycrystal is not None:
-        media["electrolyte"] = _with_boundaries(collector, polycrystal.grain_boundary.material, media["electrolyte"])
-    for name, thickness in settings.geometry.thickness.items():
+    media = {}
+    for name, substance in case.media.items():
+        media[name] = _medium(collector, name, substance, settings.transport[name])
+        if substance.boundaries is not None:
+            media[name] = _with_boundaries(collector, *substance.boundaries, media[name])
+    for name, thickness in () if case.structured else settings.geometry.thickness.items():
         collector.state(f"geometry.{name}.thickness", thickness, "m", "geometry of the case")
-    electrodes = settings.electrode
-    working = _face(collector, ("electrode", "working"), electrodes.working)
-    counter = _face(collector, ("electrode", "counter"), electrodes.counter)
-    junctions = tuple(_face(collector, ("interface", k), junction) for k, junction in enumerate(settings.interface))
-    return Inputs(collector.found, media, working, counter, junctions)
+    found = {key: face_inputs(collector, key, law) for key, law in faces(settings)}
+    return Inputs(collector.found, media, found)
 
 
-def _medium(collector: _Collector, name: str, material: str, transport: Transport) -> MediumInputs:
+def _ohmic(collector: Collector, name: str, substance: Substance, transport: Transport) -> MediumInputs:
+    """Conductivity of each region, from its material or as the geometry states it."""
+    values = {}
+    for region, (told, key) in substance.regions.items():
+        if told.conductivity is not None:
+            stated = f"{region}.ionic_conductivity"
+            values[region] = collector.state(stated, told.conductivity, "S/m", told.source)
+        else:
+            assert told.material is not None
+            values[region] = collector.needed(told.material, (*key, "material"), "ionic_conductivity")[1]
+    ε = transport.relative_permittivity
+    if ε is not None:
+        collector.state(f"{name}.relative_permittivity", ε, "1", transport.source)
+    one = len(set(values.values())) == 1
+    return MediumInputs(next(iter(values.values())), permittivity=ε, regional={} if one else values)
+
+
+def _medium(collector: Collector, name: str, substance: Substance, transport: Transport) -> MediumInputs:
     key: Location = ("transport", name)
     if transport.closure == "ohm":
-        return MediumInputs(collector.needed(material, (*key, "closure"), "ionic_conductivity")[1])
+        return _ohmic(collector, name, substance, transport)
+    if len(substance.materials) != 1 or any(region.material is None for region, _ in substance.regions.values()):
+        told = f'a medium of closure "{transport.closure}" is of one material; name it in each of its regions'
+        raise UserError(collector.case.file.complaint((*key, "closure"), told))
+    material = substance.materials[0]
     if any(ion.diffusivity is None or ion.concentration is None for ion in transport.species):
         diffusivity, concentration = _from_salt(collector, name, material, transport)
     else:
@@ -166,7 +200,7 @@ def conductivity(
 
 
 def _from_salt(
-    collector: _Collector, name: str, material: str, transport: Transport
+    collector: Collector, name: str, material: str, transport: Transport
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Diffusivities of the two ions of a 1:1 salt from conductivity, transference number and concentration.
 
@@ -189,7 +223,7 @@ def _from_salt(
     return values, {ion.name: c for ion in ions}
 
 
-def _permittivity(collector: _Collector, name: str, material: str, transport: Transport) -> float:
+def _permittivity(collector: Collector, name: str, material: str, transport: Transport) -> float:
     if transport.relative_permittivity is not None:
         return collector.state(f"{name}.relative_permittivity", transport.relative_permittivity, "1", transport.source)
     mend = f"state relative_permittivity in [transport.{name}], or "
@@ -206,42 +240,15 @@ def _require_neutral(case: TransportCase, name: str, transport: Transport, conce
         raise UserError(case.file.complaint(("transport", name, "species"), f"{told}; change one of them"))
 
 
-def _with_boundaries(collector: _Collector, boundary: str, grains: MediumInputs) -> MediumInputs:
-    """Add the conductivity of grain boundaries, stated itself or as a ratio to the grains'."""
-    key: Location = ("geometry", "electrolyte", "grain_boundary")
-    quantity, value = collector.needed(boundary, key, "ionic_conductivity", "conductivity_ratio")
+def _with_boundaries(collector: Collector, told: GrainBoundaries, key: Location, grains: MediumInputs) -> MediumInputs:
+    """Add the numbers of grain boundaries; a conductivity stated itself or as a ratio to the grains'."""
+    quantity, value = collector.needed(told.material, key, "ionic_conductivity", "conductivity_ratio")
     κ = value * grains.conductivity if quantity == "conductivity_ratio" else value
-    return MediumInputs(grains.conductivity, κ, grains.diffusivity, grains.concentration, grains.permittivity)
-
-
-def _face(collector: _Collector, key: Location, reaction: Reaction) -> FaceInputs:
-    """A charge transfer from its material or from the case itself."""
-    name = ".".join(str(part) for part in key)
-    stated = getattr(reaction, "resistance", None)
-    if stated is not None:
-        return FaceInputs(resistance=collector.state(f"{name}.resistance", stated, "ohm m^2", reaction.source))
-    cathodic, i0 = 0.5, reaction.exchange_current_density
-    if reaction.charge_transfer is not None:
-        material = reaction.charge_transfer
-        wanted = ("exchange_current_density", *(("interfacial_resistance",) if isinstance(reaction, Junction) else ()))
-        quantity, value = collector.needed(material, (*key, "charge_transfer"), *wanted)
-        if quantity == "interfacial_resistance":
-            return FaceInputs(resistance=value)
-        i0 = value
-        if reaction.cathodic_transfer is None and reaction.anodic_transfer is None:
-            found = collector.optional(material, "cathodic_transfer_coefficient")
-            cathodic = found[1] if found else cathodic
-    else:
-        collector.state(f"{name}.exchange_current_density", i0 or 0.0, "A/m^2", reaction.source)
-    if reaction.cathodic_transfer is not None:
-        cathodic = reaction.cathodic_transfer
-    anodic = reaction.anodic_transfer if reaction.anodic_transfer is not None else 1 - cathodic
-    if reaction.cathodic_transfer is None and reaction.anodic_transfer is not None:
-        cathodic = 1 - anodic
-    if not (anodic > 0 and cathodic > 0):
-        told = f"transfer coefficients {anodic:g} and {cathodic:g}: both must be positive"
-        raise UserError(collector.case.file.complaint(key, told))
-    return FaceInputs(None, i0, anodic, cathodic)
+    permittivity = collector.optional(told.material, "relative_permittivity") if told.model == "thin" else None
+    width = collector.state(f"{told.material}.width", told.width, "m", "geometry of the case")
+    return replace(
+        grains, boundary_conductivity=κ, boundary_width=width, boundary_permittivity=permittivity[1] if permittivity else None
+    )
 
 
 def _check_choice(case: TransportCase) -> None:

@@ -12,8 +12,8 @@ from multiscale.solvers.protocol import Record
 from multiscale.transport.nernst_planck import SingleIon
 from multiscale.transport.system import TransportSystem
 from multiscale.transport_cases.case import TransportCase
+from multiscale.transport_cases.cell import COUNTER, WORKING, Cell, meeting_name
 from multiscale.transport_cases.fields import concentration_name
-from multiscale.transport_cases.geometry import COUNTER, WORKING, Cell
 from multiscale.transport_cases.meter import TransportMeter, cell_values
 
 BINS = 40
@@ -61,7 +61,7 @@ class Profiles:
         domain = system.domain
         self._comm = domain.comm
         self._space = fem.functionspace(domain.mesh, ("DG", 0))
-        w, y = ufl.TestFunction(self._space), ufl.SpatialCoordinate(domain.mesh)[cell.axis]
+        w, y = ufl.TestFunction(self._space), cell.depth
         self._forms: dict[tuple[str, str], Any] = {}
         self._bins: dict[str, np.ndarray] = {}
         self._volume: dict[str, np.ndarray] = {}
@@ -100,22 +100,40 @@ class Faces:
     def __init__(self, system: TransportSystem, cell: Cell) -> None:
         """Compile the integrals."""
         domain, self._forms = system.domain, dict[str, Any]()
-        media = list(cell.regions)
-        for number, name in enumerate(media):
-            if isinstance(system.media[name].closure, SingleIon):
+        for name, medium in system.media.items():
+            if isinstance(medium.closure, SingleIon):
                 continue
-            above = domain.ds(WORKING) if number == 0 else domain.dS(f"{media[number - 1]}|{name}")
-            below = domain.ds(COUNTER) if name == media[-1] else domain.dS(f"{name}|{media[number + 1]}")
-            for side, measure, inner in (("top", above, number > 0), ("bottom", below, name != media[-1])):
-                one = domain.constant(1.0)
+            for place, (boundaries, inner) in self._places(cell, name).items():
+                measure, one = (domain.dS if inner else domain.ds)(*boundaries), domain.constant(1.0)
                 size = integral((one("+") if inner else one) * measure)
-                for ion in system.media[name].species:
+                for ion in medium.species:
                     c = system.concentration(name, ion.name)
                     form = fem.form((c("+") if inner else c) * measure)
-                    self._forms[f"{side}_{concentration_name(ion.name, name)}"] = form, size
+                    self._forms[f"{place}_{concentration_name(ion.name, name)}"] = form, size
+
+    @staticmethod
+    def _places(cell: Cell, name: str) -> dict[str, tuple[list[str], bool]]:
+        """Boundaries of a medium by what they are called in the table, and whether they lie inside the mesh."""
+        found: dict[str, tuple[list[str], bool]] = {}
+        for side, touched in cell.touches.items():
+            here = [boundary for boundary, part in touched.items() if part == name]
+            if here:
+                found[f"at_{side}"] = here, False
+        for pair, meetings in cell.meetings.items():
+            if name in pair:
+                found[f"at_{meeting_name(*pair)}".replace("|", "_to_")] = [m.boundary for m in meetings], True
+        if not cell.flat:
+            return found
+        media = list(cell.regions)
+        inner = {media.index(next(other for other in pair if other != name)): f"at_{meeting_name(*pair)}".replace("|", "_to_")
+                 for pair in cell.meetings if name in pair}  # fmt: skip
+        number = media.index(name)
+        top = found["at_working"] if number == 0 else found[inner[number - 1]]
+        bottom = found["at_counter"] if name == media[-1] else found[inner[number + 1]]
+        return {"top": top, "bottom": bottom}
 
     def read(self) -> Row:
-        """By "top_concentration_…" (towards the working electrode) and "bottom_concentration_…"."""
+        """By "top_concentration_…" (towards the working electrode) and "bottom_…" in a flat cell, else by "at_FACE_…"."""
         return {name: integral(form) / size for name, (form, size) in self._forms.items()}
 
 

@@ -13,15 +13,19 @@ import numpy as np
 import ufl
 from dolfinx import fem
 from dolfinx.la import InsertMode
+from scipy import sparse
+from scipy.spatial import cKDTree
 
 from coupling.constants import FARADAY, GAS_CONSTANT
 from multiscale.critical_current.observables import largest_mean
 from multiscale.domain import Domain, integral
 from multiscale.solvers.solver import assemble_into
-from multiscale.transport.media import Electrode, Medium
+from multiscale.transport import thin_layers
+from multiscale.transport.media import FILM, Junction
 from multiscale.transport.nernst_planck import SingleIon
 from multiscale.transport.system import TransportSystem
-from multiscale.transport_cases.geometry import COUNTER, WORKING, Cell
+from multiscale.transport_cases.cell import COUNTER, WORKING, Cell, meeting_name
+from multiscale.transport_cases.model import network_name
 
 PATH_DEGREE = 4
 """Quadrature degree of the length of flux lines."""
@@ -53,54 +57,75 @@ class TransportMeter:
         self._compiled: dict[str, Any] = {}
         self._forms: dict[str, Any] = {}
         for side in (WORKING, COUNTER):
-            self._of_electrode(side, system.contacts[side].electrode)
-        for name in system.interfaces:
-            self._of_junction(name)
-        for name, medium in system.media.items():
-            self._of_medium(name, medium)
+            self._of_electrode(side)
+        for pair, meetings in cell.meetings.items():
+            for meeting in meetings:
+                self._of_junction(meeting_name(*pair), system.interfaces[meeting.boundary])
+        for name in cell.regions:
+            self._of_medium(name)
+        for network in system.networks:
+            medium = next(name for name in cell.networks if network_name(name) == network.name)
+            dissipated = ufl.replace(thin_layers.conduction(system, network), {system.test: system.u})
+            self._add(f"{medium}, grain boundaries", dissipated)
 
     # forms
 
-    def _of_electrode(self, side: str, electrode: Electrode) -> None:
-        system, law = self.system, electrode.kinetics
-        metal, _ = system.metal(electrode)
-        i = system.charge_transfer(electrode.medium, electrode.ion, law, metal)
-        ψ = system.ion_potential(electrode.medium, electrode.ion, law.reference_concentration)
-        ds = system.domain.ds(side)
-        self._forms[f"{side}, charge transfer"] = i * (metal - ψ - law.equilibrium) * ds
-        if law.reference_concentration is not None:
-            self._forms[f"{side}, concentration"] = i * (ψ - system.field(electrode.medium)) * ds
-        if float(law.equilibrium.value):
-            self._forms[f"{side}, open circuit"] = i * law.equilibrium * ds
+    def _add(self, name: str, form: Any) -> None:
+        self._forms[name] = self._forms[name] + form if name in self._forms else form
 
-    def _of_junction(self, name: str) -> None:
-        system, j = self.system, self.system.interfaces[name]
+    def _of_electrode(self, side: str) -> None:
+        system, contact = self.system, self.system.contacts[side]
+        for e in contact.electrodes:
+            law, ds, (surface, through) = e.kinetics, system.domain.ds(e.boundary), contact.passages[e.boundary]
+            ψ = system.ion_potential(e.medium, e.ion, law.reference_concentration)
+            near = ψ if e.film is None else system.u[system.index[FILM, e.boundary]]
+            self._add(f"{side}, charge transfer", surface * (contact.metal - near - law.equilibrium) * ds)
+            if e.film is not None:
+                self._add(f"{side}, film", through * (near - ψ) * ds)
+            if law.reference_concentration is not None:
+                self._add(f"{side}, concentration", through * (ψ - system.field(e.medium)) * ds)
+            if float(law.equilibrium.value):
+                self._add(f"{side}, open circuit", surface * law.equilibrium * ds)
+
+    def _of_junction(self, name: str, j: Junction) -> None:
+        system, dS = self.system, self.system.domain.dS(j.boundary)
         first_reference = j.kinetics.reference_concentration if j.kinetics is not None else j.references[0]
         ψ1, ψ2 = system.ion_potential(j.first, j.ion, first_reference), system.ion_potential(j.second, j.ion, j.references[1])
-        drive, plain = ψ1 - ψ2, system.field(j.first) - system.field(j.second)
-        dS = system.domain.dS(name)
-        i = system.junction_current(j)
-        self._forms[f"{name}, interface"] = i("+") * drive("+") * dS
-        if first_reference is not None or j.references[1] is not None:
-            self._forms[f"{name}, concentration"] = i("+") * (plain - drive)("+") * dS
+        leaving, arriving = system.crossing(j)
+        near = ψ1 if j.film is None else system.u[system.index[FILM, j.boundary]]
+        self._add(f"{name}, interface", (arriving * (near - ψ2))("+") * dS)
+        if j.film is not None:
+            self._add(f"{name}, film", (leaving * (ψ1 - near))("+") * dS)
+        if first_reference is not None:
+            self._add(f"{name}, concentration", (leaving * (system.field(j.first) - ψ1))("+") * dS)
+        if j.references[1] is not None:
+            self._add(f"{name}, concentration", (arriving * (ψ2 - system.field(j.second)))("+") * dS)
 
-    def _of_medium(self, name: str, medium: Medium) -> None:
-        system = self.system
+    def _of_medium(self, name: str) -> None:
+        for part in self.cell.parts[name]:
+            self._of_part(name, part)
+
+    def _of_part(self, name: str, part: str) -> None:
+        system, medium = self.system, self.system.media[part]
         dx = system.domain.dx(*medium.regions)
-        i, field = system.current(name), -ufl.grad(system.field(name))
-        κ = conductivity_of(system, name)
-        axis = self.cell.axis
-        self._forms |= {
-            f"{name}, ohmic": ufl.dot(i, i) / κ * dx,
-            f"path {name}": ufl.sqrt(ufl.dot(i, i)) * system.domain.dx(*medium.regions, degree=PATH_DEGREE),
-            f"through {name}": i[axis] * dx,
-        }
+        i, field = system.current(part), -ufl.grad(system.field(part))
+        κ = conductivity_of(system, part)
+        along = self._along(i)
+        self._add(f"{name}, ohmic", ufl.dot(i, i) / κ * dx)
+        self._add(f"path {name}", ufl.sqrt(ufl.dot(i, i)) * system.domain.dx(*medium.regions, degree=PATH_DEGREE))
+        self._add(f"through {name}", ufl.dot(i, along) * dx)
         if not isinstance(medium.closure, SingleIon):
-            self._forms[f"{name}, concentration"] = ufl.dot(i, field - i / κ) * dx
-            N = system.fluxes(name)
+            self._add(f"{name}, concentration", ufl.dot(i, field - i / κ) * dx)
+            N = system.fluxes(part)
             for ion in medium.species:
                 if ion.charge:
-                    self._forms[f"carried {name} {ion.name}"] = FARADAY * ion.charge * N[ion.name][axis] * dx
+                    self._add(f"carried {name} {ion.name}", FARADAY * ion.charge * ufl.dot(N[ion.name], along) * dx)
+
+    def _along(self, current: Any) -> Any:
+        """Direction in which what each ion carries counts: that of depth in a flat cell, elsewhere the current's own."""
+        if not self.cell.flat:
+            return current
+        return ufl.as_vector([float(d == self.cell.axis) for d in range(self.cell.domain.dimension)])
 
     def value(self, name: str) -> float:
         """Integral of a form by name."""
@@ -141,9 +166,13 @@ class TransportMeter:
         return Losses(parts, total, total - sum(parts.values()))
 
     def transference(self) -> dict[str, float]:
-        """Share of the current that each ion of each medium carries, by "ion in medium"; empty where no current flows."""
+        """Share of the current that each ion of each medium carries, by "ion in medium"; empty where no current flows.
+
+        In a flat cell that of the current along the depth; elsewhere each place counts by the square of its current density.
+        """
         found = {}
-        for name, medium in self.system.media.items():
+        for name, part in self._conducting().items():
+            medium = self.system.media[part]
             if isinstance(medium.closure, SingleIon) or not abs(self.current) > 0:
                 continue
             through = self.value(f"through {name}")
@@ -152,6 +181,10 @@ class TransportMeter:
                     found[f"{ion.name} in {name}"] = self.value(f"carried {name} {ion.name}") / through
         return found
 
+    def _conducting(self) -> dict[str, str]:
+        """A part of each medium of the case."""
+        return {name: next(iter(parts)) for name, parts in self.cell.parts.items()}
+
     def lowest(self) -> dict[str, tuple[float, np.ndarray]]:
         """Smallest concentration of each charged species (mol/m³) and where (m), by "ion in medium"."""
         pairs = self.system.species_fields()
@@ -159,19 +192,20 @@ class TransportMeter:
         return {f"{ion} in {medium}": self.system.lowest(medium, ion) for medium, ion in charged}
 
     def detour(self) -> dict[str, float]:
-        """Mean length of the flux lines over the straight path, of each medium and of the cell ("cell").
+        """Mean length of the flux lines over the straight path, of each medium of a flat cell and of the cell ("cell").
 
         Weighted with current: the lines of a flux I through a slab of thickness L have the mean length ∫|i| dx/I, which is exact
         for a flux without sources.
         """
-        current, found, total, straight = abs(self.current), dict[str, float](), 0.0, 0.0
+        current, found, total = abs(self.current), dict[str, float](), 0.0
         if not current > 0:
             return {}
         for name, (top, bottom) in self.cell.depths.items():
             path = self.value(f"path {name}")
-            found[name] = path / (current * (bottom - top))
-            total, straight = total + path, straight + bottom - top
-        return found | {"cell": total / (current * straight)}
+            total += path
+            if self.cell.flat:
+                found[name] = path / (current * (bottom - top))
+        return found | {"cell": total / (current * self.cell.length)}
 
     def constriction(self) -> dict[str, float]:
         """How much the flux is squeezed in each Ohmic medium: resistance over that of straight even lines, over detour².
@@ -179,60 +213,82 @@ class TransportMeter:
         One for lines of even width, whatever their detour; the conductivity of the straight path is that of the grains.
         """
         losses, detour = self.losses(), self.detour()
-        if losses is None:
+        if losses is None or not self.cell.flat:
             return {}
         found = {}
-        for name, medium in self.system.media.items():
-            if isinstance(medium.closure, SingleIon):
+        for name, part in self._conducting().items():
+            closure = self.system.media[part].closure
+            if isinstance(closure, SingleIon):
                 top, bottom = self.cell.depths[name]
-                κ = medium.closure.conductivity
+                κ = closure.conductivity
                 bulk = float(κ.value) if isinstance(κ, fem.Constant) else _of_region(self.system.domain, κ, "grain")
-                found[name] = losses.parts[f"{name}, ohmic"] * bulk / (bottom - top) / detour[name] ** 2
+                lost = losses.parts[f"{name}, ohmic"] + losses.parts.get(f"{name}, grain boundaries", 0.0)
+                found[name] = lost * bulk / (bottom - top) / detour[name] ** 2
         return found
 
     def focusing(self) -> dict[str, float]:
-        """Largest current density over the mean, averaged over `window` along each face; empty without a current.
+        """Largest current density over the mean of the cell, averaged over `window`, by face; empty without a current.
 
-        In 1-D every face is one point; in 3-D the average is that of a facet.
+        Along the line that a face is in a plane cell; on a surface (3-D, axial symmetry) around each facet, weighted by one
+        minus the distance over the window. In 1-D every face is one point.
         """
         found = {}
-        for name in (WORKING, COUNTER, *self.system.interfaces):
+        for name in (WORKING, COUNTER, *(meeting_name(*pair) for pair in self.cell.meetings)):
             pieces = self.face(name)
-            if pieces is None or not abs(self.current) > 0:
+            if not abs(self.current) > 0:
                 continue
-            size, amount = pieces[:, 0], pieces[:, 1]
-            mean = abs(self.current) / self.cell.area
-            if self.cell.domain.dimension == ALONG and len(size) > 1:
-                largest = largest_mean(size, np.abs(amount), min(self.window, float(size.sum())))
+            size, amount = pieces[:, 0], np.abs(pieces[:, 1])
+            domain, mean = self.cell.domain, abs(self.current) / self.cell.area
+            if domain.dimension == ALONG and not domain.axisymmetric and len(size) > 1:
+                largest = largest_mean(size, amount, min(self.window, float(size.sum())))
             else:
-                largest = float(np.max(np.abs(amount) / size))
+                largest = largest_around(pieces[:, 2:], size, amount, self.window)
             found[name] = largest / mean
         return found
 
     def face(self, name: str) -> np.ndarray:
         """Pieces of a face, sorted along it: size (m² or m), current (A or A/m), and centre (m); shape (n, 2 + dimension)."""
-        domain, dim = self.system.domain, self.system.domain.dimension
+        domain = self.system.domain
         if name not in self._compiled:
             space = fem.functionspace(domain.mesh, ("DG", 0))
             w, x = ufl.TestFunction(space), ufl.SpatialCoordinate(domain.mesh)
-            if name in self.system.interfaces:
-                first = self.system.media[self.system.interfaces[name].first]
-                inside = fem.Function(space)
-                inside.x.array[domain.cells(*first.regions)] = 1.0
-                measure, i = domain.dS(name), self.system.junction_current(self.system.interfaces[name])("+")
-                test = (inside * w)("+") + (inside * w)("-")
-                one, places = domain.constant(1.0)("+"), [x[d]("+") for d in range(dim)]
-            else:
-                e = self.system.contacts[name].electrode
-                measure, test = domain.ds(name), w
-                i = self.system.charge_transfer(e.medium, e.ion, e.kinetics, self.system.metal(e)[0])
-                one, places = domain.constant(1.0), [x[d] for d in range(dim)]
-            self._compiled[name] = space, [fem.form(f * test * measure) for f in (one, i, *places)]
+            forms = self._outer(name, w, x) if name in (WORKING, COUNTER) else self._inner(name, w, x)
+            self._compiled[name] = space, [fem.form(form) for form in forms]
         space, forms = self._compiled[name]
         columns = np.column_stack([cell_values(space, form) for form in forms])
         rows = np.vstack(domain.comm.allgather(columns[columns[:, 0] > 0]))
         rows[:, 2:] /= rows[:, :1]
         return rows[np.lexsort(rows.T[2:])]
+
+    def _outer(self, side: str, w: Any, x: Any) -> list[Any]:
+        """Forms of size, current and place of the pieces of an electrode."""
+        domain, contact = self.system.domain, self.system.contacts[side]
+        whole = domain.ds(*contact.boundaries)
+        current = sum(contact.passages[name][1] * w * domain.ds(name) for name in contact.boundaries)
+        return [domain.constant(1.0) * w * whole, current, *(x[d] * w * whole for d in range(domain.dimension))]
+
+    def _inner(self, name: str, w: Any, x: Any) -> list[Any]:
+        """Forms of size, current and place of the pieces of an interface, each counted at its first medium."""
+        system, domain = self.system, self.system.domain
+        pair = next(pair for pair in self.cell.meetings if meeting_name(*pair) == name)
+        sums: list[Any] = [0] * (2 + domain.dimension)
+        for meeting in self.cell.meetings[pair]:
+            j = system.interfaces[meeting.boundary]
+            inside = fem.Function(w.ufl_function_space())
+            inside.x.array[domain.cells(*system.media[j.first].regions)] = 1.0
+            test, measure = (inside * w)("+") + (inside * w)("-"), domain.dS(meeting.boundary)
+            values = [domain.constant(1.0)("+"), system.junction_current(j)("+"), *(x[d]("+") for d in range(domain.dimension))]
+            sums = [total + value * test * measure for total, value in zip(sums, values, strict=True)]
+        return sums
+
+
+def largest_around(places: np.ndarray, sizes: np.ndarray, amounts: np.ndarray, window: float) -> float:
+    """Largest density of pieces of a surface, averaged around each with the weight 1 - r/window."""
+    tree = cKDTree(places)
+    weight = tree.sparse_distance_matrix(tree, window, output_type="coo_matrix").tocsr()
+    weight.data = 1 - weight.data / window
+    weight += sparse.identity(len(places)) - sparse.diags(weight.diagonal())
+    return float(np.max((weight @ amounts) / (weight @ sizes)))
 
 
 def conductivity_of(system: TransportSystem, name: str) -> Any:

@@ -25,9 +25,10 @@ from multiscale.tables import parameter_rows
 from multiscale.transport import flux_lines
 from multiscale.transport.debye import DebyeUnresolved
 from multiscale.transport_cases.case import TransportCase
+from multiscale.transport_cases.cell import WORKING, Cell
 from multiscale.transport_cases.check import limits
 from multiscale.transport_cases.fields import CURRENT, POTENTIAL, Gathered, gather, write_vtx
-from multiscale.transport_cases.geometry import WORKING, Cell, build
+from multiscale.transport_cases.geometry import build
 from multiscale.transport_cases.inputs import Inputs, resolve
 from multiscale.transport_cases.log import FLOWS, DrivenCell, Log, Row, attenuation, flows
 from multiscale.transport_cases.meter import TransportMeter
@@ -84,9 +85,9 @@ class _Run:
         cell = build(case, self.inputs, self.comm)
         system = transport_system(case, self.inputs, cell)
         self.cell, self.system = cell, system
-        window = case.settings.output.window or WINDOW_SHARE * cell.area
+        window = case.settings.output.window or WINDOW_SHARE * cell.area ** (1 / max(system.domain.dimension - 1, 1))
         self.meter = TransportMeter(system, cell, window)
-        self.stepper = TimeStepper(system, step_control(case, self.inputs))
+        self.stepper = TimeStepper(system, step_control(case, self.inputs, cell))
         self.log = Log(case, system, cell, self.meter)
         cells = system.domain.mesh.topology.index_map(system.domain.dimension).size_global
         self.narrator.say("mesh", f"{cells} cells, {system.solver.unknowns} unknowns, {time.monotonic() - self.begun:.1f} s")
@@ -162,7 +163,7 @@ class _Run:
         self.log.steps.append(self.log.figures(record))
         if self.case.settings.output.fields:
             write_vtx(folder / "fields.bp", self.system, self.cell)
-        if self.system.domain.dimension == 2 and flows(record):
+        if plane(self.cell) and flows(record):
             self.log.steps[-1] |= write_maps(folder, self.system, self.cell, self.meter, self.comm)
 
     def _last_figures(self) -> None:
@@ -217,6 +218,11 @@ class _Run:
         if self.case.settings.output.attenuation:
             seen = [(log.times[k], *row) for k in chosen for row in attenuation(self.case, log, k)]
             write_csv(results / "attenuation.csv", ("time_s", "medium", "depth_m", "attenuation_per_m", "transmission_1"), seen)
+
+
+def plane(cell: Cell) -> bool:
+    """Whether the cell is one of triangles in the plane, of which maps are drawn."""
+    return cell.domain.mesh.topology.cell_name() == "triangle" and not cell.domain.axisymmetric
 
 
 def _flowing(row: Row) -> bool:

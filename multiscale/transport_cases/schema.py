@@ -2,18 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
-from multiscale.case import Choice, GrainBoundary, Length, Temperature
+from multiscale.case import Choice, Length, Temperature
+from multiscale.conduction.schema import KINDS, GrainBlock, Grains
 from multiscale.transport.rate_expressions import DeclaredReaction, ExpressionError
+from multiscale.transport_cases.face_schema import Electrodes, GrainBoundaries, Junction, Voltage
 
 Current = Annotated[float, InUnit("A/m^2")]
-Voltage = Annotated[float, InUnit("V")]
 Time = Annotated[float, InUnit("s", above=0.0)]
 Diffusivity = Annotated[float, InUnit("m^2/s", above=0.0)]
 Concentration = Annotated[float, InUnit("mol/m^3", at_least=0.0)]
-Resistance = Annotated[float, InUnit("ohm m^2", above=0.0)]
 
 
 class Layer(Table):
@@ -25,12 +25,12 @@ class Layer(Table):
 
 
 class Polycrystal(Table):
-    """The ceramic: grains and meshed grain boundaries."""
+    """The ceramic: grains and their boundaries."""
 
     material: str
     thickness: Length
     grain_size: Length
-    grain_boundary: GrainBoundary
+    grain_boundary: GrainBoundaries
 
 
 class Coating(Table):
@@ -142,9 +142,16 @@ class Turnover(Table):
 
 
 class Transport(Table):
-    """Transport in one medium: what determines the potential, and which ions move."""
+    """Transport in one medium: what determines the potential, and which ions move.
+
+    `regions`: of the mesh that the medium covers, where the geometry names regions (unless given, the one of its own name).
+    `grain_boundary`: thin layers on the faces between these regions, which are then grains (Ohm's law only).
+    `relative_permittivity` of an Ohmic medium: its displacement current, in the impedance alone.
+    """
 
     closure: Literal["ohm", "electroneutral", "poisson"]
+    regions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    grain_boundary: GrainBoundaries | None = None
     species: tuple[Ion, ...] = Field(min_length=1)
     relative_permittivity: Annotated[float, Field(gt=0)] | None = None
     fixed_charge: Annotated[float, InUnit("C/m^3")] | None = None
@@ -181,7 +188,11 @@ class Transport(Table):
             raise AtKey(("species",), "the ion of an Ohmic medium has no diffusivity; its conductivity is the material's")
         if self.closure == "electroneutral" and (len(names) < 2 or not self.species[-1].charge):
             raise AtKey(("species",), "an electroneutral medium needs two species or more, the last one charged")
-        allowed = {"ohm": (), "electroneutral": ("fixed_charge",)}.get(self.closure)
+        if self.grain_boundary is not None and (self.closure != "ohm" or len(self.regions) < 2):
+            raise AtKey(("grain_boundary",), "thin grain boundaries lie between two regions or more of an Ohmic medium")
+        if self.grain_boundary is not None and self.grain_boundary.model != "thin":
+            raise AtKey(("grain_boundary",), 'its boundaries have no width in the mesh; add model = "thin"')
+        allowed = {"ohm": ("relative_permittivity",), "electroneutral": ("fixed_charge",)}.get(self.closure)
         for key in ("relative_permittivity", "fixed_charge", "site_density"):
             if getattr(self, key) is None:
                 continue
@@ -190,44 +201,6 @@ class Transport(Table):
             if not self.source.strip():
                 raise AtKey(("source",), f"say where {key} comes from")
         return self
-
-
-class Reaction(Table):
-    """Charge transfer: numbers of a material file (`charge_transfer`), or stated here with a `source`."""
-
-    ion: str
-    charge_transfer: str | None = None
-    exchange_current_density: Annotated[float, InUnit("A/m^2", above=0.0)] | None = None
-    anodic_transfer: Annotated[float, Field(gt=0, lt=2)] | None = None
-    cathodic_transfer: Annotated[float, Field(gt=0, lt=2)] | None = None
-    concentration_exponent: Annotated[float, Field(ge=0, le=4)] | None = None
-    equilibrium: Voltage = 0.0
-    source: str = ""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "Reaction":
-        resistance = getattr(self, "resistance", None)
-        given = [self.charge_transfer, self.exchange_current_density, resistance]
-        if sum(value is not None for value in given) != 1:
-            more = ", resistance" if hasattr(self, "resistance") else ""
-            raise AtKey(("charge_transfer",), f"give exactly one of charge_transfer, exchange_current_density{more}")
-        if self.charge_transfer is None and not self.source.strip():
-            raise AtKey(("source",), "say where the numbers come from")
-        return self
-
-
-class Junction(Reaction):
-    """Passage of an ion between two media: a resistance or kinetics."""
-
-    between: tuple[str, str]
-    resistance: Resistance | None = None
-
-
-class Electrodes(Table):
-    """The two metals; the counter electrode is held at 0 V."""
-
-    working: Reaction
-    counter: Reaction
 
 
 class Until(Table):
@@ -312,7 +285,7 @@ class TransportFile(Table):
 
     title: str
     question: str
-    geometry: CellGeometry
+    geometry: Any
     conditions: Conditions
     transport: dict[str, Transport]
     electrode: Electrodes
@@ -329,6 +302,46 @@ class TransportFile(Table):
         return self
 
 
+class ThinGrains(Grains):
+    """A polycrystal whose boundaries have no thickness in the mesh: `grain_boundary` puts a thin layer there."""
+
+    grain_boundary: GrainBoundaries | None = None
+
+    @model_validator(mode="after")
+    def _boundaries_are_thin(self) -> "ThinGrains":
+        if self.grain_boundary is not None and self.grain_boundary.model != "thin":
+            raise AtKey(("grain_boundary",), 'boundaries of grains in 3-D are thin layers; add model = "thin"')
+        return self
+
+
+class SolidCell(GrainBlock):
+    """A layered cell in 3-D, interlayer on a polycrystal with thin boundaries; its media: "interlayer", "electrolyte"."""
+
+    electrolyte: ThinGrains
+
+
+CELLS = ("layers", "layered-polycrystal")
+"""Kinds of flat cells; the others are geometries that conduction cases have too."""
+
+
+def geometry_model(kind: Any, dimension: Any) -> type[Table]:
+    """What the table [geometry] of a kind may hold."""
+    if kind == "layered-polycrystal" and dimension == 3:
+        return SolidCell
+    return CellGeometry if kind in CELLS or kind not in KINDS else KINDS[kind]
+
+
+def file_model(kind: Any, dimension: Any = None) -> type[TransportFile]:
+    """The model of a case file with a geometry of a kind."""
+    return create_model("TransportFile", __base__=TransportFile, geometry=(geometry_model(kind, dimension), ...))
+
+
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the case.toml of a transport case, for editors."""
-    return TransportFile.model_json_schema()
+    """JSON Schema of the case.toml of a transport case, for editors: one alternative for each kind of geometry."""
+    kinds: list[tuple[str, int | None]] = [("layers", None), ("layered-polycrystal", 3)]
+    kinds += [(kind, None) for kind in KINDS if kind not in CELLS]
+    alternatives = [file_model(*kind).model_json_schema() for kind in kinds]
+    definitions: dict[str, Any] = {}
+    for alternative in alternatives:
+        definitions |= alternative.pop("$defs")  # references start at the top of the whole schema
+    return {"oneOf": alternatives, "$defs": definitions}
