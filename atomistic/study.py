@@ -29,6 +29,8 @@ SHIFT_PERIOD = 3.5
 Quality = Literal["quick", "standard", "production"]
 Committee = Literal["first", "statics", "all"]
 """Which members of a committee compute: the first alone; all for what needs no dynamics; all for everything."""
+Quantity = Literal["diffusion", "elasticity", "surface", "adhesion"]
+"""Kinds of runs."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class PhaseEffort:
 
     Attributes:
         length: least edge of the cell, Å. temperatures: K. equilibration, production: ps. seeds: runs per temperature.
+        measured_cell: whether diffusion is run in the cell of the structure file instead of that of the potential.
     """
 
     length: float
@@ -44,6 +47,7 @@ class PhaseEffort:
     equilibration: float
     production: float
     seeds: int = 1
+    measured_cell: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Effort:
         diffusion: per phase. slab_thicknesses: of the metal's surfaces, Å. contact_thickness: of each side of a contact, Å.
         shifts: in-plane shifts of each contact. disorder_seeds: disordered cells whose elastic tensors are averaged.
         committee: which members of the potential compute, where the study does not say.
-        faces: of the metal.
+        faces: of the metal. quantities: what is run at all.
     """
 
     diffusion: Mapping[str, PhaseEffort]
@@ -64,6 +68,7 @@ class Effort:
     disorder_seeds: int
     committee: Committee = "all"
     faces: tuple[str, ...] = ("100", "110")
+    quantities: tuple[Quantity, ...] = get_args(Quantity)
 
 
 def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dict[str, PhaseEffort]:
@@ -179,11 +184,11 @@ def effort(settings: StudySettings) -> Effort:
     return found
 
 
-def toolbox(settings: StudySettings) -> Toolbox:
-    """The product's potential, structures and effort.
+def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbox:
+    """The product's potential, structures and effort (that of the study's quality, unless another is given).
 
     Raises:
-        UserError: unknown potential or phase.
+        UserError: unknown potential or phase, or a phase with an element that the potential does not cover.
     """
     from atomistic import interface, potential, structures
 
@@ -205,10 +210,12 @@ def toolbox(settings: StudySettings) -> Toolbox:
         )
 
     described = potential.describe(settings.potential, settings.allow_pickle)
+    for phase in settings.phases:
+        potential.require_elements(crystal(phase, settings.seed), described)
     return Toolbox(
         sha256=described.sha256, caution=described.caution, load=load,
         members=1 if settings.engine == "chgnet" else described.members,
-        effort=effort(settings), crystal=crystal, slab=slab,
+        effort=own_effort or effort(settings), crystal=crystal, slab=slab,
         contacts=tuple(phase for phase in settings.phases if phase in interface.PHASES), contact=contact,
     )  # fmt: skip
 
@@ -226,7 +233,9 @@ def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, .
 
 
 def _wanted(settings: StudySettings, tools: Toolbox, task: Task) -> bool:
-    """Whether the member that a task names computes it."""
+    """Whether the task is among the effort's quantities, and the member that it names computes it."""
+    if task.kind not in tools.effort.quantities:
+        return False
     committee = settings.committee or tools.effort.committee
     return committee == "all" or not task.parameters.get("member") or (committee == "statics" and task.kind != "diffusion")
 
@@ -247,6 +256,7 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
         disorder = {"disorder": cell.info["disorder"]} if "disorder" in cell.info else {}
         common = {"phase": phase, "mobile": tools.mobile, **disorder}
         effort = tools.effort.diffusion[phase]
+        held = {"measured_cell": True} if effort.measured_cell else {}
         repeat = _repeat(cell, effort.length)
         atoms = len(cell) * math.prod(repeat)
         steps = 500.0 * (effort.equilibration + effort.production)
@@ -257,6 +267,7 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
                     f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
                     _seconds(atoms, steps, 4.5e-5),
                     **common,
+                    **held,
                     temperature=temperature,
                     repeat=list(repeat),
                     seed=seed + 1000 * number,

@@ -91,10 +91,12 @@ def _equilibrated(
     """Atoms with momenta in the mean cell of a constant-pressure run, and "".
 
     When that run leaves the solid (volume changed by more than VOLUME_CHANGE, or unstable), the potential does not hold the
-    crystal at this temperature without pressure: the cell of the structure file is taken and the second answer says so.
+    crystal at this temperature without pressure: the cell of the structure file is taken and the second answer says so. So it
+    does where the study asks for that cell.
     """
-    common = {"temperature": p["temperature"], "picoseconds": p["equilibration"], "seed": p["seed"]}
-    common |= {"friction_time": 100.0, "frame_interval": 20.0, "checkpoint_interval": 200.0}
+    if p.get("measured_cell"):
+        return _in_the_measured_cell(p, tools, calculator, folder, tick, "asked for by the study")
+    common = _equilibration(p)
     atoms = _start(p, tools, calculator).repeat(p["repeat"])
     try:
         warm = dynamics.run(atoms, calculator, DynamicsSettings(ensemble="npt", **common), folder / "equilibration", tick)
@@ -103,16 +105,27 @@ def _equilibrated(
     except dynamics.Unphysical:
         reason = "unstable"
     if reason:
-        atoms = tools.crystal(p["phase"], p["seed"]).repeat(p["repeat"])
-        fixed = dynamics.run(atoms, calculator, DynamicsSettings(ensemble="nvt", **common), folder / "equilibration-fixed", tick)
-        return fixed.final, (
-            f"{p['phase']} at {p['temperature']:g} K: constant-pressure run left the solid ({reason}); "
-            "cell of the structure file used"
-        )
+        return _in_the_measured_cell(p, tools, calculator, folder, tick, f"constant-pressure run left the solid ({reason})")
     start, momenta = warm.final.copy(), warm.final.get_momenta()
     start.set_cell(warm.mean_cell(), scale_atoms=True)
     start.set_momenta(momenta)
     return start, ""
+
+
+def _equilibration(p: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of an equilibration besides its ensemble."""
+    common = {"temperature": p["temperature"], "picoseconds": p["equilibration"], "seed": p["seed"]}
+    return common | {"friction_time": 100.0, "frame_interval": 20.0, "checkpoint_interval": 200.0}
+
+
+def _in_the_measured_cell(
+    p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick, reason: str
+) -> tuple[Atoms, str]:
+    """Equilibrated atoms in the cell of the structure file, and why."""
+    atoms = tools.crystal(p["phase"], p["seed"]).repeat(p["repeat"])
+    settings = DynamicsSettings(ensemble="nvt", **_equilibration(p))
+    fixed = dynamics.run(atoms, calculator, settings, folder / "equilibration-fixed", tick)
+    return fixed.final, f"{p['phase']} at {p['temperature']:g} K: {reason}; cell of the structure file used"
 
 
 def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`multiscale md STUDY.toml`: studies that stand in a file of their own (nucleation, driven flow)."""
+"""`multiscale md STUDY.toml`: studies that stand in a file of their own."""
 
 import json
 import sys
@@ -9,6 +9,17 @@ from coupling.errors import UserError
 from multiscale import parallel
 from multiscale.console import show, show_json
 from multiscale.progress import Narrator
+
+STUDIES = ("properties", "reaction", "boundary", "nucleation", "flow")
+"""Kinds of study files."""
+
+
+def _room(kind: str) -> Any:
+    """The module of a kind of study: read_study(path), run(study, out, comm, progress)."""
+    from atomistic import boundary_study, flow_study, nucleation_study, property_study, reaction_study
+
+    rooms = (property_study, reaction_study, boundary_study, nucleation_study, flow_study)
+    return dict(zip(STUDIES, rooms, strict=True))[kind]
 
 
 def run_file(path: Path, out: Path | None, as_json: bool) -> None:
@@ -21,12 +32,12 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
 
     file = toml_input.read(path)
     kind = file.data.get("kind")
-    if kind not in ("nucleation", "flow"):
-        raise UserError(file.complaint(("kind",), f'read {kind!r}; allowed: "nucleation", "flow"'))
-    from atomistic import flow_study, nucleation_study
+    if kind not in STUDIES:
+        known = ", ".join(f'"{name}"' for name in STUDIES)
+        raise UserError(file.complaint(("kind",), f"read {kind!r}; allowed: {known}"))
     from multiscale.tables import record_table
 
-    room: Any = nucleation_study if kind == "nucleation" else flow_study
+    room: Any = _room(kind)
     study = room.read_study(path)
     comm = parallel.world()
     narrator = Narrator(comm.rank == 0, sys.stderr)

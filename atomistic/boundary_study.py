@@ -1,0 +1,279 @@
+"""Study files (TOML) of one grain boundary of a cubic crystal: diffusion along and across, excess energy, softening.
+
+Top level: kind = "boundary", name, potential, seed, crystal (structures.toml), sigma, axis, plane, thickness (of each grain),
+temperatures, equilibration, length, timestep, frame, window (of the displacements), layers (between a boundary and the middle of
+a grain), softening (true or false), dtype. At every temperature the cell with two boundaries and the crystal in the same
+orientation are run at constant volume, both relaxed at 0 K with their height first. Every run is one task of the scheduler.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from pydantic import Field
+
+from atomistic import boundary_transport, dynamics, grain_boundary, structures
+from atomistic.dynamics import DynamicsSettings
+from atomistic.relaxation import relaxed
+from atomistic.scheduler import Progress, Task, run_tasks
+from coupling import toml_input
+from coupling.atomic import write_json
+from coupling.errors import RunFailure, UserError
+from coupling.record import Property
+from coupling.store import digest, write_records
+from coupling.toml_input import Flag, InUnit, Table, Whole
+from coupling.units import surface_energy_to_si
+
+VERSION, READ_VERSION = 1, 1
+"""Of the runs, and of what is read off them."""
+Å, FS, PS = 1e-10, 1e-15, 1e-12
+Count = Annotated[Whole, Field(ge=1)]
+Time = Annotated[float, InUnit("s", above=0.0)]
+Miller = tuple[Whole, Whole, Whole]
+SIDES = ("boundary", "crystal")
+
+
+class BoundaryStudy(Table):
+    """A study of a grain boundary."""
+
+    kind: Literal["boundary"]
+    name: str
+    potential: str
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    crystal: str
+    sigma: Annotated[Whole, Field(ge=3)]
+    axis: Miller
+    plane: Miller
+    thickness: Annotated[float, InUnit("m", above=0.0)]
+    temperatures: Annotated[tuple[Annotated[float, InUnit("K", above=0.0)], ...], Field(min_length=1)]
+    equilibration: Time
+    length: Time
+    timestep: Time
+    frame: Time
+    window: Time
+    layers: Annotated[Whole, Field(ge=2)] = 4
+    softening: Flag = True
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+def read_study(path: str | Path) -> BoundaryStudy:
+    """Read a study.
+
+    Raises:
+        UserError: no such file, broken TOML, a wrong key, an unknown crystal or one that is not cubic, an impossible rotation.
+    """
+    file = toml_input.read(path)
+    study = toml_input.validate(file, BoundaryStudy)
+    try:
+        structures.bulk(study.crystal)
+        grain_boundary.coincidence(study.sigma, study.axis, study.plane)
+    except UserError as error:
+        key = "crystal" if "structure" in str(error) else "sigma"
+        raise UserError(file.complaint((key,), str(error))) from None
+    for key, unit, told in (("frame", study.timestep, "timestep"), ("window", 2 * study.frame, "two frames")):
+        ratio = getattr(study, key) / unit
+        if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
+            raise UserError(file.refusal((key,), f"it must be a whole multiple of {unit / FS:g} fs ({told})"))
+    windows = int((round(study.length / study.frame) - 1) / round(study.window / study.frame))
+    if windows < boundary_transport.FEWEST_WINDOWS:
+        told = f"{windows} windows fit into the run; at least {boundary_transport.FEWEST_WINDOWS} are needed"
+        raise UserError(file.refusal(("window",), told))
+    return study
+
+
+def starts(study: BoundaryStudy) -> dict[str, Atoms]:
+    """Cell with two boundaries, and the first grain alone. Raises UserError: a crystal that is not cubic."""
+    wanted = (study.crystal, study.sigma, study.axis, study.plane, study.thickness / Å)
+    return {"boundary": grain_boundary.grain_boundary(*wanted), "crystal": grain_boundary.single_grain(*wanted)}
+
+
+def run(
+    study: BoundaryStudy, out: str | Path, comm: Any = None, progress: Progress | None = None,
+    calculator: BaseCalculator | None = None,
+) -> list[Property]:  # fmt: skip
+    """Records of a study: energy at 0 K and at temperature, D along and across by layers, width, softening.
+
+    Writes OUT/records.json, layers.json (D against distance), problems.json (what the runs do not bear) and layers.png.
+    `calculator` replaces the potential.
+
+    Raises:
+        UserError: wrong input; RunFailure: a run that broke.
+    """
+    from atomistic import potential
+
+    out = Path(out)
+    sha256 = type(calculator).__name__ if calculator else potential.describe(study.potential).sha256
+    cells = starts(study)
+    made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening"})
+
+    def listed(kind: str, side: str, cost: float, **more: Any) -> Task:
+        key = digest({**made, "version": VERSION, "sha256": sha256, "run": kind, "side": side, **more})
+        told = f"{study.name}: {kind} of the {side}" + (f" at {more['T']:g} K" if "T" in more else "")
+        return Task(key, told, cost, kind, {"side": side, **more})
+
+    rest = [listed("rest", side, len(cells[side])) for side in SIDES]
+    moving = [listed("run", side, len(cells[side]), T=T) for T in study.temperatures for side in SIDES]
+    last = [listed("softening", "boundary", 1.0)] if study.softening else []
+
+    def load(dtype: str) -> BaseCalculator:
+        return calculator or potential.load(study.potential, dtype=dtype)
+
+    def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
+        if task.kind == "rest":
+            return _rest(cells[task.parameters["side"]], load("float64"))
+        if task.kind == "softening":
+            return _softening(at_rest, load("float64"))
+        return _run(study, at_rest[task.parameters["side"]], load(study.dtype), task.parameters["T"], folder, tick)
+
+    found = run_tasks(rest, work, out, comm, progress)
+    at_rest = {side: _restored(cells[side], answer) for side, answer in zip(SIDES, found, strict=True)}
+    answers = run_tasks(moving, work, out, comm, progress)
+    soft = run_tasks(last, work, out, comm, progress) if last else []
+    source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256, "seeds": [study.seed],
+              "atoms": len(cells["boundary"]), "atoms_crystal": len(cells["crystal"]), "dtype": study.dtype,
+              "removed_atoms": cells["boundary"].info["removed"]}  # fmt: skip
+    records, layers, notes = _records(study, at_rest, found, moving, answers, out, source)
+    records += _soft_records(study, soft, source, notes)
+    if comm is None or comm.rank == 0:
+        write_json(out / "layers.json", layers)
+        write_json(out / "problems.json", notes)
+        write_records(out / "records.json", records)
+        _picture(layers, out / "layers.png")
+    return records
+
+
+def _rest(atoms: Atoms, calculator: BaseCalculator) -> dict[str, Any]:
+    """Relaxed atoms; only the height of the cell gives, so that both cells keep the crystal's plane."""
+    dynamics.forget(calculator)
+    calm = relaxed(atoms, calculator, force=0.05, steps=300, strict=False)
+    for _ in range(2):  # height of no normal stress, by a secant
+        normal = float(calm.get_stress()[2])
+        stretched = _stretched(calm, 2e-3, calculator)
+        slope = (float(stretched.get_stress()[2]) - normal) / 2e-3
+        calm = _stretched(calm, float(np.clip(-normal / slope, -0.03, 0.03)), calculator)
+    return {"positions": calm.positions.tolist(), "cell": calm.cell.array.tolist(), "energy": float(calm.get_potential_energy()),
+            "normal_stress_eV_A3": float(calm.get_stress()[2])}  # fmt: skip
+
+
+def _stretched(atoms: Atoms, strain: float, calculator: BaseCalculator) -> Atoms:
+    """Relaxed atoms in a cell that is longer along its third vector by a share `strain`."""
+    moved = atoms.copy()
+    cell = moved.cell.array.copy()
+    cell[2] *= 1 + strain
+    moved.set_cell(cell, scale_atoms=True)
+    return relaxed(moved, calculator, force=0.05, steps=100, strict=False)
+
+
+def _restored(atoms: Atoms, answer: Mapping[str, Any]) -> Atoms:
+    calm = atoms.copy()
+    calm.set_cell(answer["cell"])
+    calm.positions = answer["positions"]
+    return calm
+
+
+def _run(
+    study: BoundaryStudy, atoms: Atoms, calculator: BaseCalculator, temperature: float, folder: Path,
+    tick: Callable[[float], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Equilibration and run at constant volume; potential energies and what is needed to trace them."""
+    dynamics.forget(calculator)
+    frame = study.frame / FS
+    common: dict[str, Any] = {"temperature": temperature, "timestep": study.timestep / FS, "seed": study.seed,
+                              "frame_interval": frame, "checkpoint_interval": 10 * frame}  # fmt: skip
+    share = study.equilibration / (study.equilibration + study.length)
+    warm = dynamics.run(atoms, calculator, DynamicsSettings(picoseconds=study.equilibration / PS, friction_time=100.0, **common),
+                        folder / "equilibration", lambda part: tick(share * part))  # fmt: skip
+    found = dynamics.run(warm.final, calculator, DynamicsSettings(picoseconds=study.length / PS, friction_time=500.0, **common),
+                         folder / "production", lambda part: tick(share + (1 - share) * part))  # fmt: skip
+    moving = np.flatnonzero(found.numbers == 3)
+    answer: dict[str, Any] = {
+        "energies": found.potential_energies.tolist(), "picoseconds": found.picoseconds, "halvings": found.halvings,
+        "mean_temperature_K": float(found.temperatures.mean()),
+    }  # fmt: skip
+    try:
+        window = 2 * round(study.window / study.frame / 2)
+        layers = boundary_transport.layers(found.positions, moving, found.cells[0], frame, window, study.layers)
+    except UserError as error:
+        return {**answer, "problem": str(error)}
+    names = ("distance", "along", "across", "along_stderr", "across_stderr", "counts", "replicates")
+    return {**answer, **{name: getattr(layers, name).tolist() for name in names}, "width": layers.width, "window": layers.window}
+
+
+def _softening(at_rest: Mapping[str, Atoms], calculator: BaseCalculator) -> dict[str, Any]:
+    """Moduli along the normal at 0 K."""
+    try:
+        soft = boundary_transport.softening(at_rest["boundary"], at_rest["crystal"], calculator, force=0.03)
+    except RunFailure as failure:
+        return {"problem": str(failure)}
+    return {"ratio": soft.ratio, "compliance": soft.compliance, "cell": soft.cell, "crystal": soft.crystal}
+
+
+def _records(
+    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], moving: list[Task],
+    answers: list[dict[str, Any]], out: Path, source: Mapping[str, Any],
+) -> tuple[list[Property], list[dict[str, Any]], list[str]]:  # fmt: skip
+    """Records of energies and diffusion, the layers of every temperature, and notes."""
+    material, where = study.crystal, {"boundary": f"sigma {study.sigma} ({' '.join(map(str, study.plane))})"}
+    where["axis"] = " ".join(map(str, study.axis))
+    own, other = at_rest["boundary"], at_rest["crystal"]
+    area = float(np.linalg.norm(np.cross(own.cell[0], own.cell[1])))
+    calm = (rest[0]["energy"] - len(own) / len(other) * rest[1]["energy"]) / (2 * area)
+    cold, method = {**where, "temperature_K": 0.0}, {"method": "relaxed, one shift, so no error is known"}
+    records = [Property(material, "boundary_energy", float(surface_energy_to_si(calm)), "J/m^2", conditions=cold,
+                        source={**source, **method})]  # fmt: skip
+    layers, notes = [], []
+    for place, T in enumerate(study.temperatures):
+        pair = dict(zip(SIDES, answers[2 * place : 2 * place + 2], strict=True))
+        told = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
+        at = {**where, "temperature_K": T}
+        energies = [np.array(pair[side]["energies"]) for side in SIDES]
+        value, error = boundary_transport.excess_energy(energies[0], energies[1], own, other)
+        records.append(Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=at, source=told))
+        if "problem" in pair["boundary"]:
+            notes.append(f"{T:g} K: {pair['boundary']['problem']}")
+            continue
+        found = _layers(pair["boundary"])
+        records += boundary_transport.records(found, material, at, told, "Li")
+        layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
+                       "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
+                       "across_stderr": found.across_stderr.tolist()})  # fmt: skip
+    return records, layers, notes
+
+
+def _layers(answer: Mapping[str, Any]) -> boundary_transport.Layers:
+    names = ("distance", "along", "across", "along_stderr", "across_stderr", "counts", "replicates")
+    return boundary_transport.Layers(*(np.array(answer[name]) for name in names), answer["width"], answer["window"])
+
+
+def _soft_records(
+    study: BoundaryStudy, soft: list[dict[str, Any]], source: Mapping[str, Any], notes: list[str]
+) -> list[Property]:
+    """Softening, or a note why there is none."""
+    records = []
+    where = {"boundary": f"sigma {study.sigma} ({' '.join(map(str, study.plane))})", "axis": " ".join(map(str, study.axis)),
+             "temperature_K": 0.0}  # fmt: skip
+    for answer in soft:
+        if "problem" in answer:
+            notes.append(f"softening: {answer['problem']}")
+            continue
+        kinds = (("modulus_ratio_along_normal", "ratio", "1"), ("boundary_excess_compliance", "compliance", "m/Pa"))
+        for name, key, unit in kinds:
+            value, error = answer[key]
+            records.append(Property(study.crystal, name, value, unit, stderr=error, conditions=where, source=dict(source)))
+    return records
+
+
+def _picture(layers: list[dict[str, Any]], path: Path) -> None:
+    """D along and across against the distance from the boundary."""
+    from atomistic.observable_pictures import curves
+
+    drawn = {}
+    for one in layers:
+        places = np.array(one["distance_m"]) * 1e10
+        for name in ("along", "across"):
+            drawn[f"{name}, {one['temperature_K']:g} K"] = (places, np.array(one[name]), np.array(one[f"{name}_stderr"]))
+    if drawn:
+        curves(path, drawn, "distance from the boundary (Å)", "D (m²/s)", points=tuple(drawn))

@@ -1,0 +1,112 @@
+"""Study files (TOML) of bulk properties: the runs of `atomistic.study` with lengths, temperatures and phases of the user's own.
+
+Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), quantities (of diffusion, elasticity, surface,
+adhesion), committee, disorder_cells, contact_thickness, shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a
+[[phase]] table for every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs
+(seeds a temperature), cell ("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does
+not hold). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from atomistic import structures
+from atomistic.scheduler import Progress
+from atomistic.study import Committee, Effort, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
+from atomistic.study import run as run_study
+from coupling import toml_input
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.toml_input import AtKey, InUnit, Table, Whole
+
+Å, PS = 1e-10, 1e-12
+Count = Annotated[Whole, Field(ge=1)]
+Length = Annotated[float, InUnit("m", above=0.0)]
+Time = Annotated[float, InUnit("s", above=0.0)]
+
+
+class PhaseTable(Table):
+    """[[phase]]: one crystal and the runs of its diffusion."""
+
+    name: str
+    edge: Length = 12 * Å
+    temperatures: tuple[Annotated[float, InUnit("K", above=0.0)], ...] = ()
+    equilibration: Time = 1 * PS
+    production: Time | None = None
+    runs: Count = 1
+    cell: Literal["relaxed", "measured"] = "relaxed"
+
+
+class PropertyStudy(Table):
+    """A study file of bulk properties."""
+
+    kind: Literal["properties"]
+    name: str
+    potential: str
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    disorder: Annotated[float, Field(ge=0, le=1)] = 0.25
+    quantities: Annotated[tuple[Quantity, ...], Field(min_length=1)]
+    committee: Committee = "statics"
+    dtype: Literal["float32", "float64"] = "float32"
+    disorder_cells: Count = 2
+    contact_thickness: Length = 8 * Å
+    shifts: Annotated[Whole, Field(ge=2)] = 3
+    slab_thicknesses: Annotated[tuple[Length, ...], Field(min_length=2)] = (12 * Å, 18 * Å)
+    faces: tuple[Literal["100", "110", "111"], ...] = ("100", "110")
+    phase: Annotated[tuple[PhaseTable, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _diffusion_has_its_runs(self) -> "PropertyStudy":
+        for number, phase in enumerate(self.phase):
+            if "diffusion" in self.quantities and not (phase.temperatures and phase.production):
+                raise AtKey(("phase", number), "diffusion is asked for: the phase needs temperatures and production")
+        return self
+
+
+def read_study(path: str | Path) -> PropertyStudy:
+    """Read a study.
+
+    Raises:
+        UserError: no such file, broken TOML, a wrong key, an unknown crystal or one named twice (with file and line).
+    """
+    file = toml_input.read(path)
+    study = toml_input.validate(file, PropertyStudy)
+    names = [phase.name for phase in study.phase]
+    for number, name in enumerate(names):
+        where = ("phase", number, "name")
+        if name in names[:number]:
+            raise UserError(file.refusal(where, "this phase stands there already"))
+        if name not in structures.names():
+            raise UserError(file.complaint(where, str(structures.unknown("structure", name, structures.names()))))
+    return study
+
+
+def effort(study: PropertyStudy) -> Effort:
+    """The runs of a study as `atomistic.study` takes them (Å, K, ps)."""
+    diffusion = {
+        phase.name: PhaseEffort(phase.edge / Å, phase.temperatures, phase.equilibration / PS, (phase.production or PS) / PS,
+                                phase.runs, phase.cell == "measured")
+        for phase in study.phase
+    }  # fmt: skip
+    return Effort(diffusion, tuple(thickness / Å for thickness in study.slab_thicknesses), study.contact_thickness / Å,
+                  study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities)  # fmt: skip
+
+
+def settings(study: PropertyStudy) -> StudySettings:
+    """The settings of a study as `atomistic.study` takes them."""
+    return StudySettings(potential=study.potential, phases=tuple(phase.name for phase in study.phase), disorder=study.disorder,
+                         seed=study.seed, dynamics_dtype=study.dtype, committee=study.committee)  # fmt: skip
+
+
+def run(
+    study: PropertyStudy, out: str | Path, comm: Any = None, progress: Progress | None = None, tools: Toolbox | None = None
+) -> list[Property]:
+    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json. `tools` replaces potential and structures.
+
+    Raises:
+        UserError: unknown potential, or a crystal with elements that it does not cover; RunFailure: a run that broke.
+    """
+    wanted = settings(study)
+    return run_study(wanted, out, comm, progress, tools or toolbox(wanted, effort(study)))

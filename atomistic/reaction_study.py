@@ -1,0 +1,306 @@
+"""Study files (TOML) of a reacting interface: lithium on an electrolyte, two interfaces a cell, from start to growth law.
+
+Top level: kind = "reaction", name, potential, seed, electrolyte (crystal), metal_face, electrolyte_face, metal_thickness,
+electrolyte_thickness, max_area, max_strain, repeat (in the plane), reaction (equation with formulas as in structures.toml),
+temperature, equilibration (constant pressure, its time counts), length (constant volume), timestep, frame, classed (frames
+whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities), dtype.
+
+The built cell is relaxed with its shape at 0 K, so that gap and misfit strain find their balance, then warmed at constant
+pressure, then kept at the mean volume. The dynamics is one task, what is read off it a second one: both are kept.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from pydantic import Field
+
+from atomistic import creep, crystallinity, dynamics, growth, heterostructure, interphase, onsager_profile, phases, structures
+from atomistic.dynamics import DynamicsSettings
+from atomistic.relaxation import relaxed
+from atomistic.scheduler import Progress, Task, run_tasks
+from coupling import toml_input
+from coupling.atomic import write_json
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.store import digest, write_records
+from coupling.toml_input import InUnit, Table, Whole
+
+VERSION, READ_VERSION = 1, 1
+"""Of the dynamics, and of what is read off it."""
+METAL = "Li"
+SLICES = 20
+Å, FS = 1e-10, 1e-15
+Count = Annotated[Whole, Field(ge=1)]
+Length = Annotated[float, InUnit("m", above=0.0)]
+Time = Annotated[float, InUnit("s", above=0.0)]
+Describe = Callable[[Atoms], np.ndarray]
+
+
+class ReactionStudy(Table):
+    """A study of a reacting interface."""
+
+    kind: Literal["reaction"]
+    name: str
+    potential: str
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    electrolyte: str
+    metal_face: tuple[Whole, Whole, Whole] = (1, 0, 0)
+    electrolyte_face: tuple[Whole, Whole, Whole] = (1, 0, 0)
+    metal_thickness: Length
+    electrolyte_thickness: Length
+    max_area: Annotated[float, InUnit("m^2", above=0.0)]
+    max_strain: Annotated[float, Field(gt=0, le=0.2)]
+    repeat: tuple[Count, Count] = (1, 1)
+    reaction: str
+    temperature: Annotated[float, InUnit("K", above=0.0)]
+    equilibration: Time
+    length: Time
+    timestep: Time
+    frame: Time
+    classed: Annotated[Whole, Field(ge=10)] = 40
+    slabs: Count = 4
+    windows: Count = 2
+    window: Time
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+def read_study(path: str | Path) -> ReactionStudy:
+    """Read a study.
+
+    Raises:
+        UserError: no such file, broken TOML, a wrong key, an unknown crystal, or an equation that does not balance or does not
+            use up lithium and the electrolyte.
+    """
+    file = toml_input.read(path)
+    study = toml_input.validate(file, ReactionStudy)
+    if study.electrolyte not in structures.names():
+        wrong = structures.unknown("structure", study.electrolyte, structures.names())
+        raise UserError(file.complaint(("electrolyte",), str(wrong)))
+    try:
+        used = {name for name, number in interphase.Reaction.read(study.reaction).numbers.items() if number < 0}
+        phases.references([*interphase.Reaction.read(study.reaction).numbers])
+    except UserError as error:
+        raise UserError(file.complaint(("reaction",), str(error))) from None
+    if used != {METAL, study.electrolyte}:
+        told = f"read {study.reaction!r}; it must use up {METAL} and {study.electrolyte} and nothing else"
+        raise UserError(file.complaint(("reaction",), told))
+    for key in ("frame", "window"):
+        shorter = study.timestep if key == "frame" else 2 * study.frame
+        ratio = getattr(study, key) / shorter
+        if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
+            told = f"{shorter * 1e15:g} fs ({'timestep' if key == 'frame' else 'two frames'})"
+            raise UserError(file.refusal((key,), f"it must be a whole multiple of {told}"))
+    return study
+
+
+def start(study: ReactionStudy) -> Atoms:
+    """Unreacted cell as built: the electrolyte below, lithium above, which carries the misfit; tags as in `heterostructure`.
+
+    Raises:
+        UserError: no common cell within max_area and max_strain.
+    """
+    thickness = (study.electrolyte_thickness / Å, study.metal_thickness / Å)
+    joined = heterostructure.heterostructure(study.electrolyte, METAL, study.electrolyte_face, study.metal_face, thickness,
+                                             study.max_area / Å**2, study.max_strain)  # fmt: skip
+    return joined.repeat((*study.repeat, 1))
+
+
+def run(
+    study: ReactionStudy, out: str | Path, comm: Any = None, progress: Progress | None = None,
+    calculator: BaseCalculator | None = None, describe: Describe | None = None,
+) -> list[Property]:  # fmt: skip
+    """Records of a study: layer, growth law, end of growth, balance, mobilities, crystallinity, Onsager coefficients.
+
+    Writes OUT/records.json, profiles.json (phases and composition against depth, thickness against time, laws, balance),
+    problems.json (what the run does not bear), final.extxyz (start of a nucleation study), growth.png and depth.png.
+    `calculator` and `describe` replace the potential and its descriptors.
+
+    Raises:
+        UserError: wrong input; RunFailure: a run that broke.
+    """
+    from atomistic import potential
+
+    out = Path(out)
+    sha256 = type(calculator).__name__ if calculator else potential.describe(study.potential).sha256
+    made = study.model_dump(include={
+        "potential", "seed", "electrolyte", "metal_face", "electrolyte_face", "metal_thickness", "electrolyte_thickness",
+        "max_area", "max_strain", "repeat", "temperature", "equilibration", "length", "timestep", "frame", "dtype",
+    })  # fmt: skip
+    own = digest({**made, "version": VERSION, "sha256": sha256})
+    md = Task(own, f"{study.name}: dynamics", 2.0, "md", {})
+    read = Task(digest({**study.model_dump(exclude={"name"}), "version": READ_VERSION, "of": own}), f"{study.name}: phases", 1.0,
+                "read", {})  # fmt: skip
+
+    def move(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
+        return _dynamics(study, calculator or potential.load(study.potential, dtype=study.dtype), folder, tick)
+
+    def look(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
+        source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256, **told}
+        return read_off(study, out / own, describe or phases.mace_descriptors(study.potential), source, tick)
+
+    (told,) = run_tasks([md], move, out, comm, progress)
+    (answer,) = run_tasks([read], look, out, comm, progress)
+    records = [Property.from_dict(item) for item in answer["records"]]
+    if comm is None or comm.rank == 0:
+        write_json(out / "profiles.json", answer["profiles"])
+        write_json(out / "problems.json", answer["notes"])
+        write_records(out / "records.json", records)
+        _pictures(answer["profiles"], out)
+        if (out / own / "production").is_dir():  # trajectories may be thrown away, records are kept
+            dynamics.load(out / own / "production").final.write(out / "final.extxyz", format="extxyz")
+    return records
+
+
+def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, tick: Callable[[float], None]) -> dict[str, Any]:
+    """Relaxed, warmed and reacted; what a record tells of the run."""
+    built = start(study)
+    rest = relaxed(built, calculator, cell=True, force=0.05, steps=60, strict=False).copy()
+    rest.calc = None
+    common = {"temperature": study.temperature, "timestep": study.timestep / FS, "seed": study.seed,
+              "frame_interval": study.frame / FS, "checkpoint_interval": 10 * study.frame / FS}  # fmt: skip
+    total = study.equilibration + study.length
+    share = study.equilibration / total
+    warm_settings = DynamicsSettings(picoseconds=study.equilibration * 1e12, ensemble="npt", friction_time=100.0, **common)
+    warm = dynamics.run(rest, calculator, warm_settings, folder / "equilibration", lambda part: tick(share * part))
+    begin, momenta = warm.final.copy(), warm.final.get_momenta()
+    begin.set_cell(warm.mean_cell(), scale_atoms=True)
+    begin.set_momenta(momenta)
+    settings = DynamicsSettings(picoseconds=study.length * 1e12, friction_time=500.0, **common)
+    run = dynamics.run(begin, calculator, settings, folder / "production", lambda part: tick(share + (1 - share) * part))
+    return {
+        "atoms": len(built), "seeds": [study.seed], "picoseconds": total * 1e12, "cell_A": begin.cell.cellpar().tolist(),
+        "strain_metal": list(built.info["strain_upper"]), "strain_electrolyte": list(built.info["strain_lower"]),
+        "mean_temperature_K": float(np.mean(run.temperatures)), "halvings": run.halvings, "dtype": study.dtype,
+    }  # fmt: skip
+
+
+def read_off(
+    study: ReactionStudy, folder: Path, describe: Describe, source: Mapping[str, Any], tick: Callable[[float], None]
+) -> dict[str, Any]:
+    """Everything that the frames tell, JSON-ready: records, profiles, notes on what they do not bear."""
+    trajectory = dynamics.load(folder / "production")
+    frames, times = _chosen(study, trajectory)
+    equation = interphase.Reaction.read(study.reaction)
+    classes = phases.classify(frames, phases.references([*equation.numbers]), describe)
+    tick(0.5)
+    names = [classes.phases(number) for number in range(len(frames))]
+    found = interphase.layer(frames, names, METAL, study.electrolyte, equation)
+    notes: list[str] = []
+    laws = _borne(lambda: growth.compare(times, found.thickness), notes)
+    end = _borne(lambda: growth.passivation(times, found.thickness), notes)
+    rows = _borne(lambda: interphase.balance(found.amounts, equation, study.electrolyte), notes) or []
+    material, where = f"{METAL}|{study.electrolyte}", {"temperature_K": study.temperature}
+    records = interphase.records(found, times, laws, end, material, where, source)
+    for row in rows:
+        told = {**where, "phase": row.phase, "equation": study.reaction, "expected": row.expected}
+        records.append(Property(material, "reaction_coefficient", row.found, "1", stderr=row.stderr, conditions=told,
+                                source=dict(source)))  # fmt: skip
+    tick(0.7)
+    records += _of_lithium(study, trajectory, material, where, source, notes)
+    records += _onsager(study, trajectory, material, where, source, notes)
+    profiles = _profiles(frames, names, times) | {
+        "time_s": times.tolist(), "thickness_m": (found.thickness * Å).tolist(), "majority_m": (found.majority * Å).tolist(),
+        "composition_of_interphase": found.composition,
+        "amounts": {name: values.tolist() for name, values in found.amounts.items()},
+        "laws": [] if laws is None else [{"law": fit.law, "weight": fit.weight, "bic": fit.bic} for fit in laws.fits],
+        "law_decided": None if laws is None else laws.decided,
+        "classes": [{"element": e, "phase": n, "distance": d}
+                    for e, n, d in zip(classes.elements, classes.names, classes.distances, strict=True)],
+    }  # fmt: skip
+    return {"records": [record.to_dict() for record in records], "profiles": profiles, "notes": notes}
+
+
+def _chosen(study: ReactionStudy, trajectory: dynamics.Trajectory) -> tuple[list[Atoms], np.ndarray]:
+    """The unreacted cell (as built, laid into the cell of the run) and `classed` frames, with their times (s)."""
+    count = len(trajectory.positions)
+    picked = sorted({round(place) for place in np.linspace(0, count - 1, study.classed)})
+    built = start(study)
+    built.set_cell(trajectory.cells[0], scale_atoms=True)
+    frames = [Atoms(built.numbers, positions=built.positions, cell=built.cell, pbc=True)]
+    frames += [Atoms(trajectory.numbers, positions=trajectory.positions[n], cell=trajectory.cells[n], pbc=True) for n in picked]
+    return frames, np.array([0.0, *(study.equilibration + (n + 1) * study.frame for n in picked)])
+
+
+def _borne(compute: Callable[[], Any], notes: list[str]) -> Any:
+    """What `compute` gives; None, and the reason as a note, where the run does not bear it."""
+    try:
+        return compute()
+    except UserError as error:
+        notes.append(str(error))
+        return None
+
+
+def _of_lithium(
+    study: ReactionStudy, trajectory: dynamics.Trajectory, material: str, where: Mapping[str, Any], source: Mapping[str, Any],
+    notes: list[str],
+) -> list[Property]:  # fmt: skip
+    """Mobility along each axis of all lithium, and shares of bcc, fcc, hcp lithium at the start and at the end."""
+    moving = np.flatnonzero(trajectory.numbers == 3)
+    frames = 2 * round(study.window / study.frame / 2)
+    told = {**source, "window_s": study.window, "method": "displacements over a window and half of it"}
+    found = _borne(lambda: creep.mobility(trajectory.positions, moving, study.frame / FS, frames), notes)
+    records = [] if found is None else creep.mobility_records(found, "Li", material, where, told)
+    tenth = max(1, len(trajectory.positions) // 10)
+    for part, name in ((slice(0, tenth), "first tenth"), (slice(-tenth, None), "last tenth")):
+        mean = Atoms(trajectory.numbers, positions=trajectory.positions[part].mean(axis=0), cell=trajectory.cells[-1], pbc=True)
+        shares = _borne(lambda mean=mean: crystallinity.shares([mean], "Li"), notes)  # type: ignore[misc]
+        if shares is not None:
+            records += crystallinity.records(shares, material, {**where, "species": "Li", "part_of_run": name}, source)
+    return records
+
+
+def _onsager(
+    study: ReactionStudy, trajectory: dynamics.Trajectory, material: str, where: Mapping[str, Any], source: Mapping[str, Any],
+    notes: list[str],
+) -> list[Property]:  # fmt: skip
+    """L_ij in slabs and windows of time, about each slab's centre of mass."""
+    labels = trajectory.final.get_chemical_symbols()
+    found = _borne(
+        lambda: onsager_profile.profile(trajectory.positions, labels, trajectory.final.get_masses(), trajectory.cells[-1],
+                                        study.frame / FS, study.temperature, study.slabs, study.windows), notes,
+    )  # fmt: skip
+    records = []
+    for one in found or ():
+        if one.matrix is not None:
+            place = {"depths_m": [depth * Å for depth in one.depths], "times_s": [time * FS for time in one.times]}
+            records += one.matrix.records(material, {**where, **place}, dict(source))
+    return records
+
+
+def _profiles(frames: list[Atoms], names: list[np.ndarray], times: np.ndarray) -> dict[str, Any]:
+    """Share of each phase and of each element among the atoms of a slice, at the start and as the mean of the last fifth."""
+    last = list(range(len(frames) - max(1, len(frames) // 5), len(frames)))
+    told: dict[str, Any] = {}
+    for key, chosen in (("start", [0]), ("end", last)):
+        rows: dict[str, dict[str, np.ndarray]] = {"phases": {}, "elements": {}}
+        for number in chosen:
+            symbols = np.array(frames[number].get_chemical_symbols())
+            for kind, labels in (("phases", names[number]), ("elements", symbols)):
+                depths, shares = phases.profile(frames[number], labels, 2, SLICES)
+                for name, share in shares.items():
+                    rows[kind][name] = rows[kind].get(name, np.zeros(SLICES)) + share / len(chosen)
+        told[key] = {kind: {name: np.round(share, 4).tolist() for name, share in found.items()} for kind, found in rows.items()}
+        told[key] |= {"depth_m": (depths * Å).tolist(), "from_s": float(times[chosen[0]]), "to_s": float(times[chosen[-1]])}
+    return told
+
+
+def _pictures(profiles: Mapping[str, Any], out: Path) -> None:
+    """growth.png: thickness against time; depth.png: phases at the end against depth."""
+    from atomistic.observable_pictures import curves
+
+    times = np.array(profiles["time_s"]) * 1e12
+    curves(out / "growth.png", {"thickness": (times, np.array(profiles["thickness_m"]) * 1e9, None)}, "time (ps)",
+           "interphase (nm an interface)", points=("thickness",))  # fmt: skip
+    depths = np.array(profiles["end"]["depth_m"]) * 1e9
+    drawn = {name: (depths, np.array(share), None) for name, share in profiles["end"]["phases"].items()}
+    curves(out / "depth.png", drawn, "depth (nm)", "share of the atoms of a slice")
+
+
+def read_profiles(out: str | Path) -> dict[str, Any]:
+    """profiles.json of a finished study."""
+    return dict(json.loads((Path(out) / "profiles.json").read_text(encoding="utf-8")))
