@@ -359,7 +359,7 @@ def _parameters(case: AnyCase, results: Path) -> Any:
 
         return parameters(case)[0]
     if isinstance(case, PropagationCase):
-        from multiscale.propagation.case import resolve as resolve_propagation
+        from multiscale.propagation.inputs import resolve as resolve_propagation
 
         return resolve_propagation(case).parameters
     if isinstance(case, TransportCase):

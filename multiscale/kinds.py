@@ -33,7 +33,7 @@ def validate_any(case: AnyCase, with_md: bool = True) -> None:
 
         parameters(case)
     elif isinstance(case, PropagationCase):
-        from multiscale.propagation.case import resolve as resolve_propagation
+        from multiscale.propagation.inputs import resolve as resolve_propagation
 
         resolve_propagation(case)
     elif isinstance(case, TransportCase):

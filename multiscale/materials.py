@@ -53,10 +53,28 @@ class Elastic:
 
 @dataclass(frozen=True)
 class Stiffness:
-    """Lamé fields that forms use: first_lame λ and shear_modulus μ, Pa (UFL expressions or numbers)."""
+    """Lamé fields that forms use: first_lame λ and shear_modulus μ, Pa (UFL expressions or numbers).
+
+    Cubic crystals (phase-field bodies alone): λ is C12, μ is C44, `cubic` (C11 - C12)/2 - C44, and the rows of `axes` (3×3) are
+    the crystal's axes.
+    """
 
     first_lame: Any
     shear_modulus: Any
+    cubic: Any = None
+    axes: Any = None
+
+
+def cubic_constants(mean: Elastic, zener_ratio: float) -> tuple[float, float, float]:
+    """C12, C44 and (C11 - C12)/2 - C44 (Pa) of the cubic crystal whose polycrystal has these isotropic moduli.
+
+    The bulk modulus is the crystal's own; the shear modulus is Hill's mean of (2c + 3C44)/5 and 5c C44/(2C44 + 3c), with
+    c = (C11 - C12)/2 and C44 = A c.
+    Source: Hill, Proc. Phys. Soc. A 65, 349 (1952).
+    """
+    A = zener_ratio
+    c = mean.shear_modulus / (((2 + 3 * A) / 5 + 5 * A / (2 * A + 3)) / 2)
+    return mean.bulk_modulus - 2 * c / 3, A * c, c - A * c
 
 
 def stiffness(domain: Domain, materials: Mapping[str, Elastic]) -> Stiffness:

@@ -16,7 +16,8 @@ from coupling.errors import RunFailure, UserError
 from multiscale.mechanics import filament_checkpoint
 from multiscale.propagation import run as propagation_run
 from multiscale.propagation.answer import volume_error
-from multiscale.propagation.case import is_propagation_case, load_propagation_case, resolve
+from multiscale.propagation.case import is_propagation_case, load_propagation_case
+from multiscale.propagation.inputs import resolve
 from multiscale.propagation.run import filament_model, run_propagation
 
 CASE = ROOT / "cases" / "penny-flaw"

@@ -161,6 +161,12 @@ class FilamentModel:
         found = max(self.domain.comm.allgather(best))
         return found[0], (found[1], found[2])
 
+    def sideways(self) -> float:
+        """How far broken places lie from the line of the flaw, m."""
+        here = self.body.damage.x.array[: len(self._nodes)] >= BROKEN
+        away = float(np.abs(self._nodes[here, 0]).max(initial=0.0))
+        return self.domain.comm.allreduce(away, op=MPI.MAX)
+
     def half_opening(self, length: float) -> tuple[np.ndarray, np.ndarray]:
         """Distances from the mouth to the tip (k,), m, and half opening there, m: unloaded and elastic, not below zero."""
         vector = self._cell_values.x.petsc_vec

@@ -98,10 +98,14 @@ def split_energy(strain: Any, stiffness: Stiffness, split: Split, dimension: int
     Both parts are homogeneous of degree two in the strain and add up to ψ.
 
     Raises:
-        UserError: no-tension in 3-D, where principal strains have no simple closed form.
+        UserError: no-tension in 3-D, where principal strains have no simple closed form; a split of a cubic crystal's energy.
     """
     λ, μ = stiffness.first_lame, stiffness.shear_modulus
     whole = λ / 2 * tr(strain) ** 2 + μ * inner(strain, strain)
+    if stiffness.cubic is not None:
+        if split != "none":
+            raise UserError(f'phase field split: read "{split}"; cubic stiffness goes with "none" only')
+        whole += stiffness.cubic * cubic_part(strain, stiffness.axes)
     if split == "none":
         return whole, 0.0 * λ
     if split == "volumetric-deviatoric":
@@ -111,6 +115,15 @@ def split_energy(strain: Any, stiffness: Stiffness, split: Split, dimension: int
         raise UserError("phase field split: no-tension is for plane and axisymmetric bodies; take volumetric-deviatoric in 3-D")
     kept = _no_tension(strain, stiffness)
     return whole - kept, kept
+
+
+def cubic_part(strain: Any, axes: Any) -> Any:
+    """Σ (aᵢ·ε·aᵢ)² over the crystal's axes aᵢ, the rows of `axes`: what cubic symmetry adds to the isotropic invariants.
+
+    ψ = C12/2 (tr ε)² + C44 ε:ε + [(C11 - C12)/2 - C44] Σ (aᵢ·ε·aᵢ)². Source: Nye, Physical Properties of Crystals, chapter 8.
+    """
+    along = [sum(axes[i, j] * axes[i, k] * strain[j, k] for j in range(3) for k in range(3)) for i in range(3)]
+    return sum(a**2 for a in along)
 
 
 def stress_of(strain: Any, stiffness: Stiffness) -> Any:

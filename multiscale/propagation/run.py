@@ -20,7 +20,6 @@ from multiscale.console import show, show_json
 from multiscale.critical_current.output import write_functions
 from multiscale.dolfinx_compat import interpolation_points
 from multiscale.domain import meshed
-from multiscale.materials import stiffness
 from multiscale.mechanics import filament_checkpoint
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
@@ -39,7 +38,9 @@ from multiscale.propagation.answer import (
     life,
     volume_error,
 )
-from multiscale.propagation.case import PropagationCase, PropagationInputs, resolve
+from multiscale.propagation.case import PropagationCase
+from multiscale.propagation.inputs import PropagationInputs, resolve
+from multiscale.propagation.microstructure import cell_fields
 from multiscale.propagation.settings import Hold
 from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows, parameter_table
@@ -66,26 +67,35 @@ def show_check(case: PropagationCase, as_json: bool) -> None:
 
 
 def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any) -> FilamentModel:
-    """Mesh half of the cell (its flaw is a mirror) and set the filament up.
+    """Mesh the cell (half of it where the flaw is a mirror) and set the filament up.
 
     Raises:
         UserError: the cell cannot be meshed.
         RunFailure: a solve failed.
     """
     geometry, fracture = case.settings.geometry, case.settings.fracture
-    height, flaw = geometry.electrolyte.thickness, geometry.flaw.depth
+    height, uneven = geometry.electrolyte.thickness, geometry.uneven
     size = height / math.ceil(height * fracture.elements / fracture.length)
-    band = min(3 * fracture.length, 0.4 * geometry.width)
-    path = CrackPath(geometry.width, height, height, band, size, min(height, geometry.width) / 8, mirrored=True)
+    path = CrackPath(
+        geometry.width, height, height, band_of(case), size, min(height, geometry.width) / 8, mirrored=not uneven
+    )
     domain = meshed(draw_crack_path, comm, path=path)
-    moduli = stiffness(domain, {"body": inputs.elastic})
     crack = CrackModel(fracture.model, fracture.length, fracture.split)
-    conductivity, energy = domain.constant(inputs.conductivity), domain.constant(inputs.fracture_energy)
+    made = cell_fields(domain, geometry, inputs, fracture.length)
     loads = None
     if inputs.stack_pressure or inputs.residual_stress:
         residual = biaxial_strain(inputs.residual_stress, inputs.elastic) if inputs.residual_stress else None
         loads = CellLoads(inputs.stack_pressure, residual)
-    return FilamentModel(domain, conductivity, moduli, energy, crack, size, inputs.filament, flaw, mirrored=True, loads=loads)
+    return FilamentModel(
+        domain, made.conductivity, made.stiffness, made.fracture_energy, crack, size, inputs.filament, inputs.flaw_depth,
+        mirrored=not uneven, loads=loads,
+    )  # fmt: skip
+
+
+def band_of(case: PropagationCase) -> float:
+    """Half width of the fine strip, m."""
+    geometry, fracture = case.settings.geometry, case.settings.fracture
+    return fracture.band or min((8 if geometry.uneven else 3) * fracture.length, 0.4 * geometry.width)
 
 
 def run_propagation(case: PropagationCase, results: Path, comm: Any, every_s: float = CHECKPOINT_S) -> dict[str, Any]:
@@ -122,7 +132,8 @@ class _Run:
         self.model = filament_model(self.case, self.inputs, self.comm)
         cells = self.model.domain.mesh.topology.index_map(2).size_global
         unknowns = self.model.body.unknowns + self.model.body.unknowns // 3
-        self.narrator.say("mesh", f"{cells} triangles · {unknowns} unknowns (half of the cell, mirrored)")
+        half = " (half of the cell, mirrored)" if self.model.copies == 2 else ""
+        self.narrator.say("mesh", f"{cells} triangles · {unknowns} unknowns{half}")
         self.first = self.model.state
         self.rows = [self.first]
         if self.leads:
@@ -158,6 +169,7 @@ class _Run:
                     return {"by": "number of time steps", "step": number + 1}
                 self._advance(end - self.model.state.time, hold.current)
                 self._keep()
+                self._stays_in_band()
                 if self._is_short():
                     return {"by": "short", "step": number + 1}
         return {"by": "protocol", "step": len(steps)}
@@ -186,19 +198,29 @@ class _Run:
             self.dt = min(max(dt, trial) * (FASTER if easy else 1.0), control.largest)
         self.rows.append(state)
 
+    def _stays_in_band(self) -> None:
+        """Refuse to go on where the crack has left the fine strip: its energy would no longer be known. Raises RunFailure."""
+        band = band_of(self.case)
+        if self.case.settings.geometry.uneven and self.model.sideways() > band - self.length:
+            raise self._failed(RunFailure(f"the crack leaves the fine strip (half width {band * 1e6:.3g} um); widen fracture.band"))
+
     def _failed(self, failure: RunFailure) -> RunFailure:
         """Keep state, rows and fields, and say why."""
         state = self.model.state
         told = f"filament: no step of {self.case.settings.time.smallest:.3g} s or more succeeded at {state.time:.6g} s: {failure}"
+        if "fracture.band" in str(failure):
+            told = f"filament: at {state.time:.6g} s {failure}"
         self._checkpoint()
         self._write({"by": "failure", "step": None})
         if self.leads:
             write_json(self.results / "failure.json", {"time_s": state.time, "reason": str(failure), "retries": self.retries})
-        mend = f"fields and rows are in {self.results}; set a smaller time.smallest, or a coarser fracture.length, and run again"
-        return RunFailure(f"{told}; {mend}")
+        mend = "set a smaller time.smallest, or a coarser fracture.length, and run again"
+        mend = "" if "fracture.band" in told else f"; {mend}"
+        return RunFailure(f"{told}; fields and rows are in {self.results}{mend}")
 
     def _is_short(self) -> bool:
-        return self.model.state.front >= self.case.settings.geometry.electrolyte.thickness - SHORT * self.length
+        state, far = self.model.state, self.case.settings.geometry.electrolyte.thickness - SHORT * self.length
+        return state.tip[1] >= far and state.front >= min(state.length, far)
 
     def _keep(self) -> None:
         """A line and a checkpoint now and then (rank 0's clock decides for all)."""

@@ -7,35 +7,79 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
-from multiscale.case import Choice, Conditions, CurrentDensity, Interface, Length, MouthWidth
+from multiscale.case import (
+    Choice,
+    Conditions,
+    CurrentDensity,
+    GrainBoundary,
+    Inhomogeneity,
+    Interface,
+    Length,
+    MouthWidth,
+)
 
 Current = Annotated[float, InUnit("A/m^2")]
 Seconds = Annotated[float, InUnit("s", above=0.0)]
 
 
+class Anisotropy(Table):
+    """Cubic stiffness of the grains: Zener's ratio 2 C44/(C11 - C12) beside the isotropic moduli of the material.
+
+    `angle`: of the crystal about the third direction, in every grain; without it each grain is turned at random (seeded).
+    """
+
+    zener_ratio: Annotated[float, Field(ge=0.1, le=10)]
+    angle: Annotated[float, InUnit("rad")] | None = None
+    source: str = Field(min_length=1)
+
+
 class Slab(Table):
-    """The electrolyte between lithium and counter electrode, one grain."""
+    """The electrolyte between lithium and counter electrode: one grain, or a polycrystal of `grain_size` with boundaries."""
 
     material: str
     thickness: Length
+    grain_size: Length | None = None
+    grain_boundary: GrainBoundary | None = None
+    anisotropy: Anisotropy | None = None
+
+    @model_validator(mode="after")
+    def _boundaries_need_grains(self) -> "Slab":
+        if self.grain_boundary and not self.grain_size:
+            raise AtKey(("grain_boundary",), "a grain boundary needs a grain_size beside it")
+        return self
 
 
 class Line(Table):
     """A lithium-filled crack normal to the lithium surface, infinite in the third direction."""
 
     depth: Length
+    depth_range: tuple[Length, Length] | None = None
     mouth: MouthWidth
+    at: Literal["grain", "grain-boundary"] = "grain"
     source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _depth_lies_in_its_range(self) -> "Line":
+        if self.depth_range and not self.depth_range[0] <= self.depth <= self.depth_range[1]:
+            raise AtKey(("depth_range",), "depth must lie in it, and its smaller value come first")
+        return self
 
 
 class LineFlaw(Table):
-    """A cell with one flaw in its middle; sides are mirrors (rollers, insulating)."""
+    """A cell with one flaw in its middle; sides are mirrors (rollers, insulating). `seed`: of grains and random fields."""
 
     kind: Literal["line-flaw"]
     dimension: Literal[2]
     width: Length
+    seed: Annotated[Whole, Field(ge=0)] = 0
     electrolyte: Slab
+    inhomogeneity: Inhomogeneity | None = None
     flaw: Line
+
+    @property
+    def uneven(self) -> bool:
+        """Whether left and right differ, so that the whole cell must be meshed."""
+        return bool(self.electrolyte.grain_size or self.electrolyte.anisotropy or self.inhomogeneity)
 
     @model_validator(mode="after")
     def _flaw_fits(self) -> "LineFlaw":
@@ -43,6 +87,8 @@ class LineFlaw(Table):
             raise AtKey(("flaw", "depth"), "at most 0.6 of the electrolyte's thickness; make it smaller")
         if self.width < 4 * self.flaw.depth:
             raise AtKey(("width",), "at least four times the flaw's depth; make the cell wider")
+        if self.flaw.at == "grain-boundary" and not self.electrolyte.grain_size:
+            raise AtKey(("flaw", "at"), 'only a polycrystal has boundaries; give electrolyte.grain_size or write "grain"')
         if self.flaw.mouth > 0.2 * self.flaw.depth:
             raise AtKey(("flaw", "mouth"), "at most a fifth of the depth; make it narrower")
         return self
@@ -55,11 +101,16 @@ class CellConditions(Conditions):
 
 
 class Fracture(Table):
-    """The phase field: `length` is its l, `elements` the elements per l."""
+    """The phase field: `length` is its l, `elements` the elements per l.
+
+    `band`: half width of the fine strip that the crack may use, by default 3 l, and 8 l where it may turn aside (grains, random
+    fields); a run whose crack leaves it stops and says so.
+    """
 
     model: Literal["AT1", "AT2"] = "AT1"
     length: Length
     elements: Annotated[float, Field(ge=2, le=20)] = 3.0
+    band: Length | None = None
     split: Literal["none", "volumetric-deviatoric", "no-tension"] = "none"
 
 
@@ -146,6 +197,15 @@ class PropagationFile(Table):
     def _what_is_there_fits(self) -> "PropagationFile":
         if self.fracture.split != "none" and (self.conditions.stack_pressure or self.conditions.residual_stress):
             raise AtKey(("fracture", "split"), 'a stack pressure or residual stress goes with split = "none" only')
+        if self.fracture.split != "none" and self.geometry.electrolyte.anisotropy:
+            raise AtKey(("fracture", "split"), 'cubic stiffness goes with split = "none" only')
+        if self.fracture.band and not 2 * self.fracture.length <= self.fracture.band <= 0.45 * self.geometry.width:
+            raise AtKey(("fracture", "band"), "at least twice the length, at most 0.45 of the cell's width")
+        if self.fracture.model != "AT1" and self.geometry.electrolyte.grain_boundary:
+            raise AtKey(("fracture", "model"), 'the toughness of grain boundaries goes with model = "AT1" only')
+        size = self.geometry.electrolyte.grain_size
+        if size and size < 4 * self.fracture.length:
+            raise AtKey(("fracture", "length"), "at most a quarter of the grain size; make it smaller")
         if self.fracture.length > 0.25 * self.geometry.flaw.depth:
             raise AtKey(("fracture", "length"), "at most a quarter of the flaw's depth; make it smaller")
         return self
