@@ -10,7 +10,8 @@ from typing import Any
 from coupling.atomic import replacing, write_text
 from multiscale.sweeps.driver import Prepared
 from multiscale.sweeps.keys import magnitude, split_quantity, user_unit
-from multiscale.sweeps.settings import Axis
+from multiscale.sweeps.ledger import Status
+from multiscale.sweeps.settings import Axis, Sweep
 from multiscale.sweeps.solve import COLUMNS
 
 
@@ -56,23 +57,47 @@ def with_unit(name: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Columns of a sweep's table.
+
+    Attributes:
+        variables: column of each variable, by its name.
+        answers: column of each answer, by its name.
+    """
+
+    sweep: Sweep
+    variables: Mapping[str, str]
+    answers: Mapping[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns in their order."""
+        own = ("replica", "fidelity", "state", *self.answers.values(), "wall (s)", "reason")
+        return ("number", "design", *self.variables.values(), *own)
+
+    def row(self, number: int, point: Mapping[str, Any], status: Status) -> dict[str, Any]:
+        """The row of a point (as `driver.Prepared.rows` holds it) and what is known of its design."""
+        cells: dict[str, Any] = {"number": number, "design": point["design"], "replica": point["replica"]}
+        cells |= {self.variables[axis.name]: cell_of(axis, point["values"][axis.name]) for axis in self.sweep.axes}
+        cells |= {"state": status.state, "reason": status.reason, "fidelity": self.sweep.settings.fidelity}
+        cells |= {column: status.answers.get(name) for name, column in self.answers.items()}
+        cells["wall (s)"] = round(status.wall_s, 3) if status.is_over else None
+        return {column: cells[column] for column in self.columns}
+
+
+def layout(sweep: Sweep) -> Layout:
+    """The columns of a sweep's table."""
+    variables = {axis.name: with_unit(axis.name, unit_of(axis)) for axis in sweep.axes}
+    return Layout(sweep, variables, {name: with_unit(name, unit) for name, unit in COLUMNS.items()})
+
+
 def build(prepared: Prepared) -> TableOf:
     """The table of what the store knows now."""
-    axes = prepared.sweep.axes
-    variables = {axis.name: with_unit(axis.name, unit_of(axis)) for axis in axes}
-    answers = {name: with_unit(name, unit) for name, unit in COLUMNS.items()}
-    columns = ("number", "design", *variables.values(), "replica", "fidelity", "state", *answers.values(), "wall (s)", "reason")
     statuses = {name: prepared.store.status(name) for name in prepared.names}
-    rows = []
-    for number, row in enumerate(prepared.rows):
-        status = statuses[row["design"]]
-        cells: dict[str, Any] = {"number": number, "design": row["design"], "replica": row["replica"]}
-        cells |= {variables[axis.name]: cell_of(axis, row["values"][axis.name]) for axis in axes}
-        cells |= {"state": status.state, "reason": status.reason, "fidelity": prepared.sweep.settings.fidelity}
-        cells |= {column: status.answers.get(name) for name, column in answers.items()}
-        cells["wall (s)"] = round(status.wall_s, 3) if status.is_over else None
-        rows.append({column: cells[column] for column in columns})
-    return TableOf(columns, rows)
+    found = layout(prepared.sweep)
+    rows = [found.row(number, row, statuses[row["design"]]) for number, row in enumerate(prepared.rows)]
+    return TableOf(found.columns, rows)
 
 
 def as_csv(table: TableOf) -> str:
