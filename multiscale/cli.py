@@ -21,6 +21,7 @@ from multiscale.commands.starter import shipped
 from multiscale.commands.structure import register as _register_structure
 from multiscale.commands.sweep import sweep_app
 from multiscale.commands.transport import register as _register_transport
+from multiscale.commands.view import view
 from multiscale.console import JsonOption
 from multiscale.console import show as _show
 from multiscale.console import show_json as _show_json
@@ -43,6 +44,7 @@ app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)
 app.command()(preview)
+app.command()(view)
 _register_transport(app)
 _register_starter(app)
 
@@ -226,7 +228,7 @@ def md(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the molecular dynamics of a case, or a study file (nucleation, flow), on its own: structures to property records.
+    """Run the molecular dynamics of a case, or a study file (cases/_studies), on its own: structures to property records.
 
     Example: mpirun -n 2 multiscale md cases/li-lpscl
     """
