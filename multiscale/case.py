@@ -171,11 +171,13 @@ class Atomistic(Table):
     model file (.model, .pt, .pth); paths start at the case folder. The last is a pickle, which can run any code as you when it
     is opened: `allow_pickle = true` says that you trust whoever made it. `committee`: which members of the potential compute
     ("first", "statics": all but for molecular dynamics, "all"); unset, a quick study takes "statics" and the others "all".
+    `quality = "shipped"` runs nothing: the records that come with the product are taken (cases/_records), if they are of this
+    potential, these phases and this disorder.
     """
 
     potential: str = Field(min_length=1)
     allow_pickle: Flag = False
-    quality: Literal["quick", "standard", "production"]
+    quality: Literal["shipped", "quick", "standard", "production"]
     phases: tuple[str, ...] = Field(min_length=1)
     disorder: Annotated[float, AfterValidator(fraction)]
     seed: Annotated[Whole, Field(ge=0)]

@@ -89,19 +89,21 @@ _CREEP = (
 _BY_MD = ("ionic_conductivity", "youngs_modulus", "poissons_ratio", "molar_volume")
 
 
-def validate(case: Case) -> None:
+def validate(case: Case, records: Iterable[Property] | None = None) -> None:
     """Refuse a case before anything long: a number known nowhere that MD will not bring, or a cell that cannot be drawn.
+
+    `records` are what MD has brought already; None: what the case's [atomistic] table will bring.
 
     Raises:
         UserError: as `resolve`, or the geometry is impossible at some depth of the flaw's range.
     """
     wanted = case.settings.atomistic
-    promised = [
+    promised = list(records) if records is not None else [
         Property(phase, quantity, 0.25, QUANTITIES[quantity], source={"reference": "what the MD stage will bring"})
         for phase in (wanted.phases if wanted else ())
         for quantity in _BY_MD
         if phase in case.materials and abs(case.settings.conditions.temperature - ROOM_TEMPERATURE) <= TEMPERATURE_TOLERANCE
-    ]
+    ]  # fmt: skip
     resolve(case, promised)
     flaw = case.settings.geometry.flaw[0]
     for depth in sorted({flaw.depth, *(flaw.depth_range or ())}):

@@ -22,6 +22,7 @@ from coupling.store import digest, read_records, write_records
 from multiscale.case import Case
 from multiscale.parameters import Parameter, continuum_inputs, nominal, resolve, validate
 from multiscale.progress import Narrator
+from multiscale.shipped_records import records_for
 
 FORMAT = 1
 """Raised whenever a change of the code changes what a stage computes."""
@@ -45,9 +46,13 @@ def validate_all(case: Case, with_md: bool = True) -> None:
     Raises:
         UserError: with file, line and key.
     """
-    validate(case)
     if case.settings.atomistic is None or not with_md:
+        validate(case)
         return
+    if _ships(case):
+        validate(case, _shipped(case)[0])
+        return
+    validate(case)
     from atomistic.study import effort, toolbox
 
     with _blaming(case, "phases"):
@@ -66,7 +71,26 @@ def _blaming(case: Case, key: str) -> Iterator[None]:
         raise UserError(case.file.complaint(("atomistic", key), str(error))) from None
 
 
+def _ships(case: Case) -> bool:
+    """Whether the case takes the records that come with the product."""
+    return case.settings.atomistic is not None and case.settings.atomistic.quality == "shipped"
+
+
+def _shipped(case: Case) -> tuple[list[Property], list[str]]:
+    """Shipped records for the case and their cautions. Raises UserError that blames the key of [atomistic]."""
+    from atomistic.potential import describe
+
+    wanted = case.settings.atomistic
+    assert wanted is not None
+    with _blaming(case, "potential"):
+        sha256 = describe(case.potential, wanted.allow_pickle).sha256
+    with _blaming(case, "quality"):
+        return records_for(case.potential, sha256, wanted.phases, wanted.disorder)
+
+
 def _study_key(case: Case) -> str:
+    if _ships(case):
+        return digest({"shipped": [record.to_dict() for record in _shipped(case)[0]], "format": FORMAT})
     from atomistic.potential import describe
     from atomistic.study import VERSION
 
@@ -77,7 +101,7 @@ def _study_key(case: Case) -> str:
 
 
 def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | None = None) -> list[Property]:
-    """Run the MD study of a case, or what is missing of it; the same records on every rank.
+    """Run the MD study of a case, or what is missing of it, or take the shipped records; the same on every rank.
 
     Raises:
         UserError: the potential or a phase is unknown.
@@ -87,8 +111,14 @@ def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | Non
 
     folder = results / "atomistic"
     narrator = narrator or Narrator(comm.rank == 0)
-    with narrator.watch("atomistic") as update:
-        records = study.run(study_settings(case), folder, comm=comm, progress=update)
+    if _ships(case):
+        records, cautions = _shipped(case)
+        if comm.rank == 0:
+            write_json(folder / "problems.json", cautions)
+            write_json(folder / "arrhenius.json", {})
+    else:
+        with narrator.watch("atomistic") as update:
+            records = study.run(study_settings(case), folder, comm=comm, progress=update)
     if comm.rank == 0:
         write_records(folder / "records.json", records)
         write_json(folder / "study.json", {"key": _study_key(case)})
@@ -128,6 +158,9 @@ def stored_records(case: Case, results: Path) -> tuple[list[Property], str]:
     """MD records of an earlier run that still belong to the case, and a line that says what is there."""
     if case.settings.atomistic is None:
         return [], "the case asks for no MD"
+    if _ships(case):
+        records = _shipped(case)[0]
+        return records, f"{len(records)} shipped records"
     folder = results / "atomistic"
     if not (folder / "study.json").is_file() or not (folder / "records.json").is_file():
         return [], f"not run yet; `multiscale md {case.folder}` or `multiscale run {case.folder}` adds its records"

@@ -1,0 +1,242 @@
+"""docs/numbers.md: every shipped number against literature, from cases/_records and cases/_materials alone.
+
+`python docs/shipped_numbers.py` writes the page; `python docs/shipped_numbers.py ship NAME OUT` makes cases/_records/NAME.json
+of a finished study first (cases/_studies/NAME.toml, results in OUT).
+"""
+
+import json
+import math
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from coupling.library import QUANTITIES, read_material  # noqa: E402
+from coupling.record import Property  # noqa: E402
+from coupling.units import to_si  # noqa: E402
+from multiscale.shipped_records import everything, ship  # noqa: E402
+
+CASES = ROOT / "cases"
+PAGE = ROOT / "docs" / "numbers.md"
+SHOWN: dict[str, tuple[str, float, str]] = {
+    "ionic_conductivity": ("ionic conductivity", 10.0, "mS/cm"),
+    "self_diffusivity": ("self-diffusivity of Li", 1.0, "m²/s"),
+    "activation_energy": ("activation energy", 1 / 96485.33, "eV"),
+    "lattice_constant": ("lattice constant", 1e10, "Å"),
+    "bulk_modulus": ("bulk modulus", 1e-9, "GPa"),
+    "shear_modulus": ("shear modulus", 1e-9, "GPa"),
+    "youngs_modulus": ("Young's modulus", 1e-9, "GPa"),
+    "poissons_ratio": ("Poisson's ratio", 1.0, ""),
+    "elastic_C11": ("C11", 1e-9, "GPa"), "elastic_C12": ("C12", 1e-9, "GPa"), "elastic_C44": ("C44", 1e-9, "GPa"),
+    "surface_energy": ("surface energy", 1.0, "J/m²"),
+    "work_of_adhesion": ("work of adhesion", 1.0, "J/m²"),
+    "boundary_energy": ("excess energy of the boundary", 1.0, "J/m²"),
+    "boundary_diffusivity": ("D in the boundary", 1.0, "m²/s"), "grain_diffusivity": ("D in the grain", 1.0, "m²/s"),
+    "boundary_width": ("width of the boundary", 1e9, "nm"),
+    "modulus_ratio_along_normal": ("modulus of the cell over the crystal's, along the normal", 1.0, ""),
+    "interphase_thickness": ("thickness of an interphase at the end", 1e9, "nm"),
+    "interphase_growth_rate": ("growth rate at the end", 1.0, "m/s"),
+    "reaction_coefficient": ("made per electrolyte used up", 1.0, ""),
+    "self_diffusivity_along_axis": ("D of all Li along an axis", 1.0, "m²/s"),
+    "mobility_ratio_in_plane_to_normal": ("Li mobility, in-plane over normal", 1.0, ""),
+    "crystal_share": ("share of the Li atoms", 1.0, ""),
+    "nucleation_rate_log10": ("log₁₀ of the nucleation rate", 1.0, "1/(m³ s)"),
+}  # fmt: skip
+"""Quantities of the table, in its order: name, factor from SI, unit shown."""
+CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
+"""Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
+TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "axis": "{}", "direction": "{}", "phase": "{}", "structure": "{}",
+        "part_of_run": "{}", "overpotential_V": "η = {} V"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Literature:
+    """A number from elsewhere, SI: what it is of, value, limits (equal to it where none are known), where from."""
+
+    material: str
+    quantity: str
+    conditions: Mapping[str, Any]
+    value: float
+    low: float
+    high: float
+    at: str
+    source: str
+    confidence: str
+
+
+def literature() -> list[Literature]:
+    """cases/_records/literature.toml, and after it what cases/_materials states of quantities that records hold."""
+    found = []
+    for entry in tomllib.loads((CASES / "_records" / "literature.toml").read_text(encoding="utf-8"))["value"]:
+        unit = _unit(entry["quantity"])
+        low, high = (to_si(text, unit) for text in entry.get("range", [entry["value"]] * 2))
+        value, conditions = to_si(entry["value"], unit), entry.get("conditions", {})
+        found.append(Literature(entry["material"], entry["quantity"], conditions, value, low, high, entry["at"], entry["source"],
+                                entry["confidence"]))  # fmt: skip
+    for path in sorted((CASES / "_materials").glob("*.toml")):
+        for prop in read_material(path).properties:
+            if prop.quantity in SHOWN and prop.kind != "assumed":
+                low, high = (prop.value if limit is None else limit for limit in (prop.low, prop.high))
+                kelvin = prop.conditions.get("temperature_K")
+                at, reference = f"{kelvin:.4g} K" if kelvin else "", str(prop.source["reference"])
+                found.append(Literature(prop.material, prop.quantity, {}, prop.value, low, high, at, reference, prop.confidence))
+    return found
+
+
+def _unit(quantity: str) -> str:
+    if quantity in QUANTITIES:
+        return QUANTITIES[quantity]
+    return "m" if quantity == "lattice_constant" else "Pa"
+
+
+def matching(record: Property, known: Sequence[Literature]) -> Literature | None:
+    """The first number of the same quantity, whose conditions are among those of the record, near its temperature."""
+    for one in known:
+        if (one.material, one.quantity) != (record.material, record.quantity):
+            continue
+        if any(record.conditions.get(key) != wanted for key, wanted in one.conditions.items()):
+            continue
+        if record.quantity in ("ionic_conductivity", "self_diffusivity"):
+            kelvin = to_si(one.at, "K") if one.at else 298.15
+            if abs(float(record.conditions.get("temperature_K", 0)) - kelvin) > 5:
+                continue
+        return one
+    return None
+
+
+def verdict(record: Property, known: Literature) -> str:
+    """Agreement told plainly: within twice the combined error, or by how much not; a bound is against the whole range."""
+    if record.bound:
+        inside = known.low <= record.value if record.bound == "upper" else known.high >= record.value
+        return "no contradiction" if inside else f"**contradicts**: the bound lies {_apart(record.value, known.value)}"
+    spread = math.hypot(record.stderr or 0.0, (known.high - known.low) / 4)
+    low, high = record.low, record.high
+    near = abs(record.value - known.value) <= 2 * spread or known.low <= record.value <= known.high
+    if not near and low is not None and high is not None:
+        near = low <= known.high and high >= known.low
+    apart = _apart(record.value, known.value)
+    return f"agrees ({apart})" if near else f"**differs**: {apart}"
+
+
+def _apart(value: float, other: float) -> str:
+    ratio = value / other if other else math.inf
+    if 0.5 < ratio < 2:
+        return f"{ratio - 1:+.1%}"
+    return f"a factor of {max(ratio, 1 / ratio):.2g} too {'high' if ratio > 1 else 'low'}" if ratio > 0 else "other sign"
+
+
+def _number(value: float) -> str:
+    if value and (abs(value) >= 1e5 or abs(value) < 1e-3):
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}·10^{int(exponent)}"
+    return f"{value:.4g}"
+
+
+def _value(record: Property, factor: float, unit: str) -> str:
+    sign = {"upper": "< ", "lower": "> ", None: ""}[record.bound]
+    told = sign + _number(record.value * factor)
+    if record.low is not None and record.high is not None and record.bound is None:
+        told += f" ({_number(record.low * factor)} … {_number(record.high * factor)}, 95 %)"
+    elif record.stderr is not None:
+        told += f" ± {_number(record.stderr * factor)}"
+    return f"{told} {unit}".strip()
+
+
+def _conditions(record: Property) -> str:
+    parts = [form.format(record.conditions[key]) for key, form in TOLD.items() if key in record.conditions]
+    if "disorder" in record.conditions:
+        parts.insert(0, f"{100 * float(record.conditions['disorder']):.0f} % S/Cl disorder")
+    return ", ".join(parts)
+
+
+def _effort(record: Property) -> str:
+    source = record.source
+    parts = [f"{source['atoms']} atoms"] if "atoms" in source else []
+    if "picoseconds" in source:
+        parts.append(f"{float(source['picoseconds']):.3g} ps")
+    if source.get("members"):
+        parts.append(f"{len(source['members'])} members")
+    return ", ".join(parts)
+
+
+def rows() -> list[tuple[Property, Literature | None]]:
+    """Every record of the table with the number it is held against."""
+    known, order = literature(), list(SHOWN)
+    found = [record for one in everything(CASES) for record in one.records if record.quantity in SHOWN]
+    kept = [record for record in found if not record.quantity.startswith("elastic_") or record.material in CUBIC]
+    kept = [record for record in kept if record.confidence != "low"]
+    kept.sort(key=lambda record: (record.material, order.index(record.quantity)))
+    return [(record, matching(record, known)) for record in kept]
+
+
+def _line(record: Property, known: Literature | None) -> str:
+    """One row of the table."""
+    name, factor, unit = SHOWN[record.quantity]
+    told, judged = "none at hand", ""
+    if known is not None:
+        span = f" ({_number(known.low * factor)} … {_number(known.high * factor)})" if known.low != known.high else ""
+        at = f" at {known.at}" if known.at else ""
+        told = f"{_number(known.value * factor)}{span} {unit}{at}, {known.source} ({known.confidence})"
+        judged = verdict(record, known)
+    return f"| {name} | {_conditions(record)} | {_value(record, factor, unit)} | {_effort(record)} | {told} | {judged} |"
+
+
+def page() -> str:
+    """The text of docs/numbers.md."""
+    shipped = everything(CASES)
+    found = rows()
+    lines = [TOP.strip(), ""]
+    for material in dict.fromkeys(record.material for record, _ in found):
+        lines += [f"## {material}", "", HEAD, "|---|---|---|---|---|---|"]
+        lines += [_line(record, known) for record, known in found if record.material == material]
+        lines.append("")
+    judged_rows = [verdict(record, known) for record, known in found if known is not None]
+    against = sum(told.startswith("**") for told in judged_rows)
+    lines += ["## In all", "", f"{len(found)} numbers, {len(judged_rows)} of them with one from elsewhere beside them: "
+              f"{len(judged_rows) - against} agree or do not contradict it, {against} do not agree.", ""]  # fmt: skip
+    lines += ["## What the studies could not give", ""]
+    for one in shipped:
+        notes = json.loads((CASES / "_records" / f"{one.study}.json").read_text(encoding="utf-8")).get("notes", [])
+        lines += [f"- `{one.study}`: {note}" for note in notes]
+    lines += ["", "## Where each comes from", "", "| study | potential | hash | records |", "|---|---|---|---|"]
+    lines += [f"| `cases/_studies/{one.study}.toml` | {one.potential} | {one.potential_sha256[:12]} | {len(one.records)} |"
+              for one in shipped]  # fmt: skip
+    return "\n".join(lines).rstrip() + "\n"
+
+
+HEAD = "| quantity | conditions | computed | runs | literature | agreement |"
+TOP = """
+# Shipped numbers against literature
+
+This page is written by `python docs/shipped_numbers.py` from the records in `cases/_records`; a test holds the two equal. Every
+record carries value or bound, standard error, conditions, the hash of the potential, seeds, atoms and picoseconds;
+`multiscale md cases/_studies/NAME.toml` makes each anew. A case takes them with `quality = "shipped"` under `[atomistic]`.
+
+How to read it:
+- **computed** is what the shipped potential says. Its labels come from CHGNet, itself a fit to PBE: an error beside a number
+  tells length of run, number of cells and disagreement of the committee, not how far PBE or CHGNet are from nature.
+- **agrees**: within twice the combined error, or inside the range that the literature gives; otherwise by how much it differs.
+  Moduli and lattices are computed at 0 K, most are measured at room temperature.
+- an upper bound is a run without enough hops: it says nothing of what lies below it.
+- "memory": the literature value was recalled, not read again; treat it as such.
+- The runs are short (see their lengths): long enough for a number with its error, not for a publication.
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    """Write the page, or make a shipped file first."""
+    if words and words[0] == "ship":
+        name, out = words[1:]
+        print(ship(CASES / "_studies" / f"{name}.toml", Path(out), CASES / "_records"))
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""Property records that come with the product (cases/_records), used by a case that asks for `quality = "shipped"`.
+
+Each file holds the records of one study of cases/_studies with the digest of that study and the hash of the potential. Records
+are given out only while both still hold: a study file that was changed, or a potential that was trained anew, makes its records
+those of something else.
+"""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.store import FORMAT, digest, read_records
+from coupling.toml_input import read
+
+CASES = Path(__file__).resolve().parent.parent / "cases"
+MEND = 'quality = "quick" makes the case\'s own'
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Records of one study: name of its file, hash of the potential, digest of the study file at the time of the runs."""
+
+    study: str
+    potential: str
+    potential_sha256: str
+    study_digest: str
+    records: tuple[Property, ...]
+
+
+def study_digest(path: Path) -> str:
+    """Digest of what a study file says, comments and layout aside. Raises UserError: no such file, not TOML."""
+    return digest(read(path).data)
+
+
+def read_shipped(path: Path) -> Shipped:
+    """One file of cases/_records. Raises UserError: missing, damaged, or without what tells where it is from."""
+    records = read_records(path)
+    head = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        named = (str(head[key]) for key in ("study", "potential", "potential_sha256", "study_digest"))
+        return Shipped(*named, tuple(records))
+    except KeyError as error:
+        raise UserError(f"{path}: no {error} in it, so nobody can tell where its records are from") from None
+
+
+def ship(study: Path, out: Path, to: Path) -> Path:
+    """Make a shipped file of the records of a finished study; returns its path.
+
+    Args:
+        study: study file. out: folder of its results. to: folder of shipped records.
+
+    Raises:
+        UserError: no records there, or records of another potential than they say.
+    """
+    from coupling.atomic import write_json
+
+    records = [record.with_source(study=study.stem) for record in read_records(out / "records.json")]
+    hashes = {str(record.source.get("potential_sha256")) for record in records if record.kind == "md"}
+    if len(hashes) != 1 or "None" in hashes:
+        raise UserError(f"{out / 'records.json'}: records of one potential with its hash are needed, found {sorted(hashes)}")
+    potential = tomllib.loads(study.read_text(encoding="utf-8")).get("potential", "")
+    path = to / f"{study.stem}.json"
+    problems = out / "problems.json"
+    notes = json.loads(problems.read_text(encoding="utf-8")) if problems.is_file() else []
+    write_json(path, {"format": FORMAT, "study": study.stem, "potential": potential, "potential_sha256": hashes.pop(),
+                      "study_digest": study_digest(study), "notes": notes,
+                      "records": [record.to_dict() for record in records]})  # fmt: skip
+    return path
+
+
+def everything(cases: Path = CASES) -> list[Shipped]:
+    """All shipped files, by name. Raises UserError: none there, a damaged one, a study that is gone or has changed."""
+    found = [read_shipped(path) for path in sorted((cases / "_records").glob("*.json"))]
+    if not found:
+        raise UserError(f"{cases / '_records'}: no shipped records there; {MEND}")
+    for one in found:
+        path = cases / "_studies" / f"{one.study}.toml"
+        if not path.is_file():
+            raise UserError(f"{path}: the study of shipped records is gone; {MEND}")
+        if study_digest(path) != one.study_digest:
+            raise UserError(f"{path}: changed since its shipped records were made; run it again, or {MEND}")
+    return found
+
+
+def records_for(
+    potential: str, sha256: str, phases: Sequence[str], disorder: float, cases: Path = CASES
+) -> tuple[list[Property], list[str]]:
+    """Shipped records of some phases and of their contacts with lithium, and what their studies say cautions about.
+
+    Args:
+        potential, sha256: name and hash of the case's potential. phases: crystals. disorder: S/Cl disorder of the case; records
+            of another disorder are left out.
+
+    Raises:
+        UserError: no records of this potential, of its present weights, or of a phase (at this disorder); see `everything`.
+    """
+    own = [one for one in everything(cases) if one.potential == potential]
+    if not own:
+        known = ", ".join(sorted({one.potential for one in everything(cases)}))
+        raise UserError(f"no records of potential {potential!r} are shipped; shipped: {known}; {MEND}")
+    fresh = [one for one in own if one.potential_sha256 == sha256]
+    if not fresh:
+        made = own[0].potential_sha256[:12]
+        raise UserError(f"the shipped records are of {potential!r} with hash {made}…, which now has {sha256[:12]}…; {MEND}")
+    fitting = [record for one in fresh for record in one.records if _fits(record, disorder)]
+    for phase in phases:
+        if not any(record.material == phase for record in fitting):
+            materials = sorted({record.material for one in fresh for record in one.records if "|" not in record.material})
+            told = f"{phase} with disorder {disorder:g}" if phase in materials else phase
+            raise UserError(f"no records of {told} are shipped; shipped: {', '.join(materials)}; {MEND}")
+    wanted = {*phases, *(f"Li|{phase}" for phase in phases)}
+    chosen = [record for record in fitting if record.material in wanted]
+    used = {str(record.source.get("study")) for record in chosen}
+    return chosen, _notes(cases, used)
+
+
+def _fits(record: Property, disorder: float) -> bool:
+    stated = record.conditions.get("disorder")
+    return stated is None or abs(float(stated) - disorder) < 1e-9
+
+
+def _notes(cases: Path, studies: set[str]) -> list[str]:
+    """What the studies could not give, each sentence once."""
+    notes: list[str] = []
+    for name in sorted(studies):
+        held: dict[str, Any] = json.loads((cases / "_records" / f"{name}.json").read_text(encoding="utf-8"))
+        notes += [str(note) for note in held.get("notes", [])]
+    return list(dict.fromkeys(notes))

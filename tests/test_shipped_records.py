@@ -1,0 +1,135 @@
+"""Shipped records: their page equals them, cases take them, and stale or foreign ones are refused."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from atomistic.potential import describe
+from coupling.errors import UserError
+from coupling.record import Property
+from coupling.store import read_records, write_records
+from multiscale import pipeline, shipped_records
+from multiscale.case import load_case
+from multiscale.parameters import resolve
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+import shipped_numbers  # noqa: E402
+
+STUDY = 'kind = "properties"\nname = "salt"\npotential = "p"\n'
+
+
+def salt(quantity: str = "youngs_modulus", value: float = 4e10, unit: str = "Pa", **conditions: float) -> Property:
+    source = {"potential_sha256": "abc", "atoms": 8}
+    return Property("LiCl", quantity, value, unit, stderr=1e9, conditions=conditions, source=source)
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    """A cases folder with one study and its shipped records."""
+    for name in ("_studies", "_records"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "_studies" / "salt.toml").write_text(STUDY)
+    write_records(tmp_path / "out" / "records.json", [salt(), salt(disorder=0.5, value=3e10)])
+    (tmp_path / "out" / "problems.json").write_text('["LiCl: short"]')
+    shipped_records.ship(tmp_path / "_studies" / "salt.toml", tmp_path / "out", tmp_path / "_records")
+    return tmp_path
+
+
+def test_every_shipped_file_holds_for_its_study_and_the_shipped_potential() -> None:
+    for one in shipped_records.everything():
+        assert one.potential_sha256 == describe(one.potential).sha256, one.study
+        for record in one.records:
+            assert record.kind != "md" or {"potential", "potential_sha256", "study"} <= set(record.source), (one.study, record)
+            assert record.stderr is not None or record.bound or record.kind == "derived" or "atoms" in record.source
+
+
+def test_the_page_equals_the_records() -> None:
+    assert shipped_numbers.PAGE.read_text(encoding="utf-8") == shipped_numbers.page(), "run python docs/shipped_numbers.py"
+
+
+def test_a_record_is_judged_plainly() -> None:
+    known = shipped_numbers.Literature("LiCl", "youngs_modulus", {}, 4.4e10, 4.4e10, 4.4e10, "25 degC", "a paper", "memory")
+    assert shipped_numbers.verdict(salt(value=4.3e10), known).startswith("agrees")
+    assert shipped_numbers.verdict(salt(), known) == "**differs**: -9.1%"
+    bound = Property("LiCl", "ionic_conductivity", 1e-9, "S/m", bound="upper", source={"atoms": 8})
+    above = shipped_numbers.Literature("LiCl", "ionic_conductivity", {}, 1e-8, 1e-8, 1e-8, "", "a paper", "memory")
+    assert "contradicts" in shipped_numbers.verdict(bound, above)
+    assert shipped_numbers.matching(salt(temperature_K=0.0), [known]) is known
+    assert shipped_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
+
+
+def test_records_come_with_their_study_and_at_one_disorder(cases: Path) -> None:
+    found, notes = shipped_records.records_for("p", "abc", ["LiCl"], 0.5, cases)
+    assert [record.value for record in found] == [4e10, 3e10]
+    assert all(record.source["study"] == "salt" for record in found)
+    assert notes == ["LiCl: short"]
+    assert [record.value for record in shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases)[0]] == [4e10]
+
+
+def test_what_does_not_hold_any_more_is_refused(cases: Path) -> None:
+    for arguments, message in (
+        (("q", "abc", ["LiCl"], 0.0), "no records of potential 'q'"), (("p", "def", ["LiCl"], 0.0), "which now has def"),
+        (("p", "abc", ["LiF"], 0.0), "no records of LiF are shipped; shipped: LiCl"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            shipped_records.records_for(*arguments, cases)
+    study = cases / "_studies" / "salt.toml"
+    study.write_text("# a remark changes nothing\n" + STUDY)
+    assert shipped_records.everything(cases)
+    study.write_text(STUDY + "seed = 2\n")
+    with pytest.raises(UserError, match="changed since its shipped records"):
+        shipped_records.everything(cases)
+    study.unlink()
+    with pytest.raises(UserError, match="is gone"):
+        shipped_records.everything(cases)
+    file = cases / "_records" / "salt.json"
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "study_digest"}))
+    with pytest.raises(UserError, match="no 'study_digest'"):
+        shipped_records.read_shipped(file)
+    write_records(cases / "out" / "records.json", [salt(), Property("LiCl", "x", 1.0, "1", source={"potential_sha256": "other"})])
+    with pytest.raises(UserError, match="records of one potential"):
+        shipped_records.ship(ROOT / "cases" / "_studies" / "adhesion.toml", cases / "out", cases / "_records")
+
+
+def case_with(folder: Path, old: str, new: str) -> Path:
+    """li-lpscl with a changed case.toml."""
+    shutil.copytree(ROOT / "cases" / "li-lpscl", folder / "case", ignore=shutil.ignore_patterns("results"))
+    text = (folder / "case" / "case.toml").read_text()
+    assert old in text
+    (folder / "case" / "case.toml").write_text(text.replace(old, new))
+    return folder / "case"
+
+
+def test_a_case_takes_shipped_records_without_running_any_md(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mpi4py import MPI
+
+    from atomistic import study
+
+    monkeypatch.setattr(study, "run", lambda *arguments, **more: pytest.fail("MD was run"))
+    case = load_case(case_with(tmp_path, '"quick"', '"shipped"'))
+    pipeline.validate_all(case)
+    records = pipeline.run_atomistic(case, tmp_path / "results", MPI.COMM_SELF)
+    assert read_records(tmp_path / "results" / "atomistic" / "records.json") == records
+    stored, note = pipeline.stored_records(case, tmp_path / "nowhere")
+    assert stored == records
+    assert "shipped" in note
+    used = resolve(case, records)["Li2S.youngs_modulus"].used
+    assert used.kind == "md"
+    assert used.source["study"] == "products-elasticity"
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ('quality   = "quick"', 'quality   = "library"', "atomistic.quality: read 'library'"),
+    ('disorder  = 0.25', 'disorder  = 0.3', "atomistic.quality: no records of Li6PS5Cl with disorder 0.3"),
+    ('potential = "lpscl"', 'potential = "llzo"', "atomistic.quality: no records of potential 'llzo' are shipped"),
+])  # fmt: skip
+def test_a_case_that_no_shipped_record_fits_is_refused_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    folder = case_with(tmp_path, old, new)
+    path = folder / "case.toml"
+    path.write_text(path.read_text().replace('quality   = "quick"', 'quality   = "shipped"'))
+    with pytest.raises(UserError, match=message):
+        pipeline.validate_all(load_case(folder))

@@ -1,0 +1,202 @@
+"""Study files of bulk properties, a reacting interface and a grain boundary: from file to records, kept, wrong input refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_study
+from ase import Atoms
+from ase.build import bulk
+from pair_potential import PairPotential
+
+from atomistic import boundary_study, property_study, reaction_study
+from coupling.errors import UserError
+from coupling.store import read_records
+from multiscale.commands.study import STUDIES, _room
+
+ROOT = Path(__file__).resolve().parent.parent
+PROPERTIES = """
+kind = "properties"
+name = "argon"
+potential = "none"
+seed = 5
+quantities = ["diffusion", "elasticity"]
+
+[[phase]]
+name = "LiCl"
+edge = "5 angstrom"
+temperatures = ["300 K", "400 K"]
+equilibration = "0.1 ps"
+production = "0.8 ps"
+"""
+REACTION = """
+kind = "reaction"
+name = "stack"
+potential = "none"
+electrolyte = "Li6PS5Cl"
+metal_thickness = "20 angstrom"
+electrolyte_thickness = "18 angstrom"
+max_area = "200 angstrom^2"
+max_strain = 0.065
+reaction = "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl"
+temperature = "400 K"
+equilibration = "0.1 ps"
+length = "1 ps"
+timestep = "2 fs"
+frame = "10 fs"
+classed = 12
+slabs = 2
+windows = 1
+window = "40 fs"
+"""
+BOUNDARY = """
+kind = "boundary"
+name = "argon"
+potential = "none"
+crystal = "Li2S"
+sigma = 5
+axis = [0, 0, 1]
+plane = [2, 1, 0]
+thickness = "12 angstrom"
+temperatures = ["30 K"]
+equilibration = "0.1 ps"
+length = "1 ps"
+timestep = "5 fs"
+frame = "10 fs"
+window = "80 fs"
+layers = 2
+softening = false
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "study.toml").write_text(text)
+    return folder / "study.toml"
+
+
+class Gone(PairPotential):
+    """Refuses to compute: what was kept is read."""
+
+    def calculate(self, *args, **more):
+        raise AssertionError("computed again")
+
+
+Gone.__name__ = "PairPotential"
+
+
+def test_every_kind_has_a_module_and_every_shipped_study_is_well_formed() -> None:
+    paths = sorted((ROOT / "cases" / "_studies").glob("*.toml"))
+    assert paths
+    for path in paths:
+        kind = next(kind for kind in STUDIES if f'"{kind}"' in path.read_text().split("name", 1)[0])
+        assert _room(kind).read_study(path).kind == kind
+
+
+def test_bulk_properties_follow_the_file(tmp_path: Path) -> None:
+    """Phases, lengths, temperatures and quantities of the file decide; the measured cell is a run of its own."""
+    study = property_study.read_study(written(tmp_path, PROPERTIES))
+    effort = property_study.effort(study)
+    assert effort.diffusion["LiCl"].production == pytest.approx(0.8)
+    tools = tiny_study.tools()
+    own = {**effort.__dict__, "diffusion": {"LiCl": effort.diffusion["LiCl"]}}
+    tools = type(tools)(**{**tools.__dict__, "effort": type(effort)(**own), "contacts": ()})
+    records = property_study.run(study, tmp_path / "out", tools=tools)
+    kinds = {record.quantity for record in records}
+    assert {"self_diffusivity", "elastic_C11", "lattice_constant"} <= kinds
+    assert "surface_energy" not in kinds
+    assert read_records(tmp_path / "out" / "records.json") == records
+    held = property_study.read_study(written(tmp_path, PROPERTIES.replace(', "elasticity"', "") + 'cell = "measured"\n'))
+    tools = type(tools)(**{**tools.__dict__, "effort": property_study.effort(held)})
+    again = property_study.run(held, tmp_path / "held", tools=tools)
+    diffusivity = next(record for record in again if record.quantity == "self_diffusivity")
+    assert diffusivity.source["cell"] == "that of the structure file, fixed"
+    assert any("asked for by the study" in note for note in json.loads((tmp_path / "held" / "problems.json").read_text()))
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Atoms:
+    """A crystal of argon in place of the built interface; its atoms are named as lithium and electrolyte by height."""
+    atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat((3, 3, 6))
+    low = atoms.positions[:, 2] < atoms.positions[:, 2].mean()
+    atoms.symbols[~low] = "Li"
+    atoms.symbols[low] = np.resize(["Li", "S", "P", "Cl"], low.sum())
+    atoms.info = {"strain_upper": (0.0, 0.0), "strain_lower": (0.0, 0.0)}
+    monkeypatch.setattr(reaction_study, "start", lambda study: atoms.copy())
+    monkeypatch.setattr(reaction_study.phases, "classify", _by_height)
+    return atoms
+
+
+def _by_height(frames, crystals, describe):
+    """Lithium above, electrolyte below, a growing share of Li2S between."""
+
+    class Named:
+        elements, names, distances = ["Li"], ["Li"], [0.0]
+
+        def phases(self, number):
+            depth = frames[number].get_scaled_positions()[:, 2]
+            names = np.where(depth < 0.5, "Li6PS5Cl", "Li").astype("<U12")
+            names[np.abs(depth - 0.5) < 0.01 * number] = "Li2S"
+            return names
+
+    return Named()
+
+
+def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: Atoms) -> None:
+    """Thickness grows as the classes say, profiles sum to one, and nothing is computed twice."""
+    study = reaction_study.read_study(written(tmp_path, REACTION))
+    arguments = {"calculator": PairPotential(cutoff=6.5), "describe": lambda atoms: atoms.positions}
+    records = reaction_study.run(study, tmp_path / "out", **arguments)
+    profiles = reaction_study.read_profiles(tmp_path / "out")
+    thickness = np.array(profiles["thickness_m"])
+    assert thickness[0] == 0
+    assert thickness[-1] > 3e-10
+    assert len(thickness) == len(profiles["time_s"]) == 13
+    for part in ("start", "end"):
+        for kind in ("phases", "elements"):
+            total = np.sum(list(profiles[part][kind].values()), axis=0)
+            assert np.all((np.abs(total - 1) < 1e-3) | (total == 0))
+    quantities = {record.quantity for record in records}
+    assert {"interphase_thickness", "onsager_coefficient", "crystal_share", "self_diffusivity_along_axis"} <= quantities
+    assert (tmp_path / "out" / "final.extxyz").is_file()
+    again = reaction_study.run(study, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
+    assert again == records
+
+
+def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boundary that is none (the crystal itself, twice as high) has no excess energy and no width."""
+    crystal = bulk("Ar", "fcc", a=5.3, cubic=True).repeat((3, 3, 3))
+    crystal.symbols[:] = "Li"
+    double = crystal.repeat((1, 1, 2))
+    double.info = {"removed": 0}
+    monkeypatch.setattr(boundary_study, "starts", lambda study: {"boundary": double.copy(), "crystal": crystal.copy()})
+    study = boundary_study.read_study(written(tmp_path, BOUNDARY))
+    records = boundary_study.run(study, tmp_path / "out", calculator=PairPotential(cutoff=6.5))
+    cold, warm = (record for record in records if record.quantity == "boundary_energy")
+    assert abs(cold.value) < 1e-6
+    assert abs(warm.value) < 4 * warm.stderr
+    assert not [record for record in records if record.quantity == "boundary_width"]
+    assert {"boundary_diffusivity", "grain_diffusivity"} <= {record.quantity for record in records}
+    assert boundary_study.run(study, tmp_path / "out", calculator=Gone()) == records
+
+
+@pytest.mark.parametrize(("room", "text", "old", "new", "message"), [
+    (property_study, PROPERTIES, 'name = "LiCl"', 'name = "LiCi"', r"study.toml:9: phase.name: .*did you mean 'LiCl'"),
+    (property_study, PROPERTIES, 'production = "0.8 ps"', "", "phase: .*needs temperatures and production"),
+    (property_study, PROPERTIES, '"5 angstrom"', "5", "bare number"),
+    (property_study, PROPERTIES, '"elasticity"', '"hardness"', "quantities.*allowed"),
+    (property_study, PROPERTIES, "[[phase]]", '[[phase]]\nname = "LiCl"\ntemperatures = ["1 K"]\nproduction = "1 ps"\n[[phase]]',
+     "stands there already"),
+    (reaction_study, REACTION, "8 Li ->", "7 Li ->", "reaction: .*does not balance"),
+    (reaction_study, REACTION, "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl", "2 Li2S -> 2 Li2S", "must use up Li and Li6PS5Cl"),
+    (reaction_study, REACTION, '"Li6PS5Cl"\nmetal', '"Li6PS5C"\nmetal', "did you mean 'Li6PS5Cl'"),
+    (reaction_study, REACTION, 'frame = "10 fs"', 'frame = "11 fs"', "frame: .*whole multiple of 2 fs"),
+    (reaction_study, REACTION, 'length = "1 ps"', 'lenght = "1 ps"', 'unknown key; did you mean "length"'),
+    (boundary_study, BOUNDARY, "sigma = 5", "sigma = 4", "sigma: .*no rotation"),
+    (boundary_study, BOUNDARY, 'window = "80 fs"', 'window = "200 fs"', "window: .*windows fit into the run"),
+    (boundary_study, BOUNDARY, '"Li2S"', '"Li2"', "crystal: .*Li2S"),
+])  # fmt: skip
+def test_wrong_studies_are_refused_with_their_line(tmp_path: Path, room, text: str, old: str, new: str, message: str) -> None:
+    assert old in text
+    with pytest.raises(UserError, match=message):
+        room.read_study(written(tmp_path, text.replace(old, new)))
