@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 _WORDS = {
@@ -50,6 +51,11 @@ def unit(text: str) -> str:
     ).replace("*", "·")
 
 
+def percent(share: float) -> str:
+    """A share in per cent; small ones as "< 1 %"."""
+    return f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else "< 1 %"
+
+
 def spread(row: Mapping[str, Any]) -> str:
     """'± error', 'low … high' or 'upper bound' of a parameter row."""
     if row.get("bound"):
@@ -84,6 +90,17 @@ def source(row: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     return ", ".join(_shown(item) for item in value) if isinstance(value, list | tuple) else str(value)
+
+
+def document(title: str, sections: Sequence[str], more: str = "") -> str:
+    """A whole page that fetches nothing, with the style of the reports; `more` is ready HTML after its text."""
+    style = (Path(__file__).resolve().parent.parent / "data" / "report.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
+        f'<link rel="icon" href="data:,"><title>{escape(title)}</title>\n<style>\n{style}</style></head>\n'
+        "<body><main>\n" + "\n".join(part for part in sections if part) + f"\n</main>{more}</body></html>\n"
+    )
 
 
 def section(title: str, *parts: str) -> str:

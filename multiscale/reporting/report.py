@@ -9,14 +9,14 @@ from typing import Any
 
 from coupling.atomic import write_text
 from coupling.constants import FARADAY
-from coupling.experiments import KIND_LABELS, Measurement, for_electrolyte, read_experiments
-from multiscale.compare import CaseResult, compare_row, fitted_keys, verdict
-from multiscale.reporting import html
+from coupling.experiments import Measurement, read_experiments
+from multiscale.compare import CaseResult, fitted_keys
+from multiscale.reporting import critical_plates, html
+from multiscale.reporting.against_experiments import against_experiments, distribution_plate, matching_rows
+from multiscale.reporting.field_maps import CurrentMap, read_current_map
+from multiscale.reporting.plates import Plate, bars_of, link, scripts, show
 from multiscale.results import Run, read_run
 
-_NO_INPUTS = (
-    "surrogate and microstructure", "mesh", "interactions", "how lithium moves inside the flaw (model)",
-)  # fmt: skip
 _MECHANISMS = {
     "initiation": "lithium plated into the flaw presses until the electrolyte cracks at its tip",
     "propagation": "crack and lithium filament advance together to a short",
@@ -57,20 +57,27 @@ def write_report(results: Path, experiments: Path | None, case: CaseResult | Non
     return path
 
 
-def page(run: Run, measurements: Sequence[Measurement] | None) -> str:
-    """The whole page as HTML."""
-    style = (Path(__file__).resolve().parent.parent / "data" / "report.css").read_text(encoding="utf-8")
-    title = escape(str(run.summary.get("title", run.summary.get("case", ""))))
+def page(run: Run, measurements: Sequence[Measurement] | None, alive: bool = False) -> str:
+    """The whole page as HTML; `alive` adds figures to be zoomed and read off, and Plotly with them (5 MB)."""
+    title = str(run.summary.get("title", run.summary.get("case", "")))
     sections = (
-        header(run), answer(run), against_experiments(run, measurements), maps(run), diffusivities(run), resistance(run),
-        error_origin(run), inputs(run), reproduce(run),
+        header(run), answer(run), against_experiments(run, measurements, alive), maps(run, alive), spectrum(run, alive),
+        diffusivities(run, alive), resistance(run), worth(run), error_origin(run), inputs(run), reproduce(run),
     )  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
-        f'<link rel="icon" href="data:,"><title>{title}</title>\n<style>\n{style}</style></head>\n'
-        "<body><main>\n" + "\n".join(sections) + "\n</main></body></html>\n"
-    )
+    return html.document(title, sections, scripts() if alive else "")
+
+
+def plates(run: Run, measurements: Sequence[Measurement] | None) -> list[Plate]:
+    """Every figure of the page for which the run has numbers."""
+    matching, rows = matching_rows(run, measurements)
+    field, _ = _field(run)
+    phases = {name: phase for name, phase in (run.arrhenius or {}).items() if phase}
+    found = [
+        distribution_plate(run, matching, rows), critical_plates.current(field) if field else None,
+        critical_plates.potential(field) if field else None, _spectrum_plate(run),
+        critical_plates.diffusivity(phases) if phases else None, _resistance_plate(run), _error_plate(run),
+    ]  # fmt: skip
+    return [plate for plate in found if plate is not None]
 
 
 def header(run: Run) -> str:
@@ -155,140 +162,49 @@ def _state(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def against_experiments(run: Run, measurements: Sequence[Measurement] | None) -> str:
-    """The predicted distribution with the measured values of the same electrolyte, kinds kept apart."""
-    title = "Against experiments"
-    if measurements is None:
-        return html.section(
-            title,
-            html.missing("No table of measurements was given; this uses the shipped one:", f"multiscale report {run.command}"),
-        )
-    if run.case is None:
-        return html.section(
-            title, html.paragraph("The electrolyte of this case is not known: summary.json does not name it.", "missing")
-        )
-    matching = for_electrolyte(measurements, run.case.electrolyte)
-    rows = [compare_row(m, run.case, run.summary["ccd"]) for m in matching]
-    if not rows:
-        return html.section(title, _distribution(run, matching, rows), html.paragraph(
-            f"The table of measurements has none of {escape(run.case.electrolyte)}."))  # fmt: skip
-    return html.section(title, _distribution(run, matching, rows), *_how_far_off(run, rows), _measured_table(rows, matching))
-
-
-def _distribution(run: Run, matching: Sequence[Measurement], rows: Sequence[Mapping[str, Any]]) -> str:
-    if not (run.distribution and run.distribution.get("samples")):
-        return html.missing(
-            "The distribution of the critical current is missing; this makes it:", f"multiscale run {run.command}"
-        )
-    from multiscale.reporting.figures import ccd_distribution, inline_svg
-
-    comparable = {row["id"]: row["comparable"] for row in rows}
-    drawing = ccd_distribution(run.distribution["samples"], run.summary["ccd"], matching, comparable)
-    caption = (
-        f"Predicted critical current density ({len(run.distribution['samples'])} draws of the inputs; line: median, band: "
-        "interval) over the measured values. Arrows point to the side a bound leaves open. Filled: same kind of cell as the "
-        "case; hollow: listed, not compared. Kinds of measurement are never pooled."
-    )
-    return html.picture(inline_svg(drawing, "ccd", "Predicted critical current density and measured values"), caption)
-
-
-def _how_far_off(run: Run, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How far the prediction is from what can be compared, and which input most likely carries the error."""
-    compared = [row for row in rows if row["comparable"]]
-    plating = [row for row in compared if row["kind"] == "ccd"]
-    said = [
-        f"Against {escape(row['citation'])}: predicted over measured {html.number(row['ratio'])}; {verdict(row)}."
-        for row in plating
-    ]
-    if not plating:
-        said.append(
-            "No measured critical current of plating can be held against this case: the table has none of this electrolyte with "
-            "the same interlayer and temperature. So how far off the prediction is cannot be told by a ratio; bounds say this:"
-            if len(compared) else
-            "No measurement in the table can be held against this case; the reasons stand below."
-        )  # fmt: skip
-    for row in compared:
-        if row["kind"] != "ccd":
-            sign = "above" if row["kind"] == "lower_bound" else "below"
-            outcome = "consistent" if row["consistent"] else "<strong>inconsistent</strong>"
-            said.append(
-                f"{escape(row['citation'])} puts it {sign} {html.number(row['measured'])} mA/cm²; "
-                f"the prediction is {html.number(row['ratio'])} times that: {outcome}."
-            )
-    return [*(html.paragraph(text) for text in said), _carrier(run)]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else "< 1 %"
-
-
-def _carrier(run: Run) -> str:
-    split = run.summary.get("error_split") or {}
-    if not split:
-        return ""
-    inputs = {origin: share for origin, share in split.items() if origin not in _NO_INPUTS}
-    if not inputs:
-        return ""
-    origin, share = max(inputs.items(), key=lambda item: item[1])
-    row = next((row for row in run.parameters or [] if row["key"] == origin), None)
-    told = f" It is {escape(str(row['kind']))} (confidence: {escape(str(row.get('confidence')))})." if row else ""
-    method = sum(share for origin, share in split.items() if origin in _NO_INPUTS)
-    told += f" The method itself (surrogate, mesh, closures, interactions) adds {_percent(method)}."
-    return html.paragraph(
-        f"The input that most likely carries the error is the <strong>{escape(html.words(origin))}</strong>, "
-        f"with {_percent(share)} of the spread of the prediction.{told}", "note",
-    )  # fmt: skip
-
-
-def _measured_table(rows: Sequence[Mapping[str, Any]], matching: Sequence[Measurement]) -> str:
-    """The measurements under the name of their kind, those that can be compared first."""
-    measured, sign = {m.id: m for m in matching}, {"lower_bound": "≥ ", "dc_short": "≤ "}
-    cells: list[tuple[str, ...]] = []
-    for kind, label in KIND_LABELS.items():
-        of_kind = [row for row in rows if row["kind"] == kind]
-        cells += [(escape(label),)] if of_kind else []
-        for row in sorted(of_kind, key=lambda row: (not row["comparable"], row["measured"])):
-            outcome = verdict(row) + (f": {row['reason']}" if row["reason"] else "")
-            cells.append((
-                f"{sign.get(kind, '')}{row['measured']:g}", escape(row["interlayer"]), _conditions(measured[row["id"]]),
-                escape(outcome),
-                f"{escape(row['citation'])} <small>[{escape(row['id'])}, {escape(row['confidence'])}]</small>",
-            ))  # fmt: skip
-    columns = (("mA/cm²", "n"), ("interlayer", ""), ("conditions", ""), ("against the prediction", "wide"), ("source", "wide"))
-    key = "In brackets: row of the table, and confidence: A, number read in the abstract or paper; B, in part; C, recalled."
-    return html.table(columns, cells) + html.paragraph(f"<small>{key}</small>")
-
-
-def _conditions(measured: Measurement) -> str:
-    told = ((measured.temperature_C, "°C"), (measured.stack_pressure_MPa, "MPa"))
-    return ", ".join(f"{value:g} {measure}" for value, measure in told if value is not None) or "not stated"
-
-
-def maps(run: Run) -> str:
-    """Current density and potential in the cell at the critical current."""
-    title, path = "Where the current goes", run.results / "current_map.npz"
+def _field(run: Run) -> tuple[CurrentMap | None, str]:
+    """The steady fields of the run, or why they cannot be read."""
+    path = run.results / "current_map.npz"
     if not path.is_file():
-        return html.section(title, html.missing("The current map is missing; this makes it:", f"multiscale run {run.command}"))
-    from multiscale.reporting.field_maps import current_map, potential_map, read_current_map
-    from multiscale.reporting.figures import inline_svg
-
+        return None, ""
     try:
-        field = read_current_map(path)
-        current = inline_svg(current_map(field), "current", "Map of the ionic current density in the cell")
-        potential = inline_svg(potential_map(field), "potential", "Map of the electrolyte potential in the cell")
+        return read_current_map(path), ""
     except (KeyError, ValueError, OSError) as error:
-        text = f"The current map cannot be read ({error}); delete {path.name} and run this again:"
-        return html.section(title, html.missing(text, f"multiscale run {run.command}"))
-    caption = (
-        "Size of the ionic current density at the critical current of the best values; "
-        f"{len(field.triangles)} triangles, lithium below. "
-        "White lines: grains and layers. The squares are shown enlarged at the right."
-    )
-    lines = "Electrolyte potential in the same cell. Contours are evenly spaced in each panel."
-    return html.section(title, html.picture(current, caption), html.picture(potential, lines))
+        return None, str(error)
 
 
-def diffusivities(run: Run) -> str:
+def maps(run: Run, alive: bool = False) -> str:
+    """Current density and potential in the cell at the critical current."""
+    title, command = "Where the current goes", f"multiscale run {run.command}"
+    field, problem = _field(run)
+    if field is None and not problem:
+        return html.section(title, html.missing("The current map is missing; this makes it:", command))
+    try:
+        shown = [show(made(field), alive) for made in (critical_plates.current, critical_plates.potential)] if field else []
+    except ValueError as error:
+        shown, problem = [], str(error)
+    if problem:
+        text = f"The current map cannot be read ({problem}); delete current_map.npz and run this again:"
+        return html.section(title, html.missing(text, command))
+    return html.section(title, *shown)
+
+
+def _spectrum_plate(run: Run) -> Plate | None:
+    """The impedance spectrum of the results folder, if one was computed."""
+    path = run.results / "impedance.json"
+    try:
+        return critical_plates.spectrum(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def spectrum(run: Run, alive: bool = False) -> str:
+    """The impedance of the cell, where `multiscale impedance` has computed it."""
+    plate = _spectrum_plate(run)
+    return html.section("Impedance", show(plate, alive)) if plate else ""
+
+
+def diffusivities(run: Run, alive: bool = False) -> str:
     """Arrhenius plot and the values at room temperature."""
     title = "Diffusivities from molecular dynamics"
     phases = {name: phase for name, phase in (run.arrhenius or {}).items() if phase}
@@ -299,20 +215,13 @@ def diffusivities(run: Run) -> str:
             title,
             html.missing("No diffusivities were computed for this run; this computes them:", f"multiscale md {run.command}"),
         )
-    from multiscale.reporting.figures import arrhenius, inline_svg
-
-    svg = inline_svg(arrhenius(phases), "arrhenius", "Lithium diffusivity against inverse temperature")
     cells = [
         (escape(name), _room_value(phase.get("room")), _energy(phase.get("fit")), _method(phase))
         for name, phase in phases.items()
     ]
-    caption = (
-        "Li diffusivity against inverse temperature. Lines and bands: Arrhenius fits with their 95 % interval; arrows pointing "
-        "down: upper bounds, where nothing diffused on the time scale of the run; at the right, hollow: the value at 298 K."
-    )
     columns = (("phase", ""), ("D at 298 K (m²/s)", "n"), ("activation energy (eV)", "n"), ("how", "wide"))
     problems = [html.paragraph(escape(str(problem)), "alarm") for problem in run.summary.get("md_problems", [])]
-    return html.section(title, html.picture(svg, caption), html.table(columns, cells), *problems)
+    return html.section(title, show(critical_plates.diffusivity(phases), alive), html.table(columns, cells), *problems)
 
 
 def _room_value(room: Mapping[str, Any] | None) -> str:
@@ -358,7 +267,33 @@ def resistance(run: Run) -> str:
     ]
     whole = html.number(run.summary.get("asr_ohm_cm2", total))
     text = f"Area-specific resistance {whole} Ω cm². Its parts, in the state shown above:"
-    return html.section("Resistance of the cell", html.paragraph(text), html.bars(items, color=3))
+    plate = _resistance_plate(run)
+    return html.section("Resistance of the cell", html.paragraph(text), html.bars(items, color=3), link(plate) if plate else "")
+
+
+def _resistance_plate(run: Run) -> Plate | None:
+    split = run.summary.get("asr_split") or {}
+    return bars_of("resistance", "area-specific resistance by its parts", "", split, "ohm cm^2", 3) if split else None
+
+
+def worth(run: Run) -> str:
+    """What the critical current would be without each mechanism that the case asked about."""
+    switches = run.summary.get("attribution") or {}
+    if not switches:
+        return ""
+    rows = [
+        (
+            escape(html.words(name)), html.number(row.get("with")), html.number(row.get("without")),
+            f"{html.number(row.get('factor'))} ({html.number(row.get('smallest'))} … {html.number(row.get('largest'))})",
+        )
+        for name, row in switches.items()
+    ]  # fmt: skip
+    columns = (("without", ""), ("all physics, mA/cm²", "n"), ("without it, mA/cm²", "n"), ("factor (smallest … largest)", "n"))
+    text = (
+        "Critical current with all physics against that without one of them, at the best values on the coarse mesh; the factor "
+        "is the median over the microstructures."
+    )
+    return html.section("What each mechanism is worth", html.paragraph(text), html.table(columns, rows))
 
 
 def error_origin(run: Run) -> str:
@@ -368,12 +303,19 @@ def error_origin(run: Run) -> str:
         return html.section(title, html.missing("The error split is missing; this makes it:", f"multiscale run {run.command}"))
     ordered = sorted(split.items(), key=lambda item: -item[1])
     shown, rest = ordered[:12], ordered[12:]
-    items = [(html.words(origin), share, _percent(share)) for origin, share in shown]
+    items = [(html.words(origin), share, html.percent(share)) for origin, share in shown]
     if rest:
-        items.append((f"{len(rest)} others together", sum(share for _, share in rest), _percent(sum(share for _, share in rest))))
+        left = sum(share for _, share in rest)
+        items.append((f"{len(rest)} others together", left, html.percent(left)))
     return html.section(
-        title, html.paragraph("Share of the spread of the critical current that each input causes."), html.bars(items)
-    )
+        title, html.paragraph("Share of the spread of the critical current that each input causes."), html.bars(items),
+        link(plate) if (plate := _error_plate(run)) else "",
+    )  # fmt: skip
+
+
+def _error_plate(run: Run) -> Plate | None:
+    split = run.summary.get("error_split") or {}
+    return bars_of("error-origin", "share of the spread of the critical current", "", split, "1") if split else None
 
 
 def inputs(run: Run) -> str:
