@@ -123,6 +123,7 @@ class Interface(Table):
     charge_transfer: str
 
 
+Mechanism = Literal["initiation", "nucleation", "voiding"]
 SWITCHES = ("flux-detour", "mechanical-inhomogeneity", "lithium-creep")
 """What `physics.attribute` can tell the worth of."""
 Switch = Literal["flux-detour", "mechanical-inhomogeneity", "lithium-creep"]
@@ -131,6 +132,7 @@ Switch = Literal["flux-detour", "mechanical-inhomogeneity", "lithium-creep"]
 class Physics(Table):
     """Which physics is solved.
 
+    `mechanisms`: "initiation" always; "nucleation" and "voiding" with the tables of these names, which are idle without.
     `lithium_creep = false` keeps lithium from extruding out of the flaw. `flux_detour = false` closes contact voids and lets
     grain boundaries conduct like grains. `mechanical_inhomogeneity = false` evens [geometry.inhomogeneity] out. `attribute`:
     each of these is switched off in turn, at the best values in every microstructure, and what that changes is told.
@@ -138,16 +140,42 @@ class Physics(Table):
 
     transport: Literal["single-ion"]
     mechanics: Literal["elastic"]
-    mechanisms: tuple[Literal["initiation"], ...] = Field(min_length=1)
+    mechanisms: tuple[Mechanism, ...] = Field(min_length=1)
     lithium_creep: Flag = True
     flux_detour: Flag = True
     mechanical_inhomogeneity: Flag = True
     attribute: tuple[Switch, ...] = ()
 
+    @model_validator(mode="after")
+    def _initiation_is_always_there(self) -> "Physics":
+        if "initiation" not in self.mechanisms:
+            raise AtKey(("mechanisms",), 'the others are told beside it: add "initiation"')
+        return self
+
     def off(self) -> frozenset[str]:
         """Names of the switches that the case itself turns off."""
         on = dict(zip(SWITCHES, (self.flux_detour, self.mechanical_inhomogeneity, self.lithium_creep), strict=True))
         return frozenset(name for name, state in on.items() if not state)
+
+
+class Nucleation(Table):
+    """Lithium that forms inside the interlayer: one island expected on `area` in a half cycle is a short.
+
+    `nucleus`, `electrons`: material files with what the nucleus and the leakage need. `sampled_half_cycles`: how many the seeded
+    stochastic source draws at the critical current of this mechanism.
+    """
+
+    nucleus: str
+    electrons: str
+    half_cycle: Annotated[float, InUnit("s", above=0.0)]
+    area: Annotated[float, InUnit("m^2", above=0.0)]
+    sampled_half_cycles: Annotated[Whole, Field(ge=0, le=1_000_000)] = 1000
+
+
+class Voiding(Table):
+    """Voids on the stripped electrode: its own limit, beside the critical current. `voids`: material file with what it needs."""
+
+    voids: str
 
 
 class Protocol(Table):
@@ -223,10 +251,21 @@ class CaseFile(Table):
     interface: Interface
     conditions: Conditions
     physics: Physics
+    nucleation: Nucleation | None = None
+    voiding: Voiding | None = None
     protocol: Protocol
     atomistic: Atomistic | None = None
     properties: Choice = Choice()
     uncertainty: Uncertainty
+
+    @model_validator(mode="after")
+    def _mechanisms_have_their_tables(self) -> "CaseFile":
+        for name in ("nucleation", "voiding"):
+            if name in self.physics.mechanisms and getattr(self, name) is None:
+                raise AtKey((name,), f'physics.mechanisms names "{name}": add this table, or take the mechanism out')
+        if "nucleation" in self.physics.mechanisms and self.geometry.interlayer is None:
+            raise AtKey(("physics", "mechanisms"), "nucleation is that inside an interlayer: add [geometry.interlayer]")
+        return self
 
 
 @dataclass(frozen=True)
@@ -277,6 +316,9 @@ ELECTROLYTE: Location = ("geometry", "electrolyte", "material")
 BOUNDARY: Location = ("geometry", "electrolyte", "grain_boundary", "material")
 INTERLAYER: Location = ("geometry", "interlayer", "material")
 PASSAGE: Location = ("geometry", "interlayer", "passage")
+NUCLEUS: Location = ("nucleation", "nucleus")
+ELECTRONS: Location = ("nucleation", "electrons")
+VOIDS: Location = ("voiding", "voids")
 METAL: Location = ("interface", "metal")
 CHARGE_TRANSFER: Location = ("interface", "charge_transfer")
 
@@ -290,7 +332,10 @@ def named_materials(settings: CaseFile) -> list[tuple[str, Location]]:
     ]  # fmt: skip
     layer = geometry.interlayer
     named += [(layer.material, INTERLAYER)] if layer else []
-    return named + ([(layer.passage, PASSAGE)] if layer and layer.passage else [])
+    named += [(layer.passage, PASSAGE)] if layer and layer.passage else []
+    nucleation, voiding = settings.nucleation, settings.voiding
+    named += [(nucleation.nucleus, NUCLEUS), (nucleation.electrons, ELECTRONS)] if nucleation else []
+    return named + ([(voiding.voids, VOIDS)] if voiding else [])
 
 
 def materials_of(path: Path, settings: CaseFile, folders: list[Path]) -> dict[str, Material]:

@@ -15,7 +15,18 @@ from coupling.store import digest
 from coupling.toml_input import Location
 from meshes.flaw import WrongLength
 from meshes.polycrystal import LARGEST_MESH, estimated_triangles
-from multiscale.case import BOUNDARY, CHARGE_TRANSFER, ELECTROLYTE, INTERLAYER, METAL, PASSAGE, Case
+from multiscale.case import (
+    BOUNDARY,
+    CHARGE_TRANSFER,
+    ELECTROLYTE,
+    ELECTRONS,
+    INTERLAYER,
+    METAL,
+    NUCLEUS,
+    PASSAGE,
+    VOIDS,
+    Case,
+)
 from multiscale.critical_current.geometry import layered_cell
 
 Samples = Mapping[str, np.ndarray]
@@ -79,6 +90,17 @@ def _needed(case: Case) -> list[Wanted]:
             needed.append((layer.name, INTERLAYER, wanted))
         if geometry.interlayer.passage:
             needed.append((geometry.interlayer.passage, PASSAGE, (("interfacial_resistance",),)))
+    return needed + _of_other_mechanisms(case)
+
+
+def _of_other_mechanisms(case: Case) -> list[Wanted]:
+    """Quantities of nucleation and voiding, where the case asks for them."""
+    settings, needed = case.settings, list[Wanted]()
+    if settings.nucleation and "nucleation" in settings.physics.mechanisms:
+        needed.append((settings.nucleation.nucleus, NUCLEUS, tuple((name,) for name in _NUCLEUS)))
+        needed.append((settings.nucleation.electrons, ELECTRONS, tuple((name,) for name in _ELECTRONS)))
+    if settings.voiding and "voiding" in settings.physics.mechanisms:
+        needed.append((settings.voiding.voids, VOIDS, tuple((name,) for name in _VOIDS)))
     return needed
 
 
@@ -86,6 +108,11 @@ _TRANSFER = ("exchange_current_density", "cathodic_transfer_coefficient", "mecha
 _CREEP = (
     "creep_reference_rate", "creep_reference_stress", "creep_exponent", "creep_activation_energy", "creep_size_factor",
 )  # fmt: skip
+_NUCLEUS = ("surface_energy", "contact_angle", "confinement", "site_density", "self_diffusivity", "hop_length")
+_ELECTRONS = (
+    "electronic_conductivity", "interphase_electronic_conductivity", "contact_electronic_conductivity", "tunnel_barrier",
+)  # fmt: skip
+_VOIDS = ("void_radius", "self_diffusivity", "vacancy_supersaturation", "vacancy_sink_distance")
 _BY_MD = ("ionic_conductivity", "youngs_modulus", "poissons_ratio", "molar_volume")
 
 

@@ -20,7 +20,7 @@ from coupling.lock import alone
 from coupling.record import Property
 from coupling.store import digest, read_records, write_records
 from multiscale.case import Case
-from multiscale.parameters import Parameter, continuum_inputs, nominal, resolve, validate
+from multiscale.parameters import Parameter, continuum_inputs, draw, nominal, resolve, validate
 from multiscale.progress import Narrator
 from multiscale.shipped_records import records_for
 
@@ -186,6 +186,7 @@ def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict
 def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: Narrator) -> dict[str, Any]:
     from multiscale.critical_current import answer
     from multiscale.critical_current.attribution import attribution
+    from multiscale.critical_current.other_mechanisms import combined
 
     if comm.rank == 0:
         ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
@@ -203,14 +204,17 @@ def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: N
     spread = answer.distribution(case, parameters, reference, results, comm, narrator)
     walls["error bar"] = narrator.seconds() - sum(walls.values())
     switches = attribution(case, continuum_inputs(case, inputs), results, comm, narrator)
+    leaves = draw(parameters, case.settings.uncertainty.samples, case.settings.uncertainty.seed)
+    others = combined(case, parameters, leaves, spread.samples, reference.critical["current_density"])
+    samples = others.pop("samples", spread.samples)
     walls["switches"] = narrator.seconds() - sum(walls.values())
     hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}
-    summary = answer.summary(case, parameters, reference, spread) | {
+    summary = answer.summary(case, parameters, reference, spread) | others | {
         "attribution": switches, "md": with_md, "md_problems": md_problems(results) if with_md else [],
         "versions": versions(), "hashes": hashes, "wall_s": walls,
     }  # fmt: skip
     if comm.rank == 0:
-        write_json(results / "distribution.json", answer.distribution_json(case, spread))
+        write_json(results / "distribution.json", answer.distribution_json(case, samples))
         _conclude(results, summary, narrator)
     comm.barrier()
     return summary

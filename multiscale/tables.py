@@ -122,8 +122,24 @@ def answer_lines(summary: Mapping[str, Any]) -> str:
         lines.append("The upper end is open: some draws did not crack up to the largest current of the protocol.")
     largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
     lines.append("error from: " + ", ".join(f"{origin} {share:.0%}" for origin, share in largest))
+    lines += _mechanism_lines(summary)
     lines += [_switch_line(name, row) for name, row in summary.get("attribution", {}).items()]
     return "\n".join(lines)
+
+
+def _mechanism_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The mechanisms beside initiation, where the case asks for them."""
+    lines = []
+    if "nucleation" in summary:
+        each = [f"{name} {interval(row | {'unit': 'mA/cm^2', 'level': summary['ccd']['level']})}" for name, row in
+                summary["mechanisms"].items()]  # fmt: skip
+        lines.append("each alone: " + "; ".join(each))
+        lines.append("first in " + ", ".join(f"{share:.0%} {name}" for name, share in summary["first_mechanism"].items()))
+        if (depth := summary["nucleation"].get("likeliest_depth_nm")) is not None:
+            lines.append(f"nucleation is likeliest {depth:.3g} nm from the lithium")
+    if "stripping_limit" in summary:
+        lines.append(f"voids on the stripped electrode beyond {interval(summary['stripping_limit'])} (not part of the CCD)")
+    return lines
 
 
 def _switch_line(name: str, row: Mapping[str, Any]) -> str:

@@ -260,9 +260,9 @@ def summary(case: Case, parameters: Mapping[str, Parameter], reference: Referenc
     }  # fmt: skip
 
 
-def distribution_json(case: Case, spread: Spread) -> dict[str, Any]:
-    """What distribution.json holds: the samples themselves, mA/cm²."""
-    scale = 0.1
-    samples = [float(f"{scale * value:.6g}") for value in spread.samples]
-    ends = {"median": scale * spread.median, "low": scale * spread.low, "high": scale * spread.high}
-    return {"unit": "mA/cm^2", "samples": samples, **ends, "level": case.settings.uncertainty.level}
+def distribution_json(case: Case, currents: np.ndarray) -> dict[str, Any]:
+    """What distribution.json holds: the samples themselves (A/m² here), in mA/cm²."""
+    scale, level = 0.1, case.settings.uncertainty.level
+    samples = [float(f"{scale * value:.6g}") for value in currents]
+    low, median, high = (scale * float(q) for q in np.quantile(currents, [(1 - level) / 2, 0.5, (1 + level) / 2]))
+    return {"unit": "mA/cm^2", "samples": samples, "median": median, "low": low, "high": high, "level": level}

@@ -1,0 +1,188 @@
+"""Leakage across flat layers, nucleation inside the interphase, voids on stripping: against other solutions and closed forms."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import ufl
+from dolfinx import mesh
+from launch import ROOT
+from mpi4py import MPI
+
+from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
+from coupling.errors import UserError
+from coupling.nucleation import attachment_frequency, critical_nucleus, log10_rate
+from multiscale.case import load_case
+from multiscale.critical_current import internal_nucleation as inside
+from multiscale.critical_current.other_mechanisms import combined, nucleation_inputs, voiding_currents
+from multiscale.domain import Domain
+from multiscale.mechanics.extrusion import Creep
+from multiscale.mechanics.voiding import closing_speed, stripping_limit
+from multiscale.parameters import draw, nominal, resolve
+from multiscale.transport.interphase_leakage import LeakyCell, tunnelling_length
+from multiscale.transport.kinetics import overpotential_at
+from multiscale.transport.leakage import MetalContact, MixedConductor
+
+ELECTRON_VOLT = 1.602176634e-19
+CELL = LeakyCell(20e-9, 4e-6, 1.6e-6, 0.25, 100.0, 1.0 * ELECTRON_VOLT, 1e-12, 5e-7)
+INPUTS = inside.NucleationInputs(CELL, 25.7, 0.5, 298.15, 0.46, math.pi / 2, 5e6, 4e28, 3e-16, 2.9e-10)
+
+
+def test_tunnelling_length_of_one_electron_volt():
+    """ħ/(2 (2 m E)^½) = 0.1952 nm/(2 √E in eV)."""
+    assert tunnelling_length(ELECTRON_VOLT) == pytest.approx(0.0976e-9, rel=1e-3)
+
+
+def test_flat_layers_agree_with_the_resolved_mixed_conductor():
+    """The closed form against finite elements for ions and electrons, in one layer with a profile and one without."""
+    t, length = 4e-9, 10e-9
+    cell = LeakyCell(t, length - t, 1e-3, 1e-3, 1e-3, 0.05 * ELECTRON_VOLT, 1e-6, 1e-5)
+    line = mesh.create_interval(MPI.COMM_SELF, 2000, [0.0, length])
+    line.topology.create_connectivity(0, 1)
+    ends = np.sort(mesh.exterior_facet_indices(line.topology))
+    tags = mesh.meshtags(line, 0, ends, np.array([1, 2], dtype=np.int32))
+    every = np.arange(line.topology.index_map(1).size_local, dtype=np.int32)
+    cells = mesh.meshtags(line, 1, every, np.ones(len(every), np.int32))
+    body = Domain(line, cells, tags, {"all": 1}, {"lithium": 1, "counter": 2})
+    x = ufl.SpatialCoordinate(line)[0]
+    λ = float(tunnelling_length(cell.barrier))
+    σ = ufl.conditional(ufl.lt(x, t), 1e-3 * ufl.exp(-x / λ) + 1e-6, 1e-5)
+    model = MixedConductor(body, 1e-3, σ, {"lithium": MetalContact(100.0), "counter": MetalContact()})
+    voltage = model.drive("lithium", -50.0)
+    ions, electrons = (-value for value in model.currents("lithium"))
+    η = -overpotential_at(-ions, 100.0)
+    assert -voltage == pytest.approx(cell.voltage(ions, η), rel=1e-6)
+    assert electrons / ions == pytest.approx(cell.electronic_share(ions, η), rel=2e-4)
+    lowest, place = model.lowest()
+    where = cell.lowest(ions, η)
+    assert place[0] == pytest.approx(where, abs=2e-11)
+    assert 0.1e-9 < where < 3.9e-9
+    assert lowest == pytest.approx(cell.lithium_potential(where, ions, η), rel=1e-4)
+
+
+def test_potential_is_that_of_the_metal_at_both_ends_and_never_overflows():
+    i, η = 10.0, 0.01
+    assert CELL.lithium_potential(0.0, i, η) == pytest.approx(-η)
+    assert CELL.lithium_potential(CELL.total, i, η) == pytest.approx(0.0, abs=1e-12)
+    thin = dataclasses.replace(CELL, barrier=1e4 * ELECTRON_VOLT)  # exp(t/λ) is beyond any float
+    assert np.isfinite(thin.lithium_potential(10e-9, i, η))
+
+
+def test_the_rate_is_that_of_classical_nucleation():
+    """Against `coupling.nucleation`, written for single numbers."""
+    for η, pressure, angle in ((0.2, 0.0, math.pi), (0.3, 100e6, 1.0)):
+        own = dataclasses.replace(INPUTS, confinement=pressure, contact_angle=angle)
+        nucleus = critical_nucleus(0.46, -η, 298.15, pressure, angle)
+        other = log10_rate(nucleus, 4e28, attachment_frequency(nucleus, 3e-16, 2.9e-10))
+        assert inside.log_rate(η, own) / math.log(10) == pytest.approx(other, rel=1e-12)
+    assert inside.log_rate(0.02, dataclasses.replace(INPUTS, confinement=200e6)) == -np.inf
+
+
+def test_the_likeliest_depth_is_where_the_electrons_share_of_conduction_equals_their_share_of_current():
+    η = float(inside.critical_overpotential(INPUTS, 1e-4, 3600.0, 1)[0])
+    y, logs = inside.profile(INPUTS, η)
+    i = float(INPUTS.current_density(η))
+    where = CELL.lowest(i, η)
+    assert y[np.argmax(logs)] == pytest.approx(where, rel=0.04)
+    share = CELL.interphase_conductivity * CELL.electronic_share(i, η)
+    assert CELL.electronic_conductivity(where) == pytest.approx(share, rel=1e-9)
+    assert 0.5e-9 < where < 5e-9
+
+
+def test_where_electrons_cross_the_interphase_easily_its_outer_face_is_likeliest():
+    """The limit without a barrier to electrons: U falls with the ions' potential all the way."""
+    easy = dataclasses.replace(INPUTS, cell=dataclasses.replace(CELL, interphase_electronic=1e-8))
+    y, logs = inside.profile(easy, 0.05)
+    assert y[np.argmax(logs)] == easy.cell.interphase_thickness == easy.cell.lowest(float(easy.current_density(0.05)), 0.05)
+
+
+def test_one_island_is_expected_at_the_critical_current_and_the_stochastic_source_agrees():
+    area, half_cycle, cycles = 1e-4, 3600.0, 20_000
+    η = float(inside.critical_overpotential(INPUTS, area, half_cycle, 1)[0])
+    expected = math.exp(inside.log_face_rate(INPUTS, η)) * area * half_cycle
+    assert expected == pytest.approx(1.0, rel=1e-6)
+    islands = inside.draw_islands(INPUTS, η, area, half_cycle, cycles, seed=1)
+    assert islands.counts.mean() == pytest.approx(1.0, abs=4 / math.sqrt(cycles))
+    assert islands.share == pytest.approx(1 - math.exp(-1), abs=4 * 0.48 / math.sqrt(cycles))
+    y, logs = inside.profile(INPUTS, η)
+    weight = np.exp(logs - logs.max())
+    mean = np.trapezoid(weight * y, y) / np.trapezoid(weight, y)
+    error = islands.depths.std() / math.sqrt(len(islands.depths))
+    assert islands.depths.mean() == pytest.approx(mean, abs=4 * error + 0.01e-9)  # and the spacing of the profile's depths
+    again = inside.draw_islands(INPUTS, η, area, half_cycle, cycles, seed=1)
+    np.testing.assert_array_equal(islands.depths, again.depths)
+    assert inside.draw_islands(INPUTS, η / 3, area, half_cycle, cycles, seed=1).counts.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [({"surface_energy": 0.5}, 1), ({"confinement": 500e6}, 1), ({"site_density": 1e27}, 1), ({"diffusivity": 1e-14}, -1)],
+)
+def test_what_hinders_nucleation_raises_its_critical_current(change, sign):
+    base, other = (inside.critical_currents(each, 1e-4, 3600.0, 1)[0] for each in (INPUTS, dataclasses.replace(INPUTS, **change)))
+    assert sign * (other - base) > 0
+
+
+def test_voids_close_like_viscous_ones_and_the_limit_adds_up():
+    """n = 1: -ȧ/a = p/(4η) with η = 1/(3B) (viscous spherical void); F/V times speed is a current."""
+    viscous = Creep(1e-3, 1e6, 1.0, 0.0)
+    viscosity = 1e6 / (3 * 1e-3)
+    assert closing_speed(2e6, 1e-6, viscous, 298.15) == pytest.approx(1e-6 * 2e6 / (4 * viscosity), rel=1e-12)
+    law = Creep(1e-3, 0.8e6, 6.6, 37e3)
+    limit = stripping_limit(5e6, 1e-6, law, 298.15, 7e-15, 10.0, 1e-5)
+    rate = 1e-3 * (3 * 5e6 / (2 * 6.6) / 0.8e6) ** 6.6
+    assert limit.creep == pytest.approx(FARADAY / LITHIUM_MOLAR_VOLUME * 0.5e-6 * rate, rel=1e-12)
+    assert limit.diffusion == pytest.approx(FARADAY / LITHIUM_MOLAR_VOLUME * 7e-15 * 9 / 1e-5, rel=1e-12)
+    assert limit.total == limit.creep + limit.diffusion
+    double = stripping_limit(10e6, 1e-6, law, 298.15, 7e-15, 10.0, 1e-5)
+    assert double.creep / limit.creep == pytest.approx(2**6.6, rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def case():
+    return load_case(ROOT / "cases" / "lpscl-interphase")
+
+
+def test_mechanisms_are_told_apart_and_the_smallest_is_the_answer(case):
+    parameters = resolve(case)
+    leaves = draw(parameters, 300, 1)
+    initiation = np.full(300, 20.0)
+    found = combined(case, parameters, leaves, initiation, 20.0)
+    inputs = nucleation_inputs(case, {key: np.broadcast_to(value, (300,)) for key, value in leaves.items()})
+    own = inside.critical_currents(inputs, 1e-4, 3600.0, 300)
+    np.testing.assert_allclose(found["samples"], np.minimum(np.minimum(initiation, own), case.settings.protocol.maximum))
+    assert found["first_mechanism"]["nucleation"] == pytest.approx(np.mean(own < 20.0))
+    assert found["mechanisms"]["initiation"]["value"] == pytest.approx(2.0)
+    assert found["ccd"]["mechanism"] in ("initiation", "nucleation")
+    assert found["nucleation"]["sampled"]["share_with_island"] == pytest.approx(0.632, abs=0.06)
+    total, creep = voiding_currents(case, nominal(parameters))
+    assert found["stripping_limit"]["at_best_values"] == pytest.approx(total[0] / 10)
+    assert 0 < creep[0] < total[0]
+    assert found["ccd"]["value"] <= found["mechanisms"]["nucleation"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('mechanisms    = ["initiation", "nucleation", "voiding"]', 'mechanisms    = ["nucleation"]', "initiation"),
+        ("[voiding]\nvoids = \"Li-voids\"\n", "", "voiding"),
+        ('half_cycle          = "1 h"', 'half_cycle          = "1 mm"', "half_cycle"),
+        ('nucleus             = "Li-Li6PS5Cl-nucleus"', 'nucleus             = "Li2S"', "surface_energy"),
+    ],
+)
+def test_wrong_mechanisms_are_refused(tmp_path, old, new, told):
+    text = (ROOT / "cases" / "lpscl-interphase" / "case.toml").read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    (tmp_path / "case.toml").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError, match=told):
+        resolve(load_case(tmp_path))
+
+
+def test_a_mechanism_that_is_dropped_leaves_its_tables_idle(tmp_path):
+    text = (ROOT / "cases" / "lpscl-interphase" / "case.toml").read_text(encoding="utf-8")
+    (tmp_path / "case.toml").write_text(text.replace('"initiation", "nucleation", "voiding"', '"initiation"'), encoding="utf-8")
+    case = load_case(tmp_path)
+    parameters = resolve(case)
+    assert not [key for key in parameters if key.startswith(("Li-Li6PS5Cl-nucleus", "Li-voids"))]
+    assert combined(case, parameters, {}, np.ones(3), 1.0) == {}
