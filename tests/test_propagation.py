@@ -17,8 +17,9 @@ from multiscale.mechanics import filament_checkpoint
 from multiscale.propagation import run as propagation_run
 from multiscale.propagation.answer import volume_error
 from multiscale.propagation.case import is_propagation_case, load_propagation_case
+from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import resolve
-from multiscale.propagation.run import filament_model, run_propagation
+from multiscale.propagation.run import run_propagation
 
 CASE = ROOT / "cases" / "penny-flaw"
 SMALL = {
@@ -119,7 +120,7 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(finished, tmp_path, monkeyp
     def stop(self):
         self.kept = -1e9
         march(self)
-        if len(self.rows) == 4:
+        if len(self.march.rows) == 4:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

@@ -49,7 +49,7 @@ def test_growth_that_time_cut_off_is_no_lower_bound():
     summary = {
         "ccd": ccd, "holds": holds, "time_s": 20.0, "ended": "protocol", "thickness_um": 40.0, "crack_length_um": 20.0,
         "started": None, "largest_pressure_MPa": 205.0, "dry_tip_um": 0.0, "steps": 8, "retries": 0,
-        "life": {"plated_mAh_per_cm2": 0.07},
+        "life": {"plated_mAh_per_cm2": 0.07}, "error_bar": {}, "attribution": {}, "method": "ccd-ramp", "at_best_values": ccd,
     }  # fmt: skip
     told = "\n".join(answer_lines(summary))
     assert "the protocol ended while the crack was still growing at 14 mA/cm^2 (1 um/s; at that speed 20 s more" in told

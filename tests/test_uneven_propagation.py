@@ -14,9 +14,9 @@ from multiscale.materials import Elastic, Stiffness, cubic_constants
 from multiscale.mechanics.phase_field import split_energy
 from multiscale.mechanics.weak_boundary import effective_toughness, in_series, strip_toughness
 from multiscale.propagation.case import load_propagation_case
+from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import resolve
 from multiscale.propagation.microstructure import grains
-from multiscale.propagation.run import filament_model
 
 OXIDE = Elastic(149.8e9, 0.257)
 

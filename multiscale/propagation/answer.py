@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
 from multiscale.console import show, show_json
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.pipeline import read_json
-from multiscale.propagation.settings import Hold
+from multiscale.propagation.settings import Bisection, Hold
+
+if TYPE_CHECKING:
+    from multiscale.propagation.march import March, Trial
 
 STARTED = 0.5
 """Growth of the crack (by its surface energy, over l) that counts as growth."""
@@ -104,6 +107,69 @@ def _interval(holds: Sequence[dict[str, Any]], quiet: Sequence[dict[str, Any]], 
     )
 
 
+def bisected(trials: Sequence["Trial"], protocol: Bisection) -> dict[str, Any]:
+    """The critical current that a bisection found, mA/cm²: the geometric middle of the largest current that held and the smallest
+    that did not, each from the pristine cell; `criterion` is what a current must not do in its hold.
+    """
+    high = min((trial.current for trial in trials if trial.failed), default=None)
+    low = max((trial.current for trial in trials if not trial.failed and (high is None or trial.current < high)), default=0.0)
+    bound = "lower" if high is None else "upper" if low == 0 else None
+    value = low if high is None else high if low == 0 else (low * high) ** 0.5
+    words = {"growth": "let the crack grow", "short": "short the cell"}[protocol.criterion]
+    ends = {"lower": f"no current up to it did {words}", "upper": f"already the smallest current did {words}"}
+    middle = f"largest current that did not {words} in {protocol.hold:g} s from the pristine cell, and smallest that did"
+    told = ends.get(str(bound), middle)
+    return {
+        "value": value * TO_MA_PER_CM2, "low": low * TO_MA_PER_CM2, "high": (high or low) * TO_MA_PER_CM2, "bound": bound,
+        "level": 0.0, "unit": "mA/cm^2", "mechanism": "propagation", "criterion": protocol.criterion,
+        "interval": f"{told}; one cell at best values, no error of the inputs is in it",
+    }  # fmt: skip
+
+
+def trial_words(trial: "Trial", hold: float) -> str:
+    """How one trial of a bisection ended."""
+    told = {"growth": "the crack grows", "short": "short"}.get(trial.by)
+    pressure = f"{trial.pressure / 1e6:.4g} MPa"
+    return f"{told} after {trial.time:.4g} s at {pressure}" if told else f"holds for {hold:.4g} s, {pressure} at its end"
+
+
+def summary(
+    case: Any, march: "March", found: dict[str, Any], bar: dict[str, Any], split: dict[str, float], worth: dict[str, Any]
+) -> dict[str, Any]:
+    """summary.json but for versions and hashes; currents in mA/cm².
+
+    Args:
+        case: the case. march: the way that history.csv holds.
+        found: "ccd" of the run itself, "ended", "holds" and "trials".
+        bar, split, worth: of `spread`; empty where they were not asked for.
+    """
+    rows, settings, best = march.rows, case.settings, found["ccd"]
+    start, last = rows[0], rows[-1]
+    started = next((row for row in rows if row.crack_area - start.crack_area > STARTED * march.length), None)
+    shorted = found["ended"] == "short"
+    ccd = best | {name: bar[name] for name in ("value", "low", "high", "bound", "level")} if bar else best
+    if bar:
+        ccd = ccd | {"interval": "draws of every input and of the microstructure, with the errors of surrogate and mesh"}
+    return {
+        "case": case.name, "title": settings.title, "question": settings.question, "kind": "propagation",
+        "method": settings.protocol.kind, "ccd": ccd, "mechanisms": {"propagation": ccd}, "at_best_values": best,
+        "error_bar": bar, "error_split": split, "attribution": worth, "fitted_parameters": [],
+        "temperature_C": settings.conditions.temperature - 273.15, "stack_pressure_MPa": settings.conditions.stack_pressure / 1e6,
+        "ended": found["ended"], "time_s": last.time, "steps": len(rows) - 1, "retries": march.retries,
+        "started": None if started is None else {
+            "current_mA_per_cm2": started.current_density * TO_MA_PER_CM2, "pressure_MPa": started.pressure / 1e6,
+            "time_s": started.time,
+        },
+        "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6, "pressure_at_start_MPa": start.pressure / 1e6,
+        "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
+        "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": found["holds"], "trials": found["trials"],
+        "life": life(rows, shorted), "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12,
+        "potential_mV": last.potential * 1e3, "charge_balance": charge_balance(rows, settings.geometry.width),
+        "volume_over_charge_error": volume_error(last), "energy_balance": energy_balance(rows),
+        "least_dissipation_J_per_m": min(row.dissipated for row in rows),
+    }  # fmt: skip
+
+
 def life(rows: Sequence[FilamentState], shorted: bool) -> dict[str, Any]:
     """Time and areal charge up to the end (of the short, where there was one): all plated, and that since the last reversal."""
     total = current = 0.0
@@ -159,7 +225,7 @@ def read_summary(case: Any, results: Path) -> dict[str, Any]:
     """summary.json of a propagation case. Raises UserError: there is none, or the case has changed since."""
     path = results / "summary.json"
     summary: dict[str, Any] = read_json(path, {})
-    if not {"ccd", "holds"} <= set(summary):
+    if not {"ccd", "holds", "error_bar"} <= set(summary):
         raise UserError(f"{path}: not there yet, or of an older version; `multiscale run {case.folder}` makes it")
     if summary.get("hashes", {}).get("case") != case.digest:
         told = "case.toml or a material file has changed since these results were computed"
@@ -169,24 +235,17 @@ def read_summary(case: Any, results: Path) -> dict[str, Any]:
 
 def answer_lines(summary: dict[str, Any]) -> list[str]:
     """What a run found."""
-    ccd, seconds, lines = summary["ccd"], summary["time_s"], []
-    last, ended = summary["holds"][-1], {"protocol": "the protocol", "number of time steps": "the number of time steps"}
-    if ccd["criterion"] == "short":
-        lines.append(f"short at {ccd['value']:.4g} mA/cm^2 after {seconds:.4g} s")
-    elif ccd["criterion"] == "growth":
-        left = (summary["thickness_um"] - summary["crack_length_um"]) / last["speed_um_per_s"]
-        lines.append(
-            f"no short within {seconds:.4g} s, but {ended[summary['ended']]} ended while the crack was still growing at "
-            f"{last['current_mA_per_cm2']:.4g} mA/cm^2 ({last['speed_um_per_s']:.3g} um/s; at that speed {left:.3g} s more to "
-            "the other side): this is no lower bound of the current of a short"
-        )
-    else:
-        lines.append(
-            f"no short up to {ccd['value']:.4g} mA/cm^2 in {seconds:.4g} s, and the crack stood still at the end: for holds of "
-            "this length the critical current density of propagation is above it"
-        )
-    if not ccd["bound"]:
-        lines.append(f"from {ccd['low']:.4g} to {ccd['high']:.4g} mA/cm^2: {ccd['interval']}")
+    lines = []
+    if summary["error_bar"]:
+        ccd = summary["ccd"]
+        bound = "at least " if ccd["bound"] == "lower" else ""
+        span = f"({ccd['level']:.0%}: {ccd['low']:.4g} to {ccd['high']:.4g})"
+        lines.append(f"critical current density {bound}{ccd['value']:.4g} mA/cm^2 {span}")
+        largest = list(summary["error_split"].items())[:3]
+        lines.append("error from " + ", ".join(f"{name} {share:.0%}" for name, share in largest))
+        lines.append("at best values:")
+    lines += _bisection_lines(summary) if summary["method"] == "ccd-bisection" else _protocol_lines(summary)
+    lines += [_switch_line(name, row) for name, row in summary["attribution"].items()]
     if summary["started"]:
         s = summary["started"]
         lines.append(f"crack started at {s['current_mA_per_cm2']:.4g} mA/cm^2 and {s['pressure_MPa']:.4g} MPa")
@@ -197,3 +256,40 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
     lines.append(f"plated until then {summary['life']['plated_mAh_per_cm2']:.4g} mAh/cm^2")
     return lines
+
+
+def _protocol_lines(summary: dict[str, Any]) -> list[str]:
+    """How a protocol in time ended."""
+    ccd, seconds, last = summary["at_best_values"], summary["time_s"], summary["holds"][-1]
+    ended = {"protocol": "the protocol", "number of time steps": "the number of time steps"}
+    if ccd["criterion"] == "short":
+        told = f"short at {ccd['value']:.4g} mA/cm^2 after {seconds:.4g} s"
+    elif ccd["criterion"] == "growth":
+        left = (summary["thickness_um"] - summary["crack_length_um"]) / last["speed_um_per_s"]
+        told = (
+            f"no short within {seconds:.4g} s, but {ended[summary['ended']]} ended while the crack was still growing at "
+            f"{last['current_mA_per_cm2']:.4g} mA/cm^2 ({last['speed_um_per_s']:.3g} um/s; at that speed {left:.3g} s more to "
+            "the other side): this is no lower bound of the current of a short"
+        )
+    else:
+        told = (
+            f"no short up to {ccd['value']:.4g} mA/cm^2 in {seconds:.4g} s, and the crack stood still at the end: for holds of "
+            "this length the critical current density of propagation is above it"
+        )
+    bracket = f"from {ccd['low']:.4g} to {ccd['high']:.4g} mA/cm^2: {ccd['interval']}"
+    return [told] if ccd["bound"] else [told, bracket]
+
+
+def _bisection_lines(summary: dict[str, Any]) -> list[str]:
+    """What a bisection found."""
+    ccd = summary["at_best_values"]
+    sign = {"lower": "above ", "upper": "below "}.get(str(ccd["bound"]), "")
+    span = f"(from {ccd['low']:.4g} to {ccd['high']:.4g}, {len(summary['trials'])} trials)"
+    return [f"by bisection {sign}{ccd['value']:.4g} mA/cm^2 {span}", ccd["interval"]]
+
+
+def _switch_line(name: str, row: dict[str, Any]) -> str:
+    """What one switch is worth."""
+    many = f"; {row['smallest']:.3g} to {row['largest']:.3g} over {row['microstructures']}" if row["microstructures"] > 1 else ""
+    bound = "; one of them is only a bound" if row["lower_bound"] else ""
+    return f"without {name} {row['without']:.4g} instead of {row['with']:.4g} mA/cm^2: a factor {row['factor']:.3g}{many}{bound}"

@@ -18,6 +18,8 @@ from multiscale.parameters import FLAW_DEPTH, Parameter, candidates, nominal
 from multiscale.propagation.case import BOUNDARY, ELECTROLYTE, METAL, TRANSFER, PropagationCase
 
 CREEP = ("reference_rate", "reference_stress", "exponent", "activation_energy", "size_factor")
+LOSSLESS = 1e5
+"""Factor on the conductivity that stands for none of its losses."""
 BOUNDARY_RATIOS = ("conductivity_ratio", "toughness_ratio", "modulus_ratio")
 
 
@@ -125,8 +127,9 @@ def inputs_at(case: PropagationCase, found: Mapping[str, Parameter], values: Map
     if electrolyte.grain_boundary:
         c, t, m = (values.get(f"{electrolyte.grain_boundary.material}.{name}", 1.0) for name in BOUNDARY_RATIOS)
         boundary = (c, t, m)
+    conductivity = values[f"{bulk}.ionic_conductivity"] * (1.0 if settings.physics.flux_detour else LOSSLESS)
     return PropagationInputs(
-        dict(found), values[f"{bulk}.ionic_conductivity"],
+        dict(found), conductivity,
         Elastic(values[f"{bulk}.youngs_modulus"], values[f"{bulk}.poissons_ratio"]), values[f"{bulk}.fracture_toughness"],
         boundary, filament, values["conditions.stack_pressure"], values["conditions.residual_stress"], depth,
     )  # fmt: skip

@@ -1,8 +1,7 @@
-"""`multiscale check` and `run` of a propagation case: protocol in time, adaptive steps, checkpoints, rows, fields, picture."""
+"""`multiscale check` and `run` of a propagation case: protocol in time, checkpoints, rows, fields, picture, error bar."""
 
 import csv
 import io
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -15,46 +14,27 @@ from dolfinx import fem
 from coupling.atomic import write_json, write_text
 from coupling.errors import RunFailure
 from coupling.store import digest
-from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale.console import show, show_json
 from multiscale.critical_current.output import write_functions
 from multiscale.dolfinx_compat import interpolation_points
-from multiscale.domain import meshed
 from multiscale.mechanics import filament_checkpoint
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.mechanics.fracture import GrewTooFar
-from multiscale.mechanics.phase_field import CrackModel
-from multiscale.mechanics.prestress import CellLoads, biaxial_strain
-from multiscale.pipeline import versions
+from multiscale.pipeline import read_json, versions
 from multiscale.progress import Narrator
-from multiscale.propagation.answer import (
-    STARTED,
-    answer_lines,
-    charge_balance,
-    critical_current,
-    energy_balance,
-    hold_table,
-    life,
-    volume_error,
-)
+from multiscale.propagation import answer, spread
 from multiscale.propagation.case import PropagationCase
+from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import PropagationInputs, resolve
-from multiscale.propagation.microstructure import cell_fields
-from multiscale.propagation.settings import Hold
+from multiscale.propagation.march import March, NoStep, Trial, bisect
+from multiscale.propagation.settings import Bisection
 from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows, parameter_table
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a change of the code changes what a run computes."""
 CHECKPOINT_S, LINE_S = 20.0, 5.0
 """Wall time between two checkpoints and between two progress lines, s."""
-SHORT = 1.0
-"""Distance to the counter electrode that counts as a short, over l."""
-JUMPS = 3
-"""Times that a step is made smaller because the crack grew too far; it jumps then however small the step, and is let go."""
-EASY, FASTER, SLOWER = 8, 1.5, 0.4
-"""Rounds up to which a step was easy; factors on the next one."""
 
 
 def show_check(case: PropagationCase, as_json: bool) -> None:
@@ -64,38 +44,6 @@ def show_check(case: PropagationCase, as_json: bool) -> None:
         show_json({"case": case.name, "parameters": parameter_rows(found)})
     else:
         show(parameter_table(case, found, "a propagation case runs none"))
-
-
-def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any) -> FilamentModel:
-    """Mesh the cell (half of it where the flaw is a mirror) and set the filament up.
-
-    Raises:
-        UserError: the cell cannot be meshed.
-        RunFailure: a solve failed.
-    """
-    geometry, fracture = case.settings.geometry, case.settings.fracture
-    height, uneven = geometry.electrolyte.thickness, geometry.uneven
-    size = height / math.ceil(height * fracture.elements / fracture.length)
-    path = CrackPath(
-        geometry.width, height, height, band_of(case), size, min(height, geometry.width) / 8, mirrored=not uneven
-    )
-    domain = meshed(draw_crack_path, comm, path=path)
-    crack = CrackModel(fracture.model, fracture.length, fracture.split)
-    made = cell_fields(domain, geometry, inputs, fracture.length)
-    loads = None
-    if inputs.stack_pressure or inputs.residual_stress:
-        residual = biaxial_strain(inputs.residual_stress, inputs.elastic) if inputs.residual_stress else None
-        loads = CellLoads(inputs.stack_pressure, residual)
-    return FilamentModel(
-        domain, made.conductivity, made.stiffness, made.fracture_energy, crack, size, inputs.filament, inputs.flaw_depth,
-        mirrored=not uneven, loads=loads,
-    )  # fmt: skip
-
-
-def band_of(case: PropagationCase) -> float:
-    """Half width of the fine strip, m."""
-    geometry, fracture = case.settings.geometry, case.settings.fracture
-    return fracture.band or min((8 if geometry.uneven else 3) * fracture.length, 0.4 * geometry.width)
 
 
 def run_propagation(case: PropagationCase, results: Path, comm: Any, every_s: float = CHECKPOINT_S) -> dict[str, Any]:
@@ -122,155 +70,140 @@ class _Run:
     ) -> None:  # fmt: skip
         self.case, self.inputs, self.results, self.comm = case, inputs, results, comm
         self.key, self.narrator, self.every_s = key, narrator, every_s
-        self.leads, self.rows = comm.rank == 0, list[FilamentState]()
-        self.length = case.settings.fracture.length
-        self.dt, self.retries = case.settings.time.first, 0
+        self.leads = comm.rank == 0
         self.kept = self.told = time.monotonic()
 
     def go(self) -> dict[str, Any]:
-        """Everything, from the mesh to the picture."""
+        """Everything, from the mesh to the picture and the error bar."""
         self.model = filament_model(self.case, self.inputs, self.comm)
         cells = self.model.domain.mesh.topology.index_map(2).size_global
         unknowns = self.model.body.unknowns + self.model.body.unknowns // 3
         half = " (half of the cell, mirrored)" if self.model.copies == 2 else ""
         self.narrator.say("mesh", f"{cells} triangles · {unknowns} unknowns{half}")
-        self.first = self.model.state
-        self.rows = [self.first]
         if self.leads:
             (self.results / "failure.json").unlink(missing_ok=True)
             write_json(self.results / "parameters.json", {"parameters": parameter_rows(self.inputs.parameters)})
-        self._resume()
-        ended = self._march(self.case.settings.protocol.step)
-        self._write(ended)
-        summary = self._summary(ended)
+        found = self._bisected() if isinstance(self.case.settings.protocol, Bisection) else self._marched()
+        self._write()
+        summary = self._summary(found)
         if self.leads:
             write_json(self.results / "summary.json", summary)
             (self.results / "checkpoint.npz").unlink(missing_ok=True)
-        for line in answer_lines(summary):
+        for line in answer.answer_lines(summary):
             self.narrator.say("answer", line)
         self.comm.barrier()
         return summary
+
+    def _marched(self) -> dict[str, Any]:
+        """Through the protocol; the critical current and what else it tells."""
+        self.march, protocol = March.of(self.model, self.case.settings), self.case.settings.protocol
+        assert not isinstance(protocol, Bisection)
+        self._resume()
+        try:
+            ended = self.march.run(protocol.step, self._keep)
+        except NoStep as failure:
+            raise self._failed(failure) from failure
+        holds = answer.hold_table(self.march.rows, protocol.step, self.march.length)
+        return {"ccd": answer.critical_current(holds, ended == "short"), "ended": ended, "holds": holds, "trials": []}
+
+    def _bisected(self) -> dict[str, Any]:
+        """Trials until the bracket is narrow; the last way is that of the smallest current that failed, where one did."""
+        settings, protocol, pristine = self.case.settings, self.case.settings.protocol, self.model.snapshot()
+        assert isinstance(protocol, Bisection)
+        done, ways = self._trials_kept(), dict[float, tuple[March, dict[str, Any]]]()
+
+        def attempt(current: float) -> Trial:
+            try:
+                trial, march = spread.attempt(self.model, settings, protocol, current, pristine, self._tell)
+            except NoStep as failure:
+                self.march = March.of(self.model, settings)
+                raise self._failed(failure, checkpoint=False) from failure
+            ways[current] = (march, self.model.snapshot())
+            done.append(trial)
+            if self.leads:
+                write_json(self.results / "trials.json", {"key": self.key, "trials": [asdict(row) for row in done]})
+            self.narrator.say("bisection", f"{current / 10:.4g} mA/cm^2: {answer.trial_words(trial, protocol.hold)}")
+            return trial
+
+        trials = bisect(protocol.lowest, protocol.highest, protocol.resolution, attempt, tuple(done))
+        failed = [trial for trial in trials if trial.failed]
+        last = min(failed or trials, key=lambda trial: trial.current if failed else -trial.current)
+        if last.current not in ways:
+            attempt(last.current)
+        self.march, state = ways[last.current]
+        self.model.restore(state)
+        holds = answer.hold_table(self.march.rows, protocol.held(last.current), self.march.length)
+        rows = [asdict(trial) for trial in trials]
+        return {"ccd": answer.bisected(trials, protocol), "ended": last.by, "holds": holds, "trials": rows}
+
+    def _trials_kept(self) -> list[Trial]:
+        """Trials of an earlier, unfinished run of the same case."""
+        kept = self.comm.bcast(read_json(self.results / "trials.json", {}) if self.leads else None)
+        return [Trial(**row) for row in kept["trials"]] if kept.get("key") == self.key else []
 
     def _resume(self) -> None:
         notes = filament_checkpoint.read(self.results / "checkpoint.npz", self.model, self.key)
         if notes is None:
             return
-        self.rows = [FilamentState(**(row | {"tip": tuple(row["tip"])})) for row in notes["rows"]]
-        self.dt, self.retries, self.first = notes["dt"], notes["retries"], self.rows[0]
+        self.march.rows = [FilamentState(**(row | {"tip": tuple(row["tip"])})) for row in notes["rows"]]
+        self.march.dt, self.march.retries = notes["dt"], notes["retries"]
         self.narrator.say("filament", f"goes on at {self.model.state.time:.6g} s")
 
-    def _march(self, steps: Sequence[Hold]) -> dict[str, Any]:
-        """The protocol; how it ended."""
-        end, control = 0.0, self.case.settings.time
-        for number, hold in enumerate(steps):
-            end += hold.time
-            while self.model.state.time < end * (1 - 1e-12):
-                if len(self.rows) > control.most:
-                    return {"by": "number of time steps", "step": number + 1}
-                self._advance(end - self.model.state.time, hold.current)
-                self._keep()
-                self._stays_in_band()
-                if self._is_short():
-                    return {"by": "short", "step": number + 1}
-        return {"by": "protocol", "step": len(steps)}
-
-    def _advance(self, left: float, current: float) -> None:
-        """One accepted step; smaller ones where it fails or the crack runs. Raises RunFailure below the smallest."""
-        control, model = self.case.settings.time, self.model
-        before, dt, jumps = model.state.crack_area, min(self.dt, control.largest), 0
-        while True:
-            trial = dt if dt <= left / 2 else (left if dt >= left else left / 2)
-            last_chance = trial * SLOWER < control.smallest
-            allowed = math.inf if last_chance or jumps == JUMPS else control.growth * self.length
-            try:
-                state = model.step(trial, current, allowed)
-            except RunFailure as failure:
-                self.retries += 1
-                jumps += isinstance(failure, GrewTooFar)
-                dt = trial * SLOWER
-                if last_chance:
-                    raise self._failed(failure) from failure
-                continue
-            break
-        grown = state.crack_area - before
-        easy = state.rounds <= EASY and grown < control.growth * self.length / 2
-        if trial >= dt or easy:
-            self.dt = min(max(dt, trial) * (FASTER if easy else 1.0), control.largest)
-        self.rows.append(state)
-
-    def _stays_in_band(self) -> None:
-        """Refuse to go on where the crack has left the fine strip: its energy would no longer be known. Raises RunFailure."""
-        band = band_of(self.case)
-        if self.case.settings.geometry.uneven and self.model.sideways() > band - self.length:
-            raise self._failed(RunFailure(f"the crack leaves the fine strip (half width {band * 1e6:.3g} um); widen fracture.band"))
-
-    def _failed(self, failure: RunFailure) -> RunFailure:
+    def _failed(self, failure: RunFailure, checkpoint: bool = True) -> RunFailure:
         """Keep state, rows and fields, and say why."""
         state = self.model.state
-        told = f"filament: no step of {self.case.settings.time.smallest:.3g} s or more succeeded at {state.time:.6g} s: {failure}"
-        if "fracture.band" in str(failure):
-            told = f"filament: at {state.time:.6g} s {failure}"
-        self._checkpoint()
-        self._write({"by": "failure", "step": None})
+        if checkpoint:
+            self._checkpoint()
+        self._write()
         if self.leads:
-            write_json(self.results / "failure.json", {"time_s": state.time, "reason": str(failure), "retries": self.retries})
-        mend = "set a smaller time.smallest, or a coarser fracture.length, and run again"
-        mend = "" if "fracture.band" in told else f"; {mend}"
-        return RunFailure(f"{told}; fields and rows are in {self.results}{mend}")
-
-    def _is_short(self) -> bool:
-        state, far = self.model.state, self.case.settings.geometry.electrolyte.thickness - SHORT * self.length
-        return state.tip[1] >= far and state.front >= min(state.length, far)
+            told = {"time_s": state.time, "reason": str(failure), "retries": self.march.retries}
+            write_json(self.results / "failure.json", told)
+        return RunFailure(f"{failure}; fields and rows are in {self.results}")
 
     def _keep(self) -> None:
         """A line and a checkpoint now and then (rank 0's clock decides for all)."""
+        self._tell(self.march)
         now = time.monotonic()
-        line, save = self.comm.bcast((now - self.told > LINE_S, now - self.kept > self.every_s))
-        if line:
-            self.told = now
-            self.narrator.say("filament", progress_line(self.rows[-1]))
-        if save:
+        if self.comm.bcast(now - self.kept > self.every_s):
             self._checkpoint()
             self.kept = time.monotonic()
 
+    def _tell(self, march: March) -> None:
+        """A line now and then."""
+        now = time.monotonic()
+        if self.comm.bcast(now - self.told > LINE_S):
+            self.told = now
+            self.narrator.say("filament", progress_line(march.rows[-1]))
+
     def _checkpoint(self) -> None:
-        notes = {"rows": [asdict(row) for row in self.rows], "dt": self.dt, "retries": self.retries}
+        march = self.march
+        notes = {"rows": [asdict(row) for row in march.rows], "dt": march.dt, "retries": march.retries}
         filament_checkpoint.write(self.results / "checkpoint.npz", self.model, self.key, notes)
 
-    def _write(self, ended: dict[str, Any]) -> None:
+    def _write(self) -> None:
         """Rows, fields and picture."""
         write_model_fields(self.results / "fields" / "filament.bp", self.model)
         from multiscale.propagation.figure import gather, write_figure
 
-        arrays = gather(self.model)
+        arrays, rows = gather(self.model), self.march.rows
         if self.leads:
-            write_text(self.results / "history.csv", history_csv(self.rows))
-            write_figure(self.results / "filament.png", self.rows, arrays, self.case.settings.geometry.electrolyte.thickness)
+            write_text(self.results / "history.csv", history_csv(rows))
+            write_figure(self.results / "filament.png", rows, arrays, self.case.settings.geometry.electrolyte.thickness)
 
-    def _summary(self, ended: dict[str, Any]) -> dict[str, Any]:
+    def _summary(self, found: dict[str, Any]) -> dict[str, Any]:
         """The answer, for scripts; currents in mA/cm²."""
-        start, last, settings = self.first, self.rows[-1], self.case.settings
-        started = next((row for row in self.rows if row.crack_area - start.crack_area > STARTED * self.length), None)
-        shorted = ended["by"] == "short"
-        holds = hold_table(self.rows, settings.protocol.step, self.length)
-        ccd = critical_current(holds, shorted)
-        return {
-            "case": self.case.name, "title": settings.title, "question": settings.question,
-            "kind": "propagation", "ccd": ccd, "mechanisms": {"propagation": ccd}, "fitted_parameters": [], "error_split": {},
-            "ended": ended["by"], "time_s": last.time, "steps": len(self.rows) - 1, "retries": self.retries,
-            "started": None if started is None else {
-                "current_mA_per_cm2": started.current_density / 10, "pressure_MPa": started.pressure / 1e6,
-                "time_s": started.time,
-            },
-            "largest_pressure_MPa": max(row.pressure for row in self.rows) / 1e6,
-            "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
-            "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12, "potential_mV": last.potential * 1e3,
-            "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": holds, "life": life(self.rows, shorted),
-            "charge_balance": charge_balance(self.rows, settings.geometry.width), "volume_over_charge_error": volume_error(last),
-            "energy_balance": energy_balance(self.rows), "least_dissipation_J_per_m": min(r.dissipated for r in self.rows),
-            "versions": self.comm.bcast(versions() if self.leads else None),
-            "hashes": {"case": self.case.digest, "run": self.key}, "wall_s": {"run": self.narrator.seconds()},
-        }  # fmt: skip
+        best = found["ccd"]
+        reference = 0.0 if best["bound"] else best["value"] * 10
+        bar = spread.error_bar(self.case, self.inputs.parameters, reference, self.results, self.comm, self.narrator)
+        worth = spread.attribution(self.case, self.results, self.comm, self.narrator)
+        samples, split = bar.pop("samples", None), bar.pop("error_split", {})
+        if self.leads and samples is not None:
+            drawn = {"unit": "mA/cm^2", "samples": samples, "median": bar["value"]}
+            write_json(self.results / "distribution.json", drawn | {name: bar[name] for name in ("low", "high", "level")})
+        versioned = self.comm.bcast(versions() if self.leads else None)
+        summary = answer.summary(self.case, self.march, found, bar, split, worth)
+        hashes = {"case": self.case.digest, "run": self.key}
+        return summary | {"versions": versioned, "hashes": hashes, "wall_s": {"run": self.narrator.seconds()}}
 
 
 def progress_line(state: FilamentState) -> str:

@@ -16,6 +16,7 @@ from multiscale.case import (
     Interface,
     Length,
     MouthWidth,
+    Uncertainty,
 )
 
 Current = Annotated[float, InUnit("A/m^2")]
@@ -76,6 +77,11 @@ class LineFlaw(Table):
     inhomogeneity: Inhomogeneity | None = None
     flaw: Line
 
+    def even(self) -> "LineFlaw":
+        """The same cell without random fields and crystal orientation."""
+        electrolyte = self.electrolyte.model_copy(update={"anisotropy": None})
+        return self.model_copy(update={"inhomogeneity": None, "electrolyte": electrolyte})
+
     @property
     def uneven(self) -> bool:
         """Whether left and right differ, so that the whole cell must be meshed."""
@@ -83,9 +89,10 @@ class LineFlaw(Table):
 
     @model_validator(mode="after")
     def _flaw_fits(self) -> "LineFlaw":
-        if self.flaw.depth > 0.6 * self.electrolyte.thickness:
-            raise AtKey(("flaw", "depth"), "at most 0.6 of the electrolyte's thickness; make it smaller")
-        if self.width < 4 * self.flaw.depth:
+        deepest, key = (self.flaw.depth_range or (0, self.flaw.depth))[1], "depth_range" if self.flaw.depth_range else "depth"
+        if deepest > 0.6 * self.electrolyte.thickness:
+            raise AtKey(("flaw", key), "at most 0.6 of the electrolyte's thickness; make it smaller")
+        if self.width < 4 * deepest:
             raise AtKey(("width",), "at least four times the flaw's depth; make the cell wider")
         if self.flaw.at == "grain-boundary" and not self.electrolyte.grain_size:
             raise AtKey(("flaw", "at"), 'only a polycrystal has boundaries; give electrolyte.grain_size or write "grain"')
@@ -114,14 +121,32 @@ class Fracture(Table):
     split: Literal["none", "volumetric-deviatoric", "no-tension"] = "none"
 
 
+SWITCHES = (
+    "flux-detour", "mechanical-inhomogeneity", "grain-boundaries", "stress-of-the-cell", "lithium-creep", "pressure-feedback",
+)  # fmt: skip
+"""What `physics.attribute` can tell the worth of."""
+Switch = Literal[
+    "flux-detour", "mechanical-inhomogeneity", "grain-boundaries", "stress-of-the-cell", "lithium-creep", "pressure-feedback"
+]
+
+
 class Physics(Table):
-    """What is solved, and switches: creep of lithium (out of the mouth, into new crack) and the pressure's shift of kinetics."""
+    """What is solved, and switches.
+
+    `lithium_creep`: out of the mouth, and into new crack. `pressure_feedback`: the pressure's shift of the kinetics; without it
+    nothing stalls. `flux_detour = false`: the solid conducts without loss, so that the flaw feels the overpotential of the flat
+    electrode alone. `mechanical_inhomogeneity = false`: random fields and crystal orientation evened out. `attribute`: each
+    switch named is turned off in turn, on a coarse mesh at best values, and what that does to the critical current is told.
+    """
 
     transport: Literal["single-ion"]
     mechanics: Literal["elastic"]
     mechanisms: tuple[Literal["propagation"], ...] = Field(min_length=1, max_length=1)
     lithium_creep: Flag = True
     pressure_feedback: Flag = True
+    flux_detour: Flag = True
+    mechanical_inhomogeneity: Flag = True
+    attribute: tuple[Switch, ...] = ()
 
 
 class Hold(Table):
@@ -136,6 +161,36 @@ class Steps(Table):
 
     kind: Literal["steps"]
     step: tuple[Hold, ...] = Field(min_length=1)
+
+
+class ConstantCurrent(Table):
+    """One current until the short or for `time`: life and areal charge of the short."""
+
+    kind: Literal["constant-current"]
+    current: CurrentDensity
+    time: Seconds
+
+    @property
+    def step(self) -> tuple[Hold, ...]:
+        """The current as one step."""
+        return (Hold.model_construct(current=self.current, time=self.time),)
+
+
+class Cycling(Table):
+    """Plating and stripping half cycles of equal current and time, `cycles` times; a rest after each half where one is given."""
+
+    kind: Literal["cycling"]
+    current: CurrentDensity
+    half_cycle: Seconds
+    rest: Annotated[float, InUnit("s", at_least=0.0)] = 0.0
+    cycles: Annotated[Whole, Field(ge=1, le=10_000)]
+
+    @property
+    def step(self) -> tuple[Hold, ...]:
+        """The half cycles and rests as steps."""
+        pause = [(0.0, self.rest)] if self.rest > 0 else []
+        cycle = [(self.current, self.half_cycle), *pause, (-self.current, self.half_cycle), *pause]
+        return tuple(Hold.model_construct(current=i, time=t) for i, t in cycle * self.cycles)
 
 
 class Ramp(Table):
@@ -161,6 +216,30 @@ class Ramp(Table):
         count = math.floor((self.maximum - self.first) / self.increment * (1 + 1e-12)) + 1
         currents = self.first + self.increment * np.arange(count)
         return tuple(Hold.model_construct(current=float(i), time=self.hold) for i in currents)
+
+
+class Bisection(Table):
+    """Each current is held for `hold` from the pristine cell; the bracket of the critical one is halved down to `resolution`.
+
+    `criterion`: what a current must not do in its hold, let the crack grow, or short.
+    """
+
+    kind: Literal["ccd-bisection"]
+    lowest: CurrentDensity
+    highest: CurrentDensity
+    resolution: Annotated[float, Field(ge=1e-4, le=1)]
+    hold: Seconds
+    criterion: Literal["growth", "short"] = "growth"
+
+    @model_validator(mode="after")
+    def _goes_up(self) -> "Bisection":
+        if self.highest <= self.lowest:
+            raise AtKey(("highest",), "highest must be above lowest")
+        return self
+
+    def held(self, current: float) -> tuple[Hold, ...]:
+        """One current as a step."""
+        return (Hold.model_construct(current=current, time=self.hold),)
 
 
 class TimeSteps(Table):
@@ -189,14 +268,20 @@ class PropagationFile(Table):
     conditions: CellConditions
     physics: Physics
     fracture: Fracture
-    protocol: Annotated[Steps | Ramp, Field(discriminator="kind")]
+    protocol: Annotated[Steps | ConstantCurrent | Cycling | Ramp | Bisection, Field(discriminator="kind")]
     time: TimeSteps
     properties: Choice = Choice()
+    uncertainty: Uncertainty | None = None
 
     @model_validator(mode="after")
     def _what_is_there_fits(self) -> "PropagationFile":
         if self.fracture.split != "none" and (self.conditions.stack_pressure or self.conditions.residual_stress):
             raise AtKey(("fracture", "split"), 'a stack pressure or residual stress goes with split = "none" only')
+        if self.physics.attribute and self.protocol.kind not in ("ccd-ramp", "ccd-bisection"):
+            told = "the worth of a switch is told for a protocol of kind ccd-ramp or ccd-bisection"
+            raise AtKey(("physics", "attribute"), told)
+        if self.uncertainty and self.protocol.kind not in ("ccd-ramp", "ccd-bisection"):
+            raise AtKey(("uncertainty",), "an error bar goes with a protocol of kind ccd-ramp or ccd-bisection")
         if self.fracture.split != "none" and self.geometry.electrolyte.anisotropy:
             raise AtKey(("fracture", "split"), 'cubic stiffness goes with split = "none" only')
         if self.fracture.band and not 2 * self.fracture.length <= self.fracture.band <= 0.45 * self.geometry.width:
@@ -206,6 +291,7 @@ class PropagationFile(Table):
         size = self.geometry.electrolyte.grain_size
         if size and size < 4 * self.fracture.length:
             raise AtKey(("fracture", "length"), "at most a quarter of the grain size; make it smaller")
-        if self.fracture.length > 0.25 * self.geometry.flaw.depth:
+        shallowest = (self.geometry.flaw.depth_range or (self.geometry.flaw.depth,))[0]
+        if self.fracture.length > 0.25 * shallowest:
             raise AtKey(("fracture", "length"), "at most a quarter of the flaw's depth; make it smaller")
         return self

@@ -1,0 +1,163 @@
+"""A filament through a protocol in time: adaptive steps, what ends it, and the critical current by bisection."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from coupling.errors import RunFailure
+from multiscale.mechanics.filament import FilamentModel
+from multiscale.mechanics.filament_state import FilamentState
+from multiscale.mechanics.fracture import GrewTooFar
+from multiscale.propagation.answer import STARTED
+from multiscale.propagation.cell import band_of
+from multiscale.propagation.settings import Hold, PropagationFile, TimeSteps
+
+SHORT = 1.0
+"""Distance to the counter electrode that counts as a short, over l."""
+JUMPS = 3
+"""Times that a step is made smaller because the crack grew too far; it jumps then however small the step, and is let go."""
+EASY, FASTER, SLOWER = 8, 1.5, 0.4
+"""Rounds up to which a step was easy; factors on the next one."""
+
+
+class NoStep(RunFailure):
+    """No step above the smallest succeeded, or the crack left the mesh that is fine enough for it."""
+
+
+@dataclass
+class March:
+    """A filament on its way through a protocol.
+
+    Attributes:
+        model: as it stands after the last row.
+        control: of the time steps.
+        length, thickness: l of the phase field, of the electrolyte, m.
+        band: half width of the fine strip, m; infinite where the crack cannot turn aside.
+        until_growth: whether growth of the crack ends it, beside a short.
+        rows, dt, retries: accepted times, next time step (s), steps taken back so far.
+    """
+
+    model: FilamentModel
+    control: TimeSteps
+    length: float
+    thickness: float
+    band: float = math.inf
+    until_growth: bool = False
+    rows: list[FilamentState] = field(default_factory=list)
+    dt: float = 0.0
+    retries: int = 0
+
+    @classmethod
+    def of(cls, model: FilamentModel, settings: PropagationFile, until_growth: bool = False) -> "March":
+        """The march of a case from the model's present state."""
+        geometry, band = settings.geometry, band_of(settings)
+        return cls(
+            model, settings.time, settings.fracture.length, geometry.electrolyte.thickness, band if geometry.uneven else math.inf,
+            until_growth, [model.state], settings.time.first,
+        )  # fmt: skip
+
+    @property
+    def grown(self) -> bool:
+        """Whether the crack has grown since the first row."""
+        return self.rows[-1].crack_area - self.rows[0].crack_area > STARTED * self.length
+
+    @property
+    def shorted(self) -> bool:
+        """Whether crack and lithium have reached the counter electrode."""
+        state, far = self.model.state, self.thickness - SHORT * self.length
+        return state.tip[1] >= far and state.front >= min(state.length, far)
+
+    def run(self, steps: Sequence[Hold], after: Callable[[], None] | None = None) -> str:
+        """Go through the holds (or what is left of them); what ended it: "short", "growth", "number of time steps", "protocol".
+
+        Raises:
+            NoStep: with the reason; the model stands at the last row.
+        """
+        end = 0.0
+        for hold in steps:
+            end += hold.time
+            while self.model.state.time < end * (1 - 1e-12):
+                if len(self.rows) > self.control.most:
+                    return "number of time steps"
+                self._advance(end - self.model.state.time, hold.current)
+                if after is not None:
+                    after()
+                if self.band < math.inf and self.model.sideways() > self.band - self.length:
+                    told = f"the crack leaves the fine strip (half width {self.band * 1e6:.3g} um); widen fracture.band"
+                    raise NoStep(f"filament: at {self.model.state.time:.6g} s {told}")
+                if self.shorted:
+                    return "short"
+                if self.until_growth and self.grown:
+                    return "growth"
+        return "protocol"
+
+    def _advance(self, left: float, current: float) -> None:
+        """One accepted step; smaller ones where it fails or the crack runs."""
+        control, model = self.control, self.model
+        before, dt, jumps = model.state.crack_area, min(self.dt, control.largest), 0
+        while True:
+            trial = dt if dt <= left / 2 else (left if dt >= left else left / 2)
+            last_chance = trial * SLOWER < control.smallest
+            allowed = math.inf if last_chance or jumps == JUMPS else control.growth * self.length
+            try:
+                state = model.step(trial, current, allowed)
+            except RunFailure as failure:
+                self.retries += 1
+                jumps += isinstance(failure, GrewTooFar)
+                dt = trial * SLOWER
+                if last_chance:
+                    told = f"no step of {control.smallest:.3g} s or more succeeded at {model.state.time:.6g} s: {failure}"
+                    mend = "set a smaller time.smallest, or a coarser fracture.length, and run again"
+                    raise NoStep(f"filament: {told}; {mend}") from failure
+                continue
+            break
+        grown = state.crack_area - before
+        easy = state.rounds <= EASY and grown < control.growth * self.length / 2
+        if trial >= dt or easy:
+            self.dt = min(max(dt, trial) * (FASTER if easy else 1.0), control.largest)
+        self.rows.append(state)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One current held from the pristine cell: how it ended, and what was there then (A/m², s, Pa, m)."""
+
+    current: float
+    failed: bool
+    by: str
+    time: float
+    pressure: float
+    growth: float
+
+
+def bisect(
+    lowest: float, highest: float, resolution: float, attempt: Callable[[float], Trial], done: Sequence[Trial] = ()
+) -> list[Trial]:
+    """Currents tried, in order: the ends, then the geometric middle until high/low - 1 is at most `resolution`.
+
+    Args:
+        lowest, highest: current densities, A/m².
+        resolution: relative.
+        attempt: holds one current.
+        done: trials of an earlier run, which are not repeated.
+    """
+    known, trials = {trial.current: trial for trial in done}, list[Trial]()
+
+    def fails(current: float) -> bool:
+        trials.append(known.get(current) or attempt(current))
+        return trials[-1].failed
+
+    if fails(lowest) or not fails(highest):
+        return trials
+    low, high = lowest, highest
+    while high / low - 1 > resolution:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if fails(middle) else (middle, high)
+    return trials
+
+
+def bracket(trials: Sequence[Trial]) -> tuple[float, float]:
+    """Largest current that held below the smallest that failed, and that one, A/m²; zero or infinity where there is none."""
+    high = min((trial.current for trial in trials if trial.failed), default=math.inf)
+    low = max((trial.current for trial in trials if not trial.failed and trial.current < high), default=0.0)
+    return low, high

@@ -1,0 +1,174 @@
+"""Protocols of propagation cases, bisection, error bar and worth of switches."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+from test_propagation import SMALL, _case
+
+from coupling.errors import UserError
+from multiscale.parameters import nominal
+from multiscale.progress import Narrator
+from multiscale.propagation import spread
+from multiscale.propagation.answer import answer_lines, bisected
+from multiscale.propagation.case import load_propagation_case
+from multiscale.propagation.cell import rows_of
+from multiscale.propagation.inputs import inputs_at, parameters, resolve
+from multiscale.propagation.march import Trial, bisect, bracket
+from multiscale.propagation.run import run_propagation
+from multiscale.propagation.settings import SWITCHES, Bisection, ConstantCurrent, Cycling
+from multiscale.propagation.spread import attribution, error_bar, without
+
+RAMP = 'kind      = "ccd-ramp"\nfirst     = "8 mA/cm^2"\nincrement = "2 mA/cm^2"\nmaximum   = "30 mA/cm^2"\nhold      = "10 s"'
+BISECTION = 'kind = "ccd-bisection"\nlowest = "20 mA/cm^2"\nhighest = "24 mA/cm^2"\nresolution = 0.12\nhold = "60 s"'
+UNCERTAIN = '\n[uncertainty]\nlevel = 0.9\nsamples = 2000\ndesigns = 48\nmicrostructures = 1\nseed = 2\n'
+RAMPED = ("first  ", "increment", "maximum", "hold")
+CELL = {key: value for key, value in SMALL.items() if not any(word in key for word in RAMPED)}
+
+
+def _changed(folder, **changes):
+    return load_propagation_case(_case(folder, CELL | {RAMP: BISECTION, 'largest  = "2.5 s"': 'largest = "30 s"'} | changes))
+
+
+def _trials(threshold, lowest=10.0, highest=40.0, resolution=0.01, done=()):
+    tried = []
+
+    def attempt(current):
+        tried.append(current)
+        return Trial(current, current > threshold, "growth" if current > threshold else "protocol", 1.0, 1e8, 0.0)
+
+    return bisect(lowest, highest, resolution, attempt, done), tried
+
+
+def test_bisection_closes_in_on_a_threshold():
+    trials, tried = _trials(23.0)
+    low, high = bracket(trials)
+    assert low <= 23.0 < high
+    assert high / low - 1 <= 0.01
+    assert len(tried) == 2 + math.ceil(math.log2(math.log(4) / math.log(1.01)))
+    again, repeated = _trials(23.0, done=trials)
+    assert again == trials
+    assert repeated == []
+
+
+@pytest.mark.parametrize(("threshold", "bound", "value"), [(50.0, "lower", 4.0), (5.0, "upper", 1.0)])
+def test_a_bracket_that_does_not_hold_the_threshold_is_a_bound(threshold, bound, value):
+    protocol = Bisection.model_construct(criterion="growth", hold=10.0)
+    told = bisected(_trials(threshold)[0], protocol)
+    assert (told["bound"], told["value"]) == (bound, pytest.approx(value))
+
+
+def test_protocols_are_steps():
+    cycling = Cycling.model_construct(kind="cycling", current=2.0, half_cycle=3600.0, rest=60.0, cycles=2)
+    assert [(hold.current, hold.time) for hold in cycling.step] == [(2.0, 3600.0), (0.0, 60.0), (-2.0, 3600.0), (0.0, 60.0)] * 2
+    life = ConstantCurrent.model_construct(kind="constant-current", current=5.0, time=100.0)
+    assert [(hold.current, hold.time) for hold in life.step] == [(5.0, 100.0)]
+
+
+def test_rows_fit_the_flaw():
+    """The shipped cell keeps its 60 rows; a depth between two rows finds others, at most 30 % more."""
+    assert rows_of(40e-6, 10e-6, 60) == 60
+    for depth in (8.3e-6, 9.1e-6, 13.37e-6):
+        rows = rows_of(40e-6, depth, 60)
+        assert 60 <= rows <= 78
+        assert abs(rows * depth / 40e-6 - round(rows * depth / 40e-6)) < 0.06
+
+
+@pytest.fixture(scope="module")
+def bisection(tmp_path_factory):
+    """A small cell without losses in the solid, bisected."""
+    folder = tmp_path_factory.mktemp("bisection")
+    case = _changed(folder / "case", **{"pressure_feedback = true": "pressure_feedback = true\nflux_detour = false"})
+    return case, folder / "results", run_propagation(case, folder / "results", MPI.COMM_SELF)
+
+
+def test_without_detour_the_critical_current_is_the_closed_form(bisection):
+    """i = 2 i0 sinh(V p/(2 RT)): what holds has stalled at the pressure of its current; the crack starts between the two."""
+    _, results, summary = bisection
+    for trial in summary["trials"]:
+        if not trial["failed"]:
+            closed = 2 * 128.0 * math.sinh(1.3e-5 * trial["pressure"] / (2 * 8.314462618 * 298.15))
+            assert closed == pytest.approx(trial["current"], rel=5e-3)
+    ccd = summary["ccd"]
+    assert ccd["low"] < ccd["value"] < ccd["high"] <= 1.12 * ccd["low"]
+    start = 2 * 128.0 * math.sinh(1.3e-5 * summary["largest_pressure_MPa"] * 1e6 / (2 * 8.314462618 * 298.15)) / 10
+    assert ccd["low"] * 0.99 < start < ccd["high"] * 1.01
+    assert summary["method"] == "ccd-bisection"
+    assert "by bisection" in "\n".join(answer_lines(summary))
+    assert json.loads((results / "trials.json").read_text())["trials"] == summary["trials"]
+
+
+def _law(case, found, point, number):
+    """A critical current that is a known power law: toughness² over conductivity^½."""
+    best = {key: float(values[0]) for key, values in nominal(found).items()} | dict(point)
+    settings = case.settings
+    factor = 1.0 if settings.physics.flux_detour else 2.0
+    value = 100.0 * factor * (best["LLZO.fracture_toughness"] / 1.25e6) ** 2 * (best["LLZO.ionic_conductivity"] / 0.1) ** 0.5
+    return value, False
+
+
+def test_error_bar_is_that_of_the_inputs(tmp_path, monkeypatch):
+    """A power law in the place of the runs: the interval is that of the law, and the split names what it depends on."""
+    monkeypatch.setattr(spread, "coarse_current", _law)
+    case = _changed(tmp_path / "case", **{"[time]": UNCERTAIN + "[time]"})
+    bar = error_bar(case, parameters(case), 110.0, tmp_path / "results", MPI.COMM_SELF, Narrator(False))
+    assert bar["mesh_ratio"] == pytest.approx(1.1)
+    leaves = spread.draw(parameters(case), 2000, 2)
+    law = 11.0 * (leaves["LLZO.fracture_toughness"] / 1.25e6) ** 2 * (leaves["LLZO.ionic_conductivity"] / 0.1) ** 0.5
+    low, high = np.quantile(np.minimum(law, 24.0), [0.05, 0.95])
+    assert bar["low"] == pytest.approx(low, rel=0.25)
+    assert bar["high"] == pytest.approx(high, rel=0.25)
+    inputs = {name for name, share in bar["error_split"].items() if share > 0.1}
+    assert "LLZO.fracture_toughness" in inputs
+    assert sum(bar["error_split"].values()) == pytest.approx(1.0)
+
+
+def test_worth_of_a_switch(tmp_path, monkeypatch):
+    monkeypatch.setattr(spread, "coarse_current", _law)
+    case = _changed(tmp_path / "case", **{"pressure_feedback = true": 'pressure_feedback = true\nattribute = ["flux-detour"]'})
+    told = attribution(case, tmp_path / "results", MPI.COMM_SELF, Narrator(False))
+    assert told["flux-detour"]["factor"] == pytest.approx(0.5)
+    assert told["flux-detour"]["without"] == pytest.approx(2 * told["flux-detour"]["with"])
+
+
+def test_every_switch_turns_something_off(tmp_path):
+    changes = {"pressure_feedback = true": "pressure_feedback = true", 'stack_pressure = "0 MPa"': 'stack_pressure = "5 MPa"'}
+    case = _changed(tmp_path / "case", **{'thickness = "40 um"': 'thickness = "16 um"\ngrain_size = "8 um"\n'
+        'grain_boundary = { material = "LLZO-boundary", width = "1 nm" }\nanisotropy = { zener_ratio = 1.3, source = "test" }',
+        "lithium_creep     = false": "lithium_creep = true", **changes})  # fmt: skip
+    for name in SWITCHES:
+        assert without(case.settings, name) != case.settings, name
+    free = type(case)(case.folder, without(case.settings, "flux-detour"), case.materials, case.file)
+    assert resolve(free).conductivity == pytest.approx(1e5 * resolve(case).conductivity)
+
+
+def test_more_toughness_and_exchange_current_go_where_they_should(tmp_path):
+    """Inputs of a draw reach the model (a draw that is ignored would give an error bar of nothing)."""
+    case = _changed(tmp_path / "case")
+    found = parameters(case)
+    best = {key: float(values[0]) for key, values in nominal(found).items()}
+    drawn = {"LLZO.fracture_toughness": 2.5e6, "geometry.flaw.depth": 6e-6, "Li-LLZO-interface.exchange_current_density": 7.0}
+    inputs = inputs_at(case, found, best | drawn)
+    assert inputs.fracture_energy == pytest.approx(4 * resolve(case).fracture_energy)
+    assert inputs.flaw_depth == 6e-6
+    assert inputs.filament.exchange_current_density == 7.0
+    assert inputs.filament.unloaded_half_opening(np.array([0.0, 6e-6])) == pytest.approx([10e-9, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({RAMP: BISECTION.replace('"24 mA', '"14 mA')}, "highest must be above lowest"),
+        ({RAMP: 'kind = "constant-current"\ncurrent = "1 mA/cm^2"\ntime = "1 h"', "[time]": UNCERTAIN + "[time]"},
+         "goes with a protocol"),
+        ({RAMP: 'kind = "cycling"\ncurrent = "1 mA/cm^2"\nhalf_cycle = "1 h"\ncycles = 0'}, "cycles"),
+        ({"pressure_feedback = true": 'pressure_feedback = true\nattribute = ["fluxdetour"]'}, "flux-detour"),
+        ({'depth  = "10 um"': 'depth  = "10 um"\ndepth_range = ["2 um", "12 um"]'}, "a quarter of the flaw's depth"),
+    ],
+)  # fmt: skip
+def test_wrong_protocols_are_refused(tmp_path, changes, said):
+    with pytest.raises(UserError, match=said) as caught:
+        load_propagation_case(_case(tmp_path, changes))
+    assert "case.toml:" in str(caught.value)
