@@ -8,6 +8,7 @@ import typer
 from coupling.errors import RunFailure, UserError
 from multiscale import parallel
 from multiscale.commands.analyze import analyze_app
+from multiscale.commands.band_gap import register as _register_band_gap
 from multiscale.commands.boundary import register as _register_boundary
 from multiscale.commands.cluster import register as _register_cluster
 from multiscale.commands.compare import compare
@@ -40,6 +41,7 @@ _register_structure(analyze_app)
 _register_interphase(analyze_app)
 _register_boundary(analyze_app)
 _register_cluster(analyze_app)
+_register_band_gap(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)
@@ -194,24 +196,25 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
 
 
 @app.command()
-def report(case: CaseArgument, out: OutOption = None) -> None:
+def report(
+    case: CaseArgument,
+    out: OutOption = None,
+    interactive: Annotated[bool, typer.Option("--interactive", help="Figures to zoom and read off; the file grows by 5 MB.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Write each figure as SVG, PNG and CSV too.")] = False,
+) -> None:
     """Write the self-contained report.html of a case that has been run.
 
-    Example: multiscale report cases/li-lpscl
+    Example: multiscale report cases/li-lpscl --figures
     """
-    from multiscale.transport_cases.case import is_transport_case
+    from multiscale.case_folder import require_case
+    from multiscale.reporting.by_kind import kind_of, write_report
 
-    if is_transport_case(case):
-        from multiscale.transport_cases.report import write_transport_report
-
-        _show(str(write_transport_report(_results(case, out), case)))
-        return
-    _refuse_stale(case, _summary(case, out))
-    from multiscale.compare import case_result
-    from multiscale.reporting.report import write_report
-
+    require_case(case)
     results = _results(case, out)
-    _show(str(write_report(results, _experiments(), case_result(case, results))))
+    if kind_of(case) == "critical current":
+        _refuse_stale(case, _summary(case, out))
+    for path in write_report(case, results, _experiments(), interactive, figures):
+        _show(str(path))
 
 
 def refuse_unanswered(case: Path) -> None:
