@@ -83,6 +83,24 @@ def conduction(system: Any, network: Network) -> Any:
     return form
 
 
+def path_correction(system: Any, network: Network, degree: int) -> Any:
+    """What the layers of a network add to ∫ |i| dx over the grains: δ |i| of the layer less (δ/2) |i| of the grain on either side.
+
+    The current along the layer is -κ∥ ∇_s ψ, that across it the mean of the two sides'.
+    """
+    n, δ, form = ufl.FacetNormal(system.domain.mesh)("+"), network.layer.thickness, 0
+    for boundary, *media in network.faces:
+        first, second = (system.current(name)("+") for name in media)
+        ψ = sum(system.field(name) for name in media)("+") / 2
+        along = network.layer.along * surface_gradient(ψ, n)
+        across = dot((first + second) / 2, n)
+        size = ufl.sqrt(dot(along, along) + across**2)
+        if network.surrounding is not None:
+            size -= (ufl.sqrt(dot(first, first)) + ufl.sqrt(dot(second, second))) / 2
+        form += δ * size * system.domain.dS(boundary, degree=degree)
+    return form
+
+
 def _modes(one: Any, other: Any, mean: Any = None) -> tuple[Any, Any, Any]:
     """Jump, excess and mean of a layer from its two faces and its mean (theirs without one)."""
     middle = (one + other) / 2

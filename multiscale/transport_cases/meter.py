@@ -67,6 +67,7 @@ class TransportMeter:
             medium = next(name for name in cell.networks if network_name(name) == network.name)
             dissipated = ufl.replace(thin_layers.conduction(system, network), {system.test: system.u})
             self._add(f"{medium}, grain boundaries", dissipated)
+            self._add(f"path {medium}", thin_layers.path_correction(system, network, PATH_DEGREE))
 
     # forms
 
