@@ -1,5 +1,6 @@
 """Fits a MACE model to labelled frames on the CPU, with checkpoints and an early stop."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class FitSettings:
     stress_weight: float = 1.0
     gradient_limit: float = 10.0
     patience: int = 0  # epochs without a better validation error after which the fit stops; 0: never
+    minutes: float = 0.0  # wall time of a fit, in which the rate falls to its last value however few epochs are done; 0: any
 
 
 @dataclass(frozen=True)
@@ -161,22 +163,23 @@ def fit(
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
     averaged = [p.detach().clone() for p in parameters]
-    best, history = [p.clone() for p in averaged], []
+    best, history, spent = [p.clone() for p in averaged], [], 0.0
     if checkpoint.exists():
         stored = torch.load(checkpoint, weights_only=True)
         for group, name in ((parameters, "weights"), (averaged, "averaged"), (best, "best")):
             for p, value in zip(group, stored[name], strict=True):
                 p.data.copy_(value)
         optimizer.load_state_dict(stored["optimizer"])
-        history = [Epoch(*row) for row in stored["history"]]
+        history, spent = [Epoch(*row) for row in stored["history"]], float(stored.get("seconds", 0.0))
+    clock = _Clock(time.monotonic() - spent, settings.minutes)
     for epoch in range(len(history), epochs):
-        if _stopped(history, settings.patience):
+        if _stopped(history, settings.patience) or clock.share() >= 1:
             break
         losses = []
         groups = _groups([len(one.frame) for one in samples], settings.atoms_per_batch, seed + epoch)
         for step, group in enumerate(groups):
             for entry in optimizer.param_groups:
-                entry["lr"] = rate((epoch + (step + 1) / len(groups)) / epochs, settings)
+                entry["lr"] = rate(max((epoch + (step + 1) / len(groups)) / epochs, clock.share()), settings)
             optimizer.zero_grad()
             value = loss(model, batch([samples[i] for i in group], numbers, r_max, torch.float32), settings)
             value.backward()
@@ -191,12 +194,28 @@ def fit(
         history.append(Epoch(epoch + 1, epochs, float(np.mean(losses)), *errors))
         if not settings.patience or history[-1].score <= min(one.score for one in history):
             best = [p.clone() for p in averaged]
-        _keep(checkpoint, parameters, averaged, best, optimizer, history)
+        _keep(checkpoint, parameters, averaged, best, optimizer, history, clock.seconds())
         report(history[-1])
     with torch.no_grad():
         for p, value in zip(parameters, best, strict=True):
             p.copy_(value)
     return model.double().eval()
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """How much of the time given to a fit is used, what a killed run used before included."""
+
+    start: float  # s, of time.monotonic
+    minutes: float
+
+    def seconds(self) -> float:
+        """Time used, s."""
+        return time.monotonic() - self.start
+
+    def share(self) -> float:
+        """Part of the time that is used, 1 at most; 0 where the time is not limited."""
+        return min(1.0, self.seconds() / (60 * self.minutes)) if self.minutes else 0.0
 
 
 def _stopped(history: list[Epoch], patience: int) -> bool:
@@ -207,7 +226,9 @@ def _stopped(history: list[Epoch], patience: int) -> bool:
     return min(scores[-patience:]) > min(scores[:-patience])
 
 
-def _keep(checkpoint: Path, parameters: list, averaged: list, best: list, optimizer: Any, history: list[Epoch]) -> None:
+def _keep(
+    checkpoint: Path, parameters: list, averaged: list, best: list, optimizer: Any, history: list[Epoch], seconds: float
+) -> None:
     """Write the checkpoint in one step."""
     import torch
 
@@ -216,6 +237,7 @@ def _keep(checkpoint: Path, parameters: list, averaged: list, best: list, optimi
         "averaged": averaged,
         "best": best,
         "optimizer": optimizer.state_dict(),
+        "seconds": seconds,
         "history": [[one.number, one.of, one.loss, one.energy, one.forces] for one in history],
     }
     with replacing(checkpoint) as temporary:

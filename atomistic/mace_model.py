@@ -117,7 +117,7 @@ def save(model: Any, folder: str | Path) -> None:
     model = model.double().cpu()
     write_json(target / CONFIG, config_of(model))
     with replacing(target / STATE) as temporary:
-        tensors.save(temporary, {name: value.detach().numpy() for name, value in model.state_dict().items()})
+        tensors.save(temporary, tensors.sparse({name: value.detach().numpy() for name, value in model.state_dict().items()}))
     with replacing(target / TEXT) as temporary:
         temporary.write_text(json.dumps(symmetrix_data(load(target))), encoding="utf-8")
 
@@ -136,9 +136,9 @@ def load(folder: str | Path) -> Any:
     except (OSError, ValueError) as error:
         raise UserError(f"{source / CONFIG}: not readable as JSON ({error})") from error
     model = build(config)
-    state = {name: torch.from_numpy(value) for name, value in tensors.load(source / STATE).items()}
+    stored = tensors.dense(tensors.load(source / STATE), str(source / STATE))
     try:
-        model.load_state_dict(state)
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in stored.items()})
     except RuntimeError as error:
         raise UserError(f"{source / STATE} does not fit {CONFIG} beside it: {str(error).splitlines()[0]}") from error
     return model.eval()

@@ -183,6 +183,26 @@ def test_safetensors_round_trip(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back[name], array)
 
 
+def test_arrays_of_mostly_zeros_are_stored_by_their_values(tmp_path: Path) -> None:
+    coupling = np.zeros((16, 16, 16))
+    coupling[3, 4, 5], coupling[15, 0, 7] = np.pi, -1e-300
+    arrays = {"coupling": coupling, "full": np.arange(1.0, 2001.0), "small": np.zeros(3)}
+    tensors.save(tmp_path / "x.safetensors", tensors.sparse(arrays))
+    assert (tmp_path / "x.safetensors").stat().st_size < arrays["full"].nbytes + 1000 < coupling.nbytes
+    stored = tensors.load(tmp_path / "x.safetensors")
+    back = tensors.dense(stored, "x")
+    assert set(back) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array)
+    places = next(name for name in stored if name.endswith(tensors.PLACES))
+    for broken in ({**stored, places: stored[places] + 5000}, {**stored, places: stored[places][:1].repeat(3)}):
+        with pytest.raises(UserError, match=r"^x: the parts of 'coupling' do not fit each other"):
+            tensors.dense(broken, "x")
+    del stored[places]
+    with pytest.raises(UserError, match=r"^x: the parts of 'coupling' do not fit each other"):
+        tensors.dense(stored, "x")
+
+
 @pytest.fixture(scope="module", params=["symmetrix", "mace", "chgnet", "eam"])
 def at_hand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """Every kind of potential at hand: calculator, crystal, tolerance of its forces (eV/Å; CHGNet is float32)."""

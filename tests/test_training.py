@@ -231,6 +231,32 @@ def test_a_fit_that_no_longer_gains_stops_and_keeps_its_best_weights(tmp_path: P
     assert float(np.sqrt(np.mean(forces**2))) == pytest.approx(best.forces, rel=1e-3)
 
 
+def test_a_fit_ends_when_its_time_is_used_and_a_killed_one_does_not_get_it_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that goes on by 4 s whenever it is read: five readings an epoch, so one minute is used after three epochs."""
+    now = [0.0]
+
+    def read() -> float:
+        now[0] += 4.0
+        return now[0]
+
+    monkeypatch.setattr(fitting.time, "monotonic", read)
+    frames, stored = _labelled(3), tmp_path / "fit.pt"
+    settings = fitting.FitSettings(atoms_per_batch=10, minutes=1.0)
+
+    def epochs_done() -> list[int]:
+        seen: list[int] = []
+        model = fitting.new_model(frames, SMALL, seed=1)
+        fitting.fit(model, frames, frames[:1], 50, settings, 5, stored, lambda epoch: seen.append(epoch.number))
+        return seen
+
+    assert epochs_done() == [1, 2, 3]
+    last = torch.load(stored, weights_only=True)["optimizer"]["param_groups"][0]["lr"]
+    assert last == pytest.approx(fitting.rate(56 / 60, settings), rel=1e-9)  # the last step began after 56 s
+    assert not epochs_done()
+
+
 def test_frames_and_members_are_made_once_and_differ_in_shape(
     recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
