@@ -150,6 +150,12 @@ class Cell:
         return self.case.settings.interface.charge_transfer
 
     @property
+    def layer(self) -> str | None:
+        """Name of the interlayer's material; None for a cell without one."""
+        layer = self.case.settings.geometry.interlayer
+        return layer.material if layer else None
+
+    @property
     def is_bare(self) -> bool:
         """Whether it stands for cells without an applied layer (an interphase that forms by itself is not applied)."""
         return "none" in self.settings.interlayers

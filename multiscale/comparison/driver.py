@@ -16,7 +16,7 @@ from multiscale.comparison.agreement import agreement
 from multiscale.comparison.audit import Audit, audit
 from multiscale.comparison.cells import Cell, read_cells
 from multiscale.comparison.matching import NOT_MODELLED, Match, conditions_of, match
-from multiscale.comparison.survey import QUALITIES, Model, Surveyed, model, survey
+from multiscale.comparison.survey import QUALITIES, InitiationRuns, Model, Surveyed, survey
 from multiscale.progress import Narrator
 
 
@@ -50,7 +50,7 @@ def sort_out(measurements: Sequence[Measurement], cells: Sequence[Cell]) -> Sort
 
 def compare_all(
     experiments: Path, cells: Path, store: Path, quality: str = "quick", comm: Any = None, narrator: Narrator | None = None,
-    solve: Model = model,
+    solve: Model | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Every measurement beside its prediction; what is kept in the store is not computed again. The same on every rank.
 
@@ -61,7 +61,7 @@ def compare_all(
         quality: "quick" or "standard", the number of model runs of a cell.
         comm: mpi4py communicator; None for one process.
         narrator: tells the progress.
-        solve: the model (tests give their own).
+        solve: the model; None for that of the product.
 
     Raises:
         UserError: a wrong table, cell file or quality.
@@ -71,6 +71,7 @@ def compare_all(
         raise UserError(f'--quality: read "{quality}"; allowed: {", ".join(QUALITIES)}')
     found = sort_out(read_experiments(experiments), read_cells(cells))
     wanted = {item.cell.name: item.cell for item in found.matches.values()}
+    solve = solve or InitiationRuns()
     with alone(store / ".lock", comm):
         surveyed = {name: survey(cell, quality, store, comm, narrator, solve) for name, cell in sorted(wanted.items())}
         told: dict[str, Any] | None = None

@@ -72,7 +72,7 @@ def transfer_key(cell: Cell) -> str:
 def base_parameters(cell: Cell) -> dict[str, Parameter]:
     """Inputs of a cell from the material files, activation energies included where a file states one."""
     parameters = resolve(cell.case, ())
-    for name in (cell.bulk, cell.transfer):
+    for name in filter(None, (cell.bulk, cell.transfer, cell.layer)):
         found = choose(candidates(cell.case.materials[name], "activation_energy", (), 0.0))
         if found:
             key = f"{name}.activation_energy"
@@ -200,9 +200,8 @@ def _without_activation(found: Match) -> str | None:
     if abs(kelvin - nominal) <= TEMPERATURE_TOLERANCE:
         return None
     wanted = [cell.bulk, *([cell.transfer] if found.transfer_follows_temperature else [])]
+    wanted += [cell.layer] if cell.layer else []
     missing = [name for name in wanted if f"{name}.activation_energy" not in found.parameters]
-    if cell.case.settings.geometry.interlayer:
-        missing.append(cell.case.settings.geometry.interlayer.material)
     if not missing:
         return None
     return f"{kelvin - CELSIUS:.4g} °C: no activation energy is known of {' and '.join(missing)}"
@@ -211,16 +210,15 @@ def _without_activation(found: Match) -> str | None:
 def inputs_of(cell: Cell, leaves: Samples, transfer_follows_temperature: bool) -> dict[str, np.ndarray]:
     """Inputs of the continuum model, (n,) each, from leaves (n,): `continuum_inputs` with temperature and layer thickness.
 
-    Conductivity and exchange current density go from the files' temperature T0 to T by exp(−E/R (1/T − 1/T0)) where an
+    Conductivities and exchange current density go from the files' temperature T0 to T by exp(−E/R (1/T − 1/T0)) where an
     activation energy E is known. A layer that is thin against the cell conducts across itself as σ/d: its thickness d enters
     by the conductivity σ d0/d of the drawn layer of thickness d0 (Ohm; exact for a flat layer).
     """
     leaf = dict(leaves)
     nominal = cell.case.settings.conditions.temperature
     inverse = 1.0 / leaf[TEMPERATURE] - 1.0 / nominal
-    scaled = {cell.bulk: "ionic_conductivity"} | (
-        {cell.transfer: "exchange_current_density"} if transfer_follows_temperature else {}
-    )
+    scaled = {cell.bulk: "ionic_conductivity"} | ({cell.layer: "ionic_conductivity"} if cell.layer else {})
+    scaled |= {cell.transfer: "exchange_current_density"} if transfer_follows_temperature else {}
     for name, quantity in scaled.items():
         if f"{name}.activation_energy" in leaf:
             factor = np.exp(-leaf[f"{name}.activation_energy"] / GAS_CONSTANT * inverse)

@@ -61,20 +61,29 @@ class Surveyed:
     key: str
 
 
-def model(cell: Cell, inputs: Mapping[str, float], seed: int, fine: bool) -> Answers:
-    """The initiation model of the cell on one rank. Raises RunFailure."""
-    from mpi4py import MPI
+class InitiationRuns:
+    """The initiation model on one rank. It keeps its meshes: cells that differ in materials alone share them."""
 
-    from multiscale.critical_current.continuum import initiation_model
+    def __init__(self) -> None:
+        """Nothing is meshed yet."""
+        self._shelf: Any = None
 
-    found = initiation_model(cell.case, inputs, seed, MPI.COMM_SELF, fine=fine)
-    free = found.critical_current(LARGEST)
-    stalled = found.stalled_critical_current(LARGEST, guess=free.current_density or None)
-    return free.current_density, stalled.current_density
+    def __call__(self, cell: Cell, inputs: Mapping[str, float], seed: int, fine: bool) -> Answers:
+        """The critical currents of one run. Raises RunFailure."""
+        from mpi4py import MPI
+
+        from multiscale.critical_current.continuum import initiation_model
+        from multiscale.critical_current.shelf import Shelf
+
+        self._shelf = self._shelf or Shelf(models=1, meshes=2 * max(QUALITIES.values()))
+        found = initiation_model(cell.case, inputs, seed, MPI.COMM_SELF, fine=fine, shelf=self._shelf)
+        free = found.critical_current(LARGEST)
+        stalled = found.stalled_critical_current(LARGEST, guess=free.current_density or None)
+        return free.current_density, stalled.current_density
 
 
 def survey(
-    cell: Cell, quality: str, store: Path, comm: Any = None, narrator: Narrator | None = None, solve: Model = model
+    cell: Cell, quality: str, store: Path, comm: Any = None, narrator: Narrator | None = None, solve: Model | None = None
 ) -> Surveyed:
     """Run what is missing of the model runs of a cell and fit the surrogates; the same on every rank.
 
@@ -87,7 +96,7 @@ def survey(
     inputs = inputs_of(cell, leaves, transfer_follows_temperature=False)
     best = _best(cell)
     points = [best, best, *sampling.design(inputs, QUALITIES[quality], wanted.seed)]
-    answers = _run_all(cell, points, store / "runs", comm, narrator or Narrator(False), solve)
+    answers = _run_all(cell, points, store / "runs", comm, narrator or Narrator(False), solve or InitiationRuns())
     names = tuple(name for name in inputs if np.ptp(inputs[name]) > 0)
     key = digest({
         "version": VERSION, "geometry": _geometry(cell), "points": points, "answers": [_plain(a) for a in answers],
