@@ -69,6 +69,9 @@ def _root(version: VersionOption = False) -> None:  # its help is that of the ap
 
 CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder [default: CASE/results].")]
+InteractiveOption = Annotated[
+    bool, typer.Option("--interactive", help="Figures to be zoomed and read off; the file grows by 5 MB.")
+]
 
 
 def _results(case: Path, out: Path | None) -> Path:
@@ -199,7 +202,7 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
 def report(
     case: CaseArgument,
     out: OutOption = None,
-    interactive: Annotated[bool, typer.Option("--interactive", help="Figures to zoom and read off; the file grows by 5 MB.")] = False,
+    interactive: InteractiveOption = False,
     figures: Annotated[bool, typer.Option("--figures", help="Write each figure as SVG, PNG and CSV too.")] = False,
 ) -> None:
     """Write the self-contained report.html of a case that has been run.

@@ -33,7 +33,8 @@ def against_experiments(run: Run, measurements: Sequence[Measurement] | None, al
     if not rows:
         return html.section(title, _distribution(run, matching, rows, alive), html.paragraph(
             f"The table of measurements has none of {escape(run.case.electrolyte)}."))  # fmt: skip
-    return html.section(title, _distribution(run, matching, rows, alive), *_how_far_off(run, rows), _measured_table(rows, matching))
+    told = (*_how_far_off(run, rows), _measured_table(rows, matching))
+    return html.section(title, _distribution(run, matching, rows, alive), *told)
 
 
 def distribution_plate(run: Run, matching: Sequence[Measurement], rows: Sequence[Mapping[str, Any]]) -> Plate | None:

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from matplotlib.tri import LinearTriInterpolator, Triangulation
+from matplotlib.tri import Triangulation
 
 from coupling.constants import ROOM_TEMPERATURE
 from coupling.experiments import KIND_LABELS, KINDS, Measurement
@@ -126,15 +126,13 @@ def _living_map(field: CurrentMap) -> Figure:
     across, up = np.arange(x.min(), x.max() + step / 2, step), np.arange(y.min(), y.max() + step / 2, step)
     cell = mesh.get_trifinder()(*np.meshgrid(across, up))
     values = np.where(cell >= 0, field.current_density[np.maximum(cell, 0)] / A_PER_M2_PER_MA_PER_CM2, np.nan)
-    height = LinearTriInterpolator(mesh, field.potential * 1e3)(*np.meshgrid(across, up))
-    shown = [[None if not v > 0 else round(float(np.log10(v)), 4) for v in row] for row in values]
-    told = [[None if not v > 0 else f"{v:.4g} mA/cm², {p:.4g} mV" for v, p in zip(*rows, strict=True)]
-            for rows in zip(values, np.ma.filled(height, np.nan), strict=True)]  # fmt: skip
+    shown = [[None if not v > 0 else round(float(np.log10(v)), 3) for v in row] for row in values]
+    told = [[None if not v > 0 else float(f"{v:.3g}") for v in row] for row in values]
     trace = {
         "type": "heatmap", "x": [round(float(v), 6) for v in across], "y": [round(float(v), 6) for v in up], "z": shown,
-        "text": told,
+        "customdata": told,
         "colorscale": "Cividis", "colorbar": {"title": {"text": "log₁₀ of mA/cm²", "side": "right"}, "outlinewidth": 0},
-        "hovertemplate": "x %{x:.4g} µm, y %{y:.4g} µm<br>%{text}<extra></extra>",
+        "hovertemplate": "x %{x:.4g} µm, y %{y:.4g} µm<br>%{customdata} mA/cm²<extra></extra>",
     }  # fmt: skip
     layout = {"xaxis": axis("x (µm)") | {"constrain": "domain"}, "height": 520,
               "yaxis": axis("y (µm)") | {"scaleanchor": "x", "constrain": "domain"}}  # fmt: skip
@@ -179,7 +177,8 @@ def _living_arrhenius(phases: Mapping[str, Mapping[str, Any]]) -> Figure:
             values, _ = fit_curve(phase["fit"], T)
             traces.append({
                 "type": "scatter", "mode": "lines", "name": f"{escape(name)}, fit", "legendgroup": escape(name),
-                "showlegend": False, "x": (1000 / T).tolist(), "y": np.exp(values).tolist(), "line": {"color": shade}, "hoverinfo": "skip",
+                "showlegend": False, "x": (1000 / T).tolist(), "y": np.exp(values).tolist(), "line": {"color": shade},
+                "hoverinfo": "skip",
             })  # fmt: skip
     up = axis("Li diffusivity (m²/s)", log=True) | {"exponentformat": "power"}
     return traces, {"xaxis": axis("1000 / T (1/K)"), "yaxis": up}

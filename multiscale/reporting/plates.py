@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -134,13 +135,18 @@ def curves_of(
             mark = "" if k == 0 else str(k + 1)
             top = 1 - k / len(panels)
             found.append({
-                "type": "scatter", "mode": "lines", "name": panel, "x": [float(v) for v in numbers[x]],
-                "y": [float(v) for v in numbers[panel]], "yaxis": f"y{mark}", "line": {"color": f"var(--series-{1 + k % 7})"},
+                "type": "scatter", "mode": "lines", "name": panel, "x": _numbers(numbers[x]),
+                "y": _numbers(numbers[panel]), "yaxis": f"y{mark}", "line": {"color": f"var(--series-{1 + k % 7})"},
             })  # fmt: skip
             layout[f"yaxis{mark}"] = axis(panel) | {"domain": [top - 0.9 / len(panels), top]}
         return found, layout
 
     return Plate(name, title, caption, draw, tuple(numbers.items()), traces)
+
+
+def _numbers(values: Sequence[Any]) -> list[float | None]:
+    """Numbers where they are numbers; JSON knows no other."""
+    return [float(value) if isinstance(value, int | float) and math.isfinite(value) else None for value in values]
 
 
 def bars_of(name: str, title: str, caption: str, shares: Mapping[str, float], unit: str, series: int = 1) -> Plate:

@@ -1,6 +1,8 @@
 """The report of a transport run: one HTML page that opens from a file and fetches nothing."""
 
 import csv
+import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -13,8 +15,10 @@ from matplotlib.figure import Figure
 
 from coupling.atomic import write_text
 from coupling.errors import UserError
-from multiscale.reporting import html
-from multiscale.reporting.figures import STYLE, THEMED, figure, inline_svg
+from multiscale.reporting import critical_plates, html
+from multiscale.reporting.field_maps import CurrentMap, read_current_map
+from multiscale.reporting.figures import STYLE, THEMED, Palette, dress, figure
+from multiscale.reporting.plates import Plate, axis, bars_of, curves_of, link, scripts, show
 
 Table = dict[str, list[Any]]
 
@@ -26,21 +30,33 @@ def write_transport_report(results: Path, case: Path) -> Path:
         UserError: there is no summary.json of a transport run, or a file beside it is damaged.
         RunFailure: the page cannot be written.
     """
-    summary = read_summary(results, case)
-    parts = [
-        header(summary), answer(summary), histories(results), profiles(results), losses(summary), steps_table(summary),
-        maps(results, summary), radiograph(results), inputs(results), reproduce(summary, case),
-    ]  # fmt: skip
-    style = (Path(__file__).resolve().parent.parent / "data" / "report.css").read_text(encoding="utf-8")
     path = results / "report.html"
-    write_text(
-        path,
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
-        f'<link rel="icon" href="data:,"><title>{escape(str(summary["title"]))}</title>\n<style>\n{style}</style></head>\n'
-        "<body><main>\n" + "\n".join(part for part in parts if part) + "\n</main></body></html>\n",
-    )
+    write_text(path, transport_page(results, case))
     return path
+
+
+def transport_page(results: Path, case: Path, alive: bool = False) -> str:
+    """The page as HTML; `alive` adds figures to be read off. Raises UserError as `write_transport_report`."""
+    summary = read_summary(results, case)
+    sections = (
+        header(summary), answer(summary), maps(results, summary), spectrum(results, alive), histories(results, alive),
+        profiles(results, alive), radiograph(results, alive), losses(summary), steps_table(summary), inputs(results),
+        reproduce(summary, case),
+    )  # fmt: skip
+    return html.document(str(summary["title"]), sections, scripts() if alive else "")
+
+
+def transport_plates(results: Path, case: Path) -> list[Plate]:
+    """Every figure of the page for which the run has numbers."""
+    summary = read_summary(results, case)
+    field, _ = _field(results, summary)
+    split = summary.get("asr_split") or {}
+    found = [
+        critical_plates.current(field) if field else None, _unevenness_plate(results, summary), _spectrum_plate(results),
+        _history_plate(results), _profile_plate(results), _radiograph_plate(results),
+        bars_of("resistance", "voltage over current by place and cause", "", split, "ohm cm^2", 3) if split else None,
+    ]  # fmt: skip
+    return [plate for plate in found if plate is not None]
 
 
 def read_summary(results: Path, case: Path) -> dict[str, Any]:
@@ -88,83 +104,132 @@ def answer(summary: Mapping[str, Any]) -> str:
     return f'<div class="answer">{"".join(lines)}</div>{html.facts(cards)}'
 
 
-def histories(results: Path) -> str:
+def histories(results: Path, alive: bool = False) -> str:
     """Voltage, current and lowest concentration against time."""
+    plate = _history_plate(results)
+    return html.section("In time", show(plate, alive)) if plate else ""
+
+
+def _history_plate(results: Path) -> Plate | None:
     table = read_csv(results / "time_series.csv")
     if not table:
-        return ""
-    t = np.array(table["time_s"])
+        return None
     lowest = {name: values for name, values in table.items() if name.startswith("lowest_")}
-    drawing = stacked(2 + bool(lowest))
+    caption = "Voltage of the working against the counter electrode, current (stripping positive), and lowest concentrations."
+    return curves_of(
+        functools.partial(_history, table, lowest), "history", "Voltage, current and concentrations", caption, table, "time_s",
+        ["voltage_V", "current_density_A_per_m2", *lowest],
+    )  # fmt: skip
+
+
+def _history(table: Table, lowest: Table, palette: Palette = THEMED) -> Figure:
+    t = np.array(table["time_s"])
+    drawing = stacked(2 + bool(lowest), palette)
     with matplotlib.rc_context(STYLE):
         axes = drawing.axes
-        axes[0].plot(t, np.array(table["voltage_V"]) * 1e3, color=THEMED.series[0])
-        axes[0].set_ylabel("voltage (mV)", color=THEMED.ink)
-        axes[1].plot(t, np.array(table["current_density_A_per_m2"]) / 10, color=THEMED.series[1])
-        axes[1].set_ylabel("current (mA/cm²)", color=THEMED.ink)
-        for color, (name, values) in zip(THEMED.series, lowest.items(), strict=False):
+        axes[0].plot(t, np.array(table["voltage_V"]) * 1e3, color=palette.series[0])
+        axes[0].set_ylabel("voltage (mV)", color=palette.ink)
+        axes[1].plot(t, np.array(table["current_density_A_per_m2"]) / 10, color=palette.series[1])
+        axes[1].set_ylabel("current (mA/cm²)", color=palette.ink)
+        for color, (name, values) in zip(palette.series, lowest.items(), strict=False):
             label = name.removeprefix("lowest_concentration_").removesuffix("_mol_per_m3").replace("_", " ")
             axes[2].plot(t, values, color=color, label=label)
         if lowest:
-            axes[2].set_ylabel("lowest (mol/m³)", color=THEMED.ink)
-            axes[2].legend(labelcolor=THEMED.ink)
-        axes[-1].set_xlabel("time (s)", color=THEMED.ink)
-    caption = "Voltage of the working against the counter electrode, current (stripping positive), and lowest concentrations."
-    return html.section("In time", html.picture(inline_svg(drawing, "history", "Voltage, current and concentrations"), caption))
-
-
-def stacked(count: int) -> Figure:
-    """A figure of so many panels one above the other."""
-    from multiscale.reporting.figures import dress
-
-    drawing = figure(1.7 * count, THEMED)
-    drawing.clear()
-    with matplotlib.rc_context(STYLE):
-        for k in range(count):
-            dress(drawing.add_subplot(count, 1, k + 1, sharex=drawing.axes[0] if k else None), THEMED)
+            axes[2].set_ylabel("lowest (mol/m³)", color=palette.ink)
+            axes[2].legend(labelcolor=palette.ink)
+        axes[-1].set_xlabel("time (s)", color=palette.ink)
     return drawing
 
 
-def profiles(results: Path) -> str:
+def stacked(count: int, palette: Palette = THEMED) -> Figure:
+    """A figure of so many panels one above the other."""
+    drawing = figure(1.7 * count, palette)
+    drawing.clear()
+    with matplotlib.rc_context(STYLE):
+        for k in range(count):
+            dress(drawing.add_subplot(count, 1, k + 1, sharex=drawing.axes[0] if k else None), palette)
+    return drawing
+
+
+def profiles(results: Path, alive: bool = False) -> str:
     """Concentration against depth at several times, the first ion of each medium."""
-    table = read_csv(results / "profiles.csv")
-    if not table:
-        return ""
+    plate = _profile_plate(results)
+    return html.section(plate.title, show(plate, alive)) if plate else ""
+
+
+def _profile_plate(results: Path) -> Plate | None:
     return _curves(
-        table, "concentration_mol_per_m3", "mean concentration (mol/m³)", "Concentration against depth",
+        read_csv(results / "profiles.csv"), "concentration_mol_per_m3", "mean concentration (mol/m³)",
+        "Concentration against depth",
         "Laterally averaged concentration from the working electrode on; the later, the darker.", "profiles",
     )  # fmt: skip
 
 
-def radiograph(results: Path) -> str:
+def radiograph(results: Path, alive: bool = False) -> str:
     """Attenuation of neutrons against depth."""
-    table = read_csv(results / "attenuation.csv")
-    if not table:
-        return ""
+    plate = _radiograph_plate(results)
+    return html.section(plate.title, show(plate, alive)) if plate else ""
+
+
+def _radiograph_plate(results: Path) -> Plate | None:
     return _curves(
-        table, "attenuation_per_m", "⁶Li attenuation (1/m)", "Synthetic ⁶Li radiograph",
+        read_csv(results / "attenuation.csv"), "attenuation_per_m", "⁶Li attenuation (1/m)", "Synthetic ⁶Li radiograph",
         "Attenuation by the ⁶Li of the mobile lithium (Beer-Lambert); the lattice and the electrodes are left out.", "lithium6",
     )  # fmt: skip
 
 
-def _curves(table: Table, column: str, label: str, title: str, caption: str, name: str) -> str:
+def _curves(table: Table, column: str, label: str, title: str, caption: str, name: str) -> Plate | None:
+    """Curves against depth, one a medium and time; None where there is no table."""
+    if not table:
+        return None
     times, media = np.array(table["time_s"]), np.array(table["medium"])
     ions = np.array(table.get("ion", ["" for _ in media]))
     depth, values = np.array(table["depth_m"]) * 1e6, np.array(table[column])
     distinct = np.unique(times)
-    drawing = figure(3.0, THEMED)
-    axes = drawing.axes[0]
-    with matplotlib.rc_context(STYLE):
-        for medium in dict.fromkeys(media):
-            first = ions[media == medium][0]
-            for number, time in enumerate(distinct):
-                here = (times == time) & (media == medium) & (ions == first)
-                shade = 0.25 + 0.75 * number / max(len(distinct) - 1, 1)
-                axes.plot(depth[here], values[here], color=THEMED.series[0], alpha=shade, linewidth=1.0)
-        axes.set_xlabel("depth (µm)", color=THEMED.ink)
-        axes.set_ylabel(label, color=THEMED.ink)
+    lines = []  # (medium, time, darkness, depth in µm, value)
+    for medium in dict.fromkeys(media):
+        first = ions[media == medium][0]
+        for number, time in enumerate(distinct):
+            here = (times == time) & (media == medium) & (ions == first)
+            lines.append((medium, time, 0.25 + 0.75 * number / max(len(distinct) - 1, 1), depth[here], values[here]))
+
+    def draw(palette: Palette = THEMED) -> Figure:
+        drawing = figure(3.0, palette)
+        axes = drawing.axes[0]
+        with matplotlib.rc_context(STYLE):
+            for _, _, shade, x, y in lines:
+                axes.plot(x, y, color=palette.series[0], alpha=shade, linewidth=1.0)
+            axes.set_xlabel("depth (µm)", color=palette.ink)
+            axes.set_ylabel(label, color=palette.ink)
+        return drawing
+
+    def living() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        traces = [
+            {
+                "type": "scatter", "mode": "lines", "name": escape(f"{medium}, {time:.3g} s"), "x": x.tolist(), "y": y.tolist(),
+                "opacity": shade, "line": {"color": "var(--series-1)"},
+            }
+            for medium, time, shade, x, y in lines
+        ]  # fmt: skip
+        return traces, {"xaxis": axis("depth (µm)"), "yaxis": axis(label), "showlegend": False}
+
     told = f"{caption} Times: {', '.join(f'{time:.3g}' for time in distinct)} s."
-    return html.section(title, html.picture(inline_svg(drawing, name, title), escape(told)))
+    return Plate(name, title, escape(told), draw, tuple(table.items()), living)
+
+
+def _spectrum_plate(results: Path) -> Plate | None:
+    """The impedance, where `multiscale impedance` has computed it."""
+    path = results / "impedance.json"
+    try:
+        return critical_plates.spectrum(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def spectrum(results: Path, alive: bool = False) -> str:
+    """The impedance of the cell."""
+    plate = _spectrum_plate(results)
+    return html.section("Impedance", show(plate, alive)) if plate else ""
 
 
 def losses(summary: Mapping[str, Any]) -> str:
@@ -179,7 +244,8 @@ def losses(summary: Mapping[str, Any]) -> str:
         "Voltage over current by place and cause; the parts add up to the whole. Concentration: Nernst potentials of faces and "
         "the diffusion potential of the salt, which may help (negative) or hinder."
     )
-    return html.section("Resistance by place and cause", html.paragraph(text), html.bars(items, color=3))
+    numbers = link(bars_of("resistance", "voltage over current by place and cause", "", split, "ohm cm^2", 3))
+    return html.section("Resistance by place and cause", html.paragraph(text), html.bars(items, color=3), numbers)
 
 
 def steps_table(summary: Mapping[str, Any]) -> str:
@@ -200,43 +266,52 @@ def steps_table(summary: Mapping[str, Any]) -> str:
     return html.section("At the end of each step", html.table(columns, rows)) if rows else ""
 
 
+def _field(results: Path, summary: Mapping[str, Any]) -> tuple[CurrentMap | None, Path]:
+    """Fields of the step that the figures belong to, None where none were kept; and its folder."""
+    folder = results / "steps" / str(summary.get("figures_of_step"))
+    return read_current_map(folder / "current_map.npz") if (folder / "current_map.npz").is_file() else None, folder
+
+
 def maps(results: Path, summary: Mapping[str, Any]) -> str:
     """Current map, hot spots and spectrum of the step that the figures belong to."""
-    from multiscale.reporting.field_maps import current_map, read_current_map
-
-    folder = results / "steps" / str(summary.get("figures_of_step"))
-    if not (folder / "current_map.npz").is_file():
+    field, folder = _field(results, summary)
+    if field is None:
         return ""
-    drawn = inline_svg(current_map(read_current_map(folder / "current_map.npz")), "current", "Ionic current density")
+    drawn = dataclasses.replace(critical_plates.current(field), caption="Size of the ionic current density.")
     spots = read_csv(folder / "hot_spots.csv")
     columns = (("where", ""), ("largest over mean", "n"), ("mean over mean", "n"), ("x, µm", "n"), ("depth, µm", "n"))
     rows = [
         (escape(f"{kind} {name}".strip()), *(html.number(v, 4) for v in (largest, mean, x * 1e6, y * 1e6)))
         for kind, name, largest, mean, x, y, _ in list(zip(*spots.values(), strict=True))[:12]
     ]  # fmt: skip
+    unevenness = _unevenness_plate(results, summary)
+    told = html.paragraph("The hottest grains, boundaries and layers; hot_spots.csv holds all.")
     return html.section(
-        "Where the current goes", html.picture(drawn, "Size of the ionic current density."),
-        html.paragraph("The hottest grains, boundaries and layers; hot_spots.csv holds all."), html.table(columns, rows),
-        _spectrum(folder),
+        "Where the current goes", show(drawn), told, html.table(columns, rows), show(unevenness) if unevenness else "",
     )  # fmt: skip
 
 
-def _spectrum(folder: Path) -> str:
+def _unevenness_plate(results: Path, summary: Mapping[str, Any]) -> Plate | None:
     """Heterogeneity against depth: root mean square of the cosines that are written."""
-    table = read_csv(folder / "spectrum.csv")
+    table = read_csv(results / "steps" / str(summary.get("figures_of_step")) / "spectrum.csv")
     if not table:
-        return ""
+        return None
     depth, amplitude = np.array(table["depth_m"]), np.array(table["amplitude_over_mean_1"])
     levels = np.unique(depth)
     spread = [float(np.sqrt(np.sum(amplitude[depth == level] ** 2) / 2)) for level in levels]
-    drawing = figure(2.4, THEMED)
-    axes = drawing.axes[0]
-    with matplotlib.rc_context(STYLE):
-        axes.semilogy(levels * 1e6, np.maximum(spread, 1e-12), "o-", color=THEMED.series[2])
-        axes.set_xlabel("depth (µm)", color=THEMED.ink)
-        axes.set_ylabel("unevenness of the current", color=THEMED.ink)
+
+    def draw(palette: Palette = THEMED) -> Figure:
+        drawing = figure(2.4, palette)
+        axes = drawing.axes[0]
+        with matplotlib.rc_context(STYLE):
+            axes.semilogy(levels * 1e6, np.maximum(spread, 1e-12), "o-", color=palette.series[2])
+            axes.set_xlabel("depth (µm)", color=palette.ink)
+            axes.set_ylabel("unevenness of the current", color=palette.ink)
+        return drawing
+
     caption = "Root mean square of the current through a level about its mean, over the mean; spectrum.csv holds the amplitudes."
-    return html.picture(inline_svg(drawing, "spectrum", "Unevenness of the current against depth"), caption)
+    numbers = (("depth (m)", levels.tolist()), ("unevenness (1)", spread))
+    return Plate("spectrum", "Unevenness of the current against depth", caption, draw, numbers)
 
 
 def inputs(results: Path) -> str:
