@@ -245,7 +245,8 @@ def _records(
 
 def _layers(answer: Mapping[str, Any]) -> boundary_transport.Layers:
     names = ("distance", "along", "across", "along_stderr", "across_stderr", "counts", "replicates")
-    return boundary_transport.Layers(*(np.array(answer[name]) for name in names), answer["width"], answer["window"])
+    arrays: dict[str, Any] = {name: np.array(answer[name]) for name in names}
+    return boundary_transport.Layers(**arrays, width=answer["width"], window=answer["window"])
 
 
 def _soft_records(

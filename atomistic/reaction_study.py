@@ -161,7 +161,7 @@ def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, ti
     built = start(study)
     rest = relaxed(built, calculator, cell=True, force=0.05, steps=60, strict=False).copy()
     rest.calc = None
-    common = {"temperature": study.temperature, "timestep": study.timestep / FS, "seed": study.seed,
+    common: dict[str, Any] = {"temperature": study.temperature, "timestep": study.timestep / FS, "seed": study.seed,
               "frame_interval": study.frame / FS, "checkpoint_interval": 10 * study.frame / FS}  # fmt: skip
     total = study.equilibration + study.length
     share = study.equilibration / total

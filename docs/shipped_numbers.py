@@ -40,18 +40,20 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "boundary_width": ("width of the boundary", 1e9, "nm"),
     "modulus_ratio_along_normal": ("modulus of the cell over the crystal's, along the normal", 1.0, ""),
     "interphase_thickness": ("thickness of an interphase at the end", 1e9, "nm"),
+    "interphase_growth_v": ("speed of growth", 1.0, "m/s"), "interphase_growth_k": ("parabolic constant of growth", 1.0, "m²/s"),
     "interphase_growth_rate": ("growth rate at the end", 1.0, "m/s"),
     "reaction_coefficient": ("made per electrolyte used up", 1.0, ""),
     "self_diffusivity_along_axis": ("D of all Li along an axis", 1.0, "m²/s"),
     "mobility_ratio_in_plane_to_normal": ("Li mobility, in-plane over normal", 1.0, ""),
     "crystal_share": ("share of the Li atoms", 1.0, ""),
+    "onsager_coefficient": ("Onsager coefficient", 1.0, "1/(J m s)"),
     "nucleation_rate_log10": ("log₁₀ of the nucleation rate", 1.0, "1/(m³ s)"),
 }  # fmt: skip
 """Quantities of the table, in its order: name, factor from SI, unit shown."""
 CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "axis": "{}", "direction": "{}", "phase": "{}", "structure": "{}",
-        "part_of_run": "{}", "overpotential_V": "η = {} V"}  # fmt: skip
+        "part_of_run": "{}", "overpotential_V": "η = {} V", "law": "{}"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,19 @@ def matching(record: Property, known: Sequence[Literature]) -> Literature | None
 
 
 def verdict(record: Property, known: Literature) -> str:
-    """Agreement told plainly: within twice the combined error, or by how much not; a bound is against the whole range."""
+    """Agreement told plainly: intervals that meet, else values within twice the combined error; otherwise by how much not.
+
+    A bound contradicts where the whole range of the literature lies beyond it.
+    """
     if record.bound:
         inside = known.low <= record.value if record.bound == "upper" else known.high >= record.value
         return "no contradiction" if inside else f"**contradicts**: the bound lies {_apart(record.value, known.value)}"
     spread = math.hypot(record.stderr or 0.0, (known.high - known.low) / 4)
     low, high = record.low, record.high
-    near = abs(record.value - known.value) <= 2 * spread or known.low <= record.value <= known.high
-    if not near and low is not None and high is not None:
+    if low is not None and high is not None:
         near = low <= known.high and high >= known.low
+    else:
+        near = abs(record.value - known.value) <= 2 * spread or known.low <= record.value <= known.high
     apart = _apart(record.value, known.value)
     return f"agrees ({apart})" if near else f"**differs**: {apart}"
 
@@ -151,6 +157,10 @@ def _conditions(record: Property) -> str:
     parts = [form.format(record.conditions[key]) for key, form in TOLD.items() if key in record.conditions]
     if "disorder" in record.conditions:
         parts.insert(0, f"{100 * float(record.conditions['disorder']):.0f} % S/Cl disorder")
+    if "depths_m" in record.conditions:
+        depths = " … ".join(f"{1e9 * depth:.2g}" for depth in record.conditions["depths_m"])
+        times = " … ".join(f"{1e12 * time:.2g}" for time in record.conditions["times_s"])
+        parts.append(f"{record.conditions['species']}, depth {depths} nm, {times} ps")
     return ", ".join(parts)
 
 
@@ -170,6 +180,7 @@ def rows() -> list[tuple[Property, Literature | None]]:
     found = [record for one in everything(CASES) for record in one.records if record.quantity in SHOWN]
     kept = [record for record in found if not record.quantity.startswith("elastic_") or record.material in CUBIC]
     kept = [record for record in kept if record.confidence != "low"]
+    kept = [record for record in kept if record.quantity != "onsager_coefficient" or record.conditions["species"] == "Li-Li"]
     kept.sort(key=lambda record: (record.material, order.index(record.quantity)))
     return [(record, matching(record, known)) for record in kept]
 
@@ -220,11 +231,15 @@ record carries value or bound, standard error, conditions, the hash of the poten
 How to read it:
 - **computed** is what the shipped potential says. Its labels come from CHGNet, itself a fit to PBE: an error beside a number
   tells length of run, number of cells and disagreement of the committee, not how far PBE or CHGNet are from nature.
-- **agrees**: within twice the combined error, or inside the range that the literature gives; otherwise by how much it differs.
+- **agrees**: the 95 % interval meets the literature's range, or (no interval) within twice the combined error; otherwise by how
+  much it differs.
   Moduli and lattices are computed at 0 K, most are measured at room temperature.
+- of the Onsager coefficients of reacting interfaces only those of lithium with itself are shown; the others are in the records.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
 - "memory": the literature value was recalled, not read again; treat it as such.
-- The runs are short (see their lengths): long enough for a number with its error, not for a publication.
+- The runs are short (see their lengths): long enough for a number with its error, not for a publication. Where an ion spends
+  picoseconds rattling in a cage before it leaves (Li6PS5Cl), a run of few picoseconds still counts part of that as diffusion: D and
+  σ come out too high and the activation energy too low, and no error bar knows of it.
 """
 
 

@@ -20,6 +20,7 @@ from coupling.lock import alone
 from coupling.record import Property
 from coupling.store import digest, read_records, write_records
 from multiscale.case import Case
+from multiscale.critical_current.shelf import Shelf
 from multiscale.parameters import Parameter, continuum_inputs, draw, nominal, resolve, validate
 from multiscale.progress import Narrator
 from multiscale.shipped_records import records_for
@@ -34,6 +35,7 @@ def study_settings(case: Case) -> Any:
 
     wanted = case.settings.atomistic
     assert wanted is not None
+    assert wanted.quality != "shipped"
     return StudySettings(
         potential=case.potential, quality=wanted.quality, phases=wanted.phases, disorder=wanted.disorder, seed=wanted.seed,
         allow_pickle=wanted.allow_pickle, committee=wanted.committee,
@@ -170,8 +172,8 @@ def stored_records(case: Case, results: Path) -> tuple[list[Property], str]:
     return records, f"{len(records)} records from {folder / 'records.json'}"
 
 
-def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict[str, Any]:
-    """Every stage that the case still needs; returns the summary (on every rank).
+def run_case(case: Case, results: Path, comm: Any, with_md: bool = True, shelf: Shelf | None = None) -> dict[str, Any]:
+    """Every stage that the case still needs; returns the summary (on every rank). `shelf` keeps meshes for the next case.
 
     Raises:
         UserError: the case cannot be run as it is, or the results folder is in use.
@@ -180,10 +182,12 @@ def run_case(case: Case, results: Path, comm: Any, with_md: bool = True) -> dict
     validate_all(case, with_md)
     narrator = Narrator(comm.rank == 0)
     with alone(results / ".lock", comm):
-        return _run_stages(case, results, comm, with_md and case.settings.atomistic is not None, narrator)
+        return _run_stages(case, results, comm, with_md and case.settings.atomistic is not None, narrator, shelf)
 
 
-def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: Narrator) -> dict[str, Any]:
+def _run_stages(
+    case: Case, results: Path, comm: Any, with_md: bool, narrator: Narrator, shelf: Shelf | None
+) -> dict[str, Any]:
     from multiscale.critical_current import answer
     from multiscale.critical_current.attribution import attribution
     from multiscale.critical_current.other_mechanisms import combined
@@ -199,9 +203,9 @@ def _run_stages(case: Case, results: Path, comm: Any, with_md: bool, narrator: N
         _write_parameters(results, parameters)
     _say_sources(narrator, parameters)
     inputs = {key: float(value[0]) for key, value in nominal(parameters).items()}
-    reference = answer.reference_solution(case, continuum_inputs(case, inputs), results, comm, narrator)
+    reference = answer.reference_solution(case, continuum_inputs(case, inputs), results, comm, narrator, shelf)
     walls["continuum"] = narrator.seconds() - sum(walls.values())
-    spread = answer.distribution(case, parameters, reference, results, comm, narrator)
+    spread = answer.distribution(case, parameters, reference, results, comm, narrator, shelf)
     walls["error bar"] = narrator.seconds() - sum(walls.values())
     switches = attribution(case, continuum_inputs(case, inputs), results, comm, narrator)
     leaves = draw(parameters, case.settings.uncertainty.samples, case.settings.uncertainty.seed)

@@ -42,10 +42,10 @@ def read_shipped(path: Path) -> Shipped:
     records = read_records(path)
     head = json.loads(path.read_text(encoding="utf-8"))
     try:
-        named = (str(head[key]) for key in ("study", "potential", "potential_sha256", "study_digest"))
-        return Shipped(*named, tuple(records))
+        study, potential, sha256, made_of = (str(head[key]) for key in ("study", "potential", "potential_sha256", "study_digest"))
     except KeyError as error:
         raise UserError(f"{path}: no {error} in it, so nobody can tell where its records are from") from None
+    return Shipped(study, potential, sha256, made_of, tuple(records))
 
 
 def ship(study: Path, out: Path, to: Path) -> Path:

@@ -58,7 +58,7 @@ def source_text(prop: Property) -> str:
     source = prop.source
     if "reference" in source:
         return str(source["reference"])
-    shown = [f"{key} {source[key]}" for key in ("potential", "method", "atoms", "picoseconds", "seeds") if key in source]
+    shown = [f"{key} {source[key]}" for key in ("study", "potential", "method", "atoms", "picoseconds", "seeds") if key in source]
     return ", ".join(shown) or ", ".join(f"{key} {value}" for key, value in source.items())
 
 
