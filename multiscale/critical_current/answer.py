@@ -16,6 +16,7 @@ from coupling.library import ORDER
 from coupling.store import digest
 from multiscale.case import Case
 from multiscale.critical_current.geometry import TIP_SHARE
+from multiscale.critical_current.shelf import Shelf
 from multiscale.parameters import Parameter, continuum_inputs, draw, nominal
 from multiscale.progress import Narrator
 
@@ -54,8 +55,12 @@ def reference_key(case: Case, inputs: Mapping[str, float]) -> str:
     return digest({"version": VERSION, "case": case.digest, "inputs": dict(inputs)})
 
 
-def reference_solution(case: Case, inputs: Mapping[str, float], results: Path, comm: Any, narrator: Narrator) -> Reference:
+def reference_solution(
+    case: Case, inputs: Mapping[str, float], results: Path, comm: Any, narrator: Narrator, shelf: Shelf | None = None
+) -> Reference:
     """Critical current, observables and fields on the fine mesh, over all ranks; kept under results/reference.json.
+
+    `shelf` keeps meshes from case to case.
 
     Raises:
         UserError: the geometry cannot be meshed.
@@ -71,7 +76,7 @@ def reference_solution(case: Case, inputs: Mapping[str, float], results: Path, c
     from multiscale.critical_current.output import write_fields
     from multiscale.reporting import snapshot
 
-    model = initiation_model(case, inputs, case.settings.geometry.seed, comm, fine=True)
+    model = initiation_model(case, inputs, case.settings.geometry.seed, comm, fine=True, shelf=shelf)
     triangles = model.domain.mesh.topology.index_map(2).size_global
     narrator.say("continuum", f"mesh {triangles} triangles · {model.unknowns} unknowns")
     largest = SEARCH_BEYOND * case.settings.protocol.maximum
@@ -137,8 +142,9 @@ class Spread:
 
 
 def distribution(
-    case: Case, parameters: Mapping[str, Parameter], reference: Reference, results: Path, comm: Any, narrator: Narrator
-) -> Spread:
+    case: Case, parameters: Mapping[str, Parameter], reference: Reference, results: Path, comm: Any, narrator: Narrator,
+    shelf: Shelf | None = None,
+) -> Spread:  # fmt: skip
     """Critical current over draws of every input, through a surrogate fitted to designed runs on a coarse mesh.
 
     The runs take turns over the case's microstructures. The first run repeats the best values: its ratio to the fine
@@ -156,7 +162,8 @@ def distribution(
     points = [best, *sampling.design(inputs, wanted.designs, wanted.seed)]
     with narrator.watch("error bar") as update:
         runs = sampling.run_all(
-            points, functools.partial(_coarse_current, case), results / "samples", {"version": VERSION, "case": case.digest},
+            points, functools.partial(_coarse_current, case, shelf), results / "samples",
+            {"version": VERSION, "case": case.digest},
             comm, lambda done, due: update("model runs on this rank", done / due),
         )  # fmt: skip
     if runs[0].failure:
@@ -194,7 +201,7 @@ def _with_closure(found: Any, reference: Reference, seed: int) -> tuple[np.ndarr
     return found.samples * np.exp(-shares * distance), dict(sorted(split.items(), key=lambda item: -item[1]))
 
 
-def _coarse_current(case: Case, point: Mapping[str, float], number: int) -> tuple[float, bool]:
+def _coarse_current(case: Case, shelf: Shelf | None, point: Mapping[str, float], number: int) -> tuple[float, bool]:
     """Critical current (A/m²) of one designed run on the coarse mesh of one microstructure, and whether it is a bound."""
     from mpi4py import MPI
 
@@ -202,7 +209,7 @@ def _coarse_current(case: Case, point: Mapping[str, float], number: int) -> tupl
 
     geometry = case.settings.geometry
     seed = geometry.seed + number % case.settings.uncertainty.microstructures
-    model = initiation_model(case, point, seed, MPI.COMM_SELF, fine=False)
+    model = initiation_model(case, point, seed, MPI.COMM_SELF, fine=False, shelf=shelf)
     critical = model.critical_current(SEARCH_BEYOND * case.settings.protocol.maximum)
     return critical.current_density, critical.bound is not None
 

@@ -46,7 +46,7 @@ def solve(folder: Path, recipe: Mapping[str, Any], comm: Any, shelf: Shelf | Non
     from multiscale.case import load_case
     from multiscale.pipeline import run_case
 
-    run_case(load_case(folder), folder / "results", comm, with_md=recipe["md"] is not None)
+    run_case(load_case(folder), folder / "results", comm, recipe["md"] is not None, shelf)
     return answers_of(folder)
 
 
