@@ -8,6 +8,7 @@ import typer
 from coupling.errors import RunFailure, UserError
 from multiscale import parallel
 from multiscale.commands.analyze import analyze_app
+from multiscale.commands.animate import animate
 from multiscale.commands.band_gap import register as _register_band_gap
 from multiscale.commands.boundary import register as _register_boundary
 from multiscale.commands.cluster import register as _register_cluster
@@ -46,6 +47,7 @@ app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)
 app.command()(preview)
+app.command()(animate)
 app.command()(view)
 _register_transport(app)
 _register_starter(app)
@@ -83,7 +85,9 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     from multiscale.case_folder import require_case
     from multiscale.compare import read_result
     from multiscale.conduction.case import is_conduction_case
+    from multiscale.memristor.case import is_memristor_case
     from multiscale.propagation.case import is_propagation_case
+    from multiscale.tip_trigger.case import is_tip_case
     from multiscale.transport_cases.case import is_transport_case
 
     require_case(case)
@@ -95,7 +99,10 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     if is_transport_case(case):
         raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
     if is_propagation_case(case):
-        raise UserError(f"{case}: a propagation case has no report yet; {path} and filament.png beside it are its answer")
+        raise UserError(f"{case}: a propagation case stands beside no measurement; `multiscale ccd {case}` tells its answer")
+    if is_tip_case(case) or is_memristor_case(case):
+        picture = "trigger_map.png" if is_tip_case(case) else "memristor.png"
+        raise UserError(f"{case}: a case of this kind has no critical current; {path} and {picture} beside it are its answer")
     if not path.is_file():
         raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
     summary = read_result(path)
@@ -122,8 +129,9 @@ def run(
     """Compute every stage the case still needs: MD, continuum, critical current with error bar, report.
 
     A case with a [transport] table is ion transport in time, one with a [conduction] table a steady current through any
-    geometry, one with a [fracture] table a lithium filament that cracks its way through. A run that was killed goes on, on
-    any number of ranks.
+    geometry, one with a [fracture] table a lithium filament that cracks its way through, one whose geometry is a
+    "tip-on-polycrystal" a map of trigger voltages, a "filament-device" a memristor. A run that was killed goes on, on any
+    number of ranks.
 
     Example: mpirun -n 2 multiscale run cases/li-lpscl
     """
@@ -140,9 +148,11 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
     """
     from multiscale.case import load_case
     from multiscale.conduction.case import is_conduction_case, load_conduction_case
+    from multiscale.memristor.case import is_memristor_case, load_memristor_case
     from multiscale.parameters import resolve
     from multiscale.propagation.case import is_propagation_case, load_propagation_case
     from multiscale.tables import parameter_rows, parameter_table
+    from multiscale.tip_trigger.case import is_tip_case, load_tip_case
     from multiscale.transport_cases.case import is_transport_case, load_transport_case
 
     if is_conduction_case(case):
@@ -159,6 +169,16 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
         from multiscale.transport_cases.check import show_check
 
         show_check(load_transport_case(case), as_json)
+        return
+    if is_tip_case(case):
+        from multiscale.tip_trigger.run import show_check as show_tip
+
+        show_tip(load_tip_case(case), as_json)
+        return
+    if is_memristor_case(case):
+        from multiscale.memristor.run import show_check as show_memristor
+
+        show_memristor(load_memristor_case(case), as_json)
         return
     loaded = load_case(case)
     from multiscale.pipeline import stored_records, validate_all

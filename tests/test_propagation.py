@@ -112,6 +112,31 @@ def test_ccd_command_tells_the_answer(finished):
     assert json.loads(done.stdout)["ccd"]["value"] == summary["ccd"]["value"]
 
 
+def test_report_and_film(finished):
+    """The page tells how it ended, holds its figures and every input, and fetches nothing; the film is a small GIF."""
+    from multiscale.commands.animate import animate
+    from multiscale.propagation.film import read_reel
+    from multiscale.reporting.by_kind import report_text, write_report
+
+    case, results, summary = finished
+    page = report_text(case.folder, results, None)
+    for told in ("short at", "Energy balance at every step", "Hold by hold", "LLZO", "bracket of one run"):
+        assert told in page, told
+    assert page.count("<svg") == 3
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert len(write_report(case.folder, results, None, figures=True)) > 4
+    reel = read_reel(results / "film.npz")
+    assert reel.column("time")[[0, -1]] == pytest.approx([0.0, summary["time_s"]])
+    assert reel.damage.shape == (len(reel.numbers), len(reel.triangles))
+    assert (np.diff(reel.damage.astype(float).sum(axis=1)) >= 0).all()
+    (case.folder / "results").symlink_to(results)
+    animate(case.folder, results / "film.webp")
+    assert (results / "film.webp").read_bytes()[8:12] == b"WEBP"
+    assert "data:image/webp;base64," in report_text(case.folder, results, None)
+    with pytest.raises(UserError, match="a film is a GIF or a WebP"):
+        animate(case.folder, results / "film.mp4")
+
+
 def test_a_stopped_run_goes_on_with_the_same_numbers(finished, tmp_path, monkeypatch):
     """Killed after three steps (a checkpoint after each): the rest gives the rows of the run that was not."""
     case, results, _ = finished

@@ -1,31 +1,17 @@
-"""The picture of a filament run: pressure, length and potential in time, and the damage with the current around it."""
+"""Pictures of a filament run: pressure and length in time, damage with the current around it, and both as an animation."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from dolfinx import fem
 
-from multiscale.dolfinx_compat import interpolation_points
-from multiscale.mechanics.filament import FilamentModel
+from coupling.atomic import replacing
 from multiscale.mechanics.filament_state import FilamentState
+from multiscale.propagation.film import Reel
 
-
-def gather(model: FilamentModel) -> dict[str, np.ndarray] | None:
-    """Triangles with damage and current density (A/m²) on rank 0, None elsewhere. Call on every rank."""
-    mesh, comm = model.domain.mesh, model.domain.comm
-    current = fem.Function(fem.functionspace(mesh, ("DG", 0, (2,))))
-    current.interpolate(fem.Expression(model.ionic_current, interpolation_points(current.function_space)))
-    owned = mesh.topology.index_map(2).size_local
-    corners = mesh.geometry.x[mesh.geometry.dofmap[:owned], :2]
-    damage = model.body.damage.x.array[model.body.damage.function_space.dofmap.list[:owned]]
-    size = np.linalg.norm(current.x.array.reshape(-1, 2)[:owned], axis=1)
-    parts = comm.gather((corners, damage.mean(axis=1), size))
-    if parts is None:
-        return None
-    corners, damage, size = (np.concatenate(column) for column in zip(*parts, strict=True))
-    points, index = np.unique(corners.reshape(-1, 2), axis=0, return_inverse=True)
-    return {"points": points, "triangles": index.reshape(-1, 3), "damage": damage, "current_density": size}
+Frame = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]
+"""Points (n, 2), triangles (m, 3), damage and current density (m,) of a time, and the applied current density, A/m²."""
 
 
 def write_figure(path: Path, rows: Sequence[FilamentState], arrays: dict[str, np.ndarray] | None, height: float) -> None:
@@ -46,25 +32,66 @@ def write_figure(path: Path, rows: Sequence[FilamentState], arrays: dict[str, np
     middle.axhline(height * 1e6, color="0.6", lw=1, label="counter electrode")
     middle.set(xlabel="time (s)", ylabel="distance from the mouth (µm)", ylim=(0, None))
     middle.legend()
-    _map(figure, right, arrays, rows[-1], height)
+    frame = arrays["points"], arrays["triangles"], arrays["damage"], arrays["current_density"], rows[-1].current_density
+    draw_map(figure, right, frame, height)
     figure.savefig(path, dpi=110)
 
 
-def _map(figure: object, axes: object, arrays: dict[str, np.ndarray], last: FilamentState, height: float) -> None:
-    """Current density around the crack, mirrored, with the damage as contour shading."""
-    from typing import Any
-
-    ax: Any = axes
-    applied = abs(last.current_density) or 1.0
+def draw_map(drawing: Any, axes: Any, frame: Frame, height: float, ink: str = "black") -> None:
+    """Current density around the crack over the applied one, what is broken in red; a mirrored half cell is shown whole."""
+    points, triangles, damage, current, applied = frame
+    x, y = points[:, 0] * 1e6, points[:, 1] * 1e6
+    share = np.clip(current / (abs(applied) or 1.0), 0, 3)
     shown: Any = None
-    for sign in (1, -1):
-        x, y = sign * arrays["points"][:, 0] * 1e6, arrays["points"][:, 1] * 1e6
-        share = np.clip(arrays["current_density"] / applied, 0, 3)
-        shown = ax.tripcolor(x, y, arrays["triangles"], facecolors=share, cmap="viridis", rasterized=True)
-        broken = arrays["damage"] > 0.5
+    broken = damage > 0.5
+    for sign in (1, -1) if x.min() >= 0 else (1,):
+        shown = axes.tripcolor(sign * x, y, triangles, facecolors=share, cmap="viridis", vmin=0, vmax=3, rasterized=True)
         if broken.any():
-            ax.tripcolor(x, y, arrays["triangles"][broken], facecolors=np.ones(broken.sum()), cmap="Reds", vmin=0, vmax=1.2)
+            red = np.ones(int(broken.sum()))
+            axes.tripcolor(sign * x, y, triangles[broken], facecolors=red, cmap="Reds", vmin=0, vmax=1.2, rasterized=True)
     half = 0.5 * height * 1e6
-    ax.set(xlim=(-half, half), ylim=(0, height * 1e6), aspect="equal", xlabel="x (µm)", ylabel="y (µm)")
-    canvas: Any = figure
-    canvas.colorbar(shown, ax=ax, label="|i| over the applied current density (red: crack)")
+    axes.set(xlim=(-half, half), ylim=(0, height * 1e6), aspect="equal", xlabel="x (µm)", ylabel="y (µm)")
+    bar = drawing.colorbar(shown, ax=axes)
+    bar.set_label("|i| over the applied one (red: crack)", color=ink)
+    bar.ax.tick_params(colors=ink)
+
+
+def write_animation(path: Path, reel: Reel, height: float, pixels: int = 480, seconds: float = 6.0) -> None:
+    """Write a GIF or WebP of the frames (its name decides): the map, and pressure and crack against time up to each frame.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    pictures = [_picture(reel, k, height, pixels) for k in range(len(reel.numbers))]
+    pause = [int(1000 * seconds / len(pictures))] * (len(pictures) - 1) + [1500]
+    if path.suffix.lower() == ".gif":
+        pictures = [picture.quantize(64) for picture in pictures]
+    with replacing(path) as temporary:
+        choices: dict[str, Any] = {"quality": 60, "method": 4} if path.suffix.lower() == ".webp" else {"optimize": True}
+        pictures[0].save(
+            temporary, format=path.suffix.lstrip(".").upper(), save_all=True, append_images=pictures[1:], duration=pause, loop=0,
+            **choices,
+        )  # fmt: skip
+
+
+def _picture(reel: Reel, k: int, height: float, pixels: int) -> Any:
+    """One frame as a Pillow image."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    drawing = Figure(figsize=(6.4, 3.0), dpi=pixels / 6.4, layout="constrained")
+    canvas = FigureCanvasAgg(drawing)
+    left, right = drawing.subplots(1, 2, width_ratios=(1, 1.2))
+    t, so_far = reel.column("time"), slice(0, k + 1)
+    left.plot(t[so_far], reel.column("pressure")[so_far] / 1e6, color="C3")
+    left.set(xlim=(0, t[-1]), ylim=(0, 1.05 * reel.column("pressure").max() / 1e6), xlabel="time (s)", ylabel="pressure (MPa)")
+    crack = left.twinx()
+    crack.plot(t[so_far], reel.column("length")[so_far] * 1e6, color="C0")
+    crack.set(ylim=(0, 1.05 * height * 1e6))
+    crack.set_ylabel("crack (µm)", color="C0")
+    left.set_title(f"{t[k]:.3g} s, {reel.column('current_density')[k] / 10:.3g} mA/cm²", fontsize=9)
+    frame = reel.points, reel.triangles, reel.damage[k].astype(float), reel.current_density[k], reel.column("current_density")[k]
+    draw_map(drawing, right, frame, height)
+    canvas.draw()
+    return Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())).convert("RGB")

@@ -25,6 +25,7 @@ from multiscale.progress import Narrator
 from multiscale.propagation import answer, spread
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
+from multiscale.propagation.film import Film, gather
 from multiscale.propagation.inputs import PropagationInputs, resolve
 from multiscale.propagation.march import March, NoStep, Trial, bisect
 from multiscale.propagation.settings import Bisection
@@ -71,6 +72,7 @@ class _Run:
         self.case, self.inputs, self.results, self.comm = case, inputs, results, comm
         self.key, self.narrator, self.every_s = key, narrator, every_s
         self.leads = comm.rank == 0
+        self.film = self._new_film()
         self.kept = self.told = time.monotonic()
 
     def go(self) -> dict[str, Any]:
@@ -99,6 +101,7 @@ class _Run:
         self.march, protocol = March.of(self.model, self.case.settings), self.case.settings.protocol
         assert not isinstance(protocol, Bisection)
         self._resume()
+        self.film.see(self.model)
         try:
             ended = self.march.run(protocol.step, self._keep)
         except NoStep as failure:
@@ -110,15 +113,16 @@ class _Run:
         """Trials until the bracket is narrow; the last way is that of the smallest current that failed, where one did."""
         settings, protocol, pristine = self.case.settings, self.case.settings.protocol, self.model.snapshot()
         assert isinstance(protocol, Bisection)
-        done, ways = self._trials_kept(), dict[float, tuple[March, dict[str, Any]]]()
+        done, ways = self._trials_kept(), dict[float, tuple[March, dict[str, Any], Film]]()
 
         def attempt(current: float) -> Trial:
+            self.film = self._new_film()
             try:
                 trial, march = spread.attempt(self.model, settings, protocol, current, pristine, self._tell)
             except NoStep as failure:
                 self.march = March.of(self.model, settings)
                 raise self._failed(failure, checkpoint=False) from failure
-            ways[current] = (march, self.model.snapshot())
+            ways[current] = (march, self.model.snapshot(), self.film)
             done.append(trial)
             if self.leads:
                 write_json(self.results / "trials.json", {"key": self.key, "trials": [asdict(row) for row in done]})
@@ -130,7 +134,7 @@ class _Run:
         last = min(failed or trials, key=lambda trial: trial.current if failed else -trial.current)
         if last.current not in ways:
             attempt(last.current)
-        self.march, state = ways[last.current]
+        self.march, state, self.film = ways[last.current]
         self.model.restore(state)
         holds = answer.hold_table(self.march.rows, protocol.held(last.current), self.march.length)
         rows = [asdict(trial) for trial in trials]
@@ -147,6 +151,8 @@ class _Run:
             return
         self.march.rows = [FilamentState(**(row | {"tip": tuple(row["tip"])})) for row in notes["rows"]]
         self.march.dt, self.march.retries = notes["dt"], notes["retries"]
+        if self.leads:
+            self.film.take_up(self.results / "film.npz", self.march.rows)
         self.narrator.say("filament", f"goes on at {self.model.state.time:.6g} s")
 
     def _failed(self, failure: RunFailure, checkpoint: bool = True) -> RunFailure:
@@ -168,8 +174,12 @@ class _Run:
             self._checkpoint()
             self.kept = time.monotonic()
 
+    def _new_film(self) -> Film:
+        return Film(self.case.settings.geometry.electrolyte.thickness / 40)
+
     def _tell(self, march: March) -> None:
-        """A line now and then."""
+        """A frame, and a line now and then."""
+        self.film.see(self.model)
         now = time.monotonic()
         if self.comm.bcast(now - self.told > LINE_S):
             self.told = now
@@ -178,15 +188,19 @@ class _Run:
     def _checkpoint(self) -> None:
         march = self.march
         notes = {"rows": [asdict(row) for row in march.rows], "dt": march.dt, "retries": march.retries}
+        if self.leads:
+            self.film.write(self.results / "film.npz")
         filament_checkpoint.write(self.results / "checkpoint.npz", self.model, self.key, notes)
 
     def _write(self) -> None:
         """Rows, fields and picture."""
         write_model_fields(self.results / "fields" / "filament.bp", self.model)
-        from multiscale.propagation.figure import gather, write_figure
+        from multiscale.propagation.figure import write_figure
 
         arrays, rows = gather(self.model), self.march.rows
+        self.film.see(self.model, last=True)
         if self.leads:
+            self.film.write(self.results / "film.npz")
             write_text(self.results / "history.csv", history_csv(rows))
             write_figure(self.results / "filament.png", rows, arrays, self.case.settings.geometry.electrolyte.thickness)
 

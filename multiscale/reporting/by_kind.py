@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from coupling.atomic import write_text
 from coupling.errors import UserError
 from multiscale.conduction.case import is_conduction_case
+from multiscale.memristor.case import is_memristor_case
 from multiscale.propagation.case import is_propagation_case
+from multiscale.tip_trigger.case import is_tip_case
 from multiscale.transport_cases.case import is_transport_case
 
 if TYPE_CHECKING:
@@ -16,8 +18,15 @@ if TYPE_CHECKING:
 
 
 def kind_of(case: Path) -> str:
-    """'transport', 'conduction', 'propagation' or 'critical current'. Raises UserError where case.toml cannot be read."""
-    known = {"conduction": is_conduction_case, "propagation": is_propagation_case, "transport": is_transport_case}
+    """'transport', 'conduction', 'propagation', 'tip', 'memristor' or 'critical current'.
+
+    Raises:
+        UserError: case.toml cannot be read.
+    """
+    known = {
+        "conduction": is_conduction_case, "propagation": is_propagation_case, "transport": is_transport_case, "tip": is_tip_case,
+        "memristor": is_memristor_case,
+    }  # fmt: skip
     return next((kind for kind, is_it in known.items() if is_it(case)), "critical current")
 
 
@@ -36,6 +45,10 @@ def report_text(case: Path, results: Path, experiments: Path | None, alive: bool
         from multiscale.conduction.report import conduction_page
 
         return conduction_page(results, case)
+    if kind == "propagation":
+        from multiscale.propagation.report import propagation_page
+
+        return propagation_page(results, case, alive)
     _refuse(kind, case, results)
     from multiscale.reporting.report import page
 
@@ -53,6 +66,10 @@ def report_plates(case: Path, results: Path, experiments: Path | None) -> "list[
         from multiscale.conduction.report import resistance_plate
 
         return resistance_plate(results, case)
+    if kind == "propagation":
+        from multiscale.propagation.report import propagation_plates
+
+        return propagation_plates(results, case)
     _refuse(kind, case, results)
     from multiscale.reporting.report import plates
 
@@ -60,8 +77,10 @@ def report_plates(case: Path, results: Path, experiments: Path | None) -> "list[
 
 
 def _refuse(kind: str, case: Path, results: Path) -> None:
-    if kind == "propagation":
-        raise UserError(f"{case}: a propagation case has no report yet; filament.png in {results} shows its answer")
+    """Kinds without a page. Raises UserError that says where their answer is."""
+    pictures = {"tip": "trigger_map.png", "memristor": "memristor.png"}
+    if kind in pictures:
+        raise UserError(f"{case}: a {kind} case has no report yet; {pictures[kind]} and the tables in {results} are its answer")
 
 
 def _run_of(case: Path, results: Path, experiments: Path | None) -> "tuple[Run, list[Measurement] | None]":
