@@ -112,19 +112,17 @@ def matching(record: Property, known: Sequence[Literature]) -> Literature | None
 
 
 def verdict(record: Property, known: Literature) -> str:
-    """Agreement told plainly: intervals that meet, else values within twice the combined error; otherwise by how much not.
+    """Agreement told plainly: whether the 95 % interval, else twice the error, meets the literature's range; else how far off.
 
     A bound contradicts where the whole range of the literature lies beyond it.
     """
     if record.bound:
         inside = known.low <= record.value if record.bound == "upper" else known.high >= record.value
         return "no contradiction" if inside else f"**contradicts**: the bound lies {_apart(record.value, known.value)}"
-    spread = math.hypot(record.stderr or 0.0, (known.high - known.low) / 4)
     low, high = record.low, record.high
-    if low is not None and high is not None:
-        near = low <= known.high and high >= known.low
-    else:
-        near = abs(record.value - known.value) <= 2 * spread or known.low <= record.value <= known.high
+    if low is None or high is None:
+        low, high = (record.value + sign * 2 * (record.stderr or 0.0) for sign in (-1, 1))
+    near = low <= known.high and high >= known.low
     apart = _apart(record.value, known.value)
     return f"agrees ({apart})" if near else f"**differs**: {apart}"
 
@@ -231,15 +229,15 @@ record carries value or bound, standard error, conditions, the hash of the poten
 How to read it:
 - **computed** is what the shipped potential says. Its labels come from CHGNet, itself a fit to PBE: an error beside a number
   tells length of run, number of cells and disagreement of the committee, not how far PBE or CHGNet are from nature.
-- **agrees**: the 95 % interval meets the literature's range, or (no interval) within twice the combined error; otherwise by how
-  much it differs.
+- **agrees**: the computed 95 % interval, or twice the error on either side where there is none, meets the literature's value or
+  range; otherwise by how much it differs. Literature errors that nobody states are not made up.
   Moduli and lattices are computed at 0 K, most are measured at room temperature.
 - of the Onsager coefficients of reacting interfaces only those of lithium with itself are shown; the others are in the records.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
 - "memory": the literature value was recalled, not read again; treat it as such.
 - The runs are short (see their lengths): long enough for a number with its error, not for a publication. Where an ion spends
-  picoseconds rattling in a cage before it leaves (Li6PS5Cl), a run of few picoseconds still counts part of that as diffusion: D and
-  σ come out too high and the activation energy too low, and no error bar knows of it.
+  picoseconds rattling in a cage before it leaves (Li6PS5Cl), a run of few picoseconds still counts part of that as diffusion:
+  D and σ come out too high and the activation energy too low, and no error bar knows of it.
 """
 
 
