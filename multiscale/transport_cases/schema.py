@@ -16,7 +16,7 @@ Diffusivity = Annotated[float, InUnit("m^2/s", above=0.0)]
 Concentration = Annotated[float, InUnit("mol/m^3", at_least=0.0)]
 
 
-class Layer(Table):
+class StackLayer(Table):
     """One layer of a flat cell."""
 
     name: str = Field(min_length=1)
@@ -40,7 +40,7 @@ class Coating(Table):
     thickness: Length
 
 
-class Contact(Table):
+class PartialContact(Table):
     """Part of the working electrode that touches the first layer (the middle one of a cell `width` wide); the rest is void."""
 
     width: Length
@@ -55,9 +55,9 @@ class CellGeometry(Table):
 
     kind: Literal["layers", "layered-polycrystal"]
     dimension: Literal[1, 2]
-    layer: tuple[Layer, ...] = ()
+    layer: tuple[StackLayer, ...] = ()
     width: Length | None = None
-    contact: Contact | None = None
+    contact: PartialContact | None = None
     seed: Annotated[Whole, Field(ge=0)] = 0
     interlayer: Coating | None = None
     electrolyte: Polycrystal | None = None
