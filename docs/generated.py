@@ -35,7 +35,9 @@ def schemas() -> dict[str, tuple[str, Mapping[str, Any]]]:
         "critical-current": "Critical current: a layered polycrystal with a flaw",
         "transport": "Ion transport in time: [transport]",
         "conduction": "Steady conduction through any geometry: [conduction]",
-        "propagation": "A filament that cracks its way through: [fracture]", "sweep": "Sweeps: sweep.toml",
+        "propagation": "A filament that cracks its way through: [fracture]",
+        "tip": "A tip on a polycrystal: trigger voltages", "memristor": "A filament device: bipolar sweeps",
+        "sweep": "Sweeps: sweep.toml",
     }  # fmt: skip
     return {name: (titles[name], schema) for name, schema in product_schemas().items()}
 

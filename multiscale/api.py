@@ -35,7 +35,9 @@ from multiscale import parallel
 from multiscale.case import Case as CriticalCase
 from multiscale.conduction.case import ConductionCase
 from multiscale.kinds import AnyCase, load_any, run_any, validate_any
+from multiscale.memristor.case import MemristorCase
 from multiscale.propagation.case import PropagationCase
+from multiscale.tip_trigger.case import TipCase
 from multiscale.transport_cases.case import TransportCase
 
 PICTURES = ("ccd", "current", "potential", "diffusivity")
@@ -348,6 +350,14 @@ def _told(summary: Mapping[str, Any]) -> Sequence[str]:
         from multiscale.propagation.answer import answer_lines as told_propagation
 
         return told_propagation(dict(summary))
+    if kind == "tip":
+        from multiscale.tip_trigger.run import answer_lines as told_tip
+
+        return told_tip(dict(summary))
+    if kind == "memristor":
+        from multiscale.memristor.run import answer_lines as told_memristor
+
+        return told_memristor(dict(summary))
     from multiscale.tables import answer_lines
 
     return answer_lines(summary).splitlines()
@@ -362,6 +372,14 @@ def _parameters(case: AnyCase, results: Path) -> Any:
         from multiscale.propagation.inputs import resolve as resolve_propagation
 
         return resolve_propagation(case).parameters
+    if isinstance(case, TipCase):
+        from multiscale.tip_trigger.case import resolve as resolve_tip
+
+        return resolve_tip(case).parameters
+    if isinstance(case, MemristorCase):
+        from multiscale.memristor.case import resolve as resolve_memristor
+
+        return resolve_memristor(case).parameters
     if isinstance(case, TransportCase):
         from multiscale.transport_cases.inputs import resolve as resolve_transport
 

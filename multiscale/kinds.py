@@ -5,10 +5,12 @@ from typing import Any
 
 from multiscale.case import Case, load_case
 from multiscale.conduction.case import ConductionCase, is_conduction_case, load_conduction_case
+from multiscale.memristor.case import MemristorCase, is_memristor_case, load_memristor_case
 from multiscale.propagation.case import PropagationCase, is_propagation_case, load_propagation_case
+from multiscale.tip_trigger.case import TipCase, is_tip_case, load_tip_case
 from multiscale.transport_cases.case import TransportCase, is_transport_case, load_transport_case
 
-AnyCase = Case | ConductionCase | PropagationCase | TransportCase
+AnyCase = Case | ConductionCase | MemristorCase | PropagationCase | TipCase | TransportCase
 
 
 def load_any(folder: str | Path) -> AnyCase:
@@ -23,6 +25,10 @@ def load_any(folder: str | Path) -> AnyCase:
         return load_propagation_case(folder)
     if is_transport_case(folder):
         return load_transport_case(folder)
+    if is_tip_case(folder):
+        return load_tip_case(folder)
+    if is_memristor_case(folder):
+        return load_memristor_case(folder)
     return load_case(folder)
 
 
@@ -40,6 +46,15 @@ def validate_any(case: AnyCase, with_md: bool = True) -> None:
         from multiscale.transport_cases.inputs import resolve as resolve_transport
 
         resolve_transport(case)
+    elif isinstance(case, TipCase):
+        from multiscale.tip_trigger.case import resolve as resolve_tip
+        from multiscale.tip_trigger.run import surface_of
+
+        surface_of(case, resolve_tip(case))
+    elif isinstance(case, MemristorCase):
+        from multiscale.memristor.case import resolve as resolve_memristor
+
+        resolve_memristor(case)
     else:
         from multiscale.pipeline import validate_all
 
@@ -65,6 +80,14 @@ def run_any(case: AnyCase, results: Path, comm: Any, with_md: bool = True) -> di
         from multiscale.transport_cases.run import run_transport
 
         return run_transport(case, results, comm)
+    if isinstance(case, TipCase):
+        from multiscale.tip_trigger.run import run_tip
+
+        return run_tip(case, results, comm)
+    if isinstance(case, MemristorCase):
+        from multiscale.memristor.run import run_memristor
+
+        return run_memristor(case, results, comm)
     from multiscale.pipeline import run_case
 
     return run_case(case, results, comm, with_md)

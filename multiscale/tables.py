@@ -10,8 +10,10 @@ from rich.table import Table
 from coupling.record import Property
 from multiscale.case import Case
 from multiscale.conduction.case import ConductionCase
+from multiscale.memristor.case import MemristorCase
 from multiscale.parameters import Parameter
 from multiscale.propagation.case import PropagationCase
+from multiscale.tip_trigger.case import TipCase
 from multiscale.transport_cases.case import TransportCase
 
 WIDTH = 180
@@ -82,8 +84,9 @@ def _row(prop: Property) -> dict[str, Any]:
 
 
 def parameter_table(
-    case: Case | TransportCase | ConductionCase | PropagationCase, parameters: Mapping[str, Parameter], note: str
-) -> str:
+    case: Case | ConductionCase | MemristorCase | PropagationCase | TipCase | TransportCase,
+    parameters: Mapping[str, Parameter], note: str,
+) -> str:  # fmt: skip
     """The resolved parameters of a case and the candidates that lost."""
     columns = ("parameter", "value", "unit", "±", "kind", "confidence", "source")
 

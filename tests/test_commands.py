@@ -92,7 +92,7 @@ def test_new_makes_a_case_of_every_kind_that_checks(tmp_path, kind):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["transport", "conduction", "propagation", "sweep"])
+@pytest.mark.parametrize("kind", ["transport", "conduction", "propagation", "tip", "memristor", "sweep"])
 def test_schema_of_every_kind(kind):
     done = multiscale("schema", f"--{kind}")
     assert json.loads(done.stdout) == json.loads(json.dumps(schemas()[kind]))

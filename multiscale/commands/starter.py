@@ -10,6 +10,7 @@ from multiscale.console import show, show_json
 
 TEMPLATES = {
     "critical-current": "li-lpscl", "transport": "polymer-ceramic", "conduction": "contact-voids", "propagation": "penny-flaw",
+    "tip": "llzo-tip", "memristor": "llzo-memristor",
 }  # fmt: skip
 """The shipped case that a new one of each kind begins as."""
 
@@ -58,6 +59,8 @@ def schema(
     transport: Annotated[bool, typer.Option("--transport", help="That of a transport case ([transport]).")] = False,
     conduction: Annotated[bool, typer.Option("--conduction", help="That of a conduction case ([conduction]).")] = False,
     propagation: Annotated[bool, typer.Option("--propagation", help="That of a propagation case ([fracture]).")] = False,
+    tip: Annotated[bool, typer.Option("--tip", help="That of a tip case (a tip on a polycrystal).")] = False,
+    memristor: Annotated[bool, typer.Option("--memristor", help="That of a memristor case (a filament device).")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="That of sweep.toml.")] = False,
 ) -> None:
     """Print the JSON Schema of case.toml (or sweep.toml), for editors that complete and check.
@@ -65,7 +68,7 @@ def schema(
     Example: multiscale schema > case.schema.json
     """
     asked = [name for name, wanted in (("transport", transport), ("conduction", conduction), ("propagation", propagation),
-                                       ("sweep", sweep)) if wanted]  # fmt: skip
+                                       ("tip", tip), ("memristor", memristor), ("sweep", sweep)) if wanted]  # fmt: skip
     if len(asked) > 1:
         raise UserError(f"--{asked[0]} and --{asked[1]}: one schema at a time")
     show_json(schemas()[asked[0] if asked else "critical-current"])
@@ -75,8 +78,10 @@ def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schema of each kind of file that a case folder may hold."""
     from multiscale import case
     from multiscale.conduction import schema as conduction_schema
+    from multiscale.memristor import case as memristor_case
     from multiscale.propagation import case as propagation_case
     from multiscale.sweeps import schema as sweep_schema
+    from multiscale.tip_trigger import case as tip_case
     from multiscale.transport_cases import schema as transport_schema
 
     return {
@@ -84,5 +89,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "transport": transport_schema.json_schema(),
         "conduction": conduction_schema.json_schema(),
         "propagation": propagation_case.PropagationFile.model_json_schema(),
+        "tip": tip_case.TipFile.model_json_schema(),
+        "memristor": memristor_case.MemristorFile.model_json_schema(),
         "sweep": sweep_schema.SweepFile.model_json_schema(),
     }
