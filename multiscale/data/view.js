@@ -9,6 +9,7 @@ const column = (name) => state.columns.findIndex((c) => c.name === name);
 const numeric = (name) => column(name) >= 0 && state.columns[column(name)].numeric;
 const told = (value) => value === null ? "–"
   : typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(5))) : String(value);
+const plain = (name) => name.replaceAll("^2", "²").replaceAll("^3", "³").replaceAll("ohm", "Ω").replaceAll("(um)", "(µm)");
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function element(tag, settings, ...children) {
@@ -71,7 +72,7 @@ function tellCounts(data) {
 
 function fillSelectors() {
   const filled = state.columns.filter((c) => !c.empty || c.numeric);
-  const options = (names, chosen) => names.map((name) => element("option", { value: name, textContent: name, selected: name === chosen }));
+  const options = (names, chosen) => names.map((name) => element("option", { value: name, textContent: plain(name), selected: name === chosen }));
   $("x").replaceChildren(...options(filled.map((c) => c.name), state.x));
   $("y").replaceChildren(...options(filled.filter((c) => c.numeric).map((c) => c.name), state.y));
   $("color").replaceChildren(element("option", { value: "", textContent: "none" }), ...options(filled.map((c) => c.name), state.color));
@@ -91,7 +92,7 @@ function words(name) {
 
 function drawFilters() {
   $("filters").replaceChildren(...Object.entries(state.filters).map(([name, filter]) => {
-    const box = element("div", { className: "filter" }, element("b", { textContent: name }));
+    const box = element("div", { className: "filter" }, element("b", { textContent: plain(name) }));
     if ("min" in filter) {
       for (const [key, label] of [["min", "from"], ["max", "to"]]) {
         const input = element("input", { type: "number", step: "any", value: filter[key] ?? "", ariaLabel: `${name} ${label}` });
@@ -159,7 +160,7 @@ function draw(places) {
   const shown = places.filter((p) => state.rows[p][y] !== null && state.rows[p][x] !== null);
   $("plot").hidden = shown.length === 0;
   $("nothing").hidden = shown.length > 0;
-  $("nothing").textContent = `No row that passes the filters has both ${state.x} and ${state.y} yet.`;
+  $("nothing").textContent = `No row that passes the filters has both ${plain(state.x)} and ${plain(state.y)} yet.`;
   if (!shown.length) return;
   const xs = shown.map((p) => state.rows[p][x]), ys = shown.map((p) => state.rows[p][y]);
   const xlog = state.xlog ?? isWide(xs), ylog = state.ylog ?? isWide(ys);
@@ -169,18 +170,18 @@ function draw(places) {
   const kind = shown.length >= FAST_FROM && hasWebGl ? "scattergl" : "scatter";
   const low = column(state.y.replace(/^ccd \(/, "ccd_low (")), high = column(state.y.replace(/^ccd \(/, "ccd_high ("));
   const hasBars = low >= 0 && high >= 0 && low !== y;
-  $("barlabel").hidden = !hasBars;
+  $("barlabel").hidden = !hasBars || shown.length > BARS_UP_TO;
   const withBars = hasBars && state.bars && shown.length <= BARS_UP_TO;
   const trace = (group, name, marker) => ({
     type: kind, mode: "markers", name, x: group.map((p) => state.rows[p][x]), y: group.map((p) => state.rows[p][y]), customdata: group,
     marker: { size: shown.length > 3000 ? 4 : 8, opacity: shown.length > 3000 ? 0.55 : 0.85, ...marker },
-    hovertemplate: `${state.x} %{x}<br>${state.y} %{y}<extra>${name}</extra>`,
+    hovertemplate: `${plain(state.x)} %{x}<br>${plain(state.y)} %{y}<extra>${name}</extra>`,
     ...(withBars ? { error_y: { type: "data", symmetric: false, thickness: 1, width: 0, color: color("--muted"),
       array: group.map((p) => state.rows[p][high] - state.rows[p][y]), arrayminus: group.map((p) => state.rows[p][y] - state.rows[p][low]) } } : {}),
   });
   let traces;
   if (c >= 0 && numeric(state.color)) {
-    const bar = { title: { text: state.color, side: "right" }, outlinewidth: 0, tickfont: { color: color("--ink") }, thickness: 12 };
+    const bar = { title: { text: plain(state.color), side: "right" }, outlinewidth: 0, tickfont: { color: color("--ink") }, thickness: 12 };
     traces = [trace(shown, "", { color: shown.map((p) => state.rows[p][c]), colorscale: "Cividis", showscale: true, colorbar: bar })];
   } else if (c >= 0) {
     const groups = new Map();
@@ -193,7 +194,7 @@ function draw(places) {
   } else {
     traces = [trace(shown, "", { color: color("--series-1") })];
   }
-  const axis = (name, log) => ({ title: { text: name }, type: numeric(name) ? (log ? "log" : "linear") : "category", gridcolor: color("--grid"),
+  const axis = (name, log) => ({ title: { text: plain(name) }, type: numeric(name) ? (log ? "log" : "linear") : "category", gridcolor: color("--grid"),
     zeroline: false, linecolor: color("--muted"), tickcolor: color("--muted"), automargin: true });
   const layout = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: color("--ink"), family: "system-ui, sans-serif" },
     margin: { l: 60, r: 20, t: 20, b: 50 }, xaxis: axis(state.x, xlog), yaxis: axis(state.y, ylog), showlegend: traces.length > 1,
@@ -214,7 +215,7 @@ function choose(place) {
   const row = state.rows[place], name = String(row[column(state.key)]);
   const open = element("a", { className: "button", href: link(row), target: "_blank", rel: "noopener", textContent: `open ${name}` });
   const pairs = state.columns.map((c, i) => [c.name, row[i]]).filter(([, value]) => value !== null);
-  const list = element("dl", {}, ...pairs.map(([key, value]) => element("div", {}, element("dt", { textContent: key }), element("dd", { textContent: told(value) }))));
+  const list = element("dl", {}, ...pairs.map(([key, value]) => element("div", {}, element("dt", { textContent: plain(key) }), element("dd", { textContent: told(value) }))));
   const parts = [open];
   if (state.key === "design" && row[column("state")] === "done") {
     parts.push(" ", element("a", { className: "button", href: `${link(row)}/report`, target: "_blank", rel: "noopener", textContent: "open its report" }));
@@ -230,7 +231,7 @@ function drawTable() {
   state.page = Math.min(state.page, pages - 1);
   const head = element("tr", {}, ...filled.map(([c]) => {
     const mark = state.sort?.name === c.name ? (state.sort.down ? " ↓" : " ↑") : "";
-    const button = element("button", { type: "button", textContent: c.name + mark });
+    const button = element("button", { type: "button", textContent: plain(c.name) + mark });
     button.addEventListener("click", () => {
       state.sort = state.sort?.name !== c.name ? { name: c.name, down: false } : state.sort.down ? null : { name: c.name, down: true };
       state.page = 0;

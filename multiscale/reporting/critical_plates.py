@@ -14,7 +14,7 @@ from multiscale.reporting.field_maps import A_PER_M2_PER_MA_PER_CM2, CurrentMap,
 from multiscale.reporting.figures import arrhenius, ccd_distribution, fit_curve, short_name
 from multiscale.reporting.plates import Plate, axis
 
-GRID = 240
+GRID = 160
 """Points of a living map across its longer side."""
 Figure = tuple[list[dict[str, Any]], dict[str, Any]]
 
