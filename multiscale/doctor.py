@@ -12,7 +12,8 @@ from coupling.errors import UserError
 PACKAGES = {
     "multiscale": "multiscale-li", "dolfinx": "fenics-dolfinx", "petsc": "petsc4py", "mpi": "mpi4py", "gmsh": "gmsh",
     "torch": "torch", "mace": "mace-torch", "symmetrix": "symmetrix-xl", "chgnet": "chgnet", "ase": "ase", "kinisi": "kinisi",
-    "optuna": "optuna", "parsl": "parsl", "pyarrow": "pyarrow",
+    "optuna": "optuna", "parsl": "parsl", "pyarrow": "pyarrow", "plotly": "plotly",
+    "starlette": "starlette", "uvicorn": "uvicorn",
 }  # fmt: skip
 PROGRAMS = {
     "lammps": ("lmp", "lmp_mpi"), "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
@@ -25,6 +26,7 @@ NEEDED_FOR = {
 OPTIONAL = {
     "cp2k": "missing (optional: make cp2k)",
     **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])"),
+    **dict.fromkeys(("plotly", "starlette", "uvicorn"), "missing (optional, for view: pip install -e .[view])"),
 }
 
 
