@@ -146,11 +146,11 @@ def case():
 
 def test_mechanisms_are_told_apart_and_the_smallest_is_the_answer(case):
     parameters = resolve(case)
-    leaves = draw(parameters, 300, 1)
-    initiation = np.full(300, 20.0)
+    leaves = draw(parameters, 100, 1)
+    initiation = np.full(100, 20.0)
     found = combined(case, parameters, leaves, initiation, 20.0)
-    inputs = nucleation_inputs(case, {key: np.broadcast_to(value, (300,)) for key, value in leaves.items()})
-    own = inside.critical_currents(inputs, 1e-4, 3600.0, 300)
+    inputs = nucleation_inputs(case, {key: np.broadcast_to(value, (100,)) for key, value in leaves.items()})
+    own = inside.critical_currents(inputs, 1e-4, 3600.0, 100)
     np.testing.assert_allclose(found["samples"], np.minimum(np.minimum(initiation, own), case.settings.protocol.maximum))
     assert found["first_mechanism"]["nucleation"] == pytest.approx(np.mean(own < 20.0))
     assert found["mechanisms"]["initiation"]["value"] == pytest.approx(2.0)

@@ -21,7 +21,7 @@ CLOSEST = 0.02e-9
 """Least distance of these depths from the faces, m."""
 LARGEST_OVERPOTENTIAL = 3.0
 """Overpotential of charge transfer up to which a critical current is sought, V."""
-BISECTIONS = 60
+BISECTIONS = 40
 """Halvings of that range."""
 
 

@@ -168,7 +168,7 @@ def _junction(case: TransportCase, inputs: Inputs, meeting: Meeting, law: Juncti
 
 def protocol_steps(case: TransportCase) -> list[run.Step]:
     """The steps of a case as the time loop takes them."""
-    return [_step(step) for step in case.settings.protocol.step]
+    return [_step(step) for step in case.settings.protocol.step] * case.settings.protocol.cycles
 
 
 def _step(step: Step) -> run.Step:

@@ -146,7 +146,8 @@ class _Run:
         """Checkpoint now and then; figures, fields and maps at the end of a step."""
         self.progress = progress
         last = progress.records[-1]
-        longest = self.case.settings.protocol.step[last.step].until.time
+        once = self.case.settings.protocol.step
+        longest = once[last.step % len(once)].until.time
         share = (last.time - (progress.begun or 0.0)) / longest if progress.begun is not None else 1.0
         self.update(f"step {last.step + 1} of {self.count}", min(share, 1.0))
         if progress.begun is None:
@@ -161,6 +162,9 @@ class _Run:
     def _step_ends(self, record: Record, name: str | None = None) -> None:
         folder = self.results / "steps" / (name or str(record.step + 1))
         self.log.steps.append(self.log.figures(record))
+        once = len(self.case.settings.protocol.step)
+        if name is None and once <= record.step < self.count - once:
+            return
         if self.case.settings.output.fields:
             write_vtx(folder / "fields.bp", self.system, self.cell)
         if plane(self.cell) and flows(record):

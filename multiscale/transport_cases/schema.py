@@ -247,8 +247,10 @@ class Protocol(Table):
     """Steps one after the other, and how they are followed in time.
 
     `on_depletion`: what an ion running out is: "fail" (the run has failed) or "end" (the answer: its time is the result).
+    `cycles`: how often the steps are gone through; fields and maps are written for the first and the last time.
     """
 
+    cycles: Annotated[Whole, Field(ge=1, le=10_000)] = 1
     step: tuple[Step, ...] = Field(min_length=1)
     on_depletion: Literal["fail", "end"] = "fail"
     tolerance: Annotated[float, Field(gt=0, lt=0.5)] = 1e-3
