@@ -54,7 +54,7 @@ def write_source(folder: Path) -> None:
     for page in sorted(folder.rglob("*.md")):
         page.write_text(SIDE.sub(side_by_side, page.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copyfile(ROOT / "docs" / "physics.md", folder / "theory" / "physics.md")
-    for name in ("architecture.md", "comparison.md", "geometries.md", "numbers.md", "sweeps.md"):
+    for name in ("architecture.md", "comparison.md", "geometries.md", "interlayers.md", "numbers.md", "sweeps.md"):
         shutil.copyfile(ROOT / "docs" / name, folder / "reference" / name)
     for picture in sorted((ROOT / "docs").glob("*.png")):
         shutil.copyfile(picture, folder / picture.name)
