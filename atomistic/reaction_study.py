@@ -171,12 +171,33 @@ def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, ti
     begin.set_cell(warm.mean_cell(), scale_atoms=True)
     begin.set_momenta(momenta)
     settings = DynamicsSettings(picoseconds=study.length * 1e12, friction_time=500.0, **common)
-    run = dynamics.run(begin, calculator, settings, folder / "production", lambda part: tick(share + (1 - share) * part))
+    run, broken = _as_far_as_it_holds(begin, calculator, settings, folder, lambda part: tick(share + (1 - share) * part))
     return {
-        "atoms": len(built), "seeds": [study.seed], "picoseconds": total * 1e12, "cell_A": begin.cell.cellpar().tolist(),
+        "atoms": len(built), "seeds": [study.seed], "picoseconds": study.equilibration * 1e12 + run.picoseconds,
+        **({"broken": broken} if broken else {}), "cell_A": begin.cell.cellpar().tolist(),
         "strain_metal": list(built.info["strain_upper"]), "strain_electrolyte": list(built.info["strain_lower"]),
         "mean_temperature_K": float(np.mean(run.temperatures)), "halvings": run.halvings, "dtype": study.dtype,
     }  # fmt: skip
+
+
+def _as_far_as_it_holds(
+    atoms: Atoms, calculator: BaseCalculator, settings: DynamicsSettings, folder: Path, tick: Callable[[float], None]
+) -> tuple[dynamics.Trajectory, str]:
+    """The run, and "" or why it ended early: a reaction may lead where the potential is wrong, and what came before still counts.
+
+    Raises:
+        Unphysical: less than a fifth of the run was had.
+    """
+    production, mark = folder / "production", folder / "broken.json"
+    if not mark.is_file():  # else it would break at the same place again
+        try:
+            return dynamics.run(atoms, calculator, settings, production, tick), ""
+        except dynamics.Unphysical as failure:
+            begun = (production / "segment-00000.npz").is_file()
+            if not begun or dynamics.load(production).picoseconds < settings.picoseconds / 5:
+                raise
+            write_json(mark, str(failure).partition("; the first")[0])
+    return dynamics.load(production), json.loads(mark.read_text(encoding="utf-8"))
 
 
 def read_off(
@@ -190,7 +211,7 @@ def read_off(
     tick(0.5)
     names = [classes.phases(number) for number in range(len(frames))]
     found = interphase.layer(frames, names, METAL, study.electrolyte, equation)
-    notes: list[str] = []
+    notes = [f"the run ended early, what is told is of the part before: {source['broken']}"] if "broken" in source else []
     laws = _borne(lambda: growth.compare(times, found.thickness), notes)
     end = _borne(lambda: growth.passivation(times, found.thickness), notes)
     rows = _borne(lambda: interphase.balance(found.amounts, equation, study.electrolyte), notes) or []

@@ -43,7 +43,7 @@ reaction = "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl"
 temperature = "400 K"
 equilibration = "0.1 ps"
 length = "1 ps"
-timestep = "2 fs"
+timestep = "5 fs"
 frame = "10 fs"
 classed = 12
 slabs = 2
@@ -163,6 +163,27 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert again == records
 
 
+def test_a_reaction_that_leaves_what_the_potential_knows_is_told_up_to_there(tmp_path: Path, stack: Atoms, monkeypatch) -> None:
+    """A potential that breaks after a third of the run: the part before is kept, and a note says why the rest is missing."""
+    whole = reaction_study.dynamics.run
+
+    def breaking(atoms, calculator, settings, folder, tick=None):
+        found = whole(atoms, calculator, settings, folder, tick)
+        if folder.name == "production":
+            for segment in sorted(folder.glob("segment-*.npz"))[3:]:
+                segment.unlink()
+            raise reaction_study.dynamics.Unphysical("force 99 eV/Å; the first 0.3 ps are kept")
+        return found
+
+    monkeypatch.setattr(reaction_study.dynamics, "run", breaking)
+    study = reaction_study.read_study(written(tmp_path, REACTION))
+    arguments = {"calculator": PairPotential(cutoff=6.5), "describe": lambda atoms: atoms.positions}
+    records = reaction_study.run(study, tmp_path / "out", **arguments)
+    assert records[0].source["picoseconds"] == pytest.approx(0.4)
+    notes = json.loads((tmp_path / "out" / "problems.json").read_text())
+    assert any("ended early" in note and note.endswith("force 99 eV/Å") for note in notes), notes
+
+
 def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A boundary that is none (the crystal itself, twice as high) has no excess energy and no width."""
     crystal = bulk("Ar", "fcc", a=5.3, cubic=True).repeat((3, 3, 3))
@@ -190,7 +211,7 @@ def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeyp
     (reaction_study, REACTION, "8 Li ->", "7 Li ->", "reaction: .*does not balance"),
     (reaction_study, REACTION, "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl", "2 Li2S -> 2 Li2S", "must use up Li and Li6PS5Cl"),
     (reaction_study, REACTION, '"Li6PS5Cl"\nmetal', '"Li6PS5C"\nmetal', "did you mean 'Li6PS5Cl'"),
-    (reaction_study, REACTION, 'frame = "10 fs"', 'frame = "11 fs"', "frame: .*whole multiple of 2 fs"),
+    (reaction_study, REACTION, 'frame = "10 fs"', 'frame = "11 fs"', "frame: .*whole multiple of 5 fs"),
     (reaction_study, REACTION, 'length = "1 ps"', 'lenght = "1 ps"', 'unknown key; did you mean "length"'),
     (boundary_study, BOUNDARY, "sigma = 5", "sigma = 4", "sigma: .*no rotation"),
     (boundary_study, BOUNDARY, 'window = "80 fs"', 'window = "200 fs"', "window: .*windows fit into the run"),
