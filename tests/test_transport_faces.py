@@ -146,7 +146,7 @@ def test_one_electrode_touches_both_grains_with_laws_of_their_own(tmp_path):
     other = '[electrode.working.on.b]\nion = "Li+"\nexchange_current_density = "80 A/m^2"\nsource = "test"\n'
     both = both.replace("[electrode.counter]", other + "[electrode.counter]")
     case = grains(tmp_path / "bare", both, columns=True)
-    with pytest.raises(UserError, match=r"case\.toml:\d+: interface: \[\[interface\]\] of b and a is missing"):
+    with pytest.raises(UserError, match=r"case\.toml:\d+: interface: \[\[interface\]\] of a and b is missing"):
         build(case, resolve(case), MPI.COMM_SELF)
     seam = '[[interface]]\nbetween = ["a", "b"]\nion = "Li+"\nresistance = "1e-4 ohm m^2"\nsource = "test"\n\n'
     case = grains(tmp_path / "seam", both.replace("[[protocol.step]]", seam + "[[protocol.step]]"), columns=True)

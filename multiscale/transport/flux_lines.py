@@ -1,4 +1,4 @@
-"""What a two-dimensional flux looks like inside: flux lines, hot spots by grain and boundary, spectrum against depth (NumPy).
+"""What a two-dimensional flux looks like inside: flux lines, spectrum against depth; what a hot spot is (NumPy).
 
 Everything works on the cells of `transport_fields.gather`; depth is the second coordinate, the sides are mirrors.
 """
@@ -86,13 +86,14 @@ class FluxMap:
         flux = self.at(places)
         return sign * flux / np.maximum(np.linalg.norm(flux, axis=1, keepdims=True), 1e-300)
 
-    def spectrum(self, depth: float, width: float) -> tuple[np.ndarray, np.ndarray]:
+    def spectrum(self, depth: float, width: float, left: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Amplitudes of the flux through a level over its mean: wavelengths (m) and amplitudes of the cosines, from k = 1.
 
-        The sides are mirrors, so that the flux is Σ a_k cos(π k x/width) with wavelengths 2 width/k.
+        The sides (from `left`, m, on) are mirrors, so that the flux is Σ a_k cos(π k x/width) with wavelengths 2 width/k. Where
+        there is no mesh the flux is zero.
         """
-        x = (np.arange(SAMPLES) + 0.5) * width / SAMPLES
-        through = self.at(np.column_stack([x, np.full(SAMPLES, depth)]))[:, 1]
+        x = left + (np.arange(SAMPLES) + 0.5) * width / SAMPLES
+        through = np.nan_to_num(self.at(np.column_stack([x, np.full(SAMPLES, depth)]))[:, 1])
         mean = through.mean()
         amplitude = dct(through / mean, type=2) / SAMPLES
         k = np.arange(1, SAMPLES // 4)
@@ -128,39 +129,16 @@ class HotSpot:
         kind: "grain", "boundary", or the name of another region.
         name: of the grain ("7") or of the grains that a boundary lies between ("3-7"); empty for a layer.
         largest, mean: of the size of the flux (mean over each triangle).
-        place: of the largest, m.
-        area: m².
+        place: of the largest, m; the depth last.
+        area: m² (m³ in a solid cell).
     """
 
     kind: str
     name: str
     largest: float
     mean: float
-    place: tuple[float, float]
+    place: tuple[float, ...]
     area: float
-
-
-def hot_spots(
-    corners: np.ndarray, flux: np.ndarray, kinds: np.ndarray, names: np.ndarray, mean_flux: float
-) -> list[HotSpot]:
-    """Table of hot spots, the hottest first.
-
-    Args:
-        corners, flux: of triangles, (m, 3, 2).
-        kinds, names: of each triangle, (m,).
-        mean_flux: of the cell.
-    """
-    size = np.linalg.norm(flux, axis=2).mean(axis=1) / abs(mean_flux)
-    area = 0.5 * np.abs(_cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
-    middle = corners.mean(axis=1)
-    found = []
-    for kind, name in sorted(set(zip(kinds.tolist(), names.tolist(), strict=True))):
-        here = np.flatnonzero((kinds == kind) & (names == name))
-        top = here[np.argmax(size[here])]
-        mean = float(np.average(size[here], weights=area[here]))
-        place = (float(middle[top, 0]), float(middle[top, 1]))
-        found.append(HotSpot(kind, name, float(size[top]), mean, place, float(area[here].sum())))
-    return sorted(found, key=lambda spot: -spot.largest)
 
 
 def neighbours(centres: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ def conduction(system: Any, network: Network) -> Any:
 
 
 def path_correction(system: Any, network: Network, degree: int) -> Any:
-    """What the layers of a network add to ∫ |i| dx over the grains: δ |i| of the layer less (δ/2) |i| of the grain on either side.
+    """What layers add to ∫ |i| dx over the grains: δ |i| of the layer less (δ/2) |i| of the grain on either side.
 
     The current along the layer is -κ∥ ∇_s ψ, that across it the mean of the two sides'.
     """

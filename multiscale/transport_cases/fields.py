@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dolfinx import fem, io
+from dolfinx import fem, geometry, io
 
 from coupling.errors import RunFailure
 from meshes.polycrystal import grain_index
@@ -133,6 +133,24 @@ def gather(system: TransportSystem, cell: Cell) -> Gathered | None:
     values = {name: np.concatenate([part[name] for _, _, part in parts])[order] for name in arrays}
     regions = {tag: name for name, tag in system.domain.regions.items()}
     return Gathered(np.concatenate([points for _, points, _ in parts])[order], values, regions)
+
+
+def sampled(system: TransportSystem, cell: Cell, name: str, points: np.ndarray) -> np.ndarray | None:
+    """Values of a field at points (n, 3), NaN where the mesh has none, on rank 0; None elsewhere. Call on every rank."""
+    domain = system.domain
+    function = transport_fields(system, cell)[name]
+    tree = geometry.bb_tree(domain.mesh, domain.dimension)
+    hits = geometry.compute_colliding_cells(domain.mesh, geometry.compute_collisions_points(tree, points), points)
+    inside = np.flatnonzero(np.diff(hits.offsets))
+    cells = hits.array[hits.offsets[inside]]
+    mine = inside, function.eval(points[inside], cells) if len(inside) else np.empty((0, function.function_space.value_size))
+    parts = domain.comm.gather(mine)
+    if parts is None:
+        return None
+    values = np.full((len(points), function.function_space.value_size), np.nan)
+    for index, found in parts:
+        values[index] = found.reshape(len(index), -1)
+    return values
 
 
 def _fill(field: fem.Function, source: Any, cells: np.ndarray) -> None:

@@ -104,7 +104,7 @@ def _layer_nodes(
     case: TransportCase, name: str, thickness: float, medium: MediumInputs, temperature: float, fine: float
 ) -> np.ndarray:
     largest = LARGEST * thickness / fine
-    if medium.permittivity is not None:
+    if medium.permittivity is not None and medium.concentration:
         charges = {ion.name: ion.charge for ion in case.settings.transport[name].species}
         strength = sum(charges[ion] ** 2 * c for ion, c in medium.concentration.items())
         ε = medium.permittivity * VACUUM_PERMITTIVITY

@@ -275,20 +275,28 @@ def _field(results: Path, summary: Mapping[str, Any]) -> tuple[CurrentMap | None
 def maps(results: Path, summary: Mapping[str, Any]) -> str:
     """Current map, hot spots and spectrum of the step that the figures belong to."""
     field, folder = _field(results, summary)
-    if field is None:
-        return ""
-    drawn = dataclasses.replace(critical_plates.current(field), caption="Size of the ionic current density.")
     spots = read_csv(folder / "hot_spots.csv")
-    columns = (("where", ""), ("largest over mean", "n"), ("mean over mean", "n"), ("x, µm", "n"), ("depth, µm", "n"))
+    if not spots:
+        return ""
+    drawn = None
+    if field is not None:
+        drawn = dataclasses.replace(critical_plates.current(field), caption="Size of the ionic current density.")
+    axes = [name.removesuffix("_m") for name in list(spots)[4:-1]]
+    columns = (("where", ""), ("largest over mean", "n"), ("mean over mean", "n"), *((f"{axis}, µm", "n") for axis in axes))
     rows = [
-        (escape(f"{kind} {name}".strip()), *(html.number(v, 4) for v in (largest, mean, x * 1e6, y * 1e6)))
-        for kind, name, largest, mean, x, y, _ in list(zip(*spots.values(), strict=True))[:12]
+        (escape(f"{kind} {_grain(name)}".strip()), *(html.number(v, 4) for v in (largest, mean, *(x * 1e6 for x in place))))
+        for kind, name, largest, mean, *place, _ in list(zip(*spots.values(), strict=True))[:12]
     ]  # fmt: skip
     unevenness = _unevenness_plate(results, summary)
     told = html.paragraph("The hottest grains, boundaries and layers; hot_spots.csv holds all.")
     return html.section(
-        "Where the current goes", show(drawn), told, html.table(columns, rows), show(unevenness) if unevenness else "",
+        "Where the current goes", show(drawn) if drawn else "", told, html.table(columns, rows), show(unevenness) if unevenness else "",
     )  # fmt: skip
+
+
+def _grain(name: Any) -> str:
+    """Number of a grain, or the two of a boundary, as they stand in a table."""
+    return f"{name:g}" if isinstance(name, float) else str(name)
 
 
 def _unevenness_plate(results: Path, summary: Mapping[str, Any]) -> Plate | None:

@@ -1,36 +1,29 @@
 """`multiscale run` of a transport case: mesh, protocol in time with checkpoints, figures, files, report."""
 
-import csv
-import io
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from coupling.atomic import replacing, write_json, write_text
+from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
-from meshes.polycrystal import seeds
 from multiscale.pipeline import versions
 from multiscale.progress import Narrator
-from multiscale.reporting import snapshot
 from multiscale.single_run import run_once
 from multiscale.solvers import checkpoint
 from multiscale.solvers.protocol import Progress, Record
 from multiscale.solvers.timeloop import Depletion, StepTooSmall, TimeStepper, run_protocol
 from multiscale.tables import parameter_rows
-from multiscale.transport import flux_lines
 from multiscale.transport.debye import DebyeUnresolved
 from multiscale.transport_cases.case import TransportCase
-from multiscale.transport_cases.cell import WORKING, Cell
 from multiscale.transport_cases.check import limits
-from multiscale.transport_cases.fields import CURRENT, POTENTIAL, Gathered, gather, write_vtx
+from multiscale.transport_cases.fields import write_vtx
 from multiscale.transport_cases.geometry import build
 from multiscale.transport_cases.inputs import Inputs, resolve
 from multiscale.transport_cases.log import FLOWS, DrivenCell, Log, Row, attenuation, flows
+from multiscale.transport_cases.maps import write_csv, write_maps
 from multiscale.transport_cases.meter import TransportMeter
 from multiscale.transport_cases.model import protocol_steps, step_control, transport_system
 
@@ -38,12 +31,8 @@ FORMAT = 1
 """Raised whenever a change of the code changes what a run computes."""
 CHECKPOINT_S = 20.0
 """Wall time between two checkpoints, s."""
-LINES = 64
-"""Flux lines that are followed through the cell."""
 WINDOW_SHARE = 0.02
 """Length over which the focusing factor is averaged, over the cell's width, unless the case says."""
-LONGEST_WAVES = 24
-"""Cosines of the spectrum that are written."""
 
 
 def run_transport(case: TransportCase, results: Path, comm: Any, every_s: float = CHECKPOINT_S) -> dict[str, Any]:
@@ -167,7 +156,7 @@ class _Run:
             return
         if self.case.settings.output.fields:
             write_vtx(folder / "fields.bp", self.system, self.cell)
-        if plane(self.cell) and flows(record):
+        if self.system.domain.dimension > 1 and flows(record):
             self.log.steps[-1] |= write_maps(folder, self.system, self.cell, self.meter, self.comm)
 
     def _last_figures(self) -> None:
@@ -224,89 +213,8 @@ class _Run:
             write_csv(results / "attenuation.csv", ("time_s", "medium", "depth_m", "attenuation_per_m", "transmission_1"), seen)
 
 
-def plane(cell: Cell) -> bool:
-    """Whether the cell is one of triangles in the plane, of which maps are drawn."""
-    return cell.domain.mesh.topology.cell_name() == "triangle" and not cell.domain.axisymmetric
-
-
 def _flowing(row: Row) -> bool:
     return abs(row["current_density_A_per_m2"] or 0.0) > FLOWS
-
-
-def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table in one step; numbers with ten digits."""
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(names)
-    table.writerows([f"{value:.10g}" if isinstance(value, float) else value for value in row] for row in rows)
-    write_text(path, stream.getvalue())
-
-
-def write_maps(folder: Path, system: Any, cell: Cell, meter: TransportMeter, comm: Any) -> dict[str, Any]:
-    """Maps of a plane cell: current_map.npz, hot_spots.csv, spectrum.csv, flux_lines.npz; some of it for the summary."""
-    gathered, pieces = gather(system, cell), meter.face(WORKING)
-    found: dict[str, Any] = {}
-    if gathered is not None:
-        flux = flux_lines.FluxMap.of(gathered.corners, gathered.values[CURRENT])
-        mean = float(np.sum(pieces[:, 1]) / cell.area)
-        snapshot.write(folder / "current_map.npz", current_map(gathered, flux))
-        spots = hot_spots(gathered, cell, mean)
-        write_csv(folder / "hot_spots.csv", (
-            "kind", "name", "largest_over_mean_1", "mean_over_mean_1", "x_m", "depth_m", "area_m2",
-        ), [(s.kind, s.name, s.largest, s.mean, *s.place, s.area) for s in spots])  # fmt: skip
-        rows = spectrum_rows(flux, cell)
-        write_csv(folder / "spectrum.csv", ("depth_m", "medium", "wavelength_m", "amplitude_over_mean_1"), rows)
-        bottom = max(end for _, end in cell.depths.values())
-        starts = flux_lines.even_starts(pieces, LINES)
-        lines = flux.lines(np.column_stack([starts, np.full(LINES, 1e-6 * bottom)]), bottom * (1 - 1e-9))
-        through = [line for line in lines if line[-1, 1] > bottom * (1 - 1e-6)]
-        lengths = np.array([flux_lines.length(line) + 1e-6 * bottom for line in through]) / bottom
-        with replacing(folder / "flux_lines.npz") as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, points=np.concatenate(lines), ends=np.cumsum([len(line) for line in lines]))
-        found = {
-            "hot_spots": [asdict(spot) for spot in spots[:10]],
-            "flux_lines": {
-                "traced": len(lines), "through": len(through),
-                **({"mean_tortuosity": float(lengths.mean()), "largest_tortuosity": float(lengths.max())} if through else {}),
-            },
-            "mean_current_density_A_per_m2": mean,
-        }  # fmt: skip
-    return dict(comm.bcast(found))
-
-
-def hot_spots(gathered: Gathered, cell: Cell, mean: float) -> list[flux_lines.HotSpot]:
-    """The hot-spot table of a plane cell, by grain and boundary of a polycrystal and by layer elsewhere."""
-    kinds = np.array([gathered.regions[tag] for tag in gathered.region], dtype=object)
-    names = np.full(len(kinds), "", dtype=object)
-    if cell.crystal is not None:
-        grains, edges = kinds == "grain", kinds == "boundary"
-        names[grains] = gathered.grain[grains].astype(str)
-        names[edges] = flux_lines.neighbours(seeds(cell.crystal), gathered.corners[edges].mean(axis=1))
-        kinds[kinds == "interphase"] = "interlayer"
-    return flux_lines.hot_spots(gathered.corners, gathered.values[CURRENT], kinds, names, mean)
-
-
-def spectrum_rows(flux: flux_lines.FluxMap, cell: Cell) -> list[tuple[float, str, float, float]]:
-    """Spectrum of the flux at five depths of each medium."""
-    rows = []
-    for name, (top, bottom) in cell.depths.items():
-        for share in (0.02, 0.25, 0.5, 0.75, 0.98):
-            depth = top + share * (bottom - top)
-            waves, amplitudes = flux.spectrum(depth, cell.area)
-            rows += [(depth, name, float(w), float(a)) for w, a in zip(waves[:LONGEST_WAVES], amplitudes, strict=False)]
-    return rows
-
-
-def current_map(gathered: Gathered, flux: flux_lines.FluxMap) -> dict[str, np.ndarray]:
-    """Arrays of `field_maps.CurrentMap`."""
-    potential = np.zeros(len(flux.points))
-    potential[flux.triangles.ravel()] = gathered.values[POTENTIAL].ravel()
-    return {
-        "points": flux.points, "triangles": flux.triangles, "potential": potential,
-        "current_density": np.linalg.norm(gathered.values[CURRENT], axis=2).mean(axis=1),
-        "region": gathered.region.astype(np.int32), "grain": gathered.grain.astype(np.int32),
-        "region_names": snapshot.region_names({name: tag for tag, name in gathered.regions.items()}),
-    }  # fmt: skip
 
 
 def answer_lines(summary: dict[str, Any]) -> list[str]:
