@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from atomistic import structures
+from atomistic import interface, structures
 from atomistic.scheduler import Progress
 from atomistic.study import Committee, Effort, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import run as run_study
@@ -21,6 +21,7 @@ from coupling.errors import UserError
 from coupling.record import Property
 from coupling.toml_input import AtKey, InUnit, Table, Whole
 
+METAL = "Li"
 Å, PS = 1e-10, 1e-12
 Count = Annotated[Whole, Field(ge=1)]
 Length = Annotated[float, InUnit("m", above=0.0)]
@@ -69,7 +70,8 @@ def read_study(path: str | Path) -> PropertyStudy:
     """Read a study.
 
     Raises:
-        UserError: no such file, broken TOML, a wrong key, an unknown crystal or one named twice (with file and line).
+        UserError: no such file, broken TOML, a wrong key, an unknown crystal, one named twice, or one that has no surface or
+            contact that is asked for (with file and line).
     """
     file = toml_input.read(path)
     study = toml_input.validate(file, PropertyStudy)
@@ -80,6 +82,12 @@ def read_study(path: str | Path) -> PropertyStudy:
             raise UserError(file.refusal(where, "this phase stands there already"))
         if name not in structures.names():
             raise UserError(file.complaint(where, str(structures.unknown("structure", name, structures.names()))))
+        if "adhesion" in study.quantities and name not in (METAL, *interface.PHASES):
+            told = f"no contact of lithium with it is built; known for adhesion: {', '.join(interface.PHASES)}"
+            raise UserError(file.refusal(where, told))
+    if "surface" in study.quantities and METAL not in names:
+        told = f"surfaces are those of {METAL}, which no [[phase]] names; leave surface out or add it"
+        raise UserError(file.refusal(("quantities",), told))
     return study
 
 
