@@ -9,6 +9,7 @@ from dolfinx import fem
 from coupling.constants import AVOGADRO
 from multiscale.domain import integral
 from multiscale.solvers.protocol import Record
+from multiscale.transport.kinetics import deposited_thickness
 from multiscale.transport.nernst_planck import SingleIon
 from multiscale.transport.system import TransportSystem
 from multiscale.transport_cases.case import TransportCase
@@ -18,6 +19,9 @@ from multiscale.transport_cases.meter import TransportMeter, cell_values
 
 BINS = 40
 """Slices of each medium in which profiles are averaged."""
+
+LITHIUM = ("Li+", "Li")
+"""Names of the ion whose metal's surface moves by the molar volume of lithium."""
 
 FLOWS = 1e-9
 """Current density above which a current is said to flow, A/m²."""
@@ -151,6 +155,7 @@ class Log:
         self.slices: list[dict[str, list[float]]] = [self.profiles.read()]
         self.times = [0.0]
         self.steps: list[dict[str, Any]] = []
+        self.deposits = case.settings.electrode.working.ion in LITHIUM
 
     def notes(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -168,6 +173,8 @@ class Log:
             "current_density_A_per_m2": record.current_density, "charge_C_per_m2": record.charge,
             "charge_imbalance_1": self.meter.imbalance(),
         }  # fmt: skip
+        if self.deposits:
+            row["deposited_lithium_m"] = float(deposited_thickness(-record.charge))
         for name, medium in self.system.species_fields():
             row[f"lowest_{concentration_name(medium, name)}"] = self.system.lowest(name, medium)[0]
         row |= self.faces.read()
@@ -188,6 +195,8 @@ class Log:
             "charge_balance": self.meter.imbalance(),
             "lowest_concentration_mol_per_m3": {name: value for name, (value, _) in self.meter.lowest().items()},
         }  # fmt: skip
+        if self.deposits:
+            found["deposited_lithium_um"] = float(deposited_thickness(-record.charge)) * 1e6
         if losses is None:
             return found
         focusing, detour = self.meter.focusing(), self.meter.detour()

@@ -290,7 +290,8 @@ def maps(results: Path, summary: Mapping[str, Any]) -> str:
     unevenness = _unevenness_plate(results, summary)
     told = html.paragraph("The hottest grains, boundaries and layers; hot_spots.csv holds all.")
     return html.section(
-        "Where the current goes", show(drawn) if drawn else "", told, html.table(columns, rows), show(unevenness) if unevenness else "",
+        "Where the current goes", show(drawn) if drawn else "", told, html.table(columns, rows),
+        show(unevenness) if unevenness else "",
     )  # fmt: skip
 
 
