@@ -1,7 +1,7 @@
 """Which number the continuum uses for what: every candidate found, one chosen by the case's stated order, the rest shown."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from coupling.record import Property, sample
 from coupling.store import digest
 from coupling.toml_input import Location
 from meshes.flaw import WrongLength
-from meshes.polycrystal import LARGEST_MESH, estimated_triangles
+from meshes.polycrystal import LARGEST_MESH, LayeredCell, estimated_triangles
 from multiscale.case import (
     BOUNDARY,
     CHARGE_TRANSFER,
@@ -141,6 +141,18 @@ def validate(case: Case, records: Iterable[Property] | None = None) -> None:
         if (triangles := estimated_triangles(cell)) > LARGEST_MESH:
             most = f"at most {LARGEST_MESH:.0g}; make the cell smaller or its features larger"
             raise UserError(case.file.refusal(("geometry", "width"), f"the cell needs about {triangles:.1g} triangles, {most}"))
+    _check_contact(case, cell)
+
+
+def _check_contact(case: Case, cell: LayeredCell) -> None:
+    """Refuse a rough contact that some microstructure of the case cannot draw. Raises UserError with file, line and key."""
+    for number in range(case.settings.uncertainty.microstructures if cell.voids else 0):
+        try:
+            replace(cell, seed=cell.seed + number).roofs()
+        except UserError as error:
+            key, _, message = str(error).partition(": ")
+            where = tuple(key.split(".")) if key.startswith("geometry.contact.") else ("geometry", "contact")
+            raise UserError(case.file.complaint(where, f"{message} (microstructure {cell.seed + number})")) from None
 
 
 def _key_of(case: Case, length: str, depth: float) -> Location:

@@ -209,7 +209,8 @@ def _run_stages(
     walls["error bar"] = narrator.seconds() - sum(walls.values())
     switches = attribution(case, continuum_inputs(case, inputs), results, comm, narrator)
     leaves = draw(parameters, case.settings.uncertainty.samples, case.settings.uncertainty.seed)
-    others = combined(case, parameters, leaves, spread.samples, reference.critical["current_density"])
+    best = reference.critical["current_density"]
+    others = comm.bcast(combined(case, parameters, leaves, spread.samples, best) if comm.rank == 0 else None)
     samples = others.pop("samples", spread.samples)
     walls["switches"] = narrator.seconds() - sum(walls.values())
     hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}

@@ -193,6 +193,7 @@ def test_the_worth_of_a_switch_is_paired_by_microstructure():
         ('void_fraction      = 0.3', 'void_fraction      = 1.3', "void_fraction"),
         ('passage    = "PPC-LLZO-interface"', 'passage    = "LLZO"', "interfacial_resistance"),
         ('"flux-detour", ', '"flux-detours", ', "flux-detour"),
+        ("correlation_length = \"2 um\"", 'correlation_length = "12 um"', "quarter of the width"),
         ("modulus_deviation   = 0.064", 'modulus_deviation   = "6 %"', "modulus_deviation"),
     ],
 )  # fmt: skip
