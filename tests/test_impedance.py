@@ -1,6 +1,5 @@
 """Impedance: closed forms of circuits and of diffusion, the steady limit, parts, and the same model run in time."""
 
-
 import numpy as np
 import pytest
 from launch import answers_of_ranks
@@ -9,12 +8,15 @@ from test_junctions import CONDUCTIVITY, DEPTH, LITHIUM, SALT, exact_voltage, in
 
 from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import RunFailure, UserError
-from multiscale.domain import piecewise
+from meshes.shapes import draw_blocks
+from multiscale.domain import meshed, piecewise
 from multiscale.solvers.protocol import AfterTime, Galvanostatic
 from multiscale.solvers.timeloop import StepControl, TimeStepper, run_protocol
 from multiscale.transport.impedance import LinearResponse, dc_resistance, impedance
+from multiscale.transport.interfaces import split_boundary, with_interfaces
 from multiscale.transport.media import Electrode, Film, Junction, Kinetics, Medium
 from multiscale.transport.nernst_planck import Electroneutral, Poisson, SingleIon
+from multiscale.transport.power_split import PowerSplit
 from multiscale.transport.system import TransportSystem
 from multiscale.verification.ion_transport import strip
 
@@ -238,3 +240,29 @@ def test_films_charge_in_series():
     ]  # fmt: skip
     for part, exact in zip(spectrum.parts, parts, strict=True):
         assert part.impedance == pytest.approx(exact, rel=1e-8)
+    by_power, response = PowerSplit(system, system.contacts["left"], {"film": "layer"}), LinearResponse(system, "left")
+    for k in (0, -1):
+        ω = 2 * np.pi * FREQUENCIES[k]
+        found = by_power.parts(response._whole.solve(ω), ω)
+        named = {("layer" if p.place == "film" else p.place, p.cause): p.impedance[k] for p in spectrum.parts}
+        assert found == {key: pytest.approx(value, rel=1e-8) for key, value in named.items()}
+
+
+def test_parts_of_a_cell_that_branches_add_up():
+    """A metal on two media side by side, one of them a salt: causes of every place add up to the whole."""
+    domain = meshed(draw_blocks, MPI.COMM_WORLD, x=[0, 1e-5, 2e-5], y=[0, 1e-5], names=[["left", "right"]], divisions=2)
+    domain = with_interfaces(domain, {"seam": (("left",), ("right",))})
+    domain = split_boundary(domain, "bottom", {"one": ("left",), "two": ("right",)})
+    media = [Medium("salt", Electroneutral(), SALT, ("left",)), Medium("ceramic", SingleIon(0.03), LITHIUM, ("right",))]
+    electrodes = [
+        Electrode("one", "salt", "Li+", Kinetics(10.0, reference_concentration=1000.0), capacitance=0.1, metal="metal"),
+        Electrode("two", "ceramic", "Li+", Kinetics(25.0), metal="metal"), Electrode("top", "salt", "Li+", Kinetics(5.0)),
+    ]  # fmt: skip
+    domain = split_boundary(domain, "top", {"top": ("left",), "far": ("right",)})
+    system = TransportSystem(domain, media, electrodes, [Junction("seam", "salt", "ceramic", "Li+", 1e-3, references=(1000.0, None))])
+    system.set_field("salt", "Li+", 1000.0)
+    spectrum = impedance(system, "metal", [1e4, 1.0])
+    assert sum(part.impedance for part in spectrum.parts) == pytest.approx(spectrum.impedance, rel=1e-8)
+    named = {(p.place, p.cause): p.impedance for p in spectrum.parts}
+    assert abs(named["salt", "concentration"][1]) > 1e-3 * abs(spectrum.impedance[1])
+    assert all(named[place, "charge transfer"].real.min() > 0 for place in ("one", "two", "top", "seam"))

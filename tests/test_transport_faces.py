@@ -57,7 +57,7 @@ def test_capacitances_of_the_case_make_arcs(tmp_path):
     ceramic = '[transport.ceramic]\nclosure = "ohm"\n'
     text = cases.edited(SHORT, (working, working + layer), (FACE, FACE + STATED),
                         (ceramic, ceramic + 'relative_permittivity = 60\nsource = "test"\n'))  # fmt: skip
-    system, inputs = resting_cell(load_transport_case(cases.write(tmp_path, text)), Charging(), MPI.COMM_SELF)
+    system, inputs, _ = resting_cell(load_transport_case(cases.write(tmp_path, text)), Charging(), MPI.COMM_SELF)
     f = np.array([1e6, 1e3, 1.0])
     parts = {(p.place, p.cause): p.impedance for p in impedance(system, "working", f).parts}
     ω, ε = 2j * np.pi * f, 8.8541878128e-12

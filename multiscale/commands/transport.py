@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,16 +94,33 @@ def impedance(
         raise UserError("--bias, --fine and --no-md are for critical-current cases; a transport case is linearised at rest")
     from multiscale.transport_cases.impedance import Charging
 
-    system, working, parameters = (
+    cell, parameters = (
         _resting(case, Charging(*stored)) if transport else _flat(case, Charging(*stored), current, fine, no_md, out)
     )
-    answer = _spectrum(case, system, working, frequencies, current) | {"parameters": parameters}
+    answer = _spectrum(case, cell, frequencies, current) | {"parameters": parameters}
     answer |= {"stated": {"capacitance_F_per_m2": stored[0], "relative_permittivity": stored[1]}}
     _write(answer, out if out is not None else case / "results")
     if as_json:
         show_json(answer)
     else:
         show(_told(answer))
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """A cell at its steady state.
+
+    Attributes:
+        system: its equations.
+        working: name of the electrode whose current varies.
+        share: of the cell's cross-section over the electrode's area; resistances count on the cross-section.
+        labels: what media, boundaries and networks are called in the answer, where not by their own names.
+    """
+
+    system: Any
+    working: str
+    share: float = 1.0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def _frequencies(lowest: str, highest: str, per_decade: int) -> np.ndarray:
@@ -115,7 +133,7 @@ def _frequencies(lowest: str, highest: str, per_decade: int) -> np.ndarray:
     return np.geomspace(high, low, max(count, 2))
 
 
-def _flat(case: Path, charging: Any, bias: float, fine: bool, no_md: bool, out: Path | None) -> tuple[Any, str, Any]:
+def _flat(case: Path, charging: Any, bias: float, fine: bool, no_md: bool, out: Path | None) -> tuple[Linearised, Any]:
     from multiscale.case import load_case
     from multiscale.parameters import resolve
     from multiscale.tables import parameter_rows
@@ -128,30 +146,31 @@ def _flat(case: Path, charging: Any, bias: float, fine: bool, no_md: bool, out: 
     records = [] if no_md else stored_records(loaded, out if out is not None else case / "results")[0]
     parameters = resolve(loaded, records)
     system = flat_cell(loaded, parameters, charging, bias, parallel.world(), fine)
-    return system, "lithium", parameter_rows(parameters)
+    return Linearised(system, "lithium"), parameter_rows(parameters)
 
 
-def _resting(case: Path, charging: Any) -> tuple[Any, str, Any]:
+def _resting(case: Path, charging: Any) -> tuple[Linearised, Any]:
     from multiscale.transport_cases.case import load_transport_case
 
     loaded = load_transport_case(case)
     from multiscale.tables import parameter_rows
     from multiscale.transport_cases.cell import WORKING
-    from multiscale.transport_cases.impedance import resting_cell
+    from multiscale.transport_cases.impedance import labels, resting_cell
 
-    system, inputs = resting_cell(loaded, charging, parallel.world())
-    return system, WORKING, parameter_rows(inputs.parameters)
+    system, inputs, cell = resting_cell(loaded, charging, parallel.world())
+    share = cell.area / system.contacts[WORKING].area
+    return Linearised(system, WORKING, share, labels(cell)), parameter_rows(inputs.parameters)
 
 
-def _spectrum(case: Path, system: Any, working: str, frequencies: np.ndarray, bias: float) -> dict[str, Any]:
+def _spectrum(case: Path, cell: Linearised, frequencies: np.ndarray, bias: float) -> dict[str, Any]:
     from multiscale.transport.equivalent_circuit import fit_circuit
     from multiscale.transport.impedance import LinearResponse
 
-    response = LinearResponse(system, working)
-    spectrum = response.spectrum(frequencies)
+    response = LinearResponse(cell.system, cell.working, cell.labels)
+    spectrum = response.spectrum(frequencies).scaled(cell.share)
     circuit = fit_circuit(spectrum) if len(frequencies) >= 8 else None
     return {
-        "case": case.resolve().name, "working_electrode": working, "bias_A_per_m2": bias, "unit": "ohm cm^2",
+        "case": case.resolve().name, "working_electrode": cell.working, "bias_A_per_m2": bias, "unit": "ohm cm^2",
         "frequencies_Hz": frequencies.tolist(), **_complex(spectrum.impedance),
         "parts": [{"place": p.place, "cause": p.cause, **_complex(p.impedance)} for p in spectrum.parts],
         "circuit": None if circuit is None else _circuit(circuit),

@@ -10,7 +10,7 @@ Spectroscopy and its Applications (2014).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,7 @@ from multiscale.solvers.harmonic import HarmonicSolver
 from multiscale.solvers.solver import SMALLEST, PETSc, assemble_into
 from multiscale.transport.media import FILM, POTENTIAL
 from multiscale.transport.nernst_planck import Poisson, SingleIon
+from multiscale.transport.power_split import PowerSplit
 from multiscale.transport.single_ion import flux
 from multiscale.transport.system import Contact, TransportSystem
 
@@ -56,12 +57,17 @@ class Spectrum:
     Attributes:
         frequencies: Hz, shape (n,).
         impedance: complex, ohm m², shape (n,).
-        parts: that add up to it; empty where the media form no chain from the working electrode.
+        parts: that add up to it; empty where the current branches beside Poisson's equation.
     """
 
     frequencies: np.ndarray
     impedance: np.ndarray
     parts: tuple[Part, ...] = ()
+
+    def scaled(self, factor: float) -> "Spectrum":
+        """The same on another area."""
+        parts = tuple(Part(part.place, part.cause, factor * part.impedance) for part in self.parts)
+        return Spectrum(self.frequencies, factor * self.impedance, parts)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class _Dissipation:
 
 
 def _chain(system: TransportSystem, contact: Contact) -> list[_Station]:
-    """Stations from the working metal through every medium in turn; the metal alone where the way branches.
+    """Stations from the working metal through every medium in turn; the metal alone where the way branches (`PowerSplit`).
 
     Along it faces (with a film: two parts) and media alternate.
     """
@@ -183,14 +189,15 @@ class LinearResponse:
 
     Args:
         system: at a steady state, with another electrode held at a potential (or a potential fixed), the reference.
-        working: boundary of the electrode whose current varies.
+        working: name of the electrode whose current varies.
+        labels: where the current branches, what media, boundaries and networks are called in the parts.
 
     Raises:
         UserError: no such electrode.
         RunFailure: the present state is not steady.
     """
 
-    def __init__(self, system: TransportSystem, working: str) -> None:
+    def __init__(self, system: TransportSystem, working: str, labels: Mapping[str, str] | None = None) -> None:
         """Assemble the linearised equations; the system is left as it was."""
         if working not in system.contacts:
             raise UserError(f"there is no electrode at {working}; there are: {', '.join(system.contacts) or 'none'}")
@@ -200,6 +207,8 @@ class LinearResponse:
         ohmic = [m.name for m in system.media.values() if isinstance(m.closure, SingleIon) and len(m.regions) > 1]
         self._dissipation = {name: _Dissipation(system, name) for name in ohmic}
         self._means = [_mean(system, station, self._probe) for station in self.stations]
+        branches = len(self.stations) == 1 and PowerSplit.possible(system)
+        self._split = PowerSplit(system, self.contact, labels) if branches else None
         with _current_driven(system, self.contact):
             self._assemble()
             self._require_steady()
@@ -246,9 +255,11 @@ class LinearResponse:
         ω = 2 * math.pi * frequency
         answer = self._whole.solve(ω)
         marks = self._read(answer)
-        if not self._held:
+        held = self._held.solve(ω) if self._held else None
+        if self._split is not None:
+            return marks[0] - marks[-1], self._branches(answer, held, ω)
+        if held is None:
             return marks[0] - marks[-1], self._parts(marks, None, answer, ω)
-        held = self._held.solve(ω)
         return marks[0] - marks[-1], self._parts(marks, self._read(held), held, ω)
 
     def spectrum(self, frequencies: Sequence[float] | np.ndarray) -> Spectrum:
@@ -285,6 +296,19 @@ class LinearResponse:
             if held is not None:
                 parts.append(Part(station.place, "concentration", np.asarray(everything - share)))
         return parts
+
+    def _branches(self, answer: np.ndarray, held: np.ndarray | None, ω: float) -> list[Part]:
+        """Parts of a system in which the current branches; what the change of concentrations adds, by place."""
+        assert self._split is not None
+        whole = self._split.parts(answer, ω)
+        if held is None:
+            return [Part(place, cause, np.asarray(value)) for (place, cause), value in whole.items()]
+        still = self._split.parts(held, ω)
+        added: dict[str, complex] = {}
+        for key, value in whole.items():
+            added[key[0]] = added.get(key[0], 0j) + value - still[key]
+        parts = [Part(place, cause, np.asarray(value)) for (place, cause), value in still.items()]
+        return parts + [Part(place, "concentration", np.asarray(value)) for place, value in added.items()]
 
     def _regions(self, station: _Station, answer: np.ndarray, ω: float) -> dict[str, complex]:
         """Shares of the regions of an Ohmic medium in its part: ∫ (κ + iωε) ∇φ·∇φ dx of each over the sum, without conjugates."""

@@ -85,8 +85,17 @@ def flat_cell(
     return system
 
 
-def resting_cell(case: TransportCase, charging: Charging, comm: Any) -> tuple[TransportSystem, Any]:
-    """The cell of a transport case at rest, with its uniform concentrations; and the inputs it was made of.
+def labels(cell: Any) -> dict[str, str]:
+    """What the media, boundaries and networks of a system are called in the case."""
+    from multiscale.transport_cases.cell import meeting_name
+
+    named = dict(cell.medium_of)
+    named |= {boundary: side for side, touched in cell.touches.items() for boundary in touched}
+    return named | {m.boundary: meeting_name(*pair) for pair, meetings in cell.meetings.items() for m in meetings}
+
+
+def resting_cell(case: TransportCase, charging: Charging, comm: Any) -> tuple[TransportSystem, Any, Any]:
+    """The cell of a transport case at rest, with its uniform concentrations; the inputs it was made of, and its mesh.
 
     Raises:
         UserError: a name that the cell does not have, a permittivity of a medium that does not obey Ohm's law, a number missing.
@@ -122,7 +131,7 @@ def resting_cell(case: TransportCase, charging: Charging, comm: Any) -> tuple[Tr
     )
     system = started(stated.system(cell.domain), inputs, cell)
     _settle(system, WORKING)
-    return system, inputs
+    return system, inputs, cell
 
 
 def _settle(system: TransportSystem, working: str) -> None:
