@@ -259,7 +259,8 @@ def test_parts_of_a_cell_that_branches_add_up():
         Electrode("two", "ceramic", "Li+", Kinetics(25.0), metal="metal"), Electrode("top", "salt", "Li+", Kinetics(5.0)),
     ]  # fmt: skip
     domain = split_boundary(domain, "top", {"top": ("left",), "far": ("right",)})
-    system = TransportSystem(domain, media, electrodes, [Junction("seam", "salt", "ceramic", "Li+", 1e-3, references=(1000.0, None))])
+    seam = Junction("seam", "salt", "ceramic", "Li+", 1e-3, references=(1000.0, None))
+    system = TransportSystem(domain, media, electrodes, [seam])
     system.set_field("salt", "Li+", 1000.0)
     spectrum = impedance(system, "metal", [1e4, 1.0])
     assert sum(part.impedance for part in spectrum.parts) == pytest.approx(spectrum.impedance, rel=1e-8)
