@@ -333,7 +333,8 @@ class NonlinearSolver:
         """Iterations, residual and reason of a solve that converged. Else the unknown is as before, and RunFailure is raised."""
         reason, norm = self.snes.getConvergedReason(), float(self.snes.getFunctionNorm())
         name, iterations = reason_name(PETSc.SNES, reason), self.snes.getIterationNumber()
-        if reason == PETSc.SNES.ConvergedReason.DIVERGED_LINE_SEARCH and norm <= STAGNATION * self._rounding:
+        stuck = PETSc.SNES.ConvergedReason.DIVERGED_LINE_SEARCH, PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT
+        if reason in stuck and norm <= STAGNATION * self._rounding:
             reason, name = PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS, "CONVERGED_ROUNDING"
         if reason <= 0 or not np.isfinite(norm):
             self.u.x.array[:] = before
