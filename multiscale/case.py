@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from coupling.errors import UserError
 from coupling.library import ORDER, QUANTITIES, Material
+from coupling.rate_table import RateTable
+from coupling.store import read_records
 from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, TomlFile, Whole, fraction, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 
@@ -161,14 +163,16 @@ class Physics(Table):
 class Nucleation(Table):
     """Lithium that forms inside the interlayer: one island expected on `area` in a half cycle is a short.
 
-    `nucleus`, `electrons`: material files with what the nucleus and the leakage need. `sampled_half_cycles`: how many the seeded
-    stochastic source draws at the critical current of this mechanism.
+    `nucleus`, `electrons`: material files with what the nucleus and the leakage need. `rates`: file of records, beside case.toml,
+    with the rates of `multiscale md` over overpotential and pressure; without it they are those of classical theory.
+    `sampled_half_cycles`: how many the seeded stochastic source draws at the critical current of this mechanism.
     """
 
     nucleus: str
     electrons: str
     half_cycle: Annotated[float, InUnit("s", above=0.0)]
     area: Annotated[float, InUnit("m^2", above=0.0)]
+    rates: str | None = None
     sampled_half_cycles: Annotated[Whole, Field(ge=0, le=1_000_000)] = 1000
 
 
@@ -273,6 +277,19 @@ class Case(CaseFolder[CaseFile]):
     """A checked case: its folder, its settings, the materials it names, and a hash of all that decides the answer."""
 
     @property
+    def attachments(self) -> list[Path]:
+        """The file of nucleation rates, where one is named."""
+        nucleation = self.settings.nucleation
+        return [self.folder / nucleation.rates] if nucleation and nucleation.rates else []
+
+    @property
+    def rates(self) -> RateTable | None:
+        """Nucleation rates of that file at the case's temperature. Raises UserError."""
+        for path in self.attachments:
+            return RateTable.of(read_records(path), self.settings.conditions.temperature)
+        return None
+
+    @property
     def potential(self) -> str:
         """The potential of [atomistic]; a path that starts at the case folder is told from where the command runs."""
         wanted = self.settings.atomistic
@@ -297,6 +314,10 @@ def load_case(folder: str | Path) -> Case:
     settings = validate(file, CaseFile)
     case = Case(folder, settings, materials_of(file.path, settings, material_folders(folder)), file)
     _check_choice(case)
+    try:
+        _ = case.rates
+    except UserError as error:
+        raise UserError(file.complaint(("nucleation", "rates"), str(error))) from None
     return case
 
 

@@ -13,12 +13,15 @@ from mpi4py import MPI
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
 from coupling.nucleation import attachment_frequency, critical_nucleus, log10_rate
+from coupling.rate_table import RateTable
+from coupling.record import Property
+from coupling.store import write_records
 from multiscale.case import load_case
 from multiscale.critical_current import internal_nucleation as inside
-from multiscale.critical_current.other_mechanisms import combined, nucleation_inputs, voiding_currents
+from multiscale.critical_current.other_mechanisms import combined, nucleation_figures, nucleation_inputs, voiding_currents
 from multiscale.domain import Domain
 from multiscale.mechanics.extrusion import Creep
-from multiscale.mechanics.voiding import closing_speed, stripping_limit
+from multiscale.mechanics.voiding import stripping_limit
 from multiscale.parameters import draw, nominal, resolve
 from multiscale.transport.interphase_leakage import LeakyCell, tunnelling_length
 from multiscale.transport.kinetics import overpotential_at
@@ -124,11 +127,12 @@ def test_what_hinders_nucleation_raises_its_critical_current(change, sign):
     assert sign * (other - base) > 0
 
 
-def test_voids_close_like_viscous_ones_and_the_limit_adds_up():
+def test_the_stripping_limit_is_a_viscous_void_at_exponent_one_and_adds_up():
     """n = 1: -ȧ/a = p/(4η) with η = 1/(3B) (viscous spherical void); F/V times speed is a current."""
     viscous = Creep(1e-3, 1e6, 1.0, 0.0)
-    viscosity = 1e6 / (3 * 1e-3)
-    assert closing_speed(2e6, 1e-6, viscous, 298.15) == pytest.approx(1e-6 * 2e6 / (4 * viscosity), rel=1e-12)
+    speed = 1e-6 * 2e6 / (4 * 1e6 / (3 * 1e-3))
+    newtonian = stripping_limit(2e6, 1e-6, viscous, 298.15, 7e-15, 10.0, 1e-5)
+    assert newtonian.creep == pytest.approx(FARADAY / LITHIUM_MOLAR_VOLUME * speed, rel=1e-12)
     law = Creep(1e-3, 0.8e6, 6.6, 37e3)
     limit = stripping_limit(5e6, 1e-6, law, 298.15, 7e-15, 10.0, 1e-5)
     rate = 1e-3 * (3 * 5e6 / (2 * 6.6) / 0.8e6) ** 6.6
@@ -186,3 +190,55 @@ def test_a_mechanism_that_is_dropped_leaves_its_tables_idle(tmp_path):
     parameters = resolve(case)
     assert not [key for key in parameters if key.startswith(("Li-Li6PS5Cl-nucleus", "Li-voids"))]
     assert combined(case, parameters, {}, np.ones(3), 1.0) == {}
+
+
+def record(η, pressure, value, **other):
+    conditions = {"temperature_K": 300.0, "overpotential_V": -η, "pressure_Pa": pressure, "rate_unit": "1/(m^3*s)"}
+    conditions |= other.pop("conditions", {})
+    given = {"stderr": 0.5, "kind": "md", "source": {"potential": "x"}} | other
+    return Property("Li", "log10_nucleation_rate", value, "1", conditions=conditions, **given)
+
+
+GRID = [record(η, p, 10 + 100 * η - 1e-8 * p) for η in (0.1, 0.2, 0.4) for p in (0.0, 1e8)]
+
+
+def test_a_table_of_rates_is_linear_between_its_entries_and_says_nothing_beyond():
+    table = RateTable.of(GRID, 298.15)
+    assert table.log_rate(0.3, 0.5e8) == pytest.approx(math.log(10) * (10 + 30 - 0.5))
+    assert table.log_rate(0.2, 0.0, normal=2.0) == pytest.approx(math.log(10) * (30 + 1.0))
+    assert table.log_rate(0.09, 0.0) == -np.inf
+    assert table.log_rate(9.0, -1.0) == pytest.approx(table.log_rate(0.4, 0.0))
+    assert table.log_rate(np.array([[0.1], [0.2]]), np.array([0.0, 1e8, 2e8])).shape == (2, 3)
+    theory = [record(0.2, 0.0, -99.0, kind="derived")]
+    assert RateTable.of(GRID + theory, 298.15).log_rate(0.2, 0.0) == pytest.approx(table.log_rate(0.2, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        ([], "no log10"),
+        (GRID[:-1], "every pair"),
+        (GRID[:2], "one overpotential"),
+        ([record(0.1, 0.0, 1.0, conditions={"overpotential_against": "lithium of the cell itself"})], "cell_overpotential"),
+        ([record(0.1, 0.0, 1.0, conditions={"rate_unit": "1/s"})], "1/s"),
+    ],
+)
+def test_tables_that_say_too_little_are_refused(records, told):
+    with pytest.raises(UserError, match=told):
+        RateTable.of(records, 298.15)
+
+
+def test_a_case_takes_its_rates_from_records(tmp_path):
+    text = (ROOT / "cases" / "lpscl-interphase" / "case.toml").read_text(encoding="utf-8")
+    text = text.replace('area                = "1 cm^2"', 'area                = "1 cm^2"\nrates               = "rates.json"')
+    (tmp_path / "case.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"case\.toml:\d+: nucleation\.rates"):
+        load_case(tmp_path)
+    write_records(tmp_path / "rates.json", GRID)
+    case = load_case(tmp_path)
+    before = case.digest
+    found = nucleation_figures(case, resolve(case), 1.0)
+    assert found["rates"] == "records"
+    assert found["local_overpotential_mV"] == pytest.approx(100, abs=1)  # the table begins there, far above one island
+    write_records(tmp_path / "rates.json", [record(η, 0.0, 12.0) for η in (0.1, 0.2)])
+    assert load_case(tmp_path).digest != before

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from coupling.constants import AVOGADRO, BOLTZMANN, FARADAY, LITHIUM_MOLAR_VOLUME
+from coupling.rate_table import RateTable
 from multiscale.transport.interphase_leakage import LeakyCell
 from multiscale.transport.kinetics import butler_volmer
 
@@ -38,6 +39,8 @@ class NucleationInputs:
         confinement: pressure that its surroundings put on it, Pa.
         site_density: N, 1/m³.
         diffusivity, hop_length: of the lithium ions around it, m²/s and m.
+        table: rates from MD that take the place of classical theory; None for that.
+        table_normal: standard errors of the table's ln J that are added to it.
     """
 
     cell: LeakyCell
@@ -50,6 +53,8 @@ class NucleationInputs:
     site_density: Any
     diffusivity: Any
     hop_length: Any
+    table: RateTable | None = None
+    table_normal: Any = 0.0
 
     def current_density(self, overpotential: Any) -> Any:
         """Plating current density at the magnitude of an overpotential (V), A/m², positive."""
@@ -63,6 +68,8 @@ def log_rate(η: Any, inputs: NucleationInputs) -> Any:
     J = N Z β exp(-ΔG*/kT), with g = F η - V p, ΔG* = f 16π γ³V²/(3g²), n* = f (4/3)π r*³ N_A/V, r* = 2γV/g,
     Z = [ΔG*/(3π kT n*²)]^½, β = 4π r*² (N_A/V)^⅔ D/a² (`coupling.nucleation`, here for arrays of draws).
     """
+    if inputs.table is not None:
+        return inputs.table.log_rate(η, inputs.confinement, inputs.table_normal)
     V, kT = LITHIUM_MOLAR_VOLUME, BOLTZMANN * inputs.temperature
     g = FARADAY * η - V * inputs.confinement
     drive = np.where(g > 0, g, 1.0)
@@ -106,7 +113,8 @@ def critical_overpotential(inputs: NucleationInputs, area: float, half_cycle: fl
     Γ rises with it, so a bisection of all draws at once finds it.
     """
     needed = -math.log(area * half_cycle)
-    low, high = np.zeros(count), np.full(count, LARGEST_OVERPOTENTIAL)
+    low: np.ndarray = np.zeros(count)
+    high: np.ndarray = np.full(count, LARGEST_OVERPOTENTIAL)
     beyond = log_face_rate(inputs, high) < needed
     for _ in range(BISECTIONS):
         middle = (low + high) / 2

@@ -1,6 +1,7 @@
 """The mechanisms beside initiation: nucleation inside the interlayer, and voids on the stripped electrode."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def nucleation_inputs(case: Case, leaf: Mapping[str, Any]) -> NucleationInputs:
     return NucleationInputs(
         cell, inputs["exchange_current_density"], inputs["cathodic_transfer_coefficient"], inputs["temperature"],
         of(nucleus, "surface_energy"), of(nucleus, "contact_angle"), of(nucleus, "confinement") + inputs["stack_pressure"],
-        of(nucleus, "site_density"), of(nucleus, "self_diffusivity"), of(nucleus, "hop_length"),
+        of(nucleus, "site_density"), of(nucleus, "self_diffusivity"), of(nucleus, "hop_length"), case.rates,
     )  # fmt: skip
 
 
@@ -52,7 +53,9 @@ def nucleation_currents(case: Case, leaves: Mapping[str, np.ndarray]) -> np.ndar
     assert wanted is not None
     count = len(next(iter(leaves.values())))
     full = {key: np.broadcast_to(value, (count,)) for key, value in leaves.items()}
-    return critical_currents(nucleation_inputs(case, full), wanted.area, wanted.half_cycle, count)
+    normal = np.random.default_rng([case.settings.uncertainty.seed, 7]).standard_normal(count)
+    inputs = replace(nucleation_inputs(case, full), table_normal=normal)
+    return critical_currents(inputs, wanted.area, wanted.half_cycle, count)
 
 
 def nucleation_figures(case: Case, parameters: Mapping[str, Any], initiation: float) -> dict[str, Any]:
@@ -71,6 +74,7 @@ def nucleation_figures(case: Case, parameters: Mapping[str, Any], initiation: fl
     inputs = nucleation_inputs(case, leaf)
     η = float(critical_overpotential(inputs, wanted.area, wanted.half_cycle, 1)[0])
     found: dict[str, Any] = {"half_cycle_s": wanted.half_cycle, "area_cm2": 1e4 * wanted.area}
+    found["rates"] = "records" if case.rates else "classical theory"
     if not np.isfinite(η):
         return found | {"critical_mA_per_cm2": None}
     current = float(inputs.current_density(η))

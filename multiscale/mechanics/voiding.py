@@ -5,30 +5,15 @@ power-law body, and vacancies left behind diffuse away over a distance L while t
 
     i_v = F/V [ (a/2) ε̇(3p/2n) + D (s - 1)/L ]
 
-A limit of the stripped electrode, reported beside the critical current and never mixed with it. Closed form, pure NumPy.
+A limit of the stripped electrode, reported beside the critical current and never mixed with it. Closed form; the creep part
+is held to a resolved void in tests/test_lithium_flow.py.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from multiscale.mechanics.extrusion import Creep
-
-
-def closing_speed(pressure: Any, radius: Any, creep: Creep, temperature: float) -> Any:
-    """Speed at which a spherical void in power-law lithium shrinks under a remote pressure, m/s: -ȧ = (a/2) ε̇(3p/(2n)).
-
-    ======  ========  ====
-    symbol  variable  unit
-    ======  ========  ====
-    p       pressure  Pa, above that in the void
-    a       radius    m
-    ε̇(σ)    creep.rate  1/s, n its exponent
-    ======  ========  ====
-
-    n = 1 gives a p/(4 η) with η = 1/(3B), the viscous void. Source: docs/physics.md 1.13; Budiansky, Hutchinson & Slutsky 1982.
-    """
-    return radius / 2 * creep.rate(3 * pressure / (2 * creep.exponent), temperature)
+from multiscale.mechanics.lithium_flow import void_closing_rate
 
 
 @dataclass(frozen=True)
@@ -60,5 +45,5 @@ def stripping_limit(
         distance: L to where vacancies vanish, m.
     """
     charge = FARADAY / LITHIUM_MOLAR_VOLUME
-    by_creep = charge * float(closing_speed(pressure, radius, creep, temperature))
+    by_creep = charge * float(void_closing_rate(pressure, radius, creep, temperature))
     return StrippingLimit(by_creep, charge * self_diffusivity * (supersaturation - 1) / distance)
