@@ -26,6 +26,8 @@ IN_FLIGHT = 1000
 ARRAY_ENDED = "its element of the array ended early: a crash, the walltime or scancel"
 _PACE = (0.02, 2.0)
 """Shortest and longest pause between two looks, s: ten times what a look takes."""
+_CALM = 0.5
+"""Pause to which they grow while nothing happens, s: the workers do not wait for the driver."""
 _PATIENCE = (0.1, 5.0)
 """Pause before workers are started again that found nothing to do, s: at first, at most."""
 
@@ -246,14 +248,15 @@ def complete(prepared: Prepared, engine: Engine, slots: int, ranks: int, display
     limit = prepared.sweep.settings.run.time_limit
     remaining = {name: status for name in prepared.names if not (status := store.status(name)).is_over}
     over: dict[str, str] = {name: store.status(name).state for name in prepared.names if name not in remaining}
-    before = len(over)
+    before, calm = len(over), _PACE[0]
     try:
         with display.open(len(prepared.names)):
             while remaining:
                 crew.submit(remaining)
                 start, known = time.monotonic(), len(over)
                 _look(store, remaining, over)
-                pause = min(max(10 * (time.monotonic() - start), _PACE[0]), _PACE[1])
+                calm = _PACE[0] if len(over) > known else min(1.5 * calm, _CALM)
+                pause = min(max(10 * (time.monotonic() - start), calm), _PACE[1])
                 crew.reap(remaining, len(over) > known)
                 crew.stop_late(remaining, limit)
                 running = sum(status.state == "running" for status in remaining.values())
