@@ -5,6 +5,11 @@ electrolyte_thickness, max_area, max_strain, repeat (in the plane), reaction (eq
 temperature, equilibration (constant pressure, its time counts), length (constant volume), timestep, frame, classed (frames
 whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities), dtype.
 
+Phases are named by `phases.classify`, with two aids: the unreacted cell, which would lie still, is rattled by as much as the
+reference crystals are, and an atom of lithium is metal where it has many neighbours of its own kind and none of another
+(`clusters`, whatever the order: a reaction may melt the metal, which no crystal stands for). Beside them, and free of any
+reference, stands the share of phosphorus that still has its four sulfur neighbours.
+
 The built cell is relaxed with its shape at 0 K, so that gap and misfit strain find their balance, then warmed at constant
 pressure, then kept at the mean volume. The dynamics is one task, what is read off it a second one: both are kept.
 """
@@ -19,7 +24,18 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic import creep, crystallinity, dynamics, growth, heterostructure, interphase, onsager_profile, phases, structures
+from atomistic import (
+    clusters,
+    creep,
+    crystallinity,
+    dynamics,
+    growth,
+    heterostructure,
+    interphase,
+    onsager_profile,
+    phases,
+    structures,
+)
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, run_tasks
@@ -30,10 +46,14 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 1, 1
+VERSION, READ_VERSION = 1, 2
 """Of the dynamics, and of what is read off it."""
 METAL = "Li"
 SLICES = 20
+RATTLE = 0.2
+"""Displacement, Å, that the unreacted cell and the references are rattled by."""
+BOND = 2.6
+"""Longest bond of phosphorus and sulfur in PS4 and P2S7 groups, Å."""
 Å, FS = 1e-10, 1e-15
 Count = Annotated[Whole, Field(ge=1)]
 Length = Annotated[float, InUnit("m", above=0.0)]
@@ -209,7 +229,8 @@ def read_off(
     equation = interphase.Reaction.read(study.reaction)
     classes = phases.classify(frames, phases.references([*equation.numbers]), describe)
     tick(0.5)
-    names = [classes.phases(number) for number in range(len(frames))]
+    names = [_with_metal(frame, classes.phases(number)) for number, frame in enumerate(frames)]
+    intact = np.array([intact_share(frame) for frame in frames])
     found = interphase.layer(frames, names, METAL, study.electrolyte, equation)
     notes = [f"the run ended early, what is told is of the part before: {source['broken']}"] if "broken" in source else []
     laws = _borne(lambda: growth.compare(times, found.thickness), notes)
@@ -221,12 +242,13 @@ def read_off(
         told = {**where, "phase": row.phase, "equation": study.reaction, "expected": row.expected}
         records.append(Property(material, "reaction_coefficient", row.found, "1", stderr=row.stderr, conditions=told,
                                 source=dict(source)))  # fmt: skip
+    records += _intact_records(intact, times, material, where, source)
     tick(0.7)
     records += _of_lithium(study, trajectory, material, where, source, notes)
     records += _onsager(study, trajectory, material, where, source, notes)
     profiles = _profiles(frames, names, times) | {
         "time_s": times.tolist(), "thickness_m": (found.thickness * Å).tolist(), "majority_m": (found.majority * Å).tolist(),
-        "composition_of_interphase": found.composition,
+        "composition_of_interphase": found.composition, "intact_share": intact.tolist(),
         "amounts": {name: values.tolist() for name, values in found.amounts.items()},
         "laws": [] if laws is None else [{"law": fit.law, "weight": fit.weight, "bic": fit.bic} for fit in laws.fits],
         "law_decided": None if laws is None else laws.decided,
@@ -242,9 +264,38 @@ def _chosen(study: ReactionStudy, trajectory: dynamics.Trajectory) -> tuple[list
     picked = sorted({round(place) for place in np.linspace(0, count - 1, study.classed)})
     built = start(study)
     built.set_cell(trajectory.cells[0], scale_atoms=True)
+    built.positions += np.random.default_rng(study.seed).normal(0, RATTLE, built.positions.shape)
     frames = [Atoms(built.numbers, positions=built.positions, cell=built.cell, pbc=True)]
     frames += [Atoms(trajectory.numbers, positions=trajectory.positions[n], cell=trajectory.cells[n], pbc=True) for n in picked]
     return frames, np.array([0.0, *(study.equilibration + (n + 1) * study.frame for n in picked)])
+
+
+def _with_metal(frame: Atoms, names: np.ndarray) -> np.ndarray:
+    """Phases of the atoms (n,), lithium with none but its own kind around it taken for metal."""
+    others = tuple(sorted(set(frame.symbols) - {METAL}))
+    metal = clusters.largest_cluster(frame, clusters.ClusterSettings(foreign=others)).shares > 0.5
+    return np.where(metal & (frame.numbers == 3), METAL, names)
+
+
+def intact_share(frame: Atoms) -> float:
+    """Share of the phosphorus atoms with four sulfur atoms within BOND; nan without phosphorus."""
+    from ase.neighborlist import neighbor_list
+
+    first = neighbor_list("i", frame, {("P", "S"): BOND})
+    bonds = np.bincount(first, minlength=len(frame))[frame.numbers == 15]
+    return float(np.mean(bonds >= 4)) if len(bonds) else float("nan")
+
+
+def _intact_records(
+    intact: np.ndarray, times: np.ndarray, material: str, where: Mapping[str, Any], source: Mapping[str, Any]
+) -> list[Property]:
+    """Share of intact PS4 (or P2S7) groups over the last fifth of the run; none without phosphorus."""
+    if not np.isfinite(intact).all():
+        return []
+    late = intact[-max(3, len(intact) // 5) :]
+    told = {**source, "method": f"phosphorus with four sulfur atoms within {BOND:g} Å, mean of the last fifth"}
+    scatter, at = float(late.std(ddof=1) / len(late) ** 0.5), {**where, "time_s": float(times[-1])}
+    return [Property(material, "intact_phosphorus_share", float(late.mean()), "1", stderr=scatter, conditions=at, source=told)]
 
 
 def _borne(compute: Callable[[], Any], notes: list[str]) -> Any:

@@ -42,6 +42,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "interphase_thickness": ("thickness of an interphase at the end", 1e9, "nm"),
     "interphase_growth_v": ("speed of growth", 1.0, "m/s"), "interphase_growth_k": ("parabolic constant of growth", 1.0, "m²/s"),
     "interphase_growth_rate": ("growth rate at the end", 1.0, "m/s"),
+    "intact_phosphorus_share": ("share of P that keeps its four S, at the end", 1.0, ""),
     "reaction_coefficient": ("made per electrolyte used up", 1.0, ""),
     "self_diffusivity_along_axis": ("D of all Li along an axis", 1.0, "m²/s"),
     "mobility_ratio_in_plane_to_normal": ("Li mobility, in-plane over normal", 1.0, ""),

@@ -184,6 +184,21 @@ def test_a_reaction_that_leaves_what_the_potential_knows_is_told_up_to_there(tmp
     assert any("ended early" in note and note.endswith("force 99 eV/Å") for note in notes), notes
 
 
+def test_metal_and_broken_groups_are_told_without_a_reference() -> None:
+    """bcc lithium beside Li7P3S11: every metal atom is metal, no other is; all groups are whole until their sulfur leaves."""
+    from atomistic import structures
+
+    crystal = structures.bulk("Li7P3S11")
+    assert reaction_study.intact_share(crystal) == 1.0
+    away = crystal[[atom.index for atom in crystal if atom.symbol != "S"]]
+    assert reaction_study.intact_share(away) == 0.0
+    assert np.isnan(reaction_study.intact_share(structures.bulk("LiCl")))
+    metal = structures.bulk("Li").repeat((4, 4, 5))
+    wide = Atoms(metal.numbers, metal.positions, cell=metal.cell, pbc=True)
+    assert set(reaction_study._with_metal(wide, np.full(len(wide), "Li2S"))) == {"Li"}
+    assert set(reaction_study._with_metal(crystal, np.full(len(crystal), "Li2S"))) == {"Li2S"}
+
+
 def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A boundary that is none (the crystal itself, twice as high) has no excess energy and no width."""
     crystal = bulk("Ar", "fcc", a=5.3, cubic=True).repeat((3, 3, 3))
