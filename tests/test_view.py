@@ -128,7 +128,7 @@ def test_pages_of_a_design_escape_its_texts_and_write_nothing(sweep, address):
     assert (status, "Against experiments" in report) == (200, True)
     assert "'self'" not in headers["content-security-policy"].split("script-src")[1].split(";")[0]
     assert get(address, f"/case/case/design/{names[5]}/report")[0] == 409
-    assert "made up &lt;b&gt;here" in get(address)[1]
+    assert "<h1 id=\"title\">made up &lt;b&gt;here&lt;/b&gt; from DATA<" in get(address)[1]
     assert sorted(store.folder.rglob("*")) == before
 
 

@@ -12,7 +12,7 @@ from multiscale.sweeps.designs import points
 from multiscale.sweeps.ledger import Store
 from multiscale.sweeps.settings import load_sweep
 
-SWEEP = """title = "made up <b>here</b>"
+SWEEP = """title = "made up <b>here</b> from DATA"
 [[variable]]
 name = "thickness"
 key = "geometry.interlayer.thickness"

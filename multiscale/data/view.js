@@ -28,6 +28,7 @@ async function fetchRows() {
     state.columns = data.columns;
     state.rows = data.rows;
     state.key = data.key;
+    state.reports = data.reports ?? false;
     $("title").textContent = data.title;
     if (first) begin(data);
     fillSelectors();
@@ -217,7 +218,7 @@ function choose(place) {
   const pairs = state.columns.map((c, i) => [c.name, row[i]]).filter(([, value]) => value !== null);
   const list = element("dl", {}, ...pairs.map(([key, value]) => element("div", {}, element("dt", { textContent: plain(key) }), element("dd", { textContent: told(value) }))));
   const parts = [open];
-  if (state.key === "design" && row[column("state")] === "done") {
+  if (state.reports && row[column("state")] === "done") {
     parts.push(" ", element("a", { className: "button", href: `${link(row)}/report`, target: "_blank", rel: "noopener", textContent: "open its report" }));
   }
   $("chosen").replaceChildren(...parts, list);

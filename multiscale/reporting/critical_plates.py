@@ -51,7 +51,7 @@ def _living_distribution(
         counts, _ = np.histogram(positive, edges)
         traces.append({
             "type": "scatter", "mode": "lines", "name": "draws", "x": edges.tolist(), "fill": "tozeroy",
-            "y": [*(100 * counts / len(samples)).tolist(), 0.0], "line": {"shape": "hv", "color": "var(--series-1)"},
+            "y": [100.0 * int(count) / len(samples) for count in (*counts, 0)], "line": {"shape": "hv", "color": "var(--series-1)"},
             "hovertemplate": "%{x:.3g} mA/cm²: %{y:.2g} % of the draws<extra></extra>",
         })  # fmt: skip
     for kind in (kind for kind in KINDS if any(m.ccd_kind == kind for m in measured)):
@@ -124,7 +124,7 @@ def _living_map(field: CurrentMap) -> Figure:
     mesh = Triangulation(x, y, field.triangles)
     step = max(np.ptp(x), np.ptp(y)) / GRID
     across, up = np.arange(x.min(), x.max() + step / 2, step), np.arange(y.min(), y.max() + step / 2, step)
-    cell = mesh.get_trifinder()(*np.meshgrid(across, up))
+    cell = np.asarray(mesh.get_trifinder()(*np.meshgrid(across, up)), dtype=int)
     values = np.where(cell >= 0, field.current_density[np.maximum(cell, 0)] / A_PER_M2_PER_MA_PER_CM2, np.nan)
     shown = [[None if not v > 0 else round(float(np.log10(v)), 3) for v in row] for row in values]
     told = [[None if not v > 0 else float(f"{v:.3g}") for v in row] for row in values]

@@ -1,6 +1,7 @@
 """Pages that the server makes: the frame of the browser page, a design, and messages. Every text of a file is escaped."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -27,7 +28,8 @@ def frame(title: str, data: str, links: Sequence[tuple[str, str]]) -> str:
     """
     text = (_DATA / "view.html").read_text(encoding="utf-8")
     anchors = " ".join(f'<a href="{escape(address)}">{escape(word)}</a>' for address, word in links)
-    return text.replace("TITLE", escape(title)).replace("LINKS", anchors).replace("DATA", escape(data))
+    told = {"TITLE": escape(title), "LINKS": anchors, "DATA": escape(data)}
+    return re.sub("TITLE|LINKS|DATA", lambda found: told[found.group()], text)  # in one pass: a title may hold such a word
 
 
 def page(title: str, *parts: str) -> str:

@@ -54,9 +54,10 @@ class SweepRows:
         self._load()
 
     def _load(self) -> None:
+        stamp = self._written()
         sweep = load_sweep(self.case)
-        self._stamp = self._written()
         self.prepared = driver.look_at(sweep, self.folder)
+        self._stamp = stamp  # only now: what could not be read is tried again
         self.title = sweep.settings.title
         self._layout: Layout = layout(sweep)
         self._places: dict[str, list[int]] = {}
@@ -77,7 +78,8 @@ class SweepRows:
         status = self.prepared.store.status(name)
         if status.state == "running" and not self.prepared.store.is_held(name):
             again = self.prepared.store.status(name)  # it may have been finished between the two looks
-            return dataclasses.replace(again, state=INTERRUPTED) if again.state == "running" else again
+            lost = dataclasses.replace(again, state=INTERRUPTED)  # type: ignore[arg-type]  # a state that only the page knows
+            return lost if again.state == "running" else again
         return status
 
     def _row(self, place: int) -> dict[str, Any]:
@@ -124,6 +126,7 @@ class SweepRows:
             return told | {
                 "title": self.title, "columns": columns, "rows": [[row[name] for name in names] for row in self._rows],
                 "x": next(iter(self._layout.variables.values())), "y": self._answer(), "key": "design",
+                "reports": self._has_bar,
             }  # fmt: skip
 
     def _numbers(self) -> list[str]:
@@ -132,8 +135,12 @@ class SweepRows:
 
     def _answer(self) -> str:
         """The column that is shown first."""
-        has_bar = self.prepared.sweep.settings.fidelity not in ("screening", "best-values")
-        return self._layout.answers[WITH_ERROR_BAR[0] if has_bar else "ccd_best_values"]
+        return self._layout.answers[WITH_ERROR_BAR[0] if self._has_bar else "ccd_best_values"]
+
+    @property
+    def _has_bar(self) -> bool:
+        """Whether designs have an error bar, and so a report."""
+        return self.prepared.sweep.settings.fidelity not in ("screening", "best-values")
 
     def _counts(self) -> dict[str, int]:
         states = [str(status.state) for status in self._statuses.values()]

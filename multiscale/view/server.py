@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import plotly
 import uvicorn
@@ -79,7 +80,7 @@ class Viewer:
     def start(self, request: Request) -> Response:
         """The folder of cases, or the only case."""
         if self.runs is None:
-            return RedirectResponse(f"/case/{next(iter(self.places))}/")
+            return RedirectResponse(f"/case/{quote(next(iter(self.places)))}/")
         return HTMLResponse(pages.frame(self.runs.title, "/data", ()))
 
     def start_data(self, request: Request) -> Response:
@@ -110,7 +111,7 @@ class Viewer:
         """A design."""
         name = request.path_params["design"]
         folder, rows, status = self._design(request)
-        return HTMLResponse(pages.design(name, folder, rows, status, f"/case/{request.path_params['case']}/"))
+        return HTMLResponse(pages.design(name, folder, rows, status, f"/case/{quote(request.path_params['case'])}/"))
 
     def design_report(self, request: Request) -> Response:
         """The report of a design."""
