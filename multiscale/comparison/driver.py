@@ -58,7 +58,7 @@ def compare_all(
         experiments: the table of measurements.
         cells: folder of cell files.
         store: where model runs and predictions are kept.
-        quality: "quick" or "standard", the number of model runs of a cell.
+        quality: "rough", "quick" or "standard", the number of model runs of a cell.
         comm: mpi4py communicator; None for one process.
         narrator: tells the progress.
         solve: the model; None for that of the product.

@@ -25,8 +25,8 @@ from multiscale.critical_current.surrogate import Scaling, Surrogate, fit
 from multiscale.parameters import draw, nominal
 from multiscale.progress import Narrator
 
-QUALITIES: Mapping[str, int] = {"quick": 32, "standard": 128}
-"""Model runs of a cell, by quality."""
+QUALITIES: Mapping[str, int] = {"rough": 16, "quick": 32, "standard": 128}
+"""Model runs of a cell, by quality; the first runs of each are those of the one before."""
 LARGEST = 1e6
 """Current density up to which a critical current is sought, A/m²."""
 Answers = tuple[float, float]
