@@ -283,7 +283,7 @@ def test_table_text_and_picture_name_every_measurement(compared, tmp_path):
 
 
 def test_wrong_words_are_refused(tmp_path):
-    with pytest.raises(UserError, match='--quality: read "best"; allowed: quick, standard'):
+    with pytest.raises(UserError, match='--quality: read "best"; allowed: rough, quick, standard'):
         compare_all(TABLE, CASES / "_comparison", tmp_path, "best", solve=Fake())
     from multiscale.commands.compare import compare
 
