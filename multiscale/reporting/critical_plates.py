@@ -51,7 +51,8 @@ def _living_distribution(
         counts, _ = np.histogram(positive, edges)
         traces.append({
             "type": "scatter", "mode": "lines", "name": "draws", "x": edges.tolist(), "fill": "tozeroy",
-            "y": [100.0 * int(count) / len(samples) for count in (*counts, 0)], "line": {"shape": "hv", "color": "var(--series-1)"},
+            "y": [100.0 * int(count) / len(samples) for count in (*counts, 0)],
+            "line": {"shape": "hv", "color": "var(--series-1)"},
             "hovertemplate": "%{x:.3g} mA/cm²: %{y:.2g} % of the draws<extra></extra>",
         })  # fmt: skip
     for kind in (kind for kind in KINDS if any(m.ccd_kind == kind for m in measured)):
