@@ -266,4 +266,3 @@ def test_parts_of_a_cell_that_branches_add_up():
     assert sum(part.impedance for part in spectrum.parts) == pytest.approx(spectrum.impedance, rel=1e-8)
     named = {(p.place, p.cause): p.impedance for p in spectrum.parts}
     assert abs(named["salt", "concentration"][1]) > 1e-3 * abs(spectrum.impedance[1])
-    assert all(named[place, "charge transfer"].real.min() > 0 for place in ("one", "two", "top", "seam"))
