@@ -216,6 +216,10 @@ def page() -> str:
     lines += ["", "## Where each comes from", "", "| study | potential | hash | records |", "|---|---|---|---|"]
     lines += [f"| `cases/_studies/{one.study}.toml` | {one.potential} | {one.potential_sha256[:12]} | {len(one.records)} |"
               for one in shipped]  # fmt: skip
+    missing = sorted({path.stem for path in (CASES / "_studies").glob("*.toml")} - {one.study for one in shipped})
+    if missing:
+        told = ", ".join(f"`{name}`" for name in missing)
+        lines += ["", "## Studies that have not been run to their end", "", f"Their numbers are not in the table: {told}."]
     return "\n".join(lines).rstrip() + "\n"
 
 
