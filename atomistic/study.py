@@ -5,7 +5,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -341,9 +341,19 @@ def run(
     if comm is None or comm.rank == 0:
         write_json(store / "arrhenius.json", curves)
         cautions = [tools.caution] if tools.caution else []
-        write_json(store / "problems.json", cautions + [answer["problem"] for answer in answers if "problem" in answer])
+        write_json(store / "problems.json", cautions + _problems(listed, answers))
         write_records(store / "records.json", records)
     return records
+
+
+def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What runs could not give, each with the member that it is of where that is not the first."""
+    told = []
+    for task, answer in zip(listed, answers, strict=True):
+        if "problem" in answer:
+            member = task.parameters.get("member", 0)
+            told.append(f"member {member} alone: {answer['problem']}" if member else str(answer["problem"]))
+    return told
 
 
 def _repeat(cell: Atoms, length: float) -> tuple[int, int, int]:
