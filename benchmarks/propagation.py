@@ -38,7 +38,7 @@ def speed(steps: int) -> None:
 
     comm, case = MPI.COMM_WORLD, _case(1e-6, 2.5)
     start = time.perf_counter()
-    model = filament_model(case, resolve(case), comm, elements=7.0)
+    model = filament_model(case, resolve(case), comm, elements=9.0)
     unknowns = model.body.unknowns + model.body.unknowns // 3
     if comm.rank == 0:
         print(f"{comm.size} ranks · {unknowns} unknowns · set-up {time.perf_counter() - start:.1f} s", flush=True)

@@ -10,7 +10,7 @@ from coupling.lock import alone
 
 CASE = ROOT / "cases" / "li-lpscl"
 COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential",
-            "homogenize", "preview", "sweep", "sweep run", "sweep status", "sweep table", "sweep plot", "sweep rank",
+            "homogenize", "preview", "animate", "sweep", "sweep run", "sweep status", "sweep table", "sweep plot", "sweep rank",
             "sweep sensitivity", "sweep search"]  # fmt: skip
 
 
