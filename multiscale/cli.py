@@ -13,6 +13,7 @@ from multiscale.commands.band_gap import register as _register_band_gap
 from multiscale.commands.boundary import register as _register_boundary
 from multiscale.commands.cluster import register as _register_cluster
 from multiscale.commands.compare import compare
+from multiscale.commands.growth import register as _register_growth
 from multiscale.commands.homogenize import homogenize
 from multiscale.commands.interphase import register as _register_interphase
 from multiscale.commands.potential import potential_app
@@ -50,6 +51,7 @@ app.command()(preview)
 app.command()(animate)
 app.command()(view)
 _register_transport(app)
+_register_growth(app)
 _register_starter(app)
 
 

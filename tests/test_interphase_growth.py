@@ -7,6 +7,7 @@ from scipy.integrate import solve_ivp
 from coupling.constants import FARADAY, GAS_CONSTANT
 from coupling.errors import UserError
 from multiscale.transport import growth
+from multiscale.transport.confined_film import confined_film
 from multiscale.transport.growth import DealGrove, Parabolic, Passivating
 
 LAWS = [
@@ -135,3 +136,19 @@ def test_impossible_constants_are_refused(make):
 def test_impossible_shares_are_refused():
     with pytest.raises(UserError, match="between 0 and 1"):
         growth.coating_thickness(1e-20, 1.0, 1.0)
+
+
+def test_a_confined_film_obeys_hookes_law():
+    """Strains and stresses of the six by six stiffness: held in the plane, free along the normal."""
+    E, ν, free = 30e9, 0.27, np.array([0.02, 0.035, -0.01])
+    λ, μ = E * ν / ((1 + ν) * (1 - 2 * ν)), E / (2 * (1 + ν))
+    film = confined_film(tuple(free), E, ν)
+    elastic = np.array([0.0, 0.0, film.swelling]) - free
+    stress = λ * elastic.sum() + 2 * μ * elastic
+    assert stress[:2] == pytest.approx(film.stress, rel=1e-12)
+    assert abs(stress[2]) < 1e-6 * abs(stress[0])
+    assert film.energy_density == pytest.approx(0.5 * stress @ elastic, rel=1e-9)
+    even = confined_film((0.03, 0.03, 0.03), E, ν)
+    assert even.stress[0] == pytest.approx(-E * 0.09 / (3 * (1 - ν)), rel=1e-12)
+    with pytest.raises(UserError, match=r"between -1 and 0\.5"):
+        confined_film((0.0, 0.0, 0.1), E, 0.5)

@@ -119,3 +119,13 @@ def test_leakage_of_a_case(tmp_path):
     missing = multiscale("leakage", case, *LEAK)
     assert missing.returncode == 2
     assert "--electronic: interphase is missing" in missing.stderr
+
+
+def test_stress_of_a_layer_that_swells():
+    options = ("growth", "stress", "--volume-change", "9 %", "--youngs-modulus", "30 GPa", "--poissons-ratio", "0.25")
+    done = multiscale(*options, "--thickness", "20 nm", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["stress_x_Pa"] == pytest.approx(-30e9 * 0.03 / 0.75)
+    assert answer["swelling_1"] == pytest.approx(0.03 * 1.25 / 0.75)
+    assert answer["energy_J_per_m2"] == pytest.approx(20e-9 * 30e9 * 0.03**2 / 0.75)

@@ -1,7 +1,7 @@
-"""`multiscale impedance` and `multiscale growth`. Heavy imports happen inside, after the input has been checked."""
+"""`multiscale impedance` and `multiscale leakage`. Heavy imports happen inside, after the input has been checked."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,16 +10,12 @@ import numpy as np
 import typer
 
 from coupling.errors import UserError
-from coupling.units import UnitError, to_si
 from multiscale import parallel
+from multiscale.commands.quantities import named, quantity
 from multiscale.console import JsonOption, show, show_json
 
 OHM_CM2 = 1e4
 """One ohm m² in ohm cm²."""
-GROWTH_HELP = """Growth of an interphase, and the coating that keeps a metal out.
-
-Example: multiscale growth layer --law parabolic --constant "1e-21 m^2/s" --time "30 d"
-"""
 MOST_FREQUENCIES = 400
 """Frequencies of one spectrum at most."""
 
@@ -27,35 +23,7 @@ MOST_FREQUENCIES = 400
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(impedance)
-    growth_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=GROWTH_HELP)
-    growth_app.command("layer")(layer)
-    growth_app.command("coating")(coating)
-    app.add_typer(growth_app, name="growth")
     app.command()(leakage)
-
-
-def _quantity(option: str, text: str, unit: str, least: float | None = None) -> float:
-    """Value of an option in an SI unit. Raises UserError that names the option."""
-    try:
-        value = to_si(text, unit)
-    except UnitError as error:
-        raise UserError(f"{option}: {error}") from None
-    if least is not None and not value > least:
-        raise UserError(f'{option}: read "{text}"; it must be above {least:g}{"" if unit == "1" else " " + unit}')
-    return value
-
-
-def _named(option: str, texts: Sequence[str] | None, unit: str) -> dict[str, float]:
-    """Values of repeated NAME=VALUE options, all positive. Raises UserError."""
-    found: dict[str, float] = {}
-    for text in texts or ():
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip():
-            raise UserError(f'{option}: read "{text}"; write NAME=VALUE')
-        if name.strip() in found:
-            raise UserError(f"{option}: {name.strip()} is given twice")
-        found[name.strip()] = _quantity(f"{option} {name.strip()}", value.strip(), unit, 0.0)
-    return found
 
 
 def impedance(
@@ -85,8 +53,8 @@ def impedance(
     Example: multiscale impedance cases/li-lpscl --capacitance "lithium=0.1 F/m^2" --permittivity "boundary=20"
     """
     frequencies = _frequencies(lowest, highest, per_decade)
-    stored = _named("--capacitance", capacitance, "F/m^2"), _named("--permittivity", permittivity, "1")
-    current = _quantity("--bias", bias, "A/m^2")
+    stored = named("--capacitance", capacitance, "F/m^2"), named("--permittivity", permittivity, "1")
+    current = quantity("--bias", bias, "A/m^2")
     from multiscale.transport_cases.case import is_transport_case
 
     transport = is_transport_case(case)
@@ -124,7 +92,7 @@ class Linearised:
 
 
 def _frequencies(lowest: str, highest: str, per_decade: int) -> np.ndarray:
-    low, high = _quantity("--from", lowest, "Hz", 0.0), _quantity("--to", highest, "Hz", 0.0)
+    low, high = quantity("--from", lowest, "Hz", 0.0), quantity("--to", highest, "Hz", 0.0)
     if not high > low:
         raise UserError(f"--to {highest}: it must lie above --from {lowest}")
     count = round(per_decade * math.log10(high / low)) + 1
@@ -236,117 +204,6 @@ def _ohms(values: Mapping[str, Any], k: int) -> str:
     return f"{values['real'][k]:.5g} {values['imaginary'][k]:+.3g} j ohm cm2"
 
 
-def layer(
-    law: Annotated[str, typer.Option(help="parabolic, deal-grove or passivating.")],
-    time: Annotated[list[str], typer.Option(help='A time, as often as wanted: "30 d".')],
-    constant: Annotated[str | None, typer.Option(help='parabolic: k of L² = L0² + 2kt, "1e-21 m^2/s".')] = None,
-    stderr: Annotated[str | None, typer.Option(help="parabolic: standard error of k.")] = None,
-    linear: Annotated[str | None, typer.Option(help='deal-grove: A of L² + A L = B(t + τ), "20 nm".')] = None,
-    parabolic: Annotated[str | None, typer.Option(help="deal-grove: B.")] = None,
-    rate: Annotated[str | None, typer.Option(help='passivating: first rate, "1 nm/h".')] = None,
-    decay: Annotated[str | None, typer.Option(help='passivating: thickness over which the rate falls e-fold, "2 nm".')] = None,
-    start: Annotated[str, typer.Option(help="First thickness.")] = "0 nm",
-    conductivity: Annotated[str | None, typer.Option(help="Ionic, of the layer: adds its resistance over time.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Thickness of a growing layer over time, and its area-specific resistance.
-
-    Example: multiscale growth layer --law parabolic --constant "1e-21 m^2/s" --time "30 d" --conductivity "1e-5 S/m"
-    """
-    from multiscale.transport import growth
-
-    first = _quantity("--start", start, "m")
-    numbers = {
-        "parabolic": {"--constant": (constant, "m^2/s")},
-        "deal-grove": {"--linear": (linear, "m"), "--parabolic": (parabolic, "m^2/s")},
-        "passivating": {"--rate": (rate, "m/s"), "--decay": (decay, "m")},
-    }
-    if law not in numbers:
-        raise UserError(f"--law {law}: {', '.join(numbers)}")
-    stated = {"--constant": constant, "--linear": linear, "--parabolic": parabolic, "--rate": rate, "--decay": decay}
-    for option, text in stated.items():
-        if (text is not None) != (option in numbers[law]):
-            told = "needs" if option in numbers[law] else "does not use"
-            raise UserError(f"--law {law} {told} {option}")
-    values = [_quantity(option, str(text), unit) for option, (text, unit) in numbers[law].items()]
-    kinds: dict[str, Any] = {
-        "parabolic": growth.Parabolic, "deal-grove": growth.DealGrove, "passivating": growth.Passivating
-    }
-    grown = kinds[law](*values, first)
-    κ = None if conductivity is None else _quantity("--conductivity", conductivity, "S/m", 0.0)
-    error = _relative_error(law, stderr, values)
-    rows = [_grown(grown, _quantity("--time", text, "s", 0.0), κ, error) for text in time]
-    if as_json:
-        show_json({"law": law, "rows": rows})
-    else:
-        show("\n".join(_growth_line(row) for row in rows))
-
-
-def _relative_error(law: str, stderr: str | None, values: list[float]) -> float | None:
-    if stderr is None:
-        return None
-    if law != "parabolic":
-        raise UserError(f"--law {law} does not use --stderr")
-    return _quantity("--stderr", stderr, "m^2/s", 0.0) / values[0]
-
-
-def _grown(law: Any, time: float, conductivity: float | None, relative_error: float | None) -> dict[str, Any]:
-    """One row: time (s), thickness (m) and perhaps its 68 % interval, and resistance (ohm cm²)."""
-    from multiscale.transport import growth
-
-    row: dict[str, Any] = {"time_s": time, "thickness_m": float(law.thickness(time))}
-    if relative_error is not None:
-        draws = law.constant * np.exp(relative_error * np.random.default_rng(0).standard_normal(4000))
-        _, low, high = growth.thickness_bounds(lambda k: growth.Parabolic(k, law.start), draws.tolist(), time)
-        row |= {"low_m": float(low), "high_m": float(high)}
-    if conductivity is not None:
-        row["asr_ohm_cm2"] = OHM_CM2 * float(growth.area_specific_resistance(law, conductivity, time))
-    return row
-
-
-def _growth_line(row: Mapping[str, Any]) -> str:
-    spread = f" (68 %: {1e9 * row['low_m']:.4g} to {1e9 * row['high_m']:.4g})" if "low_m" in row else ""
-    resistance = f", {row['asr_ohm_cm2']:.4g} ohm cm2" if "asr_ohm_cm2" in row else ""
-    return f"{row['time_s']:g} s: {1e9 * row['thickness_m']:.5g} nm{spread}{resistance}"
-
-
-def coating(
-    diffusivity: Annotated[str, typer.Option(help='Of the metal in the coating: at the temperature, or D0: "1e-9 m^2/s".')],
-    time: Annotated[str, typer.Option(help='How long it must keep the metal out: "10 h", "5 year".')],
-    share: Annotated[float, typer.Option(help="Concentration allowed at the inner face, over that at the outer one.")] = 0.01,
-    activation: Annotated[str | None, typer.Option(help='Activation energy of the diffusivity: "250 kJ/mol" (needs D0).')] = None,
-    temperature: Annotated[str | None, typer.Option(help='With --activation: "700 degC".')] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Thickness of a coating that keeps a diffusing metal below a share of its outer concentration for a time.
-
-    Two limits: the layer behind takes the metal up as the coating would, or nothing passes the inner face (thicker).
-
-    Example: multiscale growth coating --diffusivity "1e-9 m^2/s" --activation "250 kJ/mol" --temperature "600 degC" --time "10 h"
-    """
-    from multiscale.transport import growth
-
-    D = _quantity("--diffusivity", diffusivity, "m^2/s", 0.0)
-    if (activation is None) != (temperature is None):
-        raise UserError("--activation and --temperature go together: D = D0 exp(-E/(RT))")
-    if activation is not None and temperature is not None:
-        D = growth.arrhenius(D, _quantity("--activation", activation, "J/mol"), _quantity("--temperature", temperature, "K", 0.0))
-    seconds = _quantity("--time", time, "s", 0.0)
-    answer = {
-        "diffusivity_m2_per_s": D, "time_s": seconds, "share": share,
-        "thickness_open_m": growth.coating_thickness(D, seconds, share),
-        "thickness_sealed_m": growth.sealed_coating_thickness(D, seconds, share),
-    }  # fmt: skip
-    if as_json:
-        show_json(answer)
-        return
-    show(
-        f"D = {D:.4g} m2/s for {seconds:g} s, at most {100 * share:g} % at the inner face:\n"
-        f"  {1e9 * answer['thickness_open_m']:.4g} nm if the layer behind takes the metal up, "
-        f"{1e9 * answer['thickness_sealed_m']:.4g} nm if nothing passes"
-    )
-
-
 def leakage(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder: it holds case.toml.")],
     electronic: Annotated[
@@ -370,13 +227,13 @@ def leakage(
     Example: multiscale leakage cases/li-lpscl --electronic "grain=1e-7 S/m" --electronic "boundary=1e-6 S/m"
     --electronic "interphase=1e-9 S/m" --current "0.5 mA/cm^2"
     """
-    σ = _named("--electronic", electronic, "S/m")
-    j = _quantity("--current", current, "A/m^2", 0.0)
-    contact = None if electronic_contact is None else _quantity("--electronic-contact", electronic_contact, "ohm m^2", 0.0)
-    γ, p = _quantity("--surface-energy", surface_energy, "J/m^2"), _quantity("--confinement", confinement, "Pa")
+    σ = named("--electronic", electronic, "S/m")
+    j = quantity("--current", current, "A/m^2", 0.0)
+    contact = None if electronic_contact is None else quantity("--electronic-contact", electronic_contact, "ohm m^2", 0.0)
+    γ, p = quantity("--surface-energy", surface_energy, "J/m^2"), quantity("--confinement", confinement, "Pa")
     if (γ > 0) != (radius is not None):
         raise UserError("--surface-energy and --radius go together: the smaller the lithium, the more its surface costs")
-    r = math.inf if radius is None else _quantity("--radius", radius, "m", 0.0)
+    r = math.inf if radius is None else quantity("--radius", radius, "m", 0.0)
     from multiscale.case import load_case
     from multiscale.parameters import resolve
     from multiscale.tables import parameter_rows

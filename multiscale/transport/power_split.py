@@ -106,7 +106,7 @@ class PowerSplit:
         try:
             found = {}
             for key, (at_rest, rate_form) in self._forms.items():
-                value = self._bilinear(at_rest, answer)
+                value: complex = self._bilinear(at_rest, answer)
                 if rate_form is not None and ω:
                     value += 1j * ω * self._bilinear(rate_form, answer)
                 found[key] = value / self.area
@@ -117,8 +117,9 @@ class PowerSplit:
 
     def _bilinear(self, form: Any, answer: np.ndarray) -> complex:
         total = 0j
-        for left, one in ((answer.real, 1.0), (answer.imag, 1j)):
-            for right, other in ((answer.real, 1.0), (answer.imag, 1j)):
+        amplitudes: list[tuple[np.ndarray, complex]] = [(answer.real, 1.0), (answer.imag, 1j)]
+        for left, one in amplitudes:
+            for right, other in amplitudes:
                 self._one.x.array[:], self._two.x.array[:] = left, right
                 total += one * other * integral(form)
         return total

@@ -82,9 +82,9 @@ def _check_names(file: TomlFile, settings: TransportFile) -> None:
     for name, transport in settings.transport.items():
         if name not in media:
             raise UserError(file.complaint(("transport", name), f"the geometry has no such medium; {nearest(name, media)}"))
-        for key in ("regions", "grain_boundary"):
-            if getattr(transport, key) and not structured:
-                raise UserError(file.complaint(("transport", name, key), "the media of a flat cell are its layers; take it out"))
+        for given in ("regions", "grain_boundary"):
+            if getattr(transport, given) and not structured:
+                raise UserError(file.complaint(("transport", name, given), "the media of a flat cell are its layers; drop it"))
     if settings.geometry.kind == "layered-polycrystal" and settings.geometry.dimension == 2:
         thin = settings.geometry.electrolyte.grain_boundary.model == "thin"
         if thin and settings.transport.get("electrolyte") and settings.transport["electrolyte"].closure != "ohm":

@@ -74,8 +74,8 @@ def cell_means(system: Any, cell: Cell) -> CellMeans:
     domain = system.domain
     dim, space = domain.dimension, fem.functionspace(domain.mesh, ("DG", 0))
     w = ufl.TestFunction(space)
-    vector, size = [0.0] * dim, 0.0
     volume = _assembled(space, domain.constant(1.0) * w * domain.dx())
+    vector, size = [np.zeros_like(volume) for _ in range(dim)], np.zeros_like(volume)
     for name, medium in system.media.items():
         i, dx = system.current(name), domain.dx(*medium.regions)
         fine = domain.dx(*medium.regions, degree=SIZE_DEGREE)
@@ -93,8 +93,8 @@ def cell_means(system: Any, cell: Cell) -> CellMeans:
         empty = np.empty(0)
         return CellMeans(np.empty((0, dim)), empty, empty, empty.astype(int), empty.astype(int), regions, local)
     sorting = np.argsort(np.concatenate([index for index, _ in gathered]))
-    columns = [np.concatenate([part[k] for _, part in gathered])[sorting] for k in range(5)]
-    return CellMeans(*columns, regions, local)
+    place, whole, mean, region, grain = (np.concatenate([part[k] for _, part in gathered])[sorting] for k in range(5))
+    return CellMeans(place, whole, mean, region, grain, regions, local)
 
 
 def thin_pieces(system: Any, cell: Cell, network: Any, means: CellMeans) -> ThinPieces | None:

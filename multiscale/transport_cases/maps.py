@@ -101,7 +101,7 @@ def _lines(folder: Path, flux: flux_lines.FluxMap, pieces: np.ndarray, cell: Cel
     lengths = np.array([flux_lines.length(line) + 1e-6 * bottom for line in through]) / cell.length
     with replacing(folder / "flux_lines.npz") as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, points=np.concatenate(lines), ends=np.cumsum([len(line) for line in lines]))
-    told = {"traced": len(lines), "through": len(through)}
+    told: dict[str, float] = {"traced": len(lines), "through": len(through)}
     if through:
         told |= {"mean_tortuosity": float(lengths.mean()), "largest_tortuosity": float(lengths.max())}
     return {"flux_lines": told}
