@@ -153,6 +153,8 @@ def _nominal_with(
         return known(nominal(case, replace(inputs, creep=creep), comm, response)[0])
     if quantity in _ELASTIC:
         elastic: Elastic = replace(inputs.elastic, **{_ELASTIC[quantity]: value})
-        return known(nominal(case, replace(inputs, elastic=elastic), comm)[0])
+        softer = PitResponse(response.intensity, response.compliance * inputs.elastic.youngs_modulus / value)
+        stiffness_only = softer if quantity == "youngs_modulus" else None
+        return known(nominal(case, replace(inputs, elastic=elastic), comm, stiffness_only)[0])
     changed: Any = replace(inputs, **{_FIELDS[quantity]: value})
     return known(nominal(case, changed, comm, None if quantity == "depth" else response)[0])

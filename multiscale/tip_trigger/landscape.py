@@ -45,7 +45,7 @@ def sampled_surface(width: float, grain_size: float, points: int, seed: int) -> 
         UserError: fewer than FEWEST_GRAINS grains.
     """
     if round((width / grain_size) ** 2) < FEWEST_GRAINS:
-        raise UserError(f"geometry.width: the map holds fewer than {FEWEST_GRAINS} grains; make it wider or the grains smaller")
+        raise UserError(f"the map holds fewer than {FEWEST_GRAINS} grains; make it wider or the grains smaller")
     seeds = relaxed_seeds((0.0, 0.0, width, width), grain_size, seed)
     line = (np.arange(points) + 0.5) * width / points
     x, y = (grid.ravel() for grid in np.meshgrid(line, line))

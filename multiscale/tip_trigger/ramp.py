@@ -23,6 +23,10 @@ from multiscale.transport.kinetics import butler_volmer
 
 TRIALS, TOLERANCE, SMALLEST = 200, 1e-10, 1e-13
 """Of an implicit step: tries at most, error of the lithium balance over that in the pit, least driving force over the voltage."""
+ROUNDING = 1e-13
+"""Error of the pressure over that at stall which counts as rounding."""
+LOPSIDED = 100.0
+"""Ratio of the errors at the ends of a bracket above which it is halved: the exponentials of kinetics fool a straight line."""
 HALVINGS = 30
 """Of a step in which the trigger lies."""
 PASSES = 4
@@ -77,8 +81,8 @@ def implicit_step(
     """Pressure and current after a time at a voltage (backward Euler), both of shape (n,).
 
     Everything follows from x = η + p V/F: I(x), η = I R - U, p = (x - η) F/V; the balance of lithium rises with x from below
-    zero at x = -U to above it at x = 0, where nothing flows: regula falsi (Illinois) on the logarithm of -x finds it. Where
-    αm ≠ αc pressure changes i₀ by exp[(αc - αm) V p/RT], which is repeated with the new pressure.
+    zero at x = -U to above it at x = 0, where nothing flows: regula falsi (Illinois) and halving on the logarithm of -x find
+    it. Where αm ≠ αc pressure changes i₀ by exp[(αc - αm) V p/RT], which is repeated with the new pressure.
 
     Raises:
         RunFailure: no pressure was found (never seen; it guards against a number that is none).
@@ -93,7 +97,7 @@ def implicit_step(
         plated = LITHIUM_MOLAR_VOLUME / FARADAY * current
         return contact.compliance * (p - pressure) + duration * (lost - plated), p, current
 
-    p = pressure
+    p, rounding = pressure, ROUNDING * voltage * FARADAY / LITHIUM_MOLAR_VOLUME
     for _ in range(PASSES if bias else 1):
         i0 = exchange * np.exp(bias * work * p)
         low, high = np.log(voltage), np.log(voltage * SMALLEST)  # of -x
@@ -102,14 +106,16 @@ def implicit_step(
         closed = above <= 0  # nothing worth telling from stall
         for _ in range(TRIALS):
             with np.errstate(divide="ignore", invalid="ignore"):
-                y = np.where(closed, high, low + (high - low) * below / (below - above))
+                y = low + (high - low) * below / (below - above)
+                y = np.where(np.maximum(-below, above) > LOPSIDED * np.minimum(-below, above), (low + high) / 2, y)
+            y = np.where(closed, high, y)
             excess, p, current = state(-np.exp(y), i0)
             over = excess > 0
             again = over == before
             below = np.where(over, np.where(again, below / 2, below), excess)
             above = np.where(over, excess, np.where(again, above / 2, above))
             low, high, before = np.where(over, low, y), np.where(over, y, high), over.astype(int)
-            if np.all(closed | (np.abs(excess) <= contact.compliance * TOLERANCE * (np.abs(p) + 1.0))):
+            if np.all(closed | (np.abs(excess) <= contact.compliance * (TOLERANCE * np.abs(p) + rounding))):
                 break
         else:
             raise RunFailure("a tip's balance of lithium was not met; please report the case")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from coupling.atomic import replacing, write_json, write_text
+from coupling.errors import UserError
 from coupling.store import digest
 from multiscale.console import show, show_json
 from multiscale.mechanics.tip_contact import pit_response
@@ -42,7 +43,10 @@ def surface_of(case: TipCase, inputs: TipInputs) -> tuple[Surface, np.ndarray, n
         UserError: too few grains, told with the case's file.
     """
     geometry, wanted = case.settings.geometry, case.settings.map
-    surface = sampled_surface(geometry.width, geometry.electrolyte.grain_size, wanted.points, geometry.seed)
+    try:
+        surface = sampled_surface(geometry.width, geometry.electrolyte.grain_size, wanted.points, geometry.seed)
+    except UserError as error:
+        raise UserError(case.file.refusal(("geometry", "width"), str(error))) from None
     toughness = toughness_map(
         surface, inputs.radius, inputs.toughness, inputs.toughness_ratio, inputs.toughness_spread, wanted.seed
     )
