@@ -106,10 +106,10 @@ class PowerSplit:
         try:
             found = {}
             for key, (at_rest, rate_form) in self._forms.items():
-                value: complex = self._bilinear(at_rest, answer)
+                part = self._bilinear(at_rest, answer)
                 if rate_form is not None and ω:
-                    value += 1j * ω * self._bilinear(rate_form, answer)
-                found[key] = value / self.area
+                    part += 1j * ω * self._bilinear(rate_form, answer)
+                found[key] = part / self.area
             return found
         finally:
             for rate, value in zip(self.system.rates, rates, strict=True):

@@ -10,7 +10,7 @@ from coupling.toml_input import Location, TomlFile, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.transport_cases.face_schema import Reaction
 from multiscale.transport_cases.media import Substance, is_structure, substances
-from multiscale.transport_cases.schema import TransportFile, file_model
+from multiscale.transport_cases.schema import CELLS, KINDS, TransportFile, file_model
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,12 @@ def load_transport_case(folder: str | Path) -> TransportCase:
     file = read(folder / "case.toml")
     geometry = file.data.get("geometry")
     given = geometry if isinstance(geometry, dict) else {}
+    kinds = list(dict.fromkeys([*CELLS, *KINDS]))
+    if isinstance(given.get("kind"), str) and given["kind"] not in kinds:
+        raise UserError(file.refusal(("geometry", "kind"), nearest(given["kind"], kinds)))
     settings = validate(file, file_model(given.get("kind"), given.get("dimension")))
-    _check_names(file, settings)
     media = substances(settings, file)
+    _check_names(file, settings)
     named = [*_of_media(media), *_of_faces(settings)]
     case = TransportCase(folder, settings, materials_named(file.path, named, material_folders(folder)), file, media)
     for key in ATTACHED:
@@ -135,7 +138,7 @@ def _check_electrode(file: TomlFile, settings: TransportFile, side: str, medium:
         check_ion(file, settings, (*key, "ion"), medium, electrode.ion)
         _refuse_double_layer(file, settings, key, medium, electrode)
         return
-    ions = [s.name for t in settings.transport.values() for s in t.species if s.charge]
+    ions = list(dict.fromkeys(s.name for t in settings.transport.values() for s in t.species if s.charge))
     if electrode.ion not in ions:
         raise UserError(file.refusal((*key, "ion"), f"no medium has such a charged ion; {nearest(electrode.ion, ions)}"))
 

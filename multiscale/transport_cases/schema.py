@@ -289,7 +289,7 @@ class TransportFile(Table):
     question: str
     geometry: Any
     conditions: Conditions
-    transport: dict[str, Transport]
+    transport: dict[str, Transport] = Field(min_length=1)
     electrode: Electrodes
     interface: tuple[Junction, ...] = ()
     protocol: Protocol
