@@ -103,7 +103,7 @@ def test_what_must_not_lower_a_critical_current(tmp_path):
     base = _growth_time(case)
     assert base < 8.0
     for change in (
-        {"LLZO.fracture_toughness": 1.05}, {"Li-LLZO-interface.exchange_current_density": 1.3}, {"geometry.flaw.depth": 0.85},
+        {"LLZO.fracture_toughness": 1.2}, {"Li-LLZO-interface.exchange_current_density": 1.3}, {"geometry.flaw.depth": 0.85},
     ):  # fmt: skip
         assert _growth_time(case, **change) >= base, change
     assert _growth_time(case, **{"LLZO.fracture_toughness": 0.9}) < base

@@ -100,6 +100,22 @@ def test_without_detour_the_critical_current_is_the_closed_form(bisection):
     assert json.loads((results / "trials.json").read_text())["trials"] == summary["trials"]
 
 
+def test_cycling_below_the_start_breaks_nothing(tmp_path):
+    """Two cycles of 20 s at 5 mA/cm² with rests: the books close, what was plated is counted, nothing grows, no bound is claimed
+    beyond the current that was held."""
+    cycling = 'kind = "cycling"\ncurrent = "5 mA/cm^2"\nhalf_cycle = "20 s"\nrest = "5 s"\ncycles = 2'
+    case = load_propagation_case(_case(tmp_path / "case", CELL | {RAMP: cycling, 'largest  = "2.5 s"': 'largest = "20 s"'}))
+    summary = run_propagation(case, tmp_path / "results", MPI.COMM_SELF)
+    assert summary["charge_balance"] < 1e-8
+    assert summary["volume_over_charge_error"] < 1e-8
+    assert summary["life"]["plated_mAh_per_cm2"] == pytest.approx(2 * 5 * 20 / 3600)
+    assert [hold["current_mA_per_cm2"] for hold in summary["holds"]] == [5.0, 0.0, -5.0, 0.0] * 2
+    assert (summary["ccd"]["criterion"], summary["ccd"]["bound"], summary["ccd"]["value"]) == ("none", "lower", 5.0)
+    assert summary["started"] is None
+    held = 0.5 * 20e-9 * 8e-6 * 96485.33212 / 1.3e-5  # the lithium of the unloaded wedge, C/m: more cannot be dissolved
+    assert summary["filament_charge_C_per_m"] == pytest.approx(-held, rel=1e-3)
+
+
 def _law(case, found, point, number):
     """A critical current that is a known power law: toughness² over conductivity^½."""
     best = {key: float(values[0]) for key, values in nominal(found).items()} | dict(point)

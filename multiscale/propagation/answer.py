@@ -5,6 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
 from multiscale.console import show, show_json
@@ -32,14 +34,16 @@ def hold_table(rows: Sequence[FilamentState], steps: Sequence[Hold], length: flo
         steps: of the protocol.
         length: l of the phase field, m.
     """
-    table, begin = list[dict[str, Any]](), 0.0
+    table, begin, first = list[dict[str, Any]](), 0.0, 0
+    times = np.array([row.time for row in rows])
     for number, hold in enumerate(steps, start=1):
         end = begin + hold.time
-        at_start = max((row for row in rows if row.time <= begin * (1 + 1e-9)), key=lambda row: row.time)
-        inside = [row for row in rows if begin * (1 + 1e-9) < row.time <= end * (1 + 1e-9)]
-        if inside:
-            table.append(_held(number, hold, [at_start, *inside], length))
-        begin = end
+        last = int(np.searchsorted(times, end * (1 + 1e-9), side="right")) - 1
+        if last > first:
+            table.append(_held(number, hold, rows[first : last + 1], length))
+        begin, first = end, last
+        if first == len(rows) - 1:
+            break
     return table
 
 
