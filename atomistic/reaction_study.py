@@ -8,7 +8,8 @@ whose atoms are told apart by phase), slabs and windows (of the Onsager coeffici
 Phases are named by `phases.classify`, with two aids: the unreacted cell, which would lie still, is rattled by as much as the
 reference crystals are, and an atom of lithium is metal where it has many neighbours of its own kind and none of another
 (`clusters`, whatever the order: a reaction may melt the metal, which no crystal stands for). Beside them, and free of any
-reference, stands the share of phosphorus that still has its four sulfur neighbours.
+reference, stands the share of phosphorus that still has its four sulfur neighbours (of the rattled start, too, which breaks
+some). Where the potential broke down before the end, all records are of low confidence.
 
 The built cell is relaxed with its shape at 0 K, so that gap and misfit strain find their balance, then warmed at constant
 pressure, then kept at the mean volume. The dynamics is one task, what is read off it a second one: both are kept.
@@ -16,6 +17,7 @@ pressure, then kept at the mean volume. The dynamics is one task, what is read o
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -166,6 +168,8 @@ def run(
     (told,) = run_tasks([md], move, out, comm, progress)
     (answer,) = run_tasks([read], look, out, comm, progress)
     records = [Property.from_dict(item) for item in answer["records"]]
+    if "broken" in told:
+        records = [replace(record, confidence="low") for record in records]
     if comm is None or comm.rank == 0:
         write_json(out / "profiles.json", answer["profiles"])
         write_json(out / "problems.json", answer["notes"])

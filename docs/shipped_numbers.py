@@ -149,7 +149,7 @@ def _value(record: Property, factor: float, unit: str) -> str:
         told += f" ({_number(record.low * factor)} … {_number(record.high * factor)}, 95 %)"
     elif record.stderr is not None:
         told += f" ± {_number(record.stderr * factor)}"
-    return f"{told} {unit}".strip()
+    return f"{told} {unit}".strip() + (" (low confidence)" if record.confidence == "low" else "")
 
 
 def _conditions(record: Property) -> str:
@@ -178,7 +178,7 @@ def rows() -> list[tuple[Property, Literature | None]]:
     known, order = literature(), list(SHOWN)
     found = [record for one in everything(CASES) for record in one.records if record.quantity in SHOWN]
     kept = [record for record in found if not record.quantity.startswith("elastic_") or record.material in CUBIC]
-    kept = [record for record in kept if record.confidence != "low"]
+    kept = [record for record in kept if record.kind != "derived"]
     kept = [record for record in kept if record.quantity != "onsager_coefficient" or record.conditions["species"] == "Li-Li"]
     kept.sort(key=lambda record: (record.material, order.index(record.quantity)))
     return [(record, matching(record, known)) for record in kept]
@@ -239,6 +239,10 @@ How to read it:
   Moduli and lattices are computed at 0 K, most are measured at room temperature.
 - of the Onsager coefficients of reacting interfaces only those of lithium with itself are shown; the others are in the records.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
+- **Reacting lithium**: the potential does not bear it. Within 3 ps all PS4 groups of a slab of Li6PS5Cl between lithium fell
+  apart, where published runs take nanoseconds (two-step growth: Chaney et al., arXiv:2402.04095, abstract), and then two lithium
+  atoms fell into each other. What is told of that interface is what this potential does, marked "low confidence", not what the
+  material does.
 - "memory": the literature value was recalled, not read again; treat it as such.
 - The runs are short (see their lengths): long enough for a number with its error, not for a publication. Where an ion spends
   picoseconds rattling in a cage before it leaves (Li6PS5Cl), a run of few picoseconds still counts part of that as diffusion:

@@ -49,7 +49,7 @@ def read_shipped(path: Path) -> Shipped:
 
 
 def ship(study: Path, out: Path, to: Path) -> Path:
-    """Make a shipped file of the records of a finished study; returns its path.
+    """Make a shipped file of the records, notes and curves of a finished study; returns its path.
 
     Args:
         study: study file. out: folder of its results. to: folder of shipped records.
@@ -67,8 +67,10 @@ def ship(study: Path, out: Path, to: Path) -> Path:
     path = to / f"{study.stem}.json"
     problems = out / "problems.json"
     notes = json.loads(problems.read_text(encoding="utf-8")) if problems.is_file() else []
+    curves = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in ("profiles", "layers", "arrhenius")
+              if (out / f"{name}.json").is_file()}  # fmt: skip
     write_json(path, {"format": FORMAT, "study": study.stem, "potential": potential, "potential_sha256": hashes.pop(),
-                      "study_digest": study_digest(study), "notes": notes,
+                      "study_digest": study_digest(study), "notes": notes, **curves,
                       "records": [record.to_dict() for record in records]})  # fmt: skip
     return path
 

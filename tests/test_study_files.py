@@ -180,6 +180,7 @@ def test_a_reaction_that_leaves_what_the_potential_knows_is_told_up_to_there(tmp
     arguments = {"calculator": PairPotential(cutoff=6.5), "describe": lambda atoms: atoms.positions}
     records = reaction_study.run(study, tmp_path / "out", **arguments)
     assert records[0].source["picoseconds"] == pytest.approx(0.4)
+    assert {record.confidence for record in records} == {"low"}
     notes = json.loads((tmp_path / "out" / "problems.json").read_text())
     assert any("ended early" in note and note.endswith("force 99 eV/Å") for note in notes), notes
 
