@@ -108,7 +108,9 @@ def thin_pieces(system: Any, cell: Cell, network: Any, means: CellMeans) -> Thin
     domain.mesh.topology.create_connectivity(dim - 1, dim)
     links = domain.mesh.topology.connectivity(dim - 1, dim)
     cells = np.array([links.links(f)[:2] for f in facets], dtype=int).reshape(-1, 2)
-    corners = domain.mesh.geometry.x[mesh.entities_to_geometry(domain.mesh, dim - 1, facets)][..., :dim]
+    corners = np.empty((0, dim, dim))
+    if len(facets):  # DOLFINx divides by their number
+        corners = domain.mesh.geometry.x[mesh.entities_to_geometry(domain.mesh, dim - 1, facets)][..., :dim]
     area, normal = _area_and_normal(corners)
     tags = region_numbers(cell).astype(int)[cells]
     sides = means.local[cells]
