@@ -323,6 +323,8 @@ def load_case(folder: str | Path) -> Case:
 
 OTHER_KINDS = {"transport": "ion transport in time", "conduction": "steady conduction", "fracture": "crack propagation"}
 """Tables that mark other kinds of case, and what they ask for."""
+OTHER_GEOMETRIES = {"tip-on-polycrystal": "trigger voltages under a tip", "filament-device": "sweeps of a memristor"}
+"""Geometries that mark other kinds of case."""
 
 
 def _refuse_other_kinds(file: TomlFile) -> None:
@@ -331,6 +333,11 @@ def _refuse_other_kinds(file: TomlFile) -> None:
         if isinstance(file.data.get(table), dict):
             told = f"this case asks for {question}; wanted here is one that asks for a critical current of initiation"
             raise UserError(file.complaint((table,), f"{told} (without this table)"))
+    geometry = file.data.get("geometry")
+    if isinstance(geometry, dict) and geometry.get("kind") in OTHER_GEOMETRIES:
+        question = OTHER_GEOMETRIES[geometry["kind"]]
+        told = f"this case asks for {question}; wanted here is one that asks for a critical current of initiation"
+        raise UserError(file.refusal(("geometry", "kind"), told))
 
 
 ELECTROLYTE: Location = ("geometry", "electrolyte", "material")
