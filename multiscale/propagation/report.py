@@ -91,7 +91,7 @@ def _section(body: str, title: str) -> str:
 
 def _in_time(history: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> Plate:
     """Pressure, current and length against time."""
-    columns = {
+    columns: dict[str, list[float]] = {
         "time (s)": history["time"].tolist(), "pressure (MPa)": (history["pressure"] / 1e6).tolist(),
         "current density (mA/cm²)": (history["current_density"] / 10).tolist(),
         "crack (µm)": (history["length"] * 1e6).tolist(), "lithium (µm)": (history["front"] * 1e6).tolist(),
@@ -152,15 +152,15 @@ def _maps(results: Path, summary: Mapping[str, Any]) -> list[Plate]:
 def _holds(summary: Mapping[str, Any]) -> str:
     """The trials of a bisection, or the holds of a protocol."""
     if summary["trials"]:
-        columns = (
+        tried = (
             ("current, mA/cm²", "n"), ("what happened", ""), ("after, s", "n"), ("pressure, MPa", "n"), ("growth, µm", "n"),
         )  # fmt: skip
-        rows = [
+        trials = [
             (html.number(trial["current"] / 10, 4), escape(ENDINGS.get(trial["by"], trial["by"])), html.number(trial["time"], 4),
              html.number(trial["pressure"] / 1e6, 4), html.number(trial["growth"] * 1e6))
             for trial in sorted(summary["trials"], key=lambda trial: trial["current"])
         ]  # fmt: skip
-        return html.section("Currents tried, each from the pristine cell", html.table(columns, rows))
+        return html.section("Currents tried, each from the pristine cell", html.table(tried, trials))
     columns = (
         ("hold", "n"), ("current, mA/cm²", "n"), ("held, s", "n"), ("pressure at its end, MPa", "n"),
         ("rise in another such hold", "n"), ("growth, µm", "n"), ("speed at its end, µm/s", "n"),

@@ -170,10 +170,14 @@ def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narra
         with narrator.watch("switches") as update:
             found[name] = sampling.run_all(
                 [{}] * count, functools.partial(coarse_current, changed, numbers(changed)), results / "switches",
-                {"case": case.digest, "off": name, "spread": 1}, comm,
-                lambda done, due, name=name: update(f"without {name}" if name else "all physics", done / due),
+                {"case": case.digest, "off": name, "spread": 1}, comm, functools.partial(_progress, update, name),
             )  # fmt: skip
     return {name: _worth(found[""], found[name]) for name in wanted}
+
+
+def _progress(update: Callable[[str, float], None], name: str, done: int, due: int) -> None:
+    """How far the runs of one switch are."""
+    update(f"without {name}" if name else "all physics", done / due)
 
 
 def _worth(with_all: list[sampling.Run], without_it: list[sampling.Run]) -> dict[str, Any]:
