@@ -299,6 +299,13 @@ def test_the_commands_work_on_a_case(tmp_path):
         assert done.returncode == 0, done.stderr
         totals.append(json.loads((out / "summary.json").read_text())["asr_ohm_cm2"]["total"])
     assert totals[1] == pytest.approx(totals[0], rel=1e-8)
+    written = multiscale("report", folder, "--out", tmp_path / "out1", "--figures")
+    assert written.returncode == 0, written.stderr
+    names = [line.rsplit("/", 1)[1] for line in written.stdout.split()]
+    assert names == ["report.html", "resistance.svg", "resistance.png", "resistance.csv"]
+    page = (tmp_path / "out1" / "report.html").read_text(encoding="utf-8")
+    assert f"{totals[0]:.4g}" in page
+    assert "data:image/png;base64," in page
     told = multiscale("ccd", folder)
     assert told.returncode == 2
     assert "has no critical current" in told.stderr

@@ -81,7 +81,8 @@ class Store:
     def status(self, name: str) -> Status:
         """What is known of a design; "waiting" where nothing is, or nothing that can be read."""
         try:
-            data = json.loads((self.design(name) / "status.json").read_text(encoding="utf-8"))
+            with open(f"{self.folder}/designs/{name}/status.json", encoding="utf-8") as stream:  # read by the ten thousand
+                data = json.loads(stream.read())
             return Status(**{key: value for key, value in data.items() if key in _FIELDS})
         except (OSError, ValueError, TypeError, AttributeError):
             return Status()

@@ -1,6 +1,7 @@
 """The one table of a sweep: a row a design, units in the names of its columns; CSV, and Parquet where pyarrow is there."""
 
 import csv
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from coupling.atomic import replacing, write_text
 from multiscale.sweeps.driver import Prepared
-from multiscale.sweeps.keys import magnitude, split_quantity, user_unit
+from multiscale.sweeps.keys import Key, magnitude, split_quantity, user_unit
 from multiscale.sweeps.ledger import Status
 from multiscale.sweeps.settings import Axis, Sweep
 from multiscale.sweeps.solve import COLUMNS
@@ -32,12 +33,17 @@ class TableOf:
         return next((column for column in self.columns if column == name or column.rsplit(" (", 1)[0] == name), None)
 
 
+@functools.lru_cache(maxsize=1000)
+def _unit_of(key: Key, first: Any) -> str:
+    return user_unit(key, first)
+
+
 def unit_of(axis: Axis) -> str:
     """The unit that a numeric variable is told in: that of its first value in sweep.toml."""
     if not axis.is_numeric or axis.key is None:
         return ""
     first = (axis.stated.values or (axis.stated.from_,))[0]
-    return user_unit(axis.key, first)
+    return _unit_of(axis.key, first)
 
 
 def cell_of(axis: Axis, value: Any) -> Any:
@@ -70,7 +76,7 @@ class Layout:
     variables: Mapping[str, str]
     answers: Mapping[str, str]
 
-    @property
+    @functools.cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns in their order."""
         own = ("replica", "fidelity", "state", *self.answers.values(), "wall (s)", "reason")
@@ -79,9 +85,11 @@ class Layout:
     def row(self, number: int, point: Mapping[str, Any], status: Status) -> dict[str, Any]:
         """The row of a point (as `driver.Prepared.rows` holds it) and what is known of its design."""
         cells: dict[str, Any] = {"number": number, "design": point["design"], "replica": point["replica"]}
-        cells |= {self.variables[axis.name]: cell_of(axis, point["values"][axis.name]) for axis in self.sweep.axes}
-        cells |= {"state": status.state, "reason": status.reason, "fidelity": self.sweep.settings.fidelity}
-        cells |= {column: status.answers.get(name) for name, column in self.answers.items()}
+        for axis in self.sweep.axes:
+            cells[self.variables[axis.name]] = cell_of(axis, point["values"][axis.name])
+        cells["state"], cells["reason"], cells["fidelity"] = status.state, status.reason, self.sweep.settings.fidelity
+        for name, column in self.answers.items():
+            cells[column] = status.answers.get(name)
         cells["wall (s)"] = round(status.wall_s, 3) if status.is_over else None
         return {column: cells[column] for column in self.columns}
 
