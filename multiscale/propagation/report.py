@@ -91,7 +91,7 @@ def _section(body: str, title: str) -> str:
 
 def _in_time(history: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> Plate:
     """Pressure, current and length against time."""
-    columns: dict[str, list[float]] = {
+    columns: dict[str, Any] = {
         "time (s)": history["time"].tolist(), "pressure (MPa)": (history["pressure"] / 1e6).tolist(),
         "current density (mA/cm²)": (history["current_density"] / 10).tolist(),
         "crack (µm)": (history["length"] * 1e6).tolist(), "lithium (µm)": (history["front"] * 1e6).tolist(),
