@@ -178,7 +178,7 @@ def test_files_carry_their_units_and_the_report_tells_it(flat):
     assert summary["ended"]["by"] == "depletion"
     assert summary["figures_of_step"] == 1
     for name in table(results / "time_series.csv")[0]:
-        assert name == "step" or name.rsplit("_", 1)[1] in ("s", "V", "m2", "m3", "1"), name
+        assert name == "step" or name.rsplit("_", 1)[1] in ("s", "V", "m", "m2", "m3", "1"), name
     page = (results / "report.html").read_text(encoding="utf-8")
     for text in ("An ion ran out", "working, charge transfer", "Synthetic", "PPC-LiTFSI", "Sand time"):
         assert text in page
