@@ -231,7 +231,7 @@ if MPI.COMM_WORLD.rank == 0:
 
 def test_the_field_does_not_depend_on_the_number_of_ranks(tmp_path):
     """Everything after the field is the same arithmetic on every rank."""
-    one, two, three = answers_of_ranks(FIELD, tmp_path)
+    one, two, three = answers_of_ranks(FIELD, tmp_path, timeout=250.0)
     assert two == pytest.approx(one, rel=1e-9)
     assert three == pytest.approx(one, rel=1e-9)
 

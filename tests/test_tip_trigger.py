@@ -257,7 +257,7 @@ if comm.rank == 0:
 
 def test_ranks_find_the_same(finished, tmp_path):
     case, results, _ = finished
-    one, two, three = answers_of_ranks(RANKS.replace("CASE", str(case.folder)), tmp_path)
+    one, two, three = answers_of_ranks(RANKS.replace("CASE", str(case.folder)), tmp_path, timeout=250.0)
     assert two == pytest.approx(one, rel=1e-8)
     assert three == pytest.approx(one, rel=1e-8)
     triggers = [float(row["trigger_V"]) for row in csv.DictReader((results / "map.csv").open())]

@@ -52,7 +52,7 @@ def sweep_of(case: MemristorCase) -> Sweep:
 
 def nucleation_voltages(case: MemristorCase, inputs: MemristorInputs, cycles: int) -> np.ndarray:
     """Voltage at which the filament nucleates in each cycle, V; zero with the mechanism off, infinite where it does not."""
-    expected = np.full(cycles, MEDIAN)
+    expected: np.ndarray = np.full(cycles, MEDIAN)
     if case.settings.physics.nucleation == "seeded":
         expected = np.random.default_rng([case.settings.protocol.seed, 3]).standard_exponential(cycles)
     return nucleation_at(case, inputs, expected)
@@ -102,9 +102,10 @@ def ranges(case: MemristorCase, inputs: MemristorInputs, field: LayerField, comm
         if name not in VARIED or used.low is None or used.high is None:
             continue
         for end in (used.low, used.high):
-            changed = replace(inputs, **{name: end})
+            change: dict[str, Any] = {name: end}
+            changed = replace(inputs, **change)
             found = first_cycles(case, changed, field_of(changed, comm) if name == "radius" else field)
-            rows.append({"parameter": key, "value": end} | found)
+            rows.append({"parameter": key, "value": end, **found})
     return rows
 
 

@@ -146,8 +146,8 @@ def _spread(rows: Sequence[Row], key: str) -> dict[str, float | int | None]:
     values = np.array([row[key] for row in rows if row[key] is not None])
     if not len(values):
         return {"median": None, "least": None, "largest": None, "cycles": 0}
-    told = {"median": float(np.median(values)), "least": float(values.min()), "largest": float(values.max())}
-    return told | {"cycles": len(values)}
+    median, least, largest = float(np.median(values)), float(values.min()), float(values.max())
+    return {"median": median, "least": least, "largest": largest, "cycles": len(values)}
 
 
 def _summary(case: MemristorCase, inputs: MemristorInputs, rows: list[Row], exact: Mapping[str, float]) -> dict[str, Any]:

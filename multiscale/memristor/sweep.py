@@ -142,7 +142,7 @@ def _segment(
     if not found.success:
         raise RunFailure(f"filament: the integrator gave up between {start:.4g} and {end:.4g} V ({found.message})")
     for t in found.t_events[0]:
-        crossed.setdefault(1 if direction > 0 else -1, voltage(float(t)))
+        crossed.setdefault(1 if voltage(float(t)) > 0 else -1, voltage(float(t)))
     lengths = found.y[0]
     volts = np.append([voltage(t) for t in times[:-1]], end)
     total = [currents(device, float(y), opened, float(u), nucleated).total for y, u in zip(lengths, volts, strict=True)]

@@ -21,6 +21,8 @@ from multiscale.parameters import Parameter
 KIND = "tip-on-polycrystal"
 SMALLEST_RADIUS, LARGEST_RADIUS = 5e-9, 1e-6
 """Of a tip, m: below, neither a continuum nor a sharp toughness means anything; above, the field is no longer that of a point."""
+MOST_VOLTS = 10.0
+"""Largest voltage of a ramp, V."""
 LARGEST_MAP = 400
 """Points along a side of the map."""
 Radius = Annotated[float, InUnit("m", at_least=SMALLEST_RADIUS)]
@@ -137,6 +139,8 @@ class TipRamp(Table):
     def _steps_fit(self) -> "TipRamp":
         if not 1 <= self.maximum / self.step <= 10_000:
             raise AtKey(("step",), "between a ten-thousandth of maximum and maximum")
+        if self.maximum > MOST_VOLTS:
+            raise AtKey(("maximum",), f"at most {MOST_VOLTS:g} V: LLZO gives way long before; make it smaller")
         return self
 
 

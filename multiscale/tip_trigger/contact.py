@@ -116,8 +116,8 @@ def sensitivities(case: TipCase, inputs: TipInputs, response: PitResponse, comm:
         rows.append({"parameter": key, "low": value[0], "high": value[1], "at_low_V": ends[0], "at_high_V": ends[1]})
     least = math.sqrt(2 * inputs.crystal_surface_energy * inputs.elastic.plane_strain_modulus)
     trigger = known(nominal(case, replace(inputs, toughness=least), comm, response)[0])
-    ends = {"low": least, "high": least, "at_low_V": trigger, "at_high_V": trigger}
-    rows.append({"parameter": "toughness of ideal cleavage"} | ends)
+    bound = {"low": least, "high": least, "at_low_V": trigger, "at_high_V": trigger}
+    rows.append({"parameter": "toughness of ideal cleavage", **bound})
     return rows
 
 
@@ -156,5 +156,6 @@ def _nominal_with(
         softer = PitResponse(response.intensity, response.compliance * inputs.elastic.youngs_modulus / value)
         stiffness_only = softer if quantity == "youngs_modulus" else None
         return known(nominal(case, replace(inputs, elastic=elastic), comm, stiffness_only)[0])
-    changed: Any = replace(inputs, **{_FIELDS[quantity]: value})
+    change: dict[str, Any] = {_FIELDS[quantity]: value}
+    changed = replace(inputs, **change)
     return known(nominal(case, changed, comm, None if quantity == "depth" else response)[0])

@@ -8,8 +8,8 @@ from scipy.special import exp1
 from coupling.errors import UserError
 from meshes.voronoi import relaxed_seeds
 
-FEWEST_GRAINS = 4
-"""Grains of a map, at least."""
+FEWEST_GRAINS, MOST_PAIRS = 4, 4e7
+"""Grains of a map, at least, and grains times points, at most (they are held in memory)."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,13 @@ def sampled_surface(width: float, grain_size: float, points: int, seed: int) -> 
     (|x - s'|² - |x - s|²)/(2|s' - s|), the smallest over s' counts.
 
     Raises:
-        UserError: fewer than FEWEST_GRAINS grains.
+        UserError: fewer than FEWEST_GRAINS grains, or too many for the points.
     """
     if round((width / grain_size) ** 2) < FEWEST_GRAINS:
         raise UserError(f"the map holds fewer than {FEWEST_GRAINS} grains; make it wider or the grains smaller")
+    if (width / grain_size) ** 2 * points**2 > MOST_PAIRS:
+        told = f"more than {MOST_PAIRS:.0e} pairs of a grain and a point"
+        raise UserError(f"{told}; make it narrower, the grains larger or map.points fewer")
     seeds = relaxed_seeds((0.0, 0.0, width, width), grain_size, seed)
     line = (np.arange(points) + 0.5) * width / points
     x, y = (grid.ravel() for grid in np.meshgrid(line, line))

@@ -102,7 +102,7 @@ def implicit_step(
         i0 = exchange * np.exp(bias * work * p)
         low, high = np.log(voltage), np.log(voltage * SMALLEST)  # of -x
         below, above = state(-np.exp(low), i0)[0], state(-np.exp(high), i0)[0]
-        before = np.full(len(voltage), -1)
+        before: np.ndarray = np.full(len(voltage), -1)
         closed = above <= 0  # nothing worth telling from stall
         for _ in range(TRIALS):
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -162,7 +162,8 @@ def _located(
     contact: Contact, state: np.ndarray, capacity: np.ndarray, begun: np.ndarray, end: float, rate: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Voltage within a step at which the pressure reaches the capacity, and the state there."""
-    low, high = begun, np.full(len(begun), end)
+    low: np.ndarray = begun
+    high: np.ndarray = np.full(len(begun), end)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         over = _step(contact, state, begun, middle, rate)[0] >= capacity

@@ -50,7 +50,7 @@ def surface_of(case: TipCase, inputs: TipInputs) -> tuple[Surface, np.ndarray, n
     toughness = toughness_map(
         surface, inputs.radius, inputs.toughness, inputs.toughness_ratio, inputs.toughness_spread, wanted.seed
     )
-    expected = np.full(len(toughness), MEDIAN)
+    expected: np.ndarray = np.full(len(toughness), MEDIAN)
     if case.settings.physics.nucleation == "seeded":
         expected = np.random.default_rng([wanted.seed, 2]).standard_exponential(len(toughness))
     return surface, toughness, expected
