@@ -122,6 +122,8 @@ def verdict(record: Property, known: Literature) -> str:
         return "no contradiction" if inside else f"**contradicts**: the bound lies {_apart(record.value, known.value)}"
     low, high = record.low, record.high
     if low is None or high is None:
+        if 2 * (record.stderr or 0.0) > abs(record.value):
+            return "too uncertain to tell"
         low, high = (record.value + sign * 2 * (record.stderr or 0.0) for sign in (-1, 1))
     near = low <= known.high and high >= known.low
     apart = _apart(record.value, known.value)
@@ -206,9 +208,10 @@ def page() -> str:
         lines += [_line(record, known) for record, known in found if record.material == material]
         lines.append("")
     judged_rows = [verdict(record, known) for record, known in found if known is not None]
-    against = sum(told.startswith("**") for told in judged_rows)
+    against, unclear = (sum(told.startswith(word) for told in judged_rows) for word in ("**", "too uncertain"))
     lines += ["## In all", "", f"{len(found)} numbers, {len(judged_rows)} of them with one from elsewhere beside them: "
-              f"{len(judged_rows) - against} agree or do not contradict it, {against} do not agree.", ""]  # fmt: skip
+              f"{len(judged_rows) - against - unclear} agree or do not contradict it, {against} do not agree, {unclear} are too "
+              "uncertain to tell.", ""]  # fmt: skip
     lines += ["## What the studies could not give", ""]
     for one in shipped:
         notes = json.loads((CASES / "_records" / f"{one.study}.json").read_text(encoding="utf-8")).get("notes", [])
@@ -235,7 +238,8 @@ How to read it:
 - **computed** is what the shipped potential says. Its labels come from CHGNet, itself a fit to PBE: an error beside a number
   tells length of run, number of cells and disagreement of the committee, not how far PBE or CHGNet are from nature.
 - **agrees**: the computed 95 % interval, or twice the error on either side where there is none, meets the literature's value or
-  range; otherwise by how much it differs. Literature errors that nobody states are not made up.
+  range; otherwise by how much it differs. Literature errors that nobody states are not made up. Where twice the error exceeds
+  the value itself, nothing is said.
   Moduli and lattices are computed at 0 K, most are measured at room temperature.
 - of the Onsager coefficients of reacting interfaces only those of lithium with itself are shown; the others are in the records.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.

@@ -55,6 +55,8 @@ def test_a_record_is_judged_plainly() -> None:
     known = shipped_numbers.Literature("LiCl", "youngs_modulus", {}, 4.4e10, 4.4e10, 4.4e10, "25 degC", "a paper", "memory")
     assert shipped_numbers.verdict(salt(value=4.3e10), known).startswith("agrees")
     assert shipped_numbers.verdict(salt(), known) == "**differs**: -9.1%"
+    vague = Property("LiCl", "youngs_modulus", 4.4e10, "Pa", stderr=3e10, source={"atoms": 8})
+    assert shipped_numbers.verdict(vague, known) == "too uncertain to tell"
     wide = Property("LiCl", "ionic_conductivity", 70.0, "S/m", stderr=400.0, low=9.0, high=480.0, source={"atoms": 8})
     far = shipped_numbers.Literature("LiCl", "ionic_conductivity", {}, 0.25, 0.1, 0.5, "25 degC", "a paper", "memory")
     assert "a factor of 2.8e+02 too high" in shipped_numbers.verdict(wide, far), "the interval, not the wide error, decides"
