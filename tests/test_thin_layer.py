@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,16 @@ import pytest
 CASES = Path(__file__).resolve().parent.parent / "cases"
 
 
-def theory():
-    spec = importlib.util.spec_from_file_location("thin_layer_theory", CASES / "llzo-layer" / "theory.py")
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
+
+
+def theory():
+    return script(CASES / "llzo-layer" / "theory.py")
 
 
 def rows(name):
@@ -54,3 +60,18 @@ def test_shipped_answers_are_those_of_the_shipped_sweep(name):
     ]  # fmt: skip
     assert given == [pytest.approx(values) for values in wanted]
     assert {row["state"] for row in rows(name)} == {"done"}
+
+
+def test_the_shipped_ranking_follows_from_the_shipped_designs(monkeypatch):
+    rank = script(CASES / "llzo-interlayers" / "rank.py")
+    monkeypatch.setattr(rank, "FRESH", rank.SHIPPED)
+    layers = rank.ranking()
+    told = rank.table(layers)
+    with (CASES / "llzo-interlayers" / "ranking.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.DictReader(file)) == told
+    assert sum(float(row["best of all"]) for row in told) == pytest.approx(1.0, abs=0.04)
+    assert set(rank.answers()) == set(rank.settings())
+    for layer in layers:  # draws stay within what the designs at the ends of all ranges allow
+        own = [value for name, value in rank.answers().items() if name.partition(";")[0] == layer.name]
+        ends = sum(abs(rank.np.log(value / layer.best)) for value in own)
+        assert rank.np.all(abs(rank.np.log(layer.draws / layer.best)) <= ends + 1e-9)
