@@ -70,6 +70,8 @@ def test_living_figures_hold_the_same_numbers(found):
     largest = max(value for row in across["customdata"] for value in row if value is not None)
     told = max(float(row["current density (A/m^2)"]) for row in rows(found["current"]))
     assert 0.5 * told / 10 < largest <= told / 10 * 1.005  # a grid of points may miss the hottest triangle
+    bounds = next(trace for trace in alive["ccd"][0] if trace["name"].startswith("lower bound"))
+    assert {symbol.removesuffix("-open") for symbol in bounds["marker"]["symbol"]} == {"triangle-right"}
     assert alive["impedance"][0][0]["y"] == [-value for value in impedance()["imaginary"]]
 
 

@@ -25,7 +25,7 @@ def distribution(
     """Predicted critical currents over the measured ones."""
     caption = (
         f"Predicted critical current density ({len(samples)} draws of the inputs; line: median, band: "
-        "interval) over the measured values. Arrows point to the side a bound leaves open. Filled: same kind of cell as the "
+        "interval) over the measured values. ARROWS point to the side a bound leaves open. Filled: same kind of cell as the "
         "case; hollow: listed, not compared. Kinds of measurement are never pooled."
     )
     numbers = (
@@ -35,9 +35,9 @@ def distribution(
         ("compared", [""] * len(samples) + ["yes" if comparable.get(m.id) else "no" for m in measured]),
     )
     return Plate(
-        "ccd", "Predicted critical current density and measured values", caption,
+        "ccd", "Predicted critical current density and measured values", caption.replace("ARROWS", "Arrows"),
         functools.partial(ccd_distribution, samples, ccd, measured, comparable), numbers,
-        functools.partial(_living_distribution, samples, ccd, measured, comparable),
+        functools.partial(_living_distribution, samples, ccd, measured, comparable), caption.replace("ARROWS", "Triangles"),
     )  # fmt: skip
 
 
@@ -57,13 +57,14 @@ def _living_distribution(
         })  # fmt: skip
     for kind in (kind for kind in KINDS if any(m.ccd_kind == kind for m in measured)):
         rows = [m for m in measured if m.ccd_kind == kind]
+        mark = {"lower_bound": "triangle-right", "dc_short": "triangle-left"}.get(kind, "circle")
         traces.append({
             "type": "scatter", "mode": "markers", "name": KIND_LABELS[kind], "x": [m.ccd_mA_cm2 for m in rows],
             "y": [short_name(m) for m in rows], "yaxis": "y2",
             "text": [escape(f"{m.authors} {m.year} · {m.id}") for m in rows],
             "marker": {
                 "size": 9, "color": f"var(--series-{2 + KINDS.index(kind) % 6})",
-                "symbol": ["circle" if comparable.get(m.id) else "circle-open" for m in rows],
+                "symbol": [mark if comparable.get(m.id) else f"{mark}-open" for m in rows],
             }, "hovertemplate": "%{text}<br>%{x} mA/cm²<extra></extra>",
         })  # fmt: skip
     share = 0.5 if measured else 0.0
@@ -103,10 +104,14 @@ def current(field: CurrentMap) -> Plate:
         f"{len(field.triangles)} triangles, lithium below. "
         "White lines: grains and layers. The squares are shown enlarged at the right."
     )
+    living = (
+        f"The same at {GRID} points across the longer side of the cell, to be zoomed and read off; a peak narrower than their "
+        "distance is told too low."
+    )
     return Plate(
         "current", "Map of the ionic current density in the cell", caption, functools.partial(current_map, field),
         _triangles(field),
-        functools.partial(_living_map, field),
+        functools.partial(_living_map, field), living,
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Plate:
         draw: gives the figure in the colours of a palette.
         numbers: columns (name with unit, values) of the table behind it.
         traces: gives what Plotly draws, (traces, layout); colours as "var(--series-1)". None where a still picture says it all.
+        living_caption: ready HTML that takes the place of the caption where Plotly draws; by default the same.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Plate:
     draw: Callable[..., Figure]
     numbers: tuple[Column, ...]
     traces: Callable[[], tuple[list[dict[str, Any]], dict[str, Any]]] | None = None
+    living_caption: str = ""
 
     def still(self) -> str:
         """The figure as SVG that follows the reader's light or dark setting."""
@@ -58,9 +60,10 @@ class Plate:
 
 def show(plate: Plate, alive: bool = False) -> str:
     """A figure of a page, with a link to the numbers behind it."""
-    link = _link(plate)
-    caption = f"<figcaption>{plate.caption}{' ' if link else ''}{link}</figcaption>"
-    if not (alive and plate.traces):
+    link, lives = _link(plate), alive and plate.traces is not None
+    text = plate.living_caption if lives and plate.living_caption else plate.caption
+    caption = f"<figcaption>{text}{' ' if link else ''}{link}</figcaption>"
+    if not lives or plate.traces is None:
         return f"<figure>{plate.still()}{caption}</figure>"
     traces, layout = plate.traces()
     told = json.dumps({"traces": traces, "layout": layout}, allow_nan=False).replace("<", "\\u003c")
