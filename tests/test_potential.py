@@ -18,6 +18,8 @@ from coupling.errors import UserError
 
 LPSCL = potential.SHIPPED / "lpscl"
 LEADING = LPSCL / "member-0"
+FOLDERS = sorted(path.parent for path in potential.SHIPPED.glob("*/card.json"))
+each_shipped = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
 def rattled():
@@ -41,8 +43,24 @@ def test_the_card_states_identity_and_size() -> None:
     assert card.force_rmse_meV_per_A <= 80
 
 
-def test_no_file_of_the_potential_is_a_pickle() -> None:
-    for file in (path for path in LPSCL.rglob("*") if path.is_file()):
+def test_all_members_shipped_together_are_below_15_mb() -> None:
+    files = [file for folder in FOLDERS for file in folder.glob("member-*/*")]
+    assert len(FOLDERS) >= 2
+    assert sum(file.stat().st_size for file in files) < 15e6
+
+
+@each_shipped
+def test_the_card_is_of_the_members_beside_it(folder: Path) -> None:
+    card = json.loads((folder / potential.CARD).read_text())
+    assert card["sha256"] == potential.describe(str(folder)).sha256
+    assert card["members"] == len(training.member_folders(folder)) == len(card["held_out_members"])
+    assert card["data"]["training"]["frames"] == len(dataset.read(folder / "training.h5", checked=False))
+    assert card["data"]["held_out"]["frames"] == len(dataset.read(folder / "held_out.h5", checked=False))
+
+
+@each_shipped
+def test_no_file_of_a_shipped_potential_is_a_pickle(folder: Path) -> None:
+    for file in (path for path in folder.rglob("*") if path.is_file()):
         head = file.read_bytes()[:64]
         assert file.suffix in (".json", ".toml", ".md", ".safetensors", ".h5"), file
         assert not head.startswith((b"\x80", b"PK")), file
@@ -165,9 +183,10 @@ def test_held_out_frames_meet_the_stated_errors() -> None:
     assert row["force_rmse_meV_per_A"] <= 80
 
 
-def test_no_held_out_frame_was_learned() -> None:
-    learned = {frame.positions.tobytes() for frame in dataset.read(LPSCL / "training.h5", checked=False)}
-    held_out = dataset.read(LPSCL / "held_out.h5", checked=False)
+@each_shipped
+def test_no_held_out_frame_was_learned(folder: Path) -> None:
+    learned = {frame.positions.tobytes() for frame in dataset.read(folder / "training.h5", checked=False)}
+    held_out = dataset.read(folder / "held_out.h5", checked=False)
     assert held_out
     assert not any(frame.positions.tobytes() in learned for frame in held_out)
 
