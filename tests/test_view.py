@@ -163,6 +163,7 @@ def test_what_cannot_be_shown_is_refused_with_its_mend(tmp_path, sweep):
     (tmp_path / "stray" / "designs").mkdir(parents=True)
     refused[tmp_path / "stray"] = "its case is not above it; `multiscale view CASE --out"
     refused[store.design("x").parent.parent.parent.parent / "case.toml"] = "give the case folder, not a file"
+    refused[case / "results"] = "part of a case; give the case"
     for path, told in refused.items():
         with pytest.raises(UserError, match=told):
             find(path)

@@ -46,9 +46,10 @@ def find(path: Path, out: Path | None = None) -> tuple[list[Place], bool]:
         raise UserError(f"{path}: --out is for a case folder, and this holds no case.toml; give the case of the sweep in {out}")
     if (path / "designs").is_dir() or (path / "lists").is_dir():
         return [_of_store(path)], False
+    if (path.resolve().parent / "case.toml").is_file():
+        raise UserError(f"{path}: part of a case; give the case, {path.resolve().parent}")
     if (path / "summary.json").is_file():
-        mend = f"give its case, {path.resolve().parent}" if (path.resolve().parent / "case.toml").is_file() else "give its case"
-        raise UserError(f"{path}: the results of a run; {mend}")
+        raise UserError(f"{path}: the results of a run; give its case")
     inside = sorted(file.parent for file in path.glob("*/case.toml"))
     if not inside:
         told = "holds neither a case.toml, nor the designs of a sweep, nor case folders" if any(path.iterdir()) else "is empty"
