@@ -37,11 +37,15 @@ def attribution(case: Case, inputs: Mapping[str, float], results: Path, comm: An
     count = case.settings.uncertainty.microstructures
     values = {}
     for name in ("", *wanted):
+        told = f"without {name}" if name else "all physics"
         with narrator.watch("switches") as update:
+
+            def progress(done: int, due: int, told: str = told, update: Any = update) -> None:
+                update(told, done / due)
+
             runs = sampling.run_all(
                 [dict(inputs)] * count, functools.partial(_current, case, frozenset({name} - {""})), results / "switches",
-                {"version": VERSION, "case": case.digest, "off": name}, comm,
-                lambda done, due, name=name: update(f"without {name}" if name else "all physics", done / due),
+                {"version": VERSION, "case": case.digest, "off": name}, comm, progress,
             )  # fmt: skip
         values[name] = np.array([run.value for run in runs])
     return {name: _worth(values[""], values[name]) for name in wanted}

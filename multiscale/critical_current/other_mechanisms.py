@@ -160,7 +160,8 @@ def combined(
         draws in which each is the smallest), "nucleation", "stripping_limit": those that apply.
     """
     level, largest = case.settings.uncertainty.level, case.settings.protocol.maximum
-    asked, found = case.settings.physics.mechanisms, {}
+    asked = case.settings.physics.mechanisms
+    found: dict[str, Any] = {}
     if "nucleation" in asked:
         own = nucleation_currents(case, leaves)
         smallest = np.minimum(initiation, own)
