@@ -11,6 +11,7 @@ from ase import Atoms
 
 from atomistic import mace_model
 from coupling.atomic import replacing
+from coupling.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class FitSettings:
     gradient_limit: float = 10.0
     patience: int = 0  # epochs without a better validation error after which the fit stops; 0: never
     minutes: float = 0.0  # wall time of a fit, in which the rate falls to its last value however few epochs are done; 0: any
+
+    def __post_init__(self) -> None:
+        """Refuse a time that cannot pass."""
+        if self.minutes < 0:
+            raise UserError(f"[fit] minutes = {self.minutes:g}: 0 (no limit) or more is needed")
 
 
 @dataclass(frozen=True)

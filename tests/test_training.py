@@ -231,6 +231,12 @@ def test_a_fit_that_no_longer_gains_stops_and_keeps_its_best_weights(tmp_path: P
     assert float(np.sqrt(np.mean(forces**2))) == pytest.approx(best.forces, rel=1e-3)
 
 
+def test_a_time_below_zero_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('name = "r"\nseed = 1\ndriver = "lpscl"\n[fit]\nminutes = -5\n')
+    with pytest.raises(UserError, match=r"^\[fit\] minutes = -5: 0 \(no limit\) or more is needed$"):
+        recipe.read_recipe(tmp_path / "r.toml")
+
+
 def test_a_fit_ends_when_its_time_is_used_and_a_killed_one_does_not_get_it_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
