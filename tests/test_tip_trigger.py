@@ -137,10 +137,10 @@ def test_lithium_plated_is_lithium_in_the_pit(bias):
 
 
 def test_faster_ramps_tougher_places_and_slower_kinetics_never_trigger_earlier():
-    rates = [float(_ramped(CONTACT, 4e9, rate=rate).voltage[0]) for rate in (0.1, 1e3, 1e5)]
+    rates = [float(_ramped(CONTACT, 4e9, rate=rate, step=2e-2).voltage[0]) for rate in (0.1, 1e3, 1e5)]
     assert np.all(np.diff(rates) > 0)
     assert float(_ramped(CONTACT, 4.4e9).voltage[0]) > rates[0]
-    assert float(_ramped(replace(CONTACT, exchange_current_density=1.0), 4e9, rate=1e3).voltage[0]) > rates[1]
+    assert float(_ramped(replace(CONTACT, exchange_current_density=1.0), 4e9, rate=1e3, step=2e-2).voltage[0]) > rates[1]
     steps = [float(_ramped(CONTACT, 4e9, rate=1e5, step=step).voltage[0]) for step in (8e-3, 4e-3, 2e-3)]
     assert abs(steps[1] - steps[2]) < 0.7 * abs(steps[0] - steps[1])  # first order in the step
 
@@ -231,7 +231,10 @@ def test_a_stopped_map_goes_on_with_the_same_numbers(finished, tmp_path, monkeyp
     with np.load(tmp_path / "checkpoint.npz") as kept:
         assert kept["done"].shape == (5, 100)
     tip_run.run_tip(case, tmp_path, MPI.COMM_SELF)
-    assert (tmp_path / "map.csv").read_text() == (results / "map.csv").read_text()
+    whole, part = (list(csv.DictReader((folder / "map.csv").open())) for folder in (results, tmp_path))
+    for a, b in zip(whole, part, strict=True):  # blocks of other sizes: equal but for the order of vectorised arithmetic
+        assert float(a["trigger_V"]) == pytest.approx(float(b["trigger_V"]), rel=1e-9)
+        assert a["mechanism"] == b["mechanism"]
 
 
 RANKS = """

@@ -104,18 +104,21 @@ def implicit_step(
         below, above = state(-np.exp(low), i0)[0], state(-np.exp(high), i0)[0]
         before: np.ndarray = np.full(len(voltage), -1)
         closed = above <= 0  # nothing worth telling from stall
+        settled, current = np.zeros(len(voltage), dtype=bool), np.zeros(len(voltage))
         for _ in range(TRIALS):
             with np.errstate(divide="ignore", invalid="ignore"):
                 y = low + (high - low) * below / (below - above)
                 y = np.where(np.maximum(-below, above) > LOPSIDED * np.minimum(-below, above), (low + high) / 2, y)
             y = np.where(closed, high, y)
-            excess, p, current = state(-np.exp(y), i0)
+            excess, *tried = state(-np.exp(y), i0)
+            p, current = (np.where(settled, kept, new) for kept, new in zip((p, current), tried, strict=True))
             over = excess > 0
             again = over == before
             below = np.where(over, np.where(again, below / 2, below), excess)
             above = np.where(over, excess, np.where(again, above / 2, above))
             low, high, before = np.where(over, low, y), np.where(over, y, high), over.astype(int)
-            if np.all(closed | (np.abs(excess) <= contact.compliance * (TOLERANCE * np.abs(p) + rounding))):
+            settled = settled | closed | (np.abs(excess) <= contact.compliance * (TOLERANCE * np.abs(p) + rounding))
+            if settled.all():  # one tip's answer does not depend on those beside it
                 break
         else:
             raise RunFailure("a tip's balance of lithium was not met; please report the case")
