@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -187,6 +188,21 @@ def test_cycles_of_a_case(finished, layer):
     assert all(float(row["set_V"]) > float(row["nucleation_V"]) for row in rows)
     assert (results / "memristor.png").stat().st_size > 10_000
     assert memristor_run.run_memristor(case, results, MPI.COMM_SELF) == json.loads((results / "summary.json").read_text())
+
+
+def test_the_case_reproduces_its_expected_numbers(finished):
+    _, _, summary = finished
+    threshold = LITHIUM_MOLAR_VOLUME * summary["growth_pressure_GPa"] * 1e9 / FARADAY
+    found = {
+        "charge_not_returned": abs(summary["charge_not_returned"]), "forming_over_threshold": summary["forming_V"] / threshold,
+        "on_off_over_closed_form": summary["on_off_ratio"]["median"] / summary["closed_form"]["on_off_ratio"],
+    }  # fmt: skip
+    rows = tomllib.loads((CASE / "expected.toml").read_text(encoding="utf-8"))["expected"]
+    assert {row["quantity"] for row in rows} == set(found)
+    for row in rows:
+        value = found[row["quantity"]]
+        assert "value" not in row or value == pytest.approx(row["value"], rel=row["tolerance"]), row["source"]
+        assert row.get("at_least", -math.inf) <= value <= row.get("at_most", math.inf), row["source"]
 
 
 def test_stopped_cycles_go_on_with_the_same_numbers(finished, layer, tmp_path, monkeypatch):
