@@ -104,7 +104,8 @@ def implicit_step(
         below, above = state(-np.exp(low), i0)[0], state(-np.exp(high), i0)[0]
         before: np.ndarray = np.full(len(voltage), -1)
         closed = above <= 0  # nothing worth telling from stall
-        settled, current = np.zeros(len(voltage), dtype=bool), np.zeros(len(voltage))
+        settled: np.ndarray = np.zeros(len(voltage), dtype=bool)
+        current: np.ndarray = np.zeros(len(voltage))
         for _ in range(TRIALS):
             with np.errstate(divide="ignore", invalid="ignore"):
                 y = low + (high - low) * below / (below - above)
