@@ -252,7 +252,8 @@ def test_a_film_beside_a_resistance_adds_its_own():
         Medium("below", SingleIon(0.1), LITHIUM, ("lower",)), Medium("above", SingleIon(0.02), LITHIUM, ("upper",)),
     ]  # fmt: skip
     junction = Junction("middle", "below", "above", "Li+", resistance=3e-3, film=Film(7e-4))
-    system = TransportSystem(layers(4, high=(1e-5, 2e-5)), media, [Electrode("bottom", "below", "Li+", Kinetics(10.0))], [junction])
+    electrode = Electrode("bottom", "below", "Li+", Kinetics(10.0))
+    system = TransportSystem(layers(4, high=(1e-5, 2e-5)), media, [electrode], [junction])
     system.fix("above", "potential", 0.0, "top")
     system.contacts["bottom"].control_current(30.0)
     system.solve()

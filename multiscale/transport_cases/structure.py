@@ -179,7 +179,7 @@ def _places(domain: Domain, entities: np.ndarray, dimension: int) -> np.ndarray:
 
     domain.mesh.topology.create_connectivity(dimension, 0)
     domain.mesh.topology.create_connectivity(dimension, domain.dimension)
-    mine = np.empty((0, 3))
+    mine: np.ndarray = np.empty((0, 3))
     if len(entities):  # DOLFINx divides by their number
         mine = domain.mesh.geometry.x[np.unique(mesh.entities_to_geometry(domain.mesh, dimension, entities.astype(np.int32)))]
     return np.vstack(domain.comm.allgather(mine))
