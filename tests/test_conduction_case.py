@@ -282,7 +282,9 @@ def test_other_solvers_refuse_these_geometries_and_say_what_solves_them(tmp_path
     for command in ("check", "run", "preview"):
         done = multiscale(command, folder)
         assert done.returncode == 2
-        assert 'geometry.kind: read "tip-on-crystal"; this geometry can be drawn and solved for steady' in done.stderr
+        assert 'geometry.kind: read "tip-on-crystal"; ' in done.stderr
+        assert "[conduction]" in done.stderr
+        assert "[transport]" in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -328,7 +330,7 @@ def test_preview_draws_any_kind_of_case(tmp_path):
 def test_the_examples_of_the_documentation_can_be_drawn(tmp_path):
     """Every [geometry] of docs/geometries.md, one of each kind."""
     text = (ROOT / "docs" / "geometries.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    examples = [found for found in re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL) if "[transport" not in found]
     seen = []
     for number, example in enumerate(examples):
         kind = re.search(r'kind +\= "(.*?)"', example)[1]

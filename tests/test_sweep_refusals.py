@@ -41,10 +41,10 @@ BAD = {
     "no key of a case at all": (GOOD.replace("geometry.interlayer.thickness", "foo.bar"), 5, "variable.key", "unknown key"),
     "a table for a key": (GOOD.replace("interlayer.thickness", "interlayer"), 5, "variable.key", "holds no single value"),
     "a property nobody knows": (
-        GOOD.replace("geometry.interlayer.thickness", "materials.Li.hardness"),
+        GOOD.replace("geometry.interlayer.thickness", "materials.Li.colour"),
         5,
         "variable.key",
-        'unknown quantity "hardness"',
+        'unknown quantity "colour"',
     ),
     "half a property": (
         GOOD.replace("geometry.interlayer.thickness", "materials.Li"),

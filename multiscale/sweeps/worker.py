@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import platform
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from coupling.errors import RunFailure, UserError
 from multiscale.critical_current.shelf import Shelf
 from multiscale.sweeps.identity import read_identity
-from multiscale.sweeps.ledger import Store, beating, begun
+from multiscale.sweeps.ledger import Status, Store, beating, begun
 from multiscale.sweeps.solve import solve
 
 DRIVER = "MULTISCALE_SWEEP_DRIVER"
@@ -106,7 +107,7 @@ def _run(shift: Shift, name: str, comm: Any, shelf: Shelf) -> bool:
     before = store.status(name) if leads else None
     before = comm.bcast(before) if comm is not None else before
     assert before is not None
-    if before.is_over:
+    if before.is_over or _is_a_death_to_count(before):
         return False
     now = begun(before, shift.worker)
     if leads:
@@ -121,6 +122,13 @@ def _run(shift: Shift, name: str, comm: Any, shelf: Shelf) -> bool:
     if comm is not None and comm.size > 1 and not _all_come(comm):
         raise RunFailure(f"design {name}: one rank alone failed: {reason or 'another one'}")
     return True
+
+
+def _is_a_death_to_count(before: Status) -> bool:
+    """Whether a worker of the same local driver died in a design: the driver counts that before anybody runs it again."""
+    driver = os.environ.get(DRIVER, "").partition(":")[0]
+    here = before.state == "running" and before.host == platform.node()
+    return here and bool(driver) and before.worker.startswith(f"{driver}-")
 
 
 def _attempt(folder: Path, name: str, comm: Any, shelf: Shelf) -> tuple[str | None, Mapping[str, Any]]:
