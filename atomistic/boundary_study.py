@@ -108,6 +108,7 @@ def run(
     sha256 = type(calculator).__name__ if calculator else potential.describe(study.potential).sha256
     cells = starts(study)
     made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening"})
+    read = {"window": study.window, "layers": study.layers, "read": READ_VERSION}
 
     def listed(kind: str, side: str, cost: float, **more: Any) -> Task:
         key = digest({**made, "version": VERSION, "sha256": sha256, "run": kind, "side": side, **more})
@@ -115,7 +116,7 @@ def run(
         return Task(key, told, cost, kind, {"side": side, **more})
 
     rest = [listed("rest", side, len(cells[side])) for side in SIDES]
-    moving = [listed("run", side, len(cells[side]), T=T) for T in study.temperatures for side in SIDES]
+    moving = [listed("run", side, len(cells[side]), T=T, **read) for T in study.temperatures for side in SIDES]
     last = [listed("softening", "boundary", 1.0)] if study.softening else []
 
     def load(dtype: str) -> BaseCalculator:

@@ -48,8 +48,10 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 1, 2
+VERSION, READ_VERSION = 1, 3
 """Of the dynamics, and of what is read off it."""
+STRAYED = 0.03
+"""Relative distance of the mean temperature from the set one above which it is told."""
 METAL = "Li"
 SLICES = 20
 RATTLE = 0.2
@@ -238,9 +240,14 @@ def read_off(
     found = interphase.layer(frames, names, METAL, study.electrolyte, equation)
     notes = [f"the run ended early, what is told is of the part before: {source['broken']}"] if "broken" in source else []
     laws = _borne(lambda: growth.compare(times, found.thickness), notes)
+    if laws is not None and not laws.decided:
+        notes.append(f"which law the growth follows is undecided (weight of the best {laws.fits[0].weight:.2f}): a fit, no more")
     end = _borne(lambda: growth.passivation(times, found.thickness), notes)
     rows = _borne(lambda: interphase.balance(found.amounts, equation, study.electrolyte), notes) or []
-    material, where = f"{METAL}|{study.electrolyte}", {"temperature_K": study.temperature}
+    held = float(trajectory.temperatures.mean())
+    if abs(held / study.temperature - 1) > STRAYED:
+        notes.append(f"the thermostat was set to {study.temperature:g} K, the run's mean is {held:.0f} K: the heat of reaction")
+    material, where = f"{METAL}|{study.electrolyte}", {"temperature_K": held, "set_temperature_K": study.temperature}
     records = interphase.records(found, times, laws, end, material, where, source)
     for row in rows:
         told = {**where, "phase": row.phase, "equation": study.reaction, "expected": row.expected}
@@ -338,7 +345,7 @@ def _onsager(
     labels = trajectory.final.get_chemical_symbols()
     found = _borne(
         lambda: onsager_profile.profile(trajectory.positions, labels, trajectory.final.get_masses(), trajectory.cells[-1],
-                                        study.frame / FS, study.temperature, study.slabs, study.windows), notes,
+                                        study.frame / FS, where["temperature_K"], study.slabs, study.windows), notes,
     )  # fmt: skip
     records = []
     for one in found or ():

@@ -236,7 +236,9 @@ record carries value or bound, standard error, conditions, the hash of the poten
 
 How to read it:
 - **computed** is what the shipped potential says. Its labels come from CHGNet, itself a fit to PBE: an error beside a number
-  tells length of run, number of cells and disagreement of the committee, not how far PBE or CHGNet are from nature.
+  tells length of run and number of cells, and, where "members" are named, the disagreement of the committee; not how far PBE or
+  CHGNet are from nature. Adhesion and everything that moves come from the first member alone: their errors know nothing of the
+  others, and that of adhesion is the scatter of three shifts.
 - **agrees**: the computed 95 % interval, or twice the error on either side where there is none, meets the literature's value or
   range; otherwise by how much it differs. Literature errors that nobody states are not made up. Where twice the error exceeds
   the value itself, nothing is said.
@@ -245,8 +247,9 @@ How to read it:
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
 - **Reacting lithium**: the potential does not bear it. Within 3 ps all PS4 groups of a slab of Li6PS5Cl between lithium fell
   apart, where published runs take nanoseconds (two-step growth: Chaney et al., arXiv:2402.04095, abstract), and then two lithium
-  atoms fell into each other. What is told of that interface is what this potential does, marked "low confidence", not what the
-  material does.
+  atoms fell into each other; the run was set to 400 K and held 520 K in the mean, above the melting point of lithium, and which
+  growth law holds is undecided. What is told of that interface is what this potential does, marked "low confidence", not what
+  the material does.
 - "memory": the literature value was recalled, not read again; treat it as such.
 - The runs are short (see their lengths): long enough for a number with its error, not for a publication. Where an ion spends
   picoseconds rattling in a cage before it leaves (Li6PS5Cl), a run of few picoseconds still counts part of that as diffusion:

@@ -18,6 +18,8 @@ from coupling.store import FORMAT, digest, read_records
 from coupling.toml_input import read
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
+MADE_OF = "study.json"
+"""File of a study's results that holds the digest of the study as it was run."""
 MEND = 'quality = "quick" makes the case\'s own'
 
 
@@ -48,6 +50,14 @@ def read_shipped(path: Path) -> Shipped:
     return Shipped(study, potential, sha256, made_of, tuple(records))
 
 
+def read_made_of(out: Path) -> str:
+    """Digest of the study that the results in a folder are of. Raises UserError: damaged."""
+    try:
+        return str(json.loads((out / MADE_OF).read_text(encoding="utf-8"))["study_digest"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{out / MADE_OF}: cannot be read ({error}); run the study again") from None
+
+
 def ship(study: Path, out: Path, to: Path) -> Path:
     """Make a shipped file of the records, notes and curves of a finished study; returns its path.
 
@@ -55,10 +65,12 @@ def ship(study: Path, out: Path, to: Path) -> Path:
         study: study file. out: folder of its results. to: folder of shipped records.
 
     Raises:
-        UserError: no records there, or records of another potential than they say.
+        UserError: no records there, records of several potentials, or of a study that has changed since or is another one.
     """
     from coupling.atomic import write_json
 
+    if not (out / MADE_OF).is_file() or read_made_of(out) != study_digest(study):
+        raise UserError(f"{out}: not the results of {study} as it stands; run `multiscale md {study} --out {out}`")
     records = [record.with_source(study=study.stem) for record in read_records(out / "records.json")]
     hashes = {str(record.source.get("potential_sha256")) for record in records if record.kind == "md"}
     if len(hashes) != 1 or "None" in hashes:
@@ -118,7 +130,18 @@ def records_for(
     wanted = {*phases, *(f"Li|{phase}" for phase in phases)}
     chosen = [record for record in fitting if record.material in wanted]
     used = {str(record.source.get("study")) for record in chosen}
-    return chosen, _notes(cases, used)
+    return chosen, _notes(cases, used) + _gaps([record for one in fresh for record in one.records], chosen, phases, disorder)
+
+
+def _gaps(shipped: Sequence[Property], chosen: Sequence[Property], phases: Sequence[str], disorder: float) -> list[str]:
+    """A sentence for what is shipped of a phase at another disorder only: there the material file's number is used."""
+    gaps = []
+    for phase in phases:
+        known, have = ({record.quantity for record in some if record.material == phase} for some in (shipped, chosen))
+        if names := sorted(known - have):
+            told = f"{phase}: {', '.join(names)} are not shipped at disorder {disorder:g}; "
+            gaps.append(told + "numbers of material files take their place")
+    return gaps
 
 
 def _fits(record: Property, disorder: float) -> bool:

@@ -140,7 +140,8 @@ def test_living_figures_are_drawn_without_the_network(opened, case):
 @pytest.fixture(scope="module")
 def viewed(tmp_path_factory):
     """A sweep that is being looked at: its address, its store and its designs."""
-    test_view = pytest.importorskip("test_view")
+    import test_view
+
     found, store, names = make(tmp_path_factory.mktemp("viewed") / "case")
     with test_view.served(found) as address:
         yield f"{address}/", store, names

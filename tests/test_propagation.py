@@ -19,6 +19,7 @@ from multiscale.propagation.answer import volume_error
 from multiscale.propagation.case import is_propagation_case, load_propagation_case
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import resolve
+from multiscale.propagation.march import FORMAT
 from multiscale.propagation.run import run_propagation
 
 CASE = ROOT / "cases" / "penny-flaw"
@@ -185,7 +186,7 @@ def test_a_failing_step_is_retried_then_told_with_its_state(tmp_path, monkeypatc
     model = filament_model(case, resolve(case), MPI.COMM_SELF)
     from coupling.store import digest
 
-    key = digest({"case": case.digest, "format": propagation_run.FORMAT})
+    key = digest({"case": case.digest, "format": FORMAT})
     notes = filament_checkpoint.read(tmp_path / "results" / "checkpoint.npz", model, key)
     assert model.state.time == told["time_s"]
     assert len(notes["rows"]) > 1

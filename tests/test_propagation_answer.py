@@ -84,6 +84,13 @@ def test_a_hold_that_was_cut_is_not_a_quiet_one():
     assert critical_current(holds, shorted=True)["low"] == 12.0
 
 
+def test_a_short_in_a_hold_that_strips_is_told_at_the_current_that_plated():
+    holds = hold_table(_rows(QUIET, GROWING), _holds(120.0, 140.0), L)
+    stripping = {**holds[1], "current_mA_per_cm2": -14.0}
+    ccd = critical_current([*holds, stripping], shorted=True)
+    assert (ccd["value"], ccd["low"]) == (14.0, 12.0)
+
+
 def test_life_counts_what_was_plated():
     """1 mA/cm² for an hour is 1 mAh/cm²; what is stripped is not counted, the last half cycle alone is told apart."""
     rows = [_row(0.0, 0.0, 0.0, L), _row(3600.0, 10.0, 0.0, L), _row(5400.0, -10.0, 0.0, L), _row(6300.0, 10.0, 0.0, L)]

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 import shipped_numbers  # noqa: E402
 
+UNCERTAIN = {"crystal_share"}
+"""Quantities that may come without error or bound."""
 STUDY = 'kind = "properties"\nname = "salt"\npotential = "p"\n'
 
 
@@ -35,6 +37,8 @@ def cases(tmp_path: Path) -> Path:
     (tmp_path / "_studies" / "salt.toml").write_text(STUDY)
     write_records(tmp_path / "out" / "records.json", [salt(), salt(disorder=0.5, value=3e10)])
     (tmp_path / "out" / "problems.json").write_text('["LiCl: short"]')
+    made_of = {"study_digest": shipped_records.study_digest(tmp_path / "_studies" / "salt.toml")}
+    (tmp_path / "out" / shipped_records.MADE_OF).write_text(json.dumps(made_of))
     shipped_records.ship(tmp_path / "_studies" / "salt.toml", tmp_path / "out", tmp_path / "_records")
     return tmp_path
 
@@ -44,7 +48,7 @@ def test_every_shipped_file_holds_for_its_study_and_the_shipped_potential() -> N
         assert one.potential_sha256 == describe(one.potential).sha256, one.study
         for record in one.records:
             assert record.kind != "md" or {"potential", "potential_sha256", "study"} <= set(record.source), (one.study, record)
-            assert record.stderr is not None or record.bound or record.kind == "derived" or "atoms" in record.source
+            assert record.stderr is not None or record.bound or record.kind == "derived" or record.quantity in UNCERTAIN, record
 
 
 def test_the_page_equals_the_records() -> None:
@@ -96,8 +100,21 @@ def test_what_does_not_hold_any_more_is_refused(cases: Path) -> None:
     with pytest.raises(UserError, match="no 'study_digest'"):
         shipped_records.read_shipped(file)
     write_records(cases / "out" / "records.json", [salt(), Property("LiCl", "x", 1.0, "1", source={"potential_sha256": "other"})])
-    with pytest.raises(UserError, match="records of one potential"):
+    with pytest.raises(UserError, match="not the results of"):
         shipped_records.ship(ROOT / "cases" / "_studies" / "adhesion.toml", cases / "out", cases / "_records")
+    study.write_text(STUDY)
+    with pytest.raises(UserError, match="records of one potential"):
+        shipped_records.ship(study, cases / "out", cases / "_records")
+
+
+def test_what_is_shipped_at_another_disorder_only_is_told() -> None:
+    sha256 = describe("lpscl").sha256
+    _, notes = shipped_records.records_for("lpscl", sha256, ["Li6PS5Cl"], 0.0)
+    told = [note for note in notes if "not shipped at disorder 0;" in note]
+    assert len(told) == 1
+    assert "ionic_conductivity" in told[0]
+    _, at_quarter = shipped_records.records_for("lpscl", sha256, ["Li6PS5Cl"], 0.25)
+    assert not any("not shipped at disorder" in note for note in at_quarter)
 
 
 def case_with(folder: Path, old: str, new: str) -> Path:

@@ -65,7 +65,6 @@ def test_plan_lists_independent_runs() -> None:
 
 def test_plan_of_the_first_system() -> None:
     """Three or more temperatures of each phase, Li6PS5Cl with its disorder, every quality dearer than the last."""
-    pytest.importorskip("atomistic.potential", reason="needs atomistic.potential")
     costs = []
     for quality in study.QUALITIES:
         listed = study.plan(study.StudySettings(quality=quality))

@@ -33,6 +33,12 @@ def sweep_of(folder, text):
     return load_sweep(sweep_cases.write(folder, 'title = "x"\n' + text))
 
 
+def sweep_on(case, folder, text):
+    shutil.copytree(sweep_cases.CASE.parent.parent / case, folder, ignore=shutil.ignore_patterns("results", "sweep.toml"))
+    (folder / "sweep.toml").write_text('title = "x"\n' + text, encoding="utf-8")
+    return load_sweep(folder)
+
+
 def run_here(folder, **more):
     prepared = driver.prepare(load_sweep(folder), folder / "results" / "sweep")
     tally = driver.complete(prepared, LocalPool(), 2, 1, **more)
@@ -77,6 +83,20 @@ def test_constraints_compare_quantities_of_variables_and_of_the_case(tmp_path):
     sweep = sweep_of(tmp_path, text)
     values = {"19 nm": True, "20 nm": False, "499 nm": False, "500 nm": True, "0.5 um": True}
     assert {value: is_allowed(sweep, Point({"t": value})) for value in values} == values
+
+
+def test_every_material_that_a_case_names_makes_a_design(tmp_path):
+    text = 'fidelity = "best-values"\n[[variable]]\nname = "R"\n'
+    text += 'key = "materials.PPC-LLZO-interface.interfacial_resistance"\nkind = "list"\nvalues = ["1 ohm cm^2", "9 ohm cm^2"]\n'
+    one, other = driver.plan(sweep_on("llzo-ppc", tmp_path / "case", text))
+    assert "PPC-LLZO-interface" in one.materials
+    assert one.materials != other.materials
+
+
+def test_a_sweep_of_a_case_with_other_mechanisms_is_refused(tmp_path):
+    text = '[[variable]]\nkey = "geometry.interlayer.thickness"\nkind = "list"\nvalues = ["15 nm", "20 nm"]\n'
+    with pytest.raises(UserError, match=r"computes initiation alone, and .* asks for nucleation, voiding too"):
+        driver.plan(sweep_on("lpscl-interphase", tmp_path / "case", text))
 
 
 def test_options_set_and_remove_several_keys(tmp_path):

@@ -21,7 +21,10 @@ from coupling.errors import UserError
 from multiscale.view.places import find
 from multiscale.view.rows import INTERRUPTED, RunRows, SweepRows
 
-server = pytest.importorskip("multiscale.view.server", reason="no starlette here (pip install -e .[view])")
+for package in ("starlette", "uvicorn", "plotly"):
+    pytest.importorskip(package, reason=f"no {package} here (pip install -e .[view])")
+from multiscale.view import server  # noqa: E402
+
 EXPERIMENTS = ROOT / "cases" / "_experiments" / "ccd.csv"
 
 

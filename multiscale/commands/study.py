@@ -35,6 +35,8 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
     if kind not in STUDIES:
         known = ", ".join(f'"{name}"' for name in STUDIES)
         raise UserError(file.complaint(("kind",), f"read {kind!r}; allowed: {known}"))
+    from coupling.atomic import write_json
+    from multiscale.shipped_records import MADE_OF, study_digest
     from multiscale.tables import record_table
 
     room: Any = _room(kind)
@@ -44,6 +46,8 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
     with narrator.watch(f"md {study.name}") as update:
         records = room.run(study, out or path.with_suffix(""), comm if comm.size > 1 else None, update)
     folder = out or path.with_suffix("")
+    if comm.rank == 0:
+        write_json(folder / MADE_OF, {"study_digest": study_digest(path)})
     problems = json.loads((folder / "problems.json").read_text()) if (folder / "problems.json").is_file() else []
     for problem in problems:
         narrator.say("md", f"note: {problem}")

@@ -68,9 +68,10 @@ def _held(number: int, hold: Hold, rows: Sequence[FilamentState], length: float)
 def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str, Any]:
     """The critical current that a run found, mA/cm², and which of three things it is (`criterion`).
 
-    * "short": the current at which the filament reached the other side;
+    * "short": the current at which the filament reached the other side, of the last hold that plated if it rested then;
     * "growth": there was no short, but the crack was still growing when the protocol or the number of time steps ended: the
-      current at which it was growing. No bound on the current of a short follows: more time alone may bring it;
+      current at which it was growing (of the last hold that plated). No bound on the current of a short follows: more time alone
+      may bring it;
     * "none": no short, and the crack stood still at the end; the largest current held in full is a lower bound for such holds.
 
     `low` is the largest current before the first growth that was held to its end without growth (0 where there is none).
@@ -80,7 +81,7 @@ def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str
     whole = [hold for hold in plating if hold["held_s"] >= hold["asked_s"] * (1 - 1e-9)]
     quiet = [hold for hold in plating[:grown] if hold in whole]
     low = max((hold["current_mA_per_cm2"] for hold in quiet), default=0.0)
-    last = holds[-1]["current_mA_per_cm2"] if holds else 0.0
+    last = plating[-1]["current_mA_per_cm2"] if plating else 0.0
     largest = max((hold["current_mA_per_cm2"] for hold in whole), default=0.0)
     growing = bool(holds) and (holds[-1]["grew"] or grown < len(plating)) and holds[-1]["growing_at_its_end"]
     criterion = "short" if shorted else "growth" if growing else "none"

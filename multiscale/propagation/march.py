@@ -12,6 +12,9 @@ from multiscale.propagation.answer import STARTED
 from multiscale.propagation.cell import band_of
 from multiscale.propagation.settings import Hold, PropagationFile, TimeSteps
 
+FORMAT = 3
+"""Raised whenever a change of the code changes what a run computes."""
+
 SHORT = 1.0
 """Distance to the counter electrode that counts as a short, over l."""
 JUMPS = 3

@@ -27,13 +27,11 @@ from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.film import Film, gather
 from multiscale.propagation.inputs import PropagationInputs, resolve
-from multiscale.propagation.march import March, NoStep, Trial, bisect
+from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect
 from multiscale.propagation.settings import Bisection
 from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows, parameter_table
 
-FORMAT = 3
-"""Raised whenever a change of the code changes what a run computes."""
 CHECKPOINT_S, LINE_S = 20.0, 5.0
 """Wall time between two checkpoints and between two progress lines, s."""
 

@@ -18,7 +18,7 @@ from multiscale.propagation.answer import critical_current, hold_table
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import inputs_at
-from multiscale.propagation.march import March, Trial, bisect, bracket
+from multiscale.propagation.march import FORMAT, March, Trial, bisect, bracket
 from multiscale.propagation.settings import Bisection, PropagationFile
 
 COARSE = 2.0
@@ -109,8 +109,9 @@ def error_bar(
     points = [best, *sampling.design(leaves, wanted.designs, wanted.seed)]
     with narrator.watch("error bar") as update:
         runs = sampling.run_all(
-            points, functools.partial(coarse_current, case, parameters), results / "samples", {"case": case.digest, "spread": 1},
-            comm, lambda done, due: update("model runs on this rank", done / due),
+            points, functools.partial(coarse_current, case, parameters), results / "samples",
+            {"case": case.digest, "spread": 1, "format": FORMAT}, comm,
+            lambda done, due: update("model runs on this rank", done / due),
         )  # fmt: skip
     if runs[0].failure:
         raise RunFailure(f"the run at the best values failed on the coarse mesh: {runs[0].failure}")
@@ -170,7 +171,8 @@ def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narra
         with narrator.watch("switches") as update:
             found[name] = sampling.run_all(
                 [{}] * count, functools.partial(coarse_current, changed, numbers(changed)), results / "switches",
-                {"case": case.digest, "off": name, "spread": 1}, comm, functools.partial(_progress, update, name),
+                {"case": case.digest, "off": name, "spread": 1, "format": FORMAT}, comm,
+                functools.partial(_progress, update, name),
             )  # fmt: skip
     return {name: _worth(found[""], found[name]) for name in wanted}
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from coupling.errors import RunFailure, UserError
 from coupling.library import TEMPERED, Material
-from multiscale.case import CaseFile, materials_of
+from multiscale.case import CaseFile, materials_of, named_materials
 from multiscale.case_folder import material_folders
 from multiscale.sweeps.designs import Point
 from multiscale.sweeps.identity import identity
@@ -90,6 +90,9 @@ def draft(sweep: Sweep, point: Point, common: Mapping[str, Any], shelf: "Shelf")
         seeds = data["uncertainty"]["microstructures"]
         data["geometry"] = data["geometry"] | {"seed": data["geometry"]["seed"] + point.replica * seeds}
     settings = _checked(sweep, point, data)
+    if other := sorted(set(sweep.case.settings.physics.mechanisms) - {"initiation", "propagation"}):
+        told = f"a sweep computes initiation alone, and {sweep.case.file.path} asks for {', '.join(other)} too; "
+        raise UserError(f"{sweep.file.path}: {told}take them out of its physics.mechanisms")
     properties = {(key.material, key.quantity): value for key, value in keys if key.material}
     return _with_materials(sweep, point, data, settings, properties, common, shelf)
 
@@ -118,11 +121,7 @@ def _with_materials(
 
 def _used(files: Mapping[str, dict[str, Any]], settings: CaseFile) -> set[str]:
     """Names of the materials that are still needed once properties have been set: parts of a replaced mixture are not."""
-    geometry, interface = settings.geometry, settings.interface
-    waiting = [
-        geometry.electrolyte.material, geometry.electrolyte.grain_boundary.material, interface.metal, interface.charge_transfer,
-    ]  # fmt: skip
-    waiting += [geometry.interlayer.material] if geometry.interlayer else []
+    waiting = [name for name, _ in named_materials(settings)]
     used: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -192,10 +191,7 @@ def _line_of(sweep: Sweep, name: str) -> tuple[str | int, ...]:
 
 
 def _names(settings: CaseFile) -> tuple[str, ...]:
-    geometry, interface = settings.geometry, settings.interface
-    layer = geometry.interlayer.material if geometry.interlayer else ""
-    boundary = geometry.electrolyte.grain_boundary.material
-    return geometry.electrolyte.material, boundary, layer, interface.metal, interface.charge_transfer
+    return tuple(name for name, _ in named_materials(settings))
 
 
 class Shelf:

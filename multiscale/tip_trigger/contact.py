@@ -111,7 +111,7 @@ def sensitivities(case: TipCase, inputs: TipInputs, response: PitResponse, comm:
     The last row replaces the measured toughness by the least a crack can cost, 2γ of the crystal's surface: K = √(2γ E').
     """
     rows = []
-    for key, value in _ranges(inputs):
+    for key, value in _ranges(case, inputs):
         ends = [_nominal_with(case, inputs, response, comm, key, end) for end in value]
         rows.append({"parameter": key, "low": value[0], "high": value[1], "at_low_V": ends[0], "at_high_V": ends[1]})
     least = math.sqrt(2 * inputs.crystal_surface_energy * inputs.elastic.plane_strain_modulus)
@@ -121,13 +121,13 @@ def sensitivities(case: TipCase, inputs: TipInputs, response: PitResponse, comm:
     return rows
 
 
-def _ranges(inputs: TipInputs) -> Sequence[tuple[str, tuple[float, float]]]:
+def _ranges(case: TipCase, inputs: TipInputs) -> Sequence[tuple[str, tuple[float, float]]]:
     """Every number with a range that the nominal trigger in a grain can depend on."""
-    found = []
+    found, of_the_crystal = [], f"{case.settings.geometry.electrolyte.contact}.surface_energy"  # not the nucleus'
     for key, parameter in inputs.parameters.items():
         used = parameter.used
         if used.low is not None and used.high is not None and key.rpartition(".")[2] in {*_FIELDS, *_CREEP, *_ELASTIC}:
-            if key.endswith("surface_energy") and "LLZO" in key:
+            if key == of_the_crystal:
                 continue
             found.append((key, (used.low, used.high)))
     return found
