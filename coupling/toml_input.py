@@ -101,6 +101,12 @@ class AtKey(ValueError):
         self.key = key
 
 
+def require_within(name: str, value: float, bounds: tuple[float, float] | None) -> None:
+    """A best value lies in its range, where one is given under `name`_range. Raises AtKey."""
+    if bounds and not bounds[0] <= value <= bounds[1]:
+        raise AtKey((f"{name}_range",), f"{name} must lie in it, and its smaller value come first")
+
+
 @dataclass(frozen=True)
 class TomlFile:
     """A parsed TOML file that still knows on which line each key stands."""

@@ -10,7 +10,20 @@ from coupling.errors import UserError
 from coupling.library import ORDER, QUANTITIES, Material
 from coupling.rate_table import RateTable
 from coupling.store import read_records
-from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, TomlFile, Whole, fraction, nearest, read, validate
+from coupling.toml_input import (
+    AtKey,
+    Flag,
+    InUnit,
+    Location,
+    Table,
+    TomlFile,
+    Whole,
+    fraction,
+    nearest,
+    read,
+    require_within,
+    validate,
+)
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 
 Kind = Literal["md", "measured", "derived", "assumed"]
@@ -92,8 +105,7 @@ class Flaw(Table):
 
     @model_validator(mode="after")
     def _depth_lies_in_its_range(self) -> "Flaw":
-        if self.depth_range and not self.depth_range[0] <= self.depth <= self.depth_range[1]:
-            raise AtKey(("depth_range",), "depth must lie in it, and its smaller value come first")
+        require_within("depth", self.depth, self.depth_range)
         return self
 
 

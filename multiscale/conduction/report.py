@@ -32,9 +32,8 @@ def conduction_page(results: Path, case: Path) -> str:
     summary, told = read_summary(results, case), read(case / "case.toml").data
     title = str(told.get("title", summary["case"]))
     sections = (
-        f'<header><p class="eyebrow">{escape(str(summary["case"]))}</p><h1>{escape(title)}</h1>'
-        f'<p class="question">{escape(str(told.get("question", "")))}</p></header>',
-        answer(summary), geometry(results, summary), resistance(summary), inputs(results), reproduce(summary, case),
+        html.header({**told, "case": summary["case"], "title": title}),
+        answer(summary), geometry(results, summary), resistance(summary), html.inputs(results), reproduce(summary, case),
     )  # fmt: skip
     return html.document(title, sections)
 
@@ -102,15 +101,6 @@ def resistance(summary: Mapping[str, Any]) -> str:
     items = [(name, value / total, f"{html.number(value, 4)} Ω cm²") for name, value in ordered]
     text = html.paragraph("Where the power is lost, as resistance on the cross-section; the parts add up to the whole.")
     return html.section("Resistance by region", text, html.bars(items, color=3), link(_plate(summary)))
-
-
-def inputs(results: Path) -> str:
-    """Every input with its source."""
-    path = results / "parameters.json"
-    if not path.is_file():
-        return ""
-    rows = json.loads(path.read_text(encoding="utf-8"))["parameters"]
-    return html.section("Every number that went in", html.paragraph("In SI units."), html.parameter_table(rows))
 
 
 def reproduce(summary: Mapping[str, Any], case: Path) -> str:

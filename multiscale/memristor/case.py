@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from coupling.toml_input import AtKey, InUnit, Location, Table, Whole, read, validate
+from coupling.toml_input import AtKey, InUnit, Location, Table, Whole, read, require_within, validate
 from multiscale.case import Choice, Length, Temperature
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.case_numbers import Numbers
@@ -37,8 +37,7 @@ class Cylinder(Table):
 
     @model_validator(mode="after")
     def _lies_in_its_range(self) -> "Cylinder":
-        if self.radius_range and not self.radius_range[0] <= self.radius <= self.radius_range[1]:
-            raise AtKey(("radius_range",), "radius must lie in it, and its smaller value come first")
+        require_within("radius", self.radius, self.radius_range)
         return self
 
 

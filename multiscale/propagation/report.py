@@ -1,7 +1,6 @@
 """The report of a propagation run: one HTML page that opens from a file and fetches nothing, and its figures."""
 
 import csv
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -32,9 +31,9 @@ def propagation_page(results: Path, case: Path, alive: bool = False) -> str:
     """
     summary, history = _read(results, case)
     sections = (
-        _header(summary), _answer(summary), _section(show(_in_time(history, summary), alive), "In time"),
+        html.header(summary), _answer(summary), _section(show(_in_time(history, summary), alive), "In time"),
         _section("".join(show(plate) for plate in _maps(results, summary)), "Crack and current"), _holds(summary),
-        _energies(history, alive), _origins(summary), _animation(results), _inputs(results), _reproduce(summary, case),
+        _energies(history, alive), _origins(summary), _animation(results), html.inputs(results), _reproduce(summary, case),
     )  # fmt: skip
     return html.document(str(summary["title"]), sections, scripts() if alive else "")
 
@@ -55,13 +54,6 @@ def _read(results: Path, case: Path) -> tuple[dict[str, Any], dict[str, np.ndarr
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         told = f"{results}: not the results of a propagation run, or damaged ({error})"
         raise UserError(f"{told}; delete them and run `multiscale run {case}` again") from None
-
-
-def _header(summary: Mapping[str, Any]) -> str:
-    return (
-        f'<header><p class="eyebrow">{escape(str(summary["case"]))}</p><h1>{escape(str(summary["title"]))}</h1>'
-        f'<p class="question">{escape(str(summary["question"]))}</p></header>'
-    )
 
 
 def _answer(summary: dict[str, Any]) -> str:
@@ -252,14 +244,6 @@ def _animation(results: Path) -> str:
     kind, data = found.suffix.lstrip("."), base64.b64encode(found.read_bytes()).decode()
     image = f'<img alt="Crack and current in time" style="max-width:100%" src="data:image/{kind};base64,{data}">'
     return html.section("As a film", f"<figure>{image}</figure>")
-
-
-def _inputs(results: Path) -> str:
-    path = results / "parameters.json"
-    if not path.is_file():
-        return ""
-    rows = json.loads(path.read_text(encoding="utf-8"))["parameters"]
-    return html.section("Every number that went in", html.paragraph("In SI units."), html.parameter_table(rows))
 
 
 def _reproduce(summary: Mapping[str, Any], case: Path) -> str:

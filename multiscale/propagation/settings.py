@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
+from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole, require_within
 from multiscale.case import (
     Choice,
     Conditions,
@@ -61,8 +61,7 @@ class Line(Table):
 
     @model_validator(mode="after")
     def _depth_lies_in_its_range(self) -> "Line":
-        if self.depth_range and not self.depth_range[0] <= self.depth <= self.depth_range[1]:
-            raise AtKey(("depth_range",), "depth must lie in it, and its smaller value come first")
+        require_within("depth", self.depth, self.depth_range)
         return self
 
 

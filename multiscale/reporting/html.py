@@ -1,5 +1,6 @@
 """Pieces of the report: numbers, tables, bars and pictures as HTML. Every text that comes from a file is escaped here."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -101,6 +102,21 @@ def document(title: str, sections: Sequence[str], more: str = "") -> str:
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title>\n<style>\n{style}</style></head>\n'
         "<body><main>\n" + "\n".join(part for part in sections if part) + f"\n</main>{more}</body></html>\n"
     )
+
+
+def header(told: Mapping[str, Any]) -> str:
+    """What was asked: name of the case, title and question."""
+    case, title, question = (escape(str(told.get(key, ""))) for key in ("case", "title", "question"))
+    return f'<header><p class="eyebrow">{case}</p><h1>{title}</h1><p class="question">{question}</p></header>'
+
+
+def inputs(results: Path) -> str:
+    """Every input of a results folder with its source; nothing where parameters.json is missing."""
+    path = results / "parameters.json"
+    if not path.is_file():
+        return ""
+    rows = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+    return section("Every number that went in", paragraph("In SI units."), parameter_table(rows))
 
 
 def section(title: str, *parts: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from coupling.errors import UserError
-from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, Whole, read, validate
+from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, Whole, read, require_within, validate
 from multiscale.case import Choice, GrainBoundary, Length, MouthWidth, Temperature
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.case_numbers import Numbers
@@ -56,8 +56,7 @@ class Hemisphere(Table):
         for key, values in (("radius", (self.radius,)), ("radii", self.radii)):
             if any(value > LARGEST_RADIUS for value in values):
                 raise AtKey((key,), "at most 1 um; make it smaller")
-        if self.gap_range and not self.gap_range[0] <= self.gap <= self.gap_range[1]:
-            raise AtKey(("gap_range",), "gap must lie in it, and its smaller value come first")
+        require_within("gap", self.gap, self.gap_range)
         if self.gap > 0.2 * min(self.radius, *self.radii, self.radius):
             raise AtKey(("gap",), "at most a fifth of the (smallest) radius; make it narrower")
         return self
@@ -72,8 +71,7 @@ class NanoFlaw(Table):
 
     @model_validator(mode="after")
     def _lies_in_its_range(self) -> "NanoFlaw":
-        if self.depth_range and not self.depth_range[0] <= self.depth <= self.depth_range[1]:
-            raise AtKey(("depth_range",), "depth must lie in it, and its smaller value come first")
+        require_within("depth", self.depth, self.depth_range)
         return self
 
 

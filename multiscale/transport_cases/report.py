@@ -39,8 +39,8 @@ def transport_page(results: Path, case: Path, alive: bool = False) -> str:
     """The page as HTML; `alive` adds figures to be read off. Raises UserError as `write_transport_report`."""
     summary = read_summary(results, case)
     sections = (
-        header(summary), answer(summary), maps(results, summary), spectrum(results, alive), histories(results, alive),
-        profiles(results, alive), radiograph(results, alive), losses(summary), steps_table(summary), inputs(results),
+        html.header(summary), answer(summary), maps(results, summary), spectrum(results, alive), histories(results, alive),
+        profiles(results, alive), radiograph(results, alive), losses(summary), steps_table(summary), html.inputs(results),
         reproduce(summary, case),
     )  # fmt: skip
     return html.document(str(summary["title"]), sections, scripts() if alive else "")
@@ -71,14 +71,6 @@ def read_summary(results: Path, case: Path) -> dict[str, Any]:
     if not isinstance(summary, dict) or summary.get("kind") != "transport":
         raise UserError(f"{path}: not the summary of a transport run; delete it and run `multiscale run {case}` again")
     return summary
-
-
-def header(summary: Mapping[str, Any]) -> str:
-    """Title and question."""
-    return (
-        f'<header><p class="eyebrow">{escape(str(summary["case"]))}</p><h1>{escape(str(summary["title"]))}</h1>'
-        f'<p class="question">{escape(str(summary["question"]))}</p></header>'
-    )
 
 
 def answer(summary: Mapping[str, Any]) -> str:
@@ -321,15 +313,6 @@ def _unevenness_plate(results: Path, summary: Mapping[str, Any]) -> Plate | None
     caption = "Root mean square of the current through a level about its mean, over the mean; spectrum.csv holds the amplitudes."
     numbers = (("depth (m)", levels.tolist()), ("unevenness (1)", spread))
     return Plate("spectrum", "Unevenness of the current against depth", caption, draw, numbers)
-
-
-def inputs(results: Path) -> str:
-    """Every input with its source."""
-    path = results / "parameters.json"
-    if not path.is_file():
-        return ""
-    rows = json.loads(path.read_text(encoding="utf-8"))["parameters"]
-    return html.section("Every number that went in", html.paragraph("In SI units."), html.parameter_table(rows))
 
 
 def reproduce(summary: Mapping[str, Any], case: Path) -> str:
