@@ -10,6 +10,11 @@ import numpy as np
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
+from coupling.errors import RunFailure
+
+# Debian's adios2 picks its serial half outside mpirun unless told before anything imports it; checkpoints need the other half
+os.environ.setdefault("ADIOS2_ALWAYS_USE_MPI", "1")
+
 # the gmsh reader changed its name in 0.10
 _reader = "dolfinx.io.gmsh" if importlib.util.find_spec("dolfinx.io.gmsh") else "dolfinx.io.gmshio"
 
@@ -44,9 +49,18 @@ def interpolation_points(space: Any) -> np.ndarray:
 
 
 def checkpoint_library() -> tuple[Any, Any]:
-    """The modules adios4dolfinx and adios2, the latter with MPI (Debian's picks its serial half outside mpirun unless told)."""
-    os.environ.setdefault("ADIOS2_ALWAYS_USE_MPI", "1")
+    """The modules adios4dolfinx and adios2, the latter with MPI.
+
+    Raises:
+        RunFailure: adios2 was imported without MPI before the product was; one process cannot hold both halves.
+    """
     import adios2
+
+    if not getattr(adios2, "is_built_with_mpi", True):
+        raise RunFailure(
+            "checkpoints need ADIOS2 with MPI, but this process imported adios2 without it before multiscale: "
+            "import multiscale first, or set ADIOS2_ALWAYS_USE_MPI=1"
+        )
     import adios4dolfinx
 
     return adios4dolfinx, getattr(adios2, "bindings", adios2)

@@ -74,6 +74,19 @@ def same(rows, whole):
     assert (np.abs(rows - whole) <= 1e-8 * np.abs(whole).max(axis=0)).all()
 
 
+MODULE = "multiscale.dolfinx_compat"
+
+
+@pytest.mark.parametrize(("first", "second", "rc"), [(MODULE, "adios2", 0), ("adios2", MODULE, 1)])
+def test_adios2_imported_by_others_has_mpi_or_is_named(first, second, rc):
+    """Code of a user that imports adios2 after the product gets the half with MPI; before it, the failure says what to do."""
+    text = f"import {first}, {second}\nfrom multiscale.dolfinx_compat import checkpoint_library\ncheckpoint_library()"
+    settings = {k: v for k, v in os.environ.items() if k != "ADIOS2_ALWAYS_USE_MPI"}
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60)
+    assert done.returncode == rc, done.stderr
+    assert rc == 0 or "import multiscale first" in done.stderr
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 1)])
 def test_a_killed_run_goes_on_with_another_number_of_ranks(tmp_path, whole, before, after):
     folder, out = tmp_path / "checkpoints", tmp_path / "none.json"
