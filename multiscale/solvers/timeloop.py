@@ -16,6 +16,7 @@ from multiscale.solvers.protocol import Cell, Progress, Reading, Record, Step
 from multiscale.transport import debye
 from multiscale.transport.contact import double_layers
 from multiscale.transport.nernst_planck import SingleIon
+from multiscale.transport.plating import Plating
 from multiscale.transport.system import TransportSystem, largest
 
 END_TOLERANCE = 1e-6
@@ -112,14 +113,15 @@ class TimeStepper:
         system: with its initial state in `system.u`; used as it stands, no consistent start is sought.
         control: of the step.
         time: at the start, s.
+        plating: metal that is plated, and what follows it; None: nothing does.
     """
 
-    def __init__(self, system: TransportSystem, control: StepControl, time: float = 0.0) -> None:
+    def __init__(self, system: TransportSystem, control: StepControl, time: float = 0.0, plating: Plating | None = None) -> None:
         """Remember the start; nothing is compiled yet. Raises UserError: a displacement current, which has no error control."""
         for m in system.media.values():
             if isinstance(m.closure, SingleIon) and m.closure.permittivity is not None:
                 raise UserError(f"medium {m.name}: a permittivity beside Ohm's law is for impedance; leave it out of time runs")
-        self.system, self.control = system, control
+        self.system, self.control, self.plating = system, control, plating
         self.history = [State(time, system.u.x.array.copy())]
         self.step = control.first
         self.accepted = self.rejected = 0
@@ -270,12 +272,24 @@ class TimeStepper:
         for constant, value in zip(system.rates, rates, strict=True):
             constant.value = value
         system.older[0].x.array[:] = past[0].values
-        try:
-            system.u.x.array[:] = guess
-            system.solve()
-        except RunFailure:
-            system.u.x.array[:] = past[0].values
-            system.solve()
+        for last, start in enumerate((guess, past[0].values)):
+            try:
+                system.u.x.array[:] = start
+                self._settle([state.time for state in past], h, rates)
+                return
+            except RunFailure:
+                if last:
+                    raise
+
+    def _settle(self, past: Sequence[float], step: float, rates: Sequence[float]) -> None:
+        """Solve; where something follows the metal plated, until both agree."""
+        if self.plating is None:
+            self.system.solve()
+            return
+        self.plating.begin(past, step, rates)
+        self.system.solve()
+        while not self.plating.settled():
+            self.system.solve()
 
     def _prediction(self, h: float) -> tuple[np.ndarray, float]:
         """Extrapolation of the past, and the share of its distance from the solution that is the step's error.
@@ -302,13 +316,18 @@ class TimeStepper:
         for plus, minus in self._layers:
             gap = (new - prediction)[plus] - (new - prediction)[minus]
             worst = max(worst, float(np.max(np.abs(gap), initial=0.0)) * FARADAY / (GAS_CONSTANT * ROOM_TEMPERATURE))
+        worst = max(worst, self.plating.error if self.plating is not None else 0.0)
         return largest(self.system.domain.comm, worst) * share / self.control.tolerance
 
     def _accept(self, step: float) -> None:
         self.accepted += 1
         self.history = [State(self.time + step, self.system.u.x.array.copy()), *self.history[:2]]
+        if self.plating is not None:
+            self.plating.keep([state.time for state in self.history])
 
     def _restore(self) -> None:
+        if self.plating is not None:
+            self.plating.back(self.time)
         self.system.u.x.array[:] = self.history[0].values
 
 
