@@ -1,6 +1,7 @@
 """Small-strain linear elasticity, energy first: plane strain, axial symmetry and 3-D from one strain tensor.
 
-Tensors are always 3×3. In plane strain the third direction is z and its strain is zero; in axial symmetry the
+Tensors are always 3×3. In plane strain the third direction is z and its strain is zero; in one dimension so are those of the
+second and third; in axial symmetry the
 components are (r, z, θ) in this order, with ε_θθ = u_r/r.
 """
 
@@ -20,13 +21,16 @@ def gradient(field: Any, domain: Domain) -> Any:
     g = grad(field)
     if domain.mesh.geometry.dim == 3:
         return g
+    if domain.mesh.geometry.dim == 1:
+        return ufl.as_tensor([[g[0, 0], 0, 0], [0, 0, 0], [0, 0, 0]])
     hoop = field[0] / ufl.SpatialCoordinate(domain.mesh)[0] if domain.axisymmetric else 0
     return ufl.as_tensor([[g[0, 0], g[0, 1], 0], [g[1, 0], g[1, 1], 0], [0, 0, hoop]])
 
 
 def embed(vector: Any, domain: Domain) -> Any:
     """Vector with three components (third zero in the plane)."""
-    return vector if domain.mesh.geometry.dim == 3 else ufl.as_vector([vector[0], vector[1], 0])
+    dim = domain.mesh.geometry.dim
+    return vector if dim == 3 else ufl.as_vector([*(vector[d] for d in range(dim)), *([0] * (3 - dim))])
 
 
 def strain(displacement: Any, domain: Domain) -> Any:

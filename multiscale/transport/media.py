@@ -83,7 +83,8 @@ class Kinetics:
         concentration_exponent: α; αa unless given, the exponent of a rate that is first order in the ion one way and does
             not see it the other way.
         equilibrium: U0 at the reference concentration, V.
-        pressure: p, Pa, normal pressure on the metal, compression positive (number, constant or field); None: none.
+        pressure: p, Pa, normal pressure on the metal, compression positive (number, constant or field, or `solid.STRESS`: that
+            of the system's elastic body); None: none.
         mechanical_transfer: αm, share of the work carried by the transition state; αc unless given.
         molar_volume: V, m³/mol, of the metal (less the partial molar volume of the ion where that is not zero).
     """

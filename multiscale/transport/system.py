@@ -28,6 +28,7 @@ from multiscale.transport import single_ion as transport
 from multiscale.transport.contact import Contact
 from multiscale.transport.media import FILM, POTENTIAL, Electrode, Junction, Kinetics, Medium, Network, changeable
 from multiscale.transport.nernst_planck import Electroneutral, Poisson, SingleIon
+from multiscale.transport.solid import PRESSURE, SOLID, STRESS, Body, ion_work
 
 
 def _element(domain: Domain, degree: int, components: int) -> Any:
@@ -50,14 +51,16 @@ class TransportSystem:
         media, electrodes, junctions, networks: what is where.
         degree: of the Lagrange elements.
         method: of the linear solves, a key of `solver.OPTIONS` or "auto".
+        body: the media as an elastic body that swells; None: no mechanics.
     """
 
     def __init__(
         self, domain: Domain, media: Sequence[Medium], electrodes: Sequence[Electrode] = (),
         junctions: Sequence[Junction] = (), degree: int = 1, method: str = "auto", networks: Sequence[Network] = (),
+        body: Body | None = None,
     ) -> None:  # fmt: skip
         """Allocate the fields and write the residual down; nothing is compiled yet."""
-        self.domain, self.degree, self.method = domain, degree, method
+        self.domain, self.degree, self.method, self.body = domain, degree, method, body
         media = [changeable(domain, medium) for medium in media]
         electrodes = [changeable(domain, electrode) for electrode in electrodes]
         junctions = [changeable(domain, junction) for junction in junctions]
@@ -70,6 +73,7 @@ class TransportSystem:
         faces: list[Electrode | Junction] = [*electrodes, *junctions]
         names += [(FILM, face.boundary) for face in faces if face.film is not None]
         names += [(FILM, network.name) for network in self.networks if thin_layers.has_own_potential(domain, network)]
+        names += body.names() if body is not None else []
         self.index = {name: i for i, name in enumerate(names)}
         self.space = fem.functionspace(domain.mesh, _element(domain, degree, len(names)))
         self.u, self.test = fem.Function(self.space, name="transport"), ufl.TestFunction(self.space)
@@ -85,6 +89,9 @@ class TransportSystem:
         self._refuse_layers_in_poisson()
         self.junction_currents = {j.boundary: self._junction(j) for j in junctions}
         self.residual += sum(thin_layers.conduction(self, network) for network in self.networks)
+        if body is not None:
+            self.residual += body.equations(self)
+            self.bcs += body.conditions(self)
 
     # fields
 
@@ -119,10 +126,8 @@ class TransportSystem:
         c = [self.concentration(medium, ion.name) for ion in m.species]
         packed = isinstance(m.closure, Poisson) and m.closure.site_density is not None
         Φ = planck.occupancy(m.species, c, m.closure.site_density) if packed else None  # type: ignore[union-attr]
-        return {
-            ion.name: planck.total_flux(ion, ck, φ, m.temperature, m.pressure, Φ)
-            for ion, ck in zip(m.species, c, strict=True)
-        }
+        p = m.pressure if self.body is None else self.body.pressure(self, medium)
+        return {ion.name: planck.total_flux(ion, ck, φ, m.temperature, p, Φ) for ion, ck in zip(m.species, c, strict=True)}
 
     def current(self, medium: str) -> Any:
         """Current density in a medium, A/m²."""
@@ -139,6 +144,8 @@ class TransportSystem:
         dim = self.domain.dimension
         for d in (dim, dim - 1):
             self.domain.mesh.topology.create_connectivity(d, dim)
+        if medium == SOLID:
+            return fem.locate_dofs_topological(self.space, dim, self.domain.cells())
         if medium in ("metal", FILM):
             named = [boundary for network in self.networks if network.name == field for boundary, *_ in network.faces]
             if medium == "metal":
@@ -262,12 +269,15 @@ class TransportSystem:
 
     def _butler_volmer(self, η: Any, i0: Any, law: Kinetics, medium: str) -> Any:
         T, p = self.media[medium].temperature, 0.0 if law.pressure is None else law.pressure
+        if law.pressure is STRESS and self.body is not None:
+            p = self.body.normal_pressure(self, medium)
         αa, αc, αm = law.anodic_transfer, law.cathodic_transfer, law.mechanical_transfer
         return kinetics.butler_volmer(η, i0, αa, αc, T, p, αm, law.molar_volume)
 
     def ion_potential(self, medium: str, ion: str, reference: Any = None) -> Any:
-        """Electrochemical potential of an ion over zF, V: φ + (RT/zF) ln(c/c_ref), or φ alone without a reference."""
+        """Electrochemical potential of an ion over zF, V: φ + V p/(zF) + (RT/zF) ln(c/c_ref), without a reference less that."""
         m, φ = self.media[medium], self.field(medium)
+        φ = φ if (work := ion_work(self, medium, ion)) is None else φ + work
         if reference is None:
             return φ
         return φ + kinetics.nernst_shift(self.concentration(medium, ion), reference, m.ion(ion).charge, m.temperature)
@@ -329,13 +339,17 @@ class TransportSystem:
             )
             fields = {"potential": np.concatenate(metal + potential)}
             fields |= {"concentration": np.concatenate(concentration)} if concentration else {}
-            single = np.concatenate(potential + concentration)
+            solid = [self.dofs(*name) for name in self.index if self._kind(name) == SOLID]
+            fields = {} if solid else fields  # the fields of mechanics have no preconditioner of their own
+            single = np.concatenate(potential + concentration + solid)
             conditions = self.bcs[len(self.index) :]  # what lies outside is not solved for
             self._solver = ConstrainedSolver(self.residual, self.u, conditions, single, metal, fields, self.method)
         return self._solver
 
     @staticmethod
     def _kind(name: tuple[str, str]) -> str:
+        if name[0] == SOLID or name[1] == PRESSURE:
+            return SOLID
         return "metal" if name[0] == "metal" else "potential" if name[0] == FILM or name[1] == POTENTIAL else "ion"
 
     def solve(self) -> SolveReport:
