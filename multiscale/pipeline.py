@@ -22,7 +22,7 @@ from coupling.store import digest, read_records, write_records
 from multiscale.case import Case
 from multiscale.critical_current.shelf import Shelf
 from multiscale.parameters import Parameter, continuum_inputs, draw, nominal, resolve, validate
-from multiscale.progress import Narrator
+from multiscale.progress import Narrator, duration
 from multiscale.shipped_records import records_for
 
 FORMAT = 1
@@ -94,12 +94,13 @@ def _study_key(case: Case) -> str:
     if _ships(case):
         return digest({"shipped": [record.to_dict() for record in _shipped(case)[0]], "format": FORMAT})
     from atomistic.potential import describe
-    from atomistic.study import VERSION
+    from atomistic.study import VERSION, effort
 
     settings = study_settings(case)
     potential = describe(settings.potential, settings.allow_pickle).sha256
     decisive = {name: value for name, value in asdict(settings).items() if name != "allow_pickle"}
-    return digest({"settings": decisive, "potential": potential, "study": VERSION, "format": FORMAT})
+    decisive |= {"potential": potential, "effort": asdict(effort(settings)), "study": VERSION, "format": FORMAT}
+    return digest(decisive)
 
 
 def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | None = None) -> list[Property]:
@@ -119,6 +120,9 @@ def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | Non
             write_json(folder / "problems.json", cautions)
             write_json(folder / "arrhenius.json", {})
     else:
+        settings = study_settings(case)
+        cores = sum(task.cost for task in study.plan(settings))
+        narrator.say("atomistic", f"about {duration(cores / comm.size)} where every rank has a core; finished runs are kept")
         with narrator.watch("atomistic") as update:
             records = study.run(study_settings(case), folder, comm=comm, progress=update)
     if comm.rank == 0:
