@@ -37,6 +37,7 @@ class LeakyCell:
         contact_electronic: σ_m, electronic conductivity at the metal, S/m.
         barrier: E of the electrons, J.
         interphase_electronic, electrolyte_electronic: σ_f and σ_el, S/m.
+        passage_resistance: R_p of ions at the layers' common face (y = t), ohm m²; electrons pass it freely.
     """
 
     interphase_thickness: Any
@@ -47,11 +48,13 @@ class LeakyCell:
     barrier: Any
     interphase_electronic: Any
     electrolyte_electronic: Any
+    passage_resistance: Any = 0.0
 
     def ionic_resistance(self, depth: Any) -> Any:
-        """R_ion from the lithium to a depth (m), ohm m²."""
+        """R_ion from the lithium to a depth (m), ohm m²: y/κ up to the common face, t/κ + R_p + (y - t)/κ_el beyond it."""
         inside = np.minimum(depth, self.interphase_thickness)
-        return inside / self.interphase_conductivity + (depth - inside) / self.electrolyte_conductivity
+        crossed = np.where(np.asarray(depth) > self.interphase_thickness, self.passage_resistance, 0.0)
+        return inside / self.interphase_conductivity + crossed + (depth - inside) / self.electrolyte_conductivity
 
     def electronic_resistance(self, depth: Any) -> Any:
         """R_e from the lithium to a depth (m), ohm m²: (λ/σ_f) ln[(σ_m + σ_f e^(y/λ))/(σ_m + σ_f)] in the interphase."""

@@ -5,7 +5,8 @@ ends of the step (trapezoid; of a first step from that at its end, as protocols 
 the geometry that belongs to it until both agree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -111,6 +112,17 @@ class Plating:
         self.now = self.history[time]
         for follower in self.followers:
             follower.follow(self.now, [self.now], (0.0, 0.0, 0.0))
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """The geometry as it was before anything was plated, for as long as the block lasts."""
+        nothing = dict.fromkeys(self.volumes, 0.0)
+        start, now = Plated(nothing, nothing), self.now
+        for follower in self.followers:
+            follower.follow(start, [start], (0.0, 0.0, 0.0))
+        yield
+        for follower in self.followers:
+            follower.follow(now, [now], (0.0, 0.0, 0.0))
 
     def notes(self) -> list[Any]:
         """What a checkpoint keeps."""

@@ -9,6 +9,7 @@ from coupling.errors import UserError
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.transport_cases.face_schema import Reaction
+from multiscale.transport_cases.mechanics_check import check_mechanics
 from multiscale.transport_cases.media import Substance, is_structure, substances
 from multiscale.transport_cases.schema import CELLS, KINDS, TransportFile, file_model
 
@@ -69,6 +70,7 @@ def load_transport_case(folder: str | Path) -> TransportCase:
     settings = validate(file, file_model(given.get("kind"), given.get("dimension")))
     media = substances(settings, file)
     _check_names(file, settings)
+    check_mechanics(file, settings, list(media))
     named = [*_of_media(media), *_of_faces(settings)]
     case = TransportCase(folder, settings, materials_named(file.path, named, material_folders(folder)), file, media)
     for key in ATTACHED:

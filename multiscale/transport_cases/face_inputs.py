@@ -3,7 +3,7 @@
 from coupling.errors import UserError
 from coupling.toml_input import Location
 from multiscale.transport.nernst_planck import VACUUM_PERMITTIVITY
-from multiscale.transport_cases.face_schema import FilmLayer, Junction, Reaction
+from multiscale.transport_cases.face_schema import FilmLayer, Junction, MetalReaction, Reaction
 from multiscale.transport_cases.inputs import Collector, FaceInputs
 
 
@@ -29,7 +29,18 @@ def face_inputs(collector: Collector, key: Location, law: Reaction) -> FaceInput
         i0 = value
     else:
         collector.state(f"{name}.exchange_current_density", i0 or 0.0, "A/m^2", law.source)
-    return FaceInputs(None, i0, *_transfers(collector, key, law), capacitance, film, dielectric)
+    share = _mechanical_transfer(collector, law)
+    return FaceInputs(None, i0, *_transfers(collector, key, law), capacitance, film, dielectric, share)
+
+
+def _mechanical_transfer(collector: Collector, law: Reaction) -> float | None:
+    """Share of the mechanical work in the transition state: stated, or the material's; None: that of the cathodic transfer."""
+    if collector.case.settings.mechanics is None or not isinstance(law, MetalReaction):
+        return None
+    if law.mechanical_transfer is not None or law.charge_transfer is None:
+        return law.mechanical_transfer
+    found = collector.optional(law.charge_transfer, "mechanical_transfer_coefficient")
+    return found[1] if found else None
 
 
 def _transfers(collector: Collector, key: Location, law: Reaction) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from coupling.toml_input import AtKey, InUnit, Table
 from multiscale.case import Length
+from multiscale.transport_cases.mechanics_schema import MOLAR_VOLUME
 
 Voltage = Annotated[float, InUnit("V")]
 Resistance = Annotated[float, InUnit("ohm m^2", above=0.0)]
@@ -70,10 +71,31 @@ class Junction(Reaction):
     resistance: Resistance | None = None
 
 
-class Electrode(Reaction):
-    """A metal. `on`: laws of their own where it touches other media than the most of it, by the medium's name."""
+class MetalReaction(Reaction):
+    """Charge transfer at a metal. `mechanical_transfer` (with [mechanics]): share αm of the mechanical work that the transition
+    state carries; unless stated the material's `mechanical_transfer_coefficient`, else the cathodic transfer coefficient.
+    """
 
-    on: dict[str, Reaction] = Field(default_factory=dict)
+    mechanical_transfer: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Electrode(MetalReaction):
+    """A metal. `on`: laws of their own where it touches other media than the most of it, by the medium's name.
+
+    `moves` (flat layers): its face moves with the plating velocity V i/F. "metal": plated metal takes the place of the medium,
+    whose immobile ions it sweeps along; "medium": what is plated becomes part of the medium, which grows. `molar_volume`: V of
+    the metal, or of what grows, per charge of the ion; lithium's unless stated with a `source`.
+    """
+
+    on: dict[str, MetalReaction] = Field(default_factory=dict)
+    moves: Literal["metal", "medium"] | None = None
+    molar_volume: Annotated[float, MOLAR_VOLUME] | None = None
+
+    @model_validator(mode="after")
+    def _volume_has_a_source(self) -> "Electrode":
+        if self.molar_volume is not None and not self.source.strip():
+            raise AtKey(("source",), "say where the molar volume comes from")
+        return self
 
 
 class Electrodes(Table):

@@ -14,6 +14,7 @@ from meshes.polycrystal import grain_index
 from multiscale.dolfinx_compat import interpolation_points
 from multiscale.transport.system import TransportSystem
 from multiscale.transport_cases.cell import Cell
+from multiscale.transport_cases.stress import DISPLACEMENT, stress_fields
 
 CURRENT, POTENTIAL, REGION, GRAIN = "current_density_A_per_m2", "potential_V", "region", "grain_index"
 
@@ -39,6 +40,7 @@ def transport_fields(system: TransportSystem, cell: Cell) -> dict[str, fem.Funct
         field.x.array[:] = np.nan
         _fill(field, system.concentration(name, ion), domain.cells(*system.media[name].regions))
         found[concentration_name(ion, name)] = field
+    found |= stress_fields(system, cell)
     found[REGION] = _cellwise(scalar, region_numbers(cell))
     if cell.crystal is not None:
         found[GRAIN] = _cellwise(scalar, grain_numbers(cell).astype(float))
@@ -125,7 +127,7 @@ def gather(system: TransportSystem, cell: Cell) -> Gathered | None:
     for name, function in transport_fields(system, cell).items():
         space = function.function_space
         nodal = function.x.array.reshape(-1, space.dofmap.index_map_bs)[space.dofmap.list[:owned]]
-        arrays[name] = nodal if name == CURRENT else nodal[..., 0]
+        arrays[name] = nodal if name in (CURRENT, DISPLACEMENT) else nodal[..., 0]
     parts = mesh.comm.gather((mesh.topology.original_cell_index[:owned], corners, arrays))
     if parts is None:
         return None

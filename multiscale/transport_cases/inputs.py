@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from coupling.constants import FARADAY, GAS_CONSTANT
 from coupling.errors import UserError
@@ -48,6 +49,7 @@ class FaceInputs:
         exchange_current_density, anodic_transfer, cathodic_transfer: of the kinetics, A/m² and 1.
         capacitance: of the double layer, F/m²; None: none.
         film_resistance, film_capacitance: of a film in series, ohm m² and F/m²; None: none.
+        mechanical_transfer: share of the mechanical work in the transition state, 1; None: the cathodic transfer.
     """
 
     resistance: float | None = None
@@ -57,6 +59,7 @@ class FaceInputs:
     capacitance: float | None = None
     film_resistance: float | None = None
     film_capacitance: float | None = None
+    mechanical_transfer: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,13 @@ class Inputs:
         parameters: sourced, by key, as `check` prints them.
         media: by name.
         faces: by the key of the case that describes them: ("electrode", "working"), ("interface", 0), …
+        mechanics: of each medium, `mechanics.MechanicalInputs`; empty without [mechanics].
     """
 
     parameters: dict[str, Parameter]
     media: dict[str, MediumInputs]
     faces: dict[Location, FaceInputs]
+    mechanics: dict[str, Any] = field(default_factory=dict)
 
 
 class Collector:
@@ -132,6 +137,7 @@ def resolve(case: TransportCase) -> Inputs:
         UserError: a number is known nowhere or not at the case's temperature; a start that is not electroneutral.
     """
     from multiscale.transport_cases.face_inputs import face_inputs
+    from multiscale.transport_cases.mechanics import mechanical_inputs, parameters_of_electrodes
 
     collector, settings = Collector(case), case.settings
     _check_choice(case)
@@ -143,7 +149,8 @@ def resolve(case: TransportCase) -> Inputs:
     for name, thickness in () if case.structured else settings.geometry.thickness.items():
         collector.state(f"geometry.{name}.thickness", thickness, "m", "geometry of the case")
     found = {key: face_inputs(collector, key, law) for key, law in faces(settings)}
-    return Inputs(collector.found, media, found)
+    parameters_of_electrodes(collector, settings)
+    return Inputs(collector.found, media, found, mechanical_inputs(collector, settings))
 
 
 def _ohmic(collector: Collector, name: str, substance: Substance, transport: Transport) -> MediumInputs:

@@ -1,9 +1,10 @@
 """What a transport run writes down as it goes: a row for each accepted time, profiles in depth, figures at the end of steps."""
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import ufl
 from dolfinx import fem
 
 from coupling.constants import AVOGADRO
@@ -11,14 +12,15 @@ from multiscale.domain import integral
 from multiscale.solvers.protocol import Record
 from multiscale.transport.kinetics import deposited_thickness
 from multiscale.transport.nernst_planck import SingleIon
+from multiscale.transport.plating import Plated, Plating
 from multiscale.transport.system import TransportSystem
 from multiscale.transport_cases.case import TransportCase
 from multiscale.transport_cases.cell import COUNTER, WORKING, Cell, meeting_name
 from multiscale.transport_cases.fields import concentration_name
-from multiscale.transport_cases.meter import TransportMeter, cell_values
-
-BINS = 40
-"""Slices of each medium in which profiles are averaged."""
+from multiscale.transport_cases.mechanics import molar_volume, moving_faces
+from multiscale.transport_cases.meter import TransportMeter
+from multiscale.transport_cases.slices import Profiles
+from multiscale.transport_cases.stress import StressMeter
 
 LITHIUM = ("Li+", "Li")
 """Names of the ion whose metal's surface moves by the molar volume of lithium."""
@@ -55,47 +57,6 @@ class DrivenCell:
     def mean_current_density(self) -> float:
         """Current density, A/m² of the cell's cross-section."""
         return float(self._contact.current / self._area)
-
-
-class Profiles:
-    """Mean concentration in slices of depth: both concentration and depth are means over the slice's cells."""
-
-    def __init__(self, system: TransportSystem, cell: Cell) -> None:
-        """Sort the cells into slices; compile the integrals."""
-        domain = system.domain
-        self._comm = domain.comm
-        self._space = fem.functionspace(domain.mesh, ("DG", 0))
-        w, y = ufl.TestFunction(self._space), cell.depth
-        self._forms: dict[tuple[str, str], Any] = {}
-        self._bins: dict[str, np.ndarray] = {}
-        self._volume: dict[str, np.ndarray] = {}
-        self.depth: dict[str, np.ndarray] = {}
-        for name, medium in system.media.items():
-            if isinstance(medium.closure, SingleIon):
-                continue
-            dx = domain.dx(*medium.regions)
-            volume, moment = (cell_values(self._space, fem.form(f * w * dx)) for f in (domain.constant(1.0), y))
-            top, bottom = cell.depths[name]
-            middle = np.where(volume > 0, moment / np.where(volume > 0, volume, 1), top)
-            slices = np.clip(((middle - top) / (bottom - top) * BINS).astype(int), 0, BINS - 1)
-            self._bins[name] = np.where(volume > 0, slices, BINS)
-            self._volume[name] = self._sums(name, volume)
-            self.depth[name] = self._sums(name, moment)[self._volume[name] > 0] / self._volume[name][self._volume[name] > 0]
-            for ion in medium.species:
-                self._forms[name, ion.name] = fem.form(system.concentration(name, ion.name) * w * dx)
-
-    def _sums(self, name: str, values: np.ndarray) -> np.ndarray:
-        mine = np.bincount(self._bins[name], weights=values, minlength=BINS + 1)[:BINS]
-        return np.asarray(self._comm.allreduce(mine))
-
-    def read(self) -> dict[str, list[float]]:
-        """Concentration (mol/m³) in the slices of `depth`, by "medium/ion"."""
-        found = {}
-        for (name, ion), form in self._forms.items():
-            filled = self._volume[name] > 0
-            values = self._sums(name, cell_values(self._space, form))[filled] / self._volume[name][filled]
-            found[f"{name}/{ion}"] = values.tolist()
-        return found
 
 
 class Faces:
@@ -146,35 +107,84 @@ class Log:
 
     Args:
         case, system, cell, meter: what is run and read.
+        plating: of the run, if anything follows the metal plated.
+
+    Attributes:
+        rows: of the times from the first accepted one on.
+        slices, stresses, places: concentrations and stresses in slices, thickness plated by electrode, from the start on.
     """
 
-    def __init__(self, case: TransportCase, system: TransportSystem, cell: Cell, meter: TransportMeter) -> None:
-        self.case, self.system, self.cell, self.meter = case, system, cell, meter
+    def __init__(
+        self, case: TransportCase, system: TransportSystem, cell: Cell, meter: TransportMeter, plating: Plating | None = None
+    ) -> None:
+        self.case, self.system, self.cell, self.meter, self.plating = case, system, cell, meter, plating
         self.profiles, self.faces = Profiles(system, cell), Faces(system, cell)
+        self.stress = None if system.body is None else StressMeter(system, cell)
+        self.moving = moving_faces(plating)
         self.rows: list[Row] = []
         self.slices: list[dict[str, list[float]]] = [self.profiles.read()]
+        self.stresses: list[dict[str, list[list[float]]]] = []
+        self.places: list[dict[str, float]] = [{}]
         self.times = [0.0]
         self.steps: list[dict[str, Any]] = []
         self.deposits = case.settings.electrode.working.ion in LITHIUM
+        self.volume = molar_volume(case.settings, WORKING)
+        self._earlier = 0.0  # charge of the steps that have ended, C/m²
 
     def notes(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"rows": self.rows, "slices": self.slices, "times": self.times, "steps": self.steps}
+        kept = {"rows": self.rows, "slices": self.slices, "times": self.times, "steps": self.steps}
+        plated = None if self.plating is None else self.plating.notes()
+        return kept | {"stresses": self.stresses, "places": self.places, "plating": plated}
 
-    def restore(self, notes: dict[str, Any]) -> None:
-        """Go on from the notes of a checkpoint."""
+    def restore(self, notes: dict[str, Any], time: float) -> None:
+        """Go on from the notes of a checkpoint at a time."""
         self.rows, self.slices = notes["rows"], notes["slices"]
+        ends = [a for a, b in itertools.pairwise(self.rows) if a["step"] != b["step"]]
+        self._earlier = sum(row["charge_C_per_m2"] or 0.0 for row in ends)
         self.times, self.steps = notes["times"], notes["steps"]
+        self.stresses, self.places = notes["stresses"], notes["places"]
+        if self.plating is not None:
+            self.plating.restore(notes["plating"], time)
+
+    def depth(self, number: int, medium: str) -> list[float]:
+        """Depths of the slices of a medium at one of `times`, m."""
+        known = self.profiles.depth | (self.stress.depth if self.stress else {})
+        at_rest = known[medium]
+        if self.moving is None:
+            return at_rest.tolist()
+        return self.moving.depths(Plated(self.places[number], {}), medium, at_rest).tolist()
+
+    def thicknesses(self) -> dict[str, float]:
+        """Thickness of every medium where faces move, m; empty else."""
+        return {} if self.moving is None or self.plating is None else self.moving.thicknesses(self.plating.now)
+
+    def deposited(self, record: Record) -> float:
+        """Thickness of metal plated at the working electrode since the run began, m."""
+        return float(deposited_thickness(-record.charge - self._earlier, self.volume))
+
+    def now(self) -> Cell:
+        """The cell with its faces where they are now."""
+        if self.moving is None or self.plating is None:
+            return self.cell
+        faces = self.moving.place(self.plating.now.thickness).tolist()
+        depths = dict(zip(self.cell.depths, itertools.pairwise(faces), strict=True))
+        return replace(self.cell, depths=depths, length=faces[-1] - faces[0], start=faces[0])
 
     def watch(self, record: Record) -> None:
         """Write down one accepted time."""
+        if self.rows and self.rows[-1]["step"] != record.step + 1:
+            self._earlier += self.rows[-1]["charge_C_per_m2"] or 0.0
+        self.meter.cell = self.now()
         row: Row = {
             "time_s": record.time, "step": record.step + 1, "voltage_V": record.voltage,
             "current_density_A_per_m2": record.current_density, "charge_C_per_m2": record.charge,
             "charge_imbalance_1": self.meter.imbalance(),
         }  # fmt: skip
         if self.deposits:
-            row["deposited_lithium_m"] = float(deposited_thickness(-record.charge))
+            row["deposited_lithium_m"] = self.deposited(record)
+        row |= {f"thickness_of_{name}_m": width for name, width in self.thicknesses().items()}
+        row |= self.stress.row() if self.stress else {}
         for name, medium in self.system.species_fields():
             row[f"lowest_{concentration_name(medium, name)}"] = self.system.lowest(name, medium)[0]
         row |= self.faces.read()
@@ -184,6 +194,9 @@ class Log:
             row[f"loss_{name}_V".replace(", ", "_").replace(" ", "_").replace("|", "_to_")] = drop
         self.rows.append(row)
         self.slices.append(self.profiles.read())
+        self.places.append({} if self.plating is None else dict(self.plating.now.thickness))
+        if self.stress:
+            self.stresses.append(self.stress.read())
         self.times.append(record.time)
 
     def figures(self, record: Record) -> dict[str, Any]:
@@ -196,7 +209,11 @@ class Log:
             "lowest_concentration_mol_per_m3": {name: value for name, (value, _) in self.meter.lowest().items()},
         }  # fmt: skip
         if self.deposits:
-            found["deposited_lithium_um"] = float(deposited_thickness(-record.charge)) * 1e6
+            found["deposited_lithium_um"] = self.deposited(record) * 1e6
+        if self.moving is not None:
+            found["thickness_um"] = {name: width * 1e6 for name, width in self.thicknesses().items()}
+        if self.stress:
+            found["mechanics"] = self.stress.row()
         if losses is None:
             return found
         focusing, detour = self.meter.focusing(), self.meter.detour()
@@ -223,7 +240,8 @@ def attenuation(case: TransportCase, log: Log, number: int) -> list[tuple[str, f
     wanted = case.settings.output.attenuation
     assert wanted is not None
     rows = []
-    for medium, depth in log.profiles.depth.items():
+    for medium in log.profiles.depth:
+        depth = log.depth(number, medium)
         total = np.zeros(len(depth))
         for ion in case.settings.transport[medium].species:
             if ion.lithium6 is not None:

@@ -11,12 +11,15 @@ from multiscale.solvers.timeloop import StepControl
 from multiscale.transport.media import Electrode, Film, Kinetics, Medium, Network, ThinLayer
 from multiscale.transport.media import Junction as Interface
 from multiscale.transport.nernst_planck import VACUUM_PERMITTIVITY, Closure, Electroneutral, Poisson, SingleIon, Species
+from multiscale.transport.plating import Plating
 from multiscale.transport.rate_expressions import reactions
+from multiscale.transport.solid import STRESS, Body
 from multiscale.transport.system import TransportSystem
 from multiscale.transport_cases.case import TransportCase
 from multiscale.transport_cases.cell import Cell, Meeting
 from multiscale.transport_cases.face_schema import Junction, Reaction
 from multiscale.transport_cases.inputs import FaceInputs, Inputs, MediumInputs
+from multiscale.transport_cases.mechanics import elastic_body, molar_volume, plating
 from multiscale.transport_cases.schema import Step
 
 DEGREE = 2
@@ -34,13 +37,13 @@ class Description:
     junctions: tuple[Interface, ...]
     networks: tuple[Network, ...] = ()
 
-    def system(self, domain: Domain) -> TransportSystem:
-        """The equations on a mesh."""
-        return TransportSystem(domain, self.media, self.electrodes, self.junctions, DEGREE, networks=self.networks)
+    def system(self, domain: Domain, body: Body | None = None) -> TransportSystem:
+        """The equations on a mesh, perhaps with its media as an elastic body."""
+        return TransportSystem(domain, self.media, self.electrodes, self.junctions, DEGREE, networks=self.networks, body=body)
 
 
-def transport_system(case: TransportCase, inputs: Inputs, cell: Cell) -> TransportSystem:
-    """The equations of a case on its mesh, with the concentrations of the start.
+def transport_system(case: TransportCase, inputs: Inputs, cell: Cell) -> tuple[TransportSystem, Plating | None]:
+    """The equations of a case on its mesh, with the concentrations of the start; what follows the metal plated.
 
     The displacement currents of Ohmic media are left out: they last as long as ε/κ, and time steps do not follow them.
     """
@@ -48,7 +51,9 @@ def transport_system(case: TransportCase, inputs: Inputs, cell: Cell) -> Transpo
     media = tuple(
         replace(m, closure=replace(m.closure, permittivity=None)) if isinstance(m.closure, SingleIon) else m for m in found.media
     )
-    return started(replace(found, media=media).system(cell.domain), inputs, cell)
+    body, hosts = elastic_body(case, inputs, cell)
+    system = started(replace(found, media=media).system(cell.domain, body), inputs, cell)
+    return system, plating(case, system, cell, hosts)
 
 
 def described(case: TransportCase, inputs: Inputs, cell: Cell) -> Description:
@@ -117,7 +122,8 @@ def _medium(case: TransportCase, inputs: Inputs, cell: Cell, name: str, part: st
         ε = (numbers.permittivity or 1.0) * VACUUM_PERMITTIVITY
         closure = Poisson(ε, settings.fixed_charge or 0.0, settings.site_density)
     species = tuple(
-        Species(ion.name, ion.charge, numbers.diffusivity.get(ion.name, 1.0), sites=ion.sites) for ion in settings.species
+        Species(ion.name, ion.charge, numbers.diffusivity.get(ion.name, 1.0), ion.partial_molar_volume or 0.0, ion.sites)
+        for ion in settings.species
     )
     declared = [reaction.declared for reaction in settings.reaction]
     T = case.settings.conditions.temperature
@@ -146,6 +152,9 @@ def _electrode(
 ) -> Electrode:
     name, part = medium
     kinetics = _kinetics(law, face, inputs.media[name].concentration.get(law.ion))
+    if case.settings.mechanics is not None:
+        V = molar_volume(case.settings, side)
+        kinetics = replace(kinetics, pressure=STRESS, mechanical_transfer=face.mechanical_transfer, molar_volume=V)
     return Electrode(boundary, part, law.ion, kinetics, _charged(case, face, name), _film(face), side)
 
 

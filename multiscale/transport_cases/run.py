@@ -1,5 +1,6 @@
 """`multiscale run` of a transport case: mesh, protocol in time with checkpoints, figures, files, report."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ from multiscale.transport_cases.maps import write_csv, write_maps
 from multiscale.transport_cases.meter import TransportMeter
 from multiscale.transport_cases.model import protocol_steps, step_control, transport_system
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a change of the code changes what a run computes."""
 CHECKPOINT_S = 20.0
 """Wall time between two checkpoints, s."""
+STRESS_COLUMNS = ("time_s", "medium", "depth_m", "stress_xx_Pa", "stress_yy_Pa", "stress_zz_Pa", "pressure_Pa")
+"""Of the table of stress against depth."""
 WINDOW_SHARE = 0.02
 """Length over which the focusing factor is averaged, over the cell's width, unless the case says."""
 
@@ -72,12 +75,12 @@ class _Run:
         """Everything, from the mesh to the report."""
         case = self.case
         cell = build(case, self.inputs, self.comm)
-        system = transport_system(case, self.inputs, cell)
+        system, plating = transport_system(case, self.inputs, cell)
         self.cell, self.system = cell, system
         window = case.settings.output.window or WINDOW_SHARE * cell.area ** (1 / max(system.domain.dimension - 1, 1))
         self.meter = TransportMeter(system, cell, window)
-        self.stepper = TimeStepper(system, step_control(case, self.inputs, cell))
-        self.log = Log(case, system, cell, self.meter)
+        self.stepper = TimeStepper(system, step_control(case, self.inputs, cell), plating=plating)
+        self.log = Log(case, system, cell, self.meter, plating)
         cells = system.domain.mesh.topology.index_map(system.domain.dimension).size_global
         self.narrator.say("mesh", f"{cells} cells, {system.solver.unknowns} unknowns, {time.monotonic() - self.begun:.1f} s")
         if self.leads:
@@ -105,7 +108,7 @@ class _Run:
         if found is None:
             return None
         progress, notes = found
-        self.log.restore(notes)
+        self.log.restore(notes, self.stepper.time)
         self.narrator.say("transport", f"goes on at {self.stepper.time:.6g} s, step {progress.step + 1}")
         return progress
 
@@ -145,7 +148,9 @@ class _Run:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        checkpoint.write(self.checkpoints, self.stepper, self.progress, self.key, self.log.notes())
+        plating = self.stepper.plating
+        with contextlib.nullcontext() if plating is None else plating.at_rest():  # a checkpoint names the mesh as it was made
+            checkpoint.write(self.checkpoints, self.stepper, self.progress, self.key, self.log.notes())
         self.kept = time.monotonic()
 
     def _step_ends(self, record: Record, name: str | None = None) -> None:
@@ -155,9 +160,9 @@ class _Run:
         if name is None and once <= record.step < self.count - once:
             return
         if self.case.settings.output.fields:
-            write_vtx(folder / "fields.bp", self.system, self.cell)
+            write_vtx(folder / "fields.bp", self.system, self.log.now())
         if self.system.domain.dimension > 1 and flows(record):
-            self.log.steps[-1] |= write_maps(folder, self.system, self.cell, self.meter, self.comm)
+            self.log.steps[-1] |= write_maps(folder, self.system, self.log.now(), self.meter, self.comm)
 
     def _last_figures(self) -> None:
         """Figures of the last good state of a step that did not come to its end."""
@@ -204,10 +209,17 @@ class _Run:
         rows = [
             (log.times[k], *place.split("/"), depth, value)
             for k in chosen for place, values in log.slices[k].items()
-            for depth, value in zip(log.profiles.depth[place.split("/")[0]], values, strict=True)
+            for depth, value in zip(log.depth(k, place.split("/")[0]), values, strict=True)
         ]  # fmt: skip
         if rows:
             write_csv(results / "profiles.csv", ("time_s", "medium", "ion", "depth_m", "concentration_mol_per_m3"), rows)
+        if log.stresses:
+            told = [
+                (log.times[k], medium, *values)
+                for k in chosen if k for medium, columns in log.stresses[k - 1].items()
+                for values in zip(log.depth(k, medium), *columns, strict=True)
+            ]  # fmt: skip
+            write_csv(results / "stress.csv", STRESS_COLUMNS, told)
         if self.case.settings.output.attenuation:
             seen = [(log.times[k], *row) for k in chosen for row in attenuation(self.case, log, k)]
             write_csv(results / "attenuation.csv", ("time_s", "medium", "depth_m", "attenuation_per_m", "transmission_1"), seen)

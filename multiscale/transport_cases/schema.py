@@ -9,6 +9,7 @@ from multiscale.case import Choice, Length, Temperature
 from multiscale.conduction.schema import KINDS, GrainBlock, Grains
 from multiscale.transport.rate_expressions import DeclaredReaction, ExpressionError
 from multiscale.transport_cases.face_schema import Electrodes, GrainBoundaries, Junction, Voltage
+from multiscale.transport_cases.mechanics_schema import MOLAR_VOLUME, Mechanics, Shares, check_shares
 
 Current = Annotated[float, InUnit("A/m^2")]
 Time = Annotated[float, InUnit("s", above=0.0)]
@@ -104,6 +105,8 @@ class Ion(Table):
     """A mobile species. Numbers stated here need a `source`; those left out come from the material.
 
     `lithium6`: share of ⁶Li among its lithium, for the attenuation of neutrons (natural: 0.0759).
+    `partial_molar_volume` (with [mechanics]): the medium swells by it, and the ion drifts down the gradient of the pressure;
+    `expansion_shares` of the swelling along x, y, z (evenly unless given).
     """
 
     name: str = Field(min_length=1)
@@ -112,12 +115,18 @@ class Ion(Table):
     concentration: Concentration | None = None
     sites: Annotated[float, Field(gt=0)] = 1.0
     lithium6: Annotated[float, Field(ge=0, le=1)] | None = None
+    partial_molar_volume: Annotated[float, MOLAR_VOLUME] | None = None
+    expansion_shares: Shares | None = None
     source: str = ""
 
     @model_validator(mode="after")
     def _numbers_have_a_source(self) -> "Ion":
-        if (self.diffusivity is not None or self.concentration is not None) and not self.source.strip():
-            raise AtKey(("source",), "say where diffusivity and concentration come from")
+        stated = (self.diffusivity, self.concentration, self.partial_molar_volume)
+        if any(number is not None for number in stated) and not self.source.strip():
+            raise AtKey(("source",), "say where diffusivity, concentration and partial_molar_volume come from")
+        if self.expansion_shares is not None and self.partial_molar_volume is None:
+            raise AtKey(("expansion_shares",), "it goes with partial_molar_volume; add that or take this out")
+        check_shares(self.expansion_shares, "expansion_shares")
         if self.name == "potential":
             raise AtKey(("name",), "that is the name of the electric potential; choose another")
         return self
@@ -184,6 +193,8 @@ class Transport(Table):
             raise AtKey(("species",), "each species needs a name of its own")
         if self.closure == "ohm" and (len(names) != 1 or not self.species[0].charge):
             raise AtKey(("species",), "Ohm's law is that of one charged ion")
+        if self.closure == "ohm" and self.species[0].partial_molar_volume is not None:
+            raise AtKey(("species",), "the concentration of an Ohmic medium is fixed: its ion changes no volume")
         if self.closure == "ohm" and self.species[0].diffusivity is not None:
             raise AtKey(("species",), "the ion of an Ohmic medium has no diffusivity; its conductivity is the material's")
         if self.closure == "electroneutral" and (len(names) < 2 or not self.species[-1].charge):
@@ -292,6 +303,7 @@ class TransportFile(Table):
     transport: dict[str, Transport] = Field(min_length=1)
     electrode: Electrodes
     interface: tuple[Junction, ...] = ()
+    mechanics: Mechanics | None = None
     protocol: Protocol
     output: Output = Output()
     properties: Choice = Choice()
