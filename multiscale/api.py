@@ -14,24 +14,20 @@ makes the same calls.
 
 import copy
 import io
-import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 
 from coupling.errors import UserError
 from coupling.library import read_material
 from coupling.record import Property
 from coupling.store import digest, read_records
 from coupling.toml_input import read
-from multiscale import parallel
+from multiscale import case_writing, parallel
 from multiscale.case import Case as CriticalCase
 from multiscale.conduction.case import ConductionCase
 from multiscale.kinds import AnyCase, load_any, run_any, validate_any
@@ -42,7 +38,6 @@ from multiscale.transport_cases.case import TransportCase
 
 PICTURES = ("ccd", "current", "potential", "diffusivity")
 """What `Answer.plot` draws."""
-_PART = re.compile(r'"([^"]*)"|([^."]+)')
 
 
 def load(folder: str | Path) -> "NotebookCase":
@@ -92,7 +87,7 @@ class NotebookCase:
         """
         data = copy.deepcopy(self.data)
         for key, value in changes.items():
-            _set(data, key, value)
+            case_writing.set_key(data, key, value)
         return self._checked(replace(self, data=data, is_changed=True))
 
     def with_material(self, file: str | Path) -> "NotebookCase":
@@ -109,7 +104,7 @@ class NotebookCase:
         return self._checked(replace(self, materials=(*kept, path.resolve()), is_changed=True))
 
     def _checked(self, changed: "NotebookCase") -> "NotebookCase":
-        with _draft(changed) as folder:
+        with case_writing.draft(changed) as folder:
             return replace(changed, checked=load_any(folder))
 
     def check(self, md: bool = True) -> list[dict[str, Any]]:
@@ -120,7 +115,7 @@ class NotebookCase:
         """
         from multiscale.tables import parameter_rows
 
-        with _draft(self) as folder:
+        with case_writing.draft(self) as folder:
             case = load_any(folder)
             validate_any(case, md)
             return parameter_rows(_parameters(case, self.source / "results"))
@@ -135,7 +130,7 @@ class NotebookCase:
         failure = None
         if comm.rank == 0:
             try:
-                _write(self, target)
+                case_writing.write(self, target)
             except UserError as error:
                 failure = str(error)
         if (told := comm.bcast(failure)) is not None:
@@ -177,7 +172,7 @@ class NotebookCase:
         return found
 
     def _hash(self) -> str:
-        files = {path.name: path.read_text(encoding="utf-8") for path in _material_files(self)}
+        files = {path.name: path.read_text(encoding="utf-8") for path in case_writing.material_files(self)}
         return digest({"case": self.data, "materials": files})[:10]
 
 
@@ -388,118 +383,6 @@ def _parameters(case: AnyCase, results: Path) -> Any:
     from multiscale.pipeline import stored_records
 
     return resolve(case, stored_records(case, results)[0])
-
-
-def _set(data: dict[str, Any], key: str, value: Any) -> None:
-    """Set or remove a dotted key in the data of a case.toml; whether the key exists is for the schema to say."""
-    parts = [quoted or plain for quoted, plain in _PART.findall(key)]
-    if not parts:
-        raise UserError('read an empty key; write for example "geometry.width"')
-    here: Any = data
-    for number, part in enumerate(parts):
-        if isinstance(here, list):
-            here = _entry(here, parts[:number], part)
-            if part.isdigit():
-                continue
-        if not isinstance(here, dict):
-            raise UserError(f"{key}: {'.'.join(parts[:number])} holds one value, so nothing stands below it")
-        if number < len(parts) - 1:
-            here = here.setdefault(part, {})
-        elif value is None:
-            here.pop(part, None)
-        else:
-            here[part] = _as_toml(key, value)
-
-
-def _entry(tables: list[Any], path: Sequence[str], part: str) -> Any:
-    name, number = ".".join(path), int(part) if part.isdigit() else 0
-    if not part.isdigit() and len(tables) != 1:
-        raise UserError(f"{name}: there are {len(tables)} entries; say which by its number, for example {name}.0.{part}")
-    if number >= len(tables):
-        raise UserError(f"{name}.{number}: there are {len(tables)} entries, numbered from 0")
-    return tables[number]
-
-
-def _as_toml(key: str, value: Any) -> Any:
-    """A value as TOML can hold it: numbers of NumPy become plain, tuples lists. Raises UserError for other things."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, Mapping):
-        return {str(name): _as_toml(key, inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_toml(key, inner) for inner in value]
-    if isinstance(value, str | bool | int | float):
-        return value
-    raise UserError(f'{key}: read {value!r}; write a text such as "1 um", a number, true or false, a list or a table')
-
-
-@contextmanager
-def _draft(case: NotebookCase) -> Iterator[Path]:
-    """The case as a folder that lasts for a moment; complaints name the case instead of that folder."""
-    with tempfile.TemporaryDirectory(prefix="multiscale-") as temporary:
-        folder = Path(temporary) / case.name
-        try:
-            _fill(case, folder)
-            yield folder
-        except UserError as error:
-            told = re.sub(rf"{re.escape(str(folder))}/case\.toml(:\d+)?: ", f"{case.name}, as changed here: ", str(error))
-            raise UserError(told.replace(str(folder), str(case.source))) from None
-
-
-def _fill(case: NotebookCase, folder: Path, only: Sequence[Path] | None = None) -> None:
-    """Write case.toml, material files (all in reach, or `only` those named) and the files that it reads."""
-    (folder / "materials").mkdir(parents=True, exist_ok=True)
-    (folder / "case.toml").write_text(tomli_w.dumps(_with_potential(case)), encoding="utf-8")
-    for path in _reach(case) if only is None else only:
-        shutil.copyfile(path, folder / "materials" / path.name)
-    geometry: Any = dict(case.data).get("geometry")
-    for key in ("particles", "image", "file") if isinstance(geometry, dict) else ():
-        named = geometry.get(key)
-        if isinstance(named, str) and not Path(named).is_absolute() and (case.source / named).is_file():
-            (folder / named).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(case.source / named, folder / named)
-
-
-def _with_potential(case: NotebookCase) -> dict[str, Any]:
-    """The data with the path of a potential that starts at the source folder made whole."""
-    wanted = case.data.get("atomistic")
-    named = wanted.get("potential") if isinstance(wanted, dict) else None
-    if not isinstance(named, str) or not named or not (case.source / named).exists():
-        return case.data
-    assert isinstance(wanted, dict)
-    return case.data | {"atomistic": wanted | {"potential": str((case.source / named).resolve())}}
-
-
-def _reach(case: NotebookCase) -> list[Path]:
-    """Material files of the case's own that a shipped one must not hide: beside it, its own, those added here, in this order."""
-    beside = sorted((case.source.resolve().parent / "_materials").glob("*.toml"))
-    own = sorted((case.source / "materials").glob("*.toml"))
-    return [*beside, *own, *case.materials]
-
-
-def _material_files(case: NotebookCase) -> list[Path]:
-    """The files of every material that the case uses, where they lie now."""
-    by_name = {path.name: path for path in _reach(case)}
-    used = sorted(material.path for material in case.checked.materials.values())
-    return [by_name.get(path.name, path) for path in used]
-
-
-def _write(case: NotebookCase, target: Path) -> None:
-    if target.is_file():
-        raise UserError(f"{target}: this is a file; name a folder to write the case into")
-    files = _material_files(case)
-    if (target / "case.toml").is_file():
-        same = (target / "case.toml").read_text(encoding="utf-8") == tomli_w.dumps(_with_potential(case))
-        kept = [target / "materials" / path.name for path in files]
-        if not same or not all(k.is_file() and k.read_bytes() == f.read_bytes() for k, f in zip(kept, files, strict=True)):
-            raise UserError(f"{target}: holds another case, or another state of this one; choose another folder, or delete it")
-        return
-    if target.is_dir() and any(target.iterdir()):
-        raise UserError(f"{target}: holds other files; choose a new folder")
-    try:
-        _fill(case, target, files)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror}); choose another place") from None
 
 
 def _take_over_md(source: Path, home: Path) -> None:
