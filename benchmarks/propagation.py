@@ -82,7 +82,7 @@ def convergence(hold: float) -> None:
     from multiscale.propagation.inputs import resolve
     from multiscale.propagation.march import bisect, bracket
     from multiscale.propagation.settings import Bisection
-    from multiscale.propagation.spread import attempt
+    from multiscale.propagation.spread import attempt, begin
 
     def critical(elements: float, largest: float) -> tuple[float, float]:
         case = _case(2e-6, largest)
@@ -91,7 +91,7 @@ def convergence(hold: float) -> None:
         pristine, pressures = model.snapshot(), []
 
         def one(current: float):
-            trial, _ = attempt(model, case.settings, protocol, current, pristine)
+            trial = attempt(begin(model, case.settings, protocol, pristine), protocol, current)
             pressures.append((trial.failed, trial.pressure))
             return trial
 

@@ -308,15 +308,29 @@ def continuum_inputs(case: Case, leaf: Mapping[str, Any]) -> dict[str, Any]:
         "temperature": leaf["conditions.temperature"],
     }
     if geometry.interlayer:
-        layer = case.materials[geometry.interlayer.material]
-        stated = tuple(leaf.get(f"{layer.name}.{q}", 0.0) for q in ("ionic_conductivity", "youngs_modulus", "poissons_ratio"))
-        values = _mixture(layer, leaf) if layer.mixture else stated
+        values = interlayer_values(case, leaf)
         names = ("interlayer_conductivity", "interlayer_youngs_modulus", "interlayer_poissons_ratio")
         inputs |= dict(zip(names, values, strict=True))
         if geometry.interlayer.passage:
-            through = leaf[f"{geometry.interlayer.passage}.interfacial_resistance"]
+            through = passage_resistance(case, leaf)
             inputs["interlayer_conductivity"] = _in_series(values[0], geometry.interlayer.thickness, through)
     return inputs
+
+
+def interlayer_values(case: Case, leaf: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """The interlayer's own conductivity (S/m), Young's modulus (Pa) and Poisson's ratio, without its passage."""
+    assert case.settings.geometry.interlayer is not None
+    layer = case.materials[case.settings.geometry.interlayer.material]
+    if layer.mixture:
+        return _mixture(layer, leaf)
+    κ, E, ν = (leaf.get(f"{layer.name}.{q}", 0.0) for q in ("ionic_conductivity", "youngs_modulus", "poissons_ratio"))
+    return κ, E, ν
+
+
+def passage_resistance(case: Case, leaf: Mapping[str, Any]) -> Any:
+    """Resistance of the passage from the interlayer into the electrolyte, ohm m²; zero where the case names none."""
+    layer = case.settings.geometry.interlayer
+    return leaf[f"{layer.passage}.interfacial_resistance"] if layer and layer.passage else 0.0
 
 
 def _in_series(conductivity: Any, thickness: float, resistance: Any) -> Any:

@@ -124,7 +124,7 @@ def run_atomistic(case: Case, results: Path, comm: Any, narrator: Narrator | Non
         cores = sum(task.cost for task in study.plan(settings))
         narrator.say("atomistic", f"about {duration(cores / comm.size)} where every rank has a core; finished runs are kept")
         with narrator.watch("atomistic") as update:
-            records = study.run(study_settings(case), folder, comm=comm, progress=update)
+            records = study.run(settings, folder, comm=comm, progress=update)
     if comm.rank == 0:
         write_records(folder / "records.json", records)
         write_json(folder / "study.json", {"key": _study_key(case)})
@@ -194,7 +194,7 @@ def _run_stages(
 ) -> dict[str, Any]:
     from multiscale.critical_current import answer
     from multiscale.critical_current.attribution import attribution
-    from multiscale.critical_current.other_mechanisms import combined
+    from multiscale.critical_current.first_mechanism import combined
 
     if comm.rank == 0:
         ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
@@ -211,10 +211,10 @@ def _run_stages(
     walls["continuum"] = narrator.seconds() - sum(walls.values())
     spread = answer.distribution(case, parameters, reference, results, comm, narrator, shelf)
     walls["error bar"] = narrator.seconds() - sum(walls.values())
-    switches = attribution(case, continuum_inputs(case, inputs), results, comm, narrator)
     leaves = draw(parameters, case.settings.uncertainty.samples, case.settings.uncertainty.seed)
-    best = reference.critical["current_density"]
-    others = comm.bcast(combined(case, parameters, leaves, spread.samples, best) if comm.rank == 0 else None)
+    others = comm.bcast(combined(case, parameters, leaves, spread, reference) if comm.rank == 0 else None)
+    alone = others.get("nucleation", {}).get("critical_mA_per_cm2")
+    switches = attribution(case, continuum_inputs(case, inputs), results, comm, narrator, alone)
     samples = others.pop("samples", spread.samples)
     walls["switches"] = narrator.seconds() - sum(walls.values())
     hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}

@@ -10,6 +10,7 @@ from rich.table import Table
 from coupling.record import Property
 from multiscale.case import Case
 from multiscale.conduction.case import ConductionCase
+from multiscale.critical_current.switch_worth import sign_of
 from multiscale.memristor.case import MemristorCase
 from multiscale.parameters import Parameter
 from multiscale.propagation.case import PropagationCase
@@ -120,11 +121,13 @@ def answer_lines(summary: Mapping[str, Any]) -> str:
     fit = f"fitted: {', '.join(fitted)}" if fitted else "nothing was fitted"
     lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)} · mechanism: {ccd['mechanism']} · {fit}"]
     best = summary["at_best_values"]
-    lines.append(f"at the best value of every input {best['value']:.3g} {best['unit']}, limited by {best['limited_by']}")
+    first = " (initiation)" if "nucleation" in summary and best["mechanism"] == "initiation" else ""
+    lines.append(f"at the best value of every input {best['value']:.3g} {best['unit']}, limited by {best['limited_by']}{first}")
     if ccd.get("bound") == "lower":
         lines.append("The upper end is open: some draws did not crack up to the largest current of the protocol.")
     largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
-    lines.append("error from: " + ", ".join(f"{origin} {share:.0%}" for origin, share in largest))
+    of = " of that smallest current" if "nucleation" in summary else ""
+    lines.append(f"error{of} from: " + ", ".join(f"{origin} {share:.0%}" for origin, share in largest))
     lines += _mechanism_lines(summary)
     lines += [_switch_line(name, row) for name, row in summary.get("attribution", {}).items()]
     return "\n".join(lines)
@@ -141,14 +144,22 @@ def _mechanism_lines(summary: Mapping[str, Any]) -> list[str]:
         if (depth := summary["nucleation"].get("likeliest_depth_nm")) is not None:
             lines.append(f"nucleation is likeliest {depth:.3g} nm from the lithium")
     if "stripping_limit" in summary:
-        lines.append(f"voids on the stripped electrode beyond {interval(summary['stripping_limit'])} (not part of the CCD)")
+        limit = summary["stripping_limit"]
+        lines.append(
+            f"voids on the stripped electrode beyond {interval(limit)} (not part of the CCD; below it in "
+            f"{limit['first_in_share_of_draws']:.0%} of the draws)"
+        )
     return lines
 
 
 def _switch_line(name: str, row: Mapping[str, Any]) -> str:
     """What one switch is worth."""
     spread = f"{row['smallest']:.3g} … {row['largest']:.3g} over {row['microstructures']} microstructures"
-    return f"{name}: factor {row['factor']:.3g} ({spread}); without it {row['without']:.3g} {row['unit']}"
+    factor, without = sign_of(row["factor_bound"]), sign_of(row["without_bound"])
+    line = f"{name}: factor {factor}{row['factor']:.3g} ({spread}); without it {without}{row['without']:.3g} {row['unit']}"
+    if alone := row.get("initiation_alone"):
+        line += f"; on initiation alone a factor {sign_of(alone['factor_bound'])}{alone['factor']:.3g}"
+    return line
 
 
 def interval(ccd: Mapping[str, Any]) -> str:

@@ -18,11 +18,14 @@ from coupling.record import Property
 from coupling.store import write_records
 from multiscale.case import load_case
 from multiscale.critical_current import internal_nucleation as inside
-from multiscale.critical_current.other_mechanisms import combined, nucleation_figures, nucleation_inputs, voiding_currents
+from multiscale.critical_current.answer import CLOSURE, Reference, Spread
+from multiscale.critical_current.first_mechanism import RATES, best_values, combined, smallest_split
+from multiscale.critical_current.other_mechanisms import nucleation_figures, nucleation_inputs, rate_errors, voiding_currents
+from multiscale.critical_current.sampling import SURROGATE
 from multiscale.domain import Domain
 from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.voiding import stripping_limit
-from multiscale.parameters import draw, nominal, resolve
+from multiscale.parameters import MIXTURE_MODEL, draw, nominal, resolve
 from multiscale.transport.interphase_leakage import LeakyCell, tunnelling_length
 from multiscale.transport.kinetics import overpotential_at
 from multiscale.transport.leakage import MetalContact, MixedConductor
@@ -148,11 +151,21 @@ def case():
     return load_case(ROOT / "cases" / "lpscl-interphase")
 
 
+def initiation_of(leaves, samples, logarithm=None, errors=None):
+    """What initiation hands on: samples in A/m², and what they are made of."""
+    logarithm = logarithm or (lambda mixed: np.full(len(next(iter(mixed.values()))), math.log(samples[0])))
+    return Spread(np.asarray(samples), 1.0, 1.0, 1.0, None, {"never told": 1.0}, 1, 0, "key", logarithm, errors or {})
+
+
+def reference_of(current, stalled):
+    return Reference({"current_density": current, "limited_by": "stall", "bound": None}, stalled, {}, 1, 1)
+
+
 def test_mechanisms_are_told_apart_and_the_smallest_is_the_answer(case):
     parameters = resolve(case)
     leaves = draw(parameters, 100, 1)
     initiation = np.full(100, 20.0)
-    found = combined(case, parameters, leaves, initiation, 20.0)
+    found = combined(case, parameters, leaves, initiation_of(leaves, initiation), reference_of(20.0, 10.0))
     inputs = nucleation_inputs(case, {key: np.broadcast_to(value, (100,)) for key, value in leaves.items()})
     own = inside.critical_currents(inputs, 1e-4, 3600.0, 100)
     np.testing.assert_allclose(found["samples"], np.minimum(np.minimum(initiation, own), case.settings.protocol.maximum))
@@ -164,6 +177,69 @@ def test_mechanisms_are_told_apart_and_the_smallest_is_the_answer(case):
     assert found["stripping_limit"]["at_best_values"] == pytest.approx(total[0] / 10)
     assert 0 < creep[0] < total[0]
     assert found["ccd"]["value"] <= found["mechanisms"]["nucleation"]["value"]
+    assert found["stripping_limit"]["first_in_share_of_draws"] == pytest.approx(
+        np.mean(voiding_currents(case, leaves)[0] < found["samples"])
+    )
+
+
+def test_best_values_are_those_of_the_mechanism_that_comes_first():
+    one = best_values(reference_of(20.0, 15.0), 5.0)
+    assert (one["value"], one["mechanism"], one["limited_by"], one["without_redistribution"]) == (2.0, "initiation", "stall", 1.5)
+    other = best_values(reference_of(20.0, 15.0), 0.5)
+    assert (other["value"], other["mechanism"], other["limited_by"]) == (0.5, "nucleation", "nucleation")
+    assert other["without_redistribution"] == 0.5
+    assert other["each"] == {"initiation": 2.0, "nucleation": 0.5}
+    assert best_values(reference_of(20.0, 15.0), None)["value"] == 2.0
+
+
+def test_the_error_split_is_that_of_the_smallest_current(case):
+    """Where initiation never limits, its inputs and errors carry nothing; where it always does, the split is its own."""
+    parameters = resolve(case)
+    leaves = draw(parameters, 2000, 1)
+    rng = np.random.default_rng(3)
+    errors = {SURROGATE: 0.3 * rng.standard_normal(2000), CLOSURE: rng.uniform(-1.0, 0.0, 2000)}
+    toughness = "Li6PS5Cl.fracture_toughness"
+
+    def scaled(level):
+        def logarithm(mixed):
+            return math.log(level) + np.log(mixed[toughness]) - 13.0 + mixed[SURROGATE] + mixed[CLOSURE]
+
+        return initiation_of(leaves, np.full(2000, level), logarithm, errors)
+
+    normal = rate_errors(case, 2000)
+    never = smallest_split(case, leaves, scaled(1e30), normal, 512)
+    assert sum(never.values()) == pytest.approx(1.0)
+    assert never[toughness] == never[SURROGATE] == never[CLOSURE] == 0.0
+    assert max(never, key=never.get) == MIXTURE_MODEL  # the layer's conductivity sets the local overpotential
+    assert never["Li-Li6PS5Cl-nucleus.surface_energy"] > 0
+    always = smallest_split(case, leaves, scaled(1e-2), normal, 512)
+    parts = {toughness: np.var(np.log(leaves[toughness])), SURROGATE: 0.09, CLOSURE: 1 / 12}
+    for origin, part in parts.items():
+        assert always[origin] == pytest.approx(part / sum(parts.values()), abs=0.06)
+    assert RATES not in always
+
+
+def test_the_passage_to_the_electrolyte_lies_at_the_face_and_not_inside_the_layer():
+    """Inside, the ions' drop is that of the layer alone; beyond, all of R_p is crossed; the cell's voltage holds it once."""
+    open_, closed = CELL, dataclasses.replace(CELL, passage_resistance=1e-3)
+    inside_y, i, η = 10e-9, 5.0, 0.05
+    assert closed.ionic_resistance(inside_y) == open_.ionic_resistance(inside_y)
+    assert closed.ionic_resistance(20e-9) == pytest.approx(20e-9 / 1.6e-6)
+    assert closed.ionic_resistance(21e-9) - open_.ionic_resistance(21e-9) == pytest.approx(1e-3)
+    assert closed.voltage(i, η) - open_.voltage(i, η) == pytest.approx(i * 1e-3)
+
+
+def test_a_passage_enters_nucleation_at_the_face(tmp_path):
+    text = (ROOT / "cases" / "lpscl-interphase" / "case.toml").read_text(encoding="utf-8")
+    text = text.replace("lines_flaw = true", 'lines_flaw = true\npassage = "PPC-LLZO-interface"')
+    (tmp_path / "case.toml").write_text(text, encoding="utf-8")
+    case = load_case(tmp_path)
+    leaf = {key: float(value[0]) for key, value in nominal(resolve(case)).items()}
+    plain = load_case(ROOT / "cases" / "lpscl-interphase")
+    own = nucleation_inputs(plain, {key: float(value[0]) for key, value in nominal(resolve(plain)).items()}).cell
+    cell = nucleation_inputs(case, leaf).cell
+    assert cell.interphase_conductivity == pytest.approx(own.interphase_conductivity)
+    assert cell.passage_resistance == leaf["PPC-LLZO-interface.interfacial_resistance"] > 0
 
 
 @pytest.mark.parametrize(
@@ -189,7 +265,7 @@ def test_a_mechanism_that_is_dropped_leaves_its_tables_idle(tmp_path):
     case = load_case(tmp_path)
     parameters = resolve(case)
     assert not [key for key in parameters if key.startswith(("Li-Li6PS5Cl-nucleus", "Li-voids"))]
-    assert combined(case, parameters, {}, np.ones(3), 1.0) == {}
+    assert combined(case, parameters, {}, initiation_of({}, np.ones(3)), reference_of(1.0, 1.0)) == {}
 
 
 def record(η, pressure, value, **other):

@@ -8,15 +8,15 @@ import pytest
 from mpi4py import MPI
 from test_propagation import SMALL, _case
 
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 from multiscale.parameters import nominal
 from multiscale.progress import Narrator
 from multiscale.propagation import spread
-from multiscale.propagation.answer import answer_lines, bisected
+from multiscale.propagation.answer import answer_lines, bisected, critical_current
 from multiscale.propagation.case import load_propagation_case
-from multiscale.propagation.cell import rows_of
+from multiscale.propagation.cell import filament_model, rows_of
 from multiscale.propagation.inputs import inputs_at, parameters, resolve
-from multiscale.propagation.march import Trial, bisect, bracket
+from multiscale.propagation.march import NoStep, Trial, bisect, bracket
 from multiscale.propagation.run import run_propagation
 from multiscale.propagation.settings import SWITCHES, Bisection, ConstantCurrent, Cycling
 from multiscale.propagation.spread import attribution, error_bar, without
@@ -116,13 +116,48 @@ def test_cycling_below_the_start_breaks_nothing(tmp_path):
     assert summary["filament_charge_C_per_m"] == pytest.approx(-held, rel=1e-3)
 
 
+def test_a_hold_that_the_time_steps_do_not_get_through_keeps_rows_and_says_why(tmp_path):
+    case = _changed(tmp_path / "case", **{'largest = "30 s"': 'largest = "1 s"\nmost = 3'})
+    with pytest.raises(NoStep, match="3 time steps did not get through the hold at 20 mA"):
+        spread.attempt(_begun(case), case.settings.protocol, 200.0)
+    with pytest.raises(RunFailure, match="fields and rows are in"):
+        run_propagation(case, tmp_path / "results", MPI.COMM_SELF)
+    failure = json.loads((tmp_path / "results" / "failure.json").read_text())
+    assert "raise time.most" in failure["reason"]
+    rows = (tmp_path / "results" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + 1 + 3  # heading, start, steps
+    assert failure["time_s"] == float(rows[-1].split(",")[0]) > 0
+
+
+def _begun(case):
+    model = filament_model(case, resolve(case), MPI.COMM_SELF)
+    return spread.begin(model, case.settings, case.settings.protocol, model.snapshot())
+
+
+def test_brackets_tell_which_bound_they_are():
+    for threshold, bound, value in ((23.0, None, 23.0), (50.0, "lower", 40.0), (5.0, "upper", 10.0)):
+        trials = _trials(threshold)[0]
+        told, which = spread.middle(*bracket(trials), trials)
+        assert which == bound
+        assert told == pytest.approx(value, rel=0.01)
+
+
+def test_growth_and_short_at_the_first_current_are_upper_bounds():
+    hold = {"grew": True, "growing_at_its_end": True, "held_s": 10.0, "asked_s": 10.0, "pressure_rise_in_another_hold": 0.0}
+    still = hold | {"grew": False, "growing_at_its_end": False, "current_mA_per_cm2": 8.0}
+    first, second = hold | {"current_mA_per_cm2": 8.0}, hold | {"current_mA_per_cm2": 10.0}
+    for shorted in (True, False):
+        assert critical_current([first], shorted)["bound"] == "upper"
+        assert critical_current([still, second], shorted)["bound"] is None
+
+
 def _law(case, found, point, number):
     """A critical current that is a known power law: toughness² over conductivity^½."""
     best = {key: float(values[0]) for key, values in nominal(found).items()} | dict(point)
     settings = case.settings
     factor = 1.0 if settings.physics.flux_detour else 2.0
     value = 100.0 * factor * (best["LLZO.fracture_toughness"] / 1.25e6) ** 2 * (best["LLZO.ionic_conductivity"] / 0.1) ** 0.5
-    return value, False
+    return value, None
 
 
 def test_error_bar_is_that_of_the_inputs(tmp_path, monkeypatch):
@@ -139,6 +174,37 @@ def test_error_bar_is_that_of_the_inputs(tmp_path, monkeypatch):
     inputs = {name for name, share in bar["error_split"].items() if share > 0.1}
     assert "LLZO.fracture_toughness" in inputs
     assert sum(bar["error_split"].values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("scale", "bound"), [(0.05, "upper"), (5.0, "lower")])
+def test_an_error_bar_whose_runs_are_bounds_says_which_end_is_open(tmp_path, monkeypatch, scale, bound):
+    """Every draw fails at the smallest current, or none fails at the largest; the mesh's error is then told as not known."""
+    ends = {"lower": 240.0 * spread.BEYOND, "upper": 200.0 / spread.BEYOND}
+
+    def bounded(case, found, point, number, elements=2.0):
+        value = scale * _law(case, found, point, number)[0] * 20
+        return (ends[bound], bound) if bound == "upper" or value > ends["lower"] else (value, None)
+
+    monkeypatch.setattr(spread, "coarse_current", bounded)
+    case = _changed(tmp_path / "case", **{"[time]": UNCERTAIN + "[time]"})
+    bar = error_bar(case, parameters(case), 0.0, tmp_path / "results", MPI.COMM_SELF, Narrator(False))
+    assert bar["bound"] == bound
+    assert bar["mesh_ratio"] is None
+    assert bar["runs_that_are_bounds"][bound] == 48
+
+
+def test_where_the_fine_answer_is_a_bound_the_fine_mesh_looks_further(tmp_path, monkeypatch):
+    """The run at best values is repeated on the fine mesh over the wider range, and the ratio is that of the two."""
+
+    def meshed(case, found, point, number, elements=2.0):
+        value, bound = _law(case, found, point, number)
+        return value * (1.2 if elements == case.settings.fracture.elements else 1.0), bound
+
+    monkeypatch.setattr(spread, "coarse_current", meshed)
+    case = _changed(tmp_path / "case", **{"[time]": UNCERTAIN + "[time]", "elements = 3": "elements = 3"})
+    bar = error_bar(case, parameters(case), 0.0, tmp_path / "results", MPI.COMM_SELF, Narrator(False))
+    assert bar["mesh_ratio"] == pytest.approx(1.2)
+    assert bar["error_split"]["mesh"] > 0
 
 
 def test_worth_of_a_switch(tmp_path, monkeypatch):

@@ -20,20 +20,20 @@ def test_expressions_are_refused(text: str) -> None:
 
 
 def test_kept_failure_is_computed_again(tmp_path: Path) -> None:
-    def fails(point: object, number: int) -> tuple[float, bool]:
+    def fails(point: object, number: int) -> tuple[float, None]:
         raise RunFailure("broken")
 
     points = [{"a": 1.0}, {"a": 2.0}]
     with pytest.raises(RunFailure, match="run the same command again"):
         run_all(points, fails, tmp_path, "key")
-    assert [run.value for run in run_all(points, lambda point, number: (3.0, False), tmp_path, "key")] == [3.0, 3.0]
+    assert [run.value for run in run_all(points, lambda point, number: (3.0, None), tmp_path, "key")] == [3.0, 3.0]
 
 
 def test_one_failure_among_few_is_allowed(tmp_path: Path) -> None:
-    def model(point: object, number: int) -> tuple[float, bool]:
+    def model(point: object, number: int) -> tuple[float, None]:
         if number == 0:
             raise RunFailure("broken")
-        return 1.0, False
+        return 1.0, None
 
     runs = run_all([{"a": 1.0}, {"a": 2.0}, {"a": 3.0}], model, tmp_path, "key")
     assert [run.failure for run in runs] == ["broken", None, None]

@@ -25,9 +25,9 @@ def samples(count: int = 4000) -> dict[str, np.ndarray]:
     return {name: np.exp(spread * rng.standard_normal(count)) for name, spread in SPREADS.items()}
 
 
-def power_law(point: Mapping[str, float], number: int) -> tuple[float, bool]:
+def power_law(point: Mapping[str, float], number: int) -> tuple[float, None]:
     """A product of powers: its logarithm is normal and its indices are exact."""
-    return 10 * math.prod(point[name] ** power for name, power in POWERS.items()), False
+    return 10 * math.prod(point[name] ** power for name, power in POWERS.items()), None
 
 
 def answer(tmp_path: Path, count: int = 48, **choices: float) -> Propagated:
@@ -67,7 +67,7 @@ def test_numbers_behind_one_input_are_told_apart(tmp_path: Path) -> None:
         return {"product": values["toughness"] * values["exchange"] ** 2}
 
     points = design(joined(leaves), 32, seed=1)
-    runs = run_all(points, lambda p, k: (p["product"], False), tmp_path, key="joined")
+    runs = run_all(points, lambda p, k: (p["product"], None), tmp_path, key="joined")
     splits = [propagate(leaves, joined, points, runs, level=0.9, seed=seed).error_split for seed in (1, 2, 3)]
     for split in splits:
         assert split["exchange"] == pytest.approx(0.64 / 0.73, abs=0.02)
@@ -80,9 +80,9 @@ def test_interactions_are_told_apart(tmp_path: Path) -> None:
     inputs = {name: np.exp(rng.standard_normal(8000)) for name in ("first", "second")}
     points = design(inputs, 64, seed=2)
 
-    def product(point: Mapping[str, float], number: int) -> tuple[float, bool]:
+    def product(point: Mapping[str, float], number: int) -> tuple[float, None]:
         a, b = math.log(point["first"]), math.log(point["second"])
-        return math.exp(a + b + a * b), False
+        return math.exp(a + b + a * b), None
 
     runs = run_all(points, product, tmp_path, key="interaction")
     found = propagate(inputs, dict, points, runs, level=0.9, seed=1)
@@ -95,7 +95,7 @@ def test_noise_of_the_runs_reaches_the_interval(tmp_path: Path) -> None:
     inputs = {"flat": samples()["toughness"]}
     points = design(inputs, 64, seed=1)
     scatter = np.random.default_rng(0).normal(0, 0.2, 64)
-    runs = run_all(points, lambda p, k: (math.exp(scatter[k]), False), tmp_path, key="noise")
+    runs = run_all(points, lambda p, k: (math.exp(scatter[k]), None), tmp_path, key="noise")
     found = propagate(inputs, dict, points, runs, level=0.9, seed=1)
     assert found.surrogate_error == pytest.approx(0.2, rel=0.25)
     assert found.error_split[SURROGATE] > 0.8
@@ -134,7 +134,7 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     """A second call computes nothing; a lost or damaged file is computed again; another key computes all."""
     calls = []
 
-    def counted(point: Mapping[str, float], number: int) -> tuple[float, bool]:
+    def counted(point: Mapping[str, float], number: int) -> tuple[float, None]:
         calls.append(number)
         return power_law(point, number)
 
@@ -188,7 +188,7 @@ def test_few_failures_are_left_out_and_many_end_the_run(tmp_path: Path) -> None:
     points = design(inputs, 32, seed=1)
 
     def failing(every: int) -> list[Run]:
-        def model(point: Mapping[str, float], number: int) -> tuple[float, bool]:
+        def model(point: Mapping[str, float], number: int) -> tuple[float, None]:
             if number % every == 0:
                 raise RunFailure("no convergence")
             return power_law(point, number)
@@ -237,7 +237,7 @@ def test_fixed_inputs_give_one_number(tmp_path: Path) -> None:
     """No input varies: no spread at all."""
     inputs = {"x": np.full(100, 2.0)}
     points = design(inputs, 8, seed=1)
-    runs = run_all(points, lambda p, k: (p["x"] ** 2, False), tmp_path, key="fixed")
+    runs = run_all(points, lambda p, k: (p["x"] ** 2, None), tmp_path, key="fixed")
     found = propagate(inputs, dict, points, runs, level=0.9, seed=1)
     assert found.low == pytest.approx(4.0)
     assert found.high == pytest.approx(4.0)

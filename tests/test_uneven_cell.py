@@ -1,6 +1,7 @@
 """Rough contact and nano-mechanical inhomogeneity of the layered cell: geometry, random fields, energy release, switches."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -8,16 +9,17 @@ from launch import ROOT
 from mpi4py import MPI
 
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 from meshes.flaw import Flaw, WrongLength
 from meshes.layer_voids import LayerVoids
 from meshes.polycrystal import COARSE, LayeredCell
 from multiscale.case import load_case
-from multiscale.critical_current.attribution import _worth
 from multiscale.critical_current.cell_properties import CellProperties
 from multiscale.critical_current.continuum import cell_properties
 from multiscale.critical_current.geometry import layered_cell
 from multiscale.critical_current.initiation import InitiationModel, Unevenness
+from multiscale.critical_current.sampling import Run
+from multiscale.critical_current.switch_worth import worth
 from multiscale.domain import integral
 from multiscale.layered import layered_domain
 from multiscale.materials import Elastic
@@ -180,10 +182,30 @@ def test_switches_change_what_they_name_and_nothing_else(case):
 
 
 def test_the_worth_of_a_switch_is_paired_by_microstructure():
-    row = _worth(np.array([20.0, 30.0, np.nan]), np.array([10.0, 10.0, 10.0]))
+    row = worth("creep", [Run(20.0), Run(30.0), Run(math.nan, failure="diverged")], [Run(10.0)] * 3)
     assert (row["factor"], row["smallest"], row["largest"], row["microstructures"]) == (2.5, 2.0, 3.0, 2)
     assert row["with"] == 2.5
     assert row["without"] == 1.0
+    assert row["with_bound"] is row["without_bound"] is row["factor_bound"] is None
+
+
+@pytest.mark.parametrize(("above", "below", "told"), [
+    ("lower", None, "lower"), (None, "lower", "upper"), ("upper", None, "upper"), ("lower", "upper", "lower"),
+    ("lower", "lower", "unknown"),
+])  # fmt: skip
+def test_bounds_are_told_as_bounds(above, below, told):
+    row = worth("creep", [Run(20.0, above)], [Run(10.0, below)])
+    assert (row["with_bound"], row["without_bound"], row["factor_bound"]) == (above, below, told)
+
+
+def test_beside_another_mechanism_the_smaller_current_counts():
+    row = worth("creep", [Run(20.0), Run(50.0, "lower")], [Run(10.0), Run(10.0)], cap=15.0)
+    assert (row["with"], row["factor"], row["with_bound"], row["factor_bound"]) == (1.5, 1.5, None, None)
+
+
+def test_no_microstructure_in_common_is_a_failed_run_that_says_why():
+    with pytest.raises(RunFailure, match=r"worth of creep: .*first failure: diverged"):
+        worth("creep", [Run(math.nan, failure="diverged"), Run(2.0)], [Run(1.0), Run(math.nan, failure="later")])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from coupling.library import ORDER
 from coupling.store import digest
 from multiscale.case import Case
 from multiscale.critical_current.geometry import TIP_SHARE
+from multiscale.critical_current.sampling import MESH, SURROGATE, Bound
 from multiscale.critical_current.shelf import Shelf
 from multiscale.parameters import Parameter, continuum_inputs, draw, nominal
 from multiscale.progress import Narrator
@@ -128,6 +129,8 @@ class Spread:
         error_split: share of the variance of the logarithm by origin.
         runs, failures: model runs behind it, and those that failed.
         key: hash of what it depends on.
+        logarithm: ln of the critical current of leaves (m,) each, among them the `errors`.
+        errors: samples (n,) of the errors of surrogate, mesh and closure, of the logarithm, by origin.
     """
 
     samples: np.ndarray
@@ -139,6 +142,8 @@ class Spread:
     runs: int
     failures: int
     key: str
+    logarithm: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+    errors: Mapping[str, np.ndarray]
 
 
 def distribution(
@@ -169,7 +174,7 @@ def distribution(
     if runs[0].failure:
         raise RunFailure(f"the run at the best values failed on the coarse mesh: {runs[0].failure}")
     fine, coarse = reference.critical["current_density"], runs[0].value
-    exact = reference.critical["bound"] is None and not runs[0].is_bound and min(fine, coarse) > 0
+    exact = reference.critical["bound"] is None and runs[0].bound is None and min(fine, coarse) > 0
     ratio = fine / coarse if exact else 1.0
     found = sampling.propagate(
         leaves, functools.partial(_inputs_of, case), points[1:], runs[1:], wanted.level, wanted.seed, correction=ratio,
@@ -182,7 +187,31 @@ def distribution(
     low, median, high = (float(q) for q in np.quantile(samples, [tail, 0.5, 1 - tail]))
     beyond = float(np.mean(samples >= largest))
     key = digest({"version": VERSION, "case": case.digest, "points": points, "runs": [run.value for run in runs[:1]]})
-    return Spread(samples, median, low, high, "lower" if beyond > tail else None, split, found.runs, found.failures, key)
+    errors = _errors(found, reference, abs(ratio - 1.0), wanted.seed)
+
+    def logarithm(mixed: Mapping[str, np.ndarray]) -> np.ndarray:
+        return found.logarithm(mixed) + sum(mixed[origin] for origin in errors)
+
+    return Spread(
+        samples, median, low, high, "lower" if beyond > tail else None, split, found.runs, found.failures, key, logarithm, errors
+    )
+
+
+def _distance(reference: Reference) -> float:
+    """How far the two closures of the flaw are apart at the best values, on the logarithm."""
+    free, stalled = reference.critical["current_density"], reference.stalled
+    return float(np.log(free / stalled)) if min(free, stalled) > 0 else 0.0
+
+
+def _errors(found: Any, reference: Reference, mesh_error: float, seed: int) -> dict[str, np.ndarray]:
+    """Independent samples of the errors that are no input's, of the logarithm; those that do not vary are left out."""
+    rng, count = np.random.default_rng([seed, 3]), len(found.samples)
+    drawn = {
+        SURROGATE: found.surrogate_error * rng.standard_normal(count),
+        MESH: float(np.log1p(mesh_error)) * rng.standard_normal(count),
+        CLOSURE: -_distance(reference) * rng.uniform(0.0, 1.0, count),
+    }
+    return {origin: values for origin, values in drawn.items() if np.ptp(values) > 0}
 
 
 def _with_closure(found: Any, reference: Reference, seed: int) -> tuple[np.ndarray, dict[str, float]]:
@@ -191,8 +220,7 @@ def _with_closure(found: Any, reference: Reference, seed: int) -> tuple[np.ndarr
     Free redistribution and none are the two extremes; where between them the truth lies is unknown, so every sample is
     moved by a share, uniform on the logarithm, of their distance at the best values.
     """
-    free, stalled = reference.critical["current_density"], reference.stalled
-    distance = float(np.log(free / stalled)) if min(free, stalled) > 0 else 0.0
+    distance = _distance(reference)
     shares = np.random.default_rng([seed, 1]).uniform(0.0, 1.0, len(found.samples))
     variance, own = float(np.var(np.log(found.samples))), distance**2 / 12
     total = variance + own
@@ -201,7 +229,7 @@ def _with_closure(found: Any, reference: Reference, seed: int) -> tuple[np.ndarr
     return found.samples * np.exp(-shares * distance), dict(sorted(split.items(), key=lambda item: -item[1]))
 
 
-def _coarse_current(case: Case, shelf: Shelf | None, point: Mapping[str, float], number: int) -> tuple[float, bool]:
+def _coarse_current(case: Case, shelf: Shelf | None, point: Mapping[str, float], number: int) -> tuple[float, Bound]:
     """Critical current (A/m²) of one designed run on the coarse mesh of one microstructure, and whether it is a bound."""
     from mpi4py import MPI
 
@@ -211,7 +239,7 @@ def _coarse_current(case: Case, shelf: Shelf | None, point: Mapping[str, float],
     seed = geometry.seed + number % case.settings.uncertainty.microstructures
     model = initiation_model(case, point, seed, MPI.COMM_SELF, fine=False, shelf=shelf)
     critical = model.critical_current(SEARCH_BEYOND * case.settings.protocol.maximum)
-    return critical.current_density, critical.bound is not None
+    return critical.current_density, critical.bound
 
 
 def _inputs_of(case: Case, leaves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -242,6 +270,7 @@ def summary(case: Case, parameters: Mapping[str, Parameter], reference: Referenc
             "value": reference.critical["current_density"] * to_mA,
             "without_redistribution": reference.stalled * to_mA,
             "unit": "mA/cm^2",
+            "mechanism": "initiation",
             "limited_by": reference.critical["limited_by"],
         },
         "fitted_parameters": [key for key, p in parameters.items() if p.used.kind not in ORDER],
@@ -253,6 +282,7 @@ def summary(case: Case, parameters: Mapping[str, Parameter], reference: Referenc
         "charge_balance": state["charge_imbalance"],
         "flaw_share": figures["flaw_share"],
         "state": {
+            "of": "initiation",
             "flaw_pressure_MPa": state["flaw_pressure"] / 1e6,
             "stall_pressure_MPa": state["stall_pressure"] / 1e6,
             "overpotential_mV": state["hot_spot_overpotential"] * 1e3,

@@ -22,8 +22,8 @@ CLOSEST = 0.02e-9
 """Least distance of these depths from the faces, m."""
 LARGEST_OVERPOTENTIAL = 3.0
 """Overpotential of charge transfer up to which a critical current is sought, V."""
-BISECTIONS = 40
-"""Halvings of that range."""
+HALVINGS, SECANTS = 10, 7
+"""Halvings of that range, and steps of the false position (Illinois) after them: ln Γ is nearly straight by then."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +110,26 @@ def log_face_rate(inputs: NucleationInputs, overpotential: Any) -> Any:
 def critical_overpotential(inputs: NucleationInputs, area: float, half_cycle: float, count: int) -> np.ndarray:
     """Overpotential of charge transfer at which one island is expected on a face in a half cycle, shape (count,), V; inf beyond.
 
-    Γ rises with it, so a bisection of all draws at once finds it.
+    Γ rises with it, so a bracket of all draws at once finds it; the end at which it is enough is given.
     """
-    needed = -math.log(area * half_cycle)
-    low: np.ndarray = np.zeros(count)
-    high: np.ndarray = np.full(count, LARGEST_OVERPOTENTIAL)
-    beyond = log_face_rate(inputs, high) < needed
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        enough = log_face_rate(inputs, middle) >= needed
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    low, high = np.zeros(count), np.full(count, LARGEST_OVERPOTENTIAL)
+
+    def excess(η: np.ndarray) -> np.ndarray:
+        return np.asarray(log_face_rate(inputs, η)) + math.log(area * half_cycle)
+
+    under, over = np.full(count, -np.inf), excess(high)
+    beyond, last = over < 0, np.zeros(count)
+    for step in range(HALVINGS + SECANTS):
+        straight = np.isfinite(under) & (step >= HALVINGS) & (over > under)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            trial = np.where(straight, (low * over - high * under) / (over - under), (low + high) / 2)
+        found = excess(trial)
+        enough = found >= 0
+        side = np.where(enough, 1.0, -1.0)
+        same = straight & (side == last)  # Illinois: halve the weight of the end that has stayed
+        under = np.where(enough, np.where(same, under / 2, under), found)
+        over = np.where(enough, found, np.where(same, over / 2, over))
+        low, high, last = np.where(enough, low, trial), np.where(enough, trial, high), side
     return np.where(beyond, np.inf, high)
 
 

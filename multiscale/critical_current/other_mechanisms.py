@@ -17,7 +17,7 @@ from multiscale.critical_current.internal_nucleation import (
 )
 from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.voiding import stripping_limit
-from multiscale.parameters import continuum_inputs, nominal
+from multiscale.parameters import continuum_inputs, interlayer_values, nominal, passage_resistance
 from multiscale.transport.interphase_leakage import LeakyCell
 
 LN10 = float(np.log(10))
@@ -35,9 +35,10 @@ def nucleation_inputs(case: Case, leaf: Mapping[str, Any]) -> NucleationInputs:
 
     cell = LeakyCell(
         geometry.interlayer.thickness, geometry.electrolyte.thickness,
-        inputs["interlayer_conductivity"], inputs["grain_conductivity"],
+        interlayer_values(case, leaf)[0], inputs["grain_conductivity"],
         of(wanted.electrons, "contact_electronic_conductivity"), of(wanted.electrons, "tunnel_barrier"),
         of(wanted.electrons, "interphase_electronic_conductivity"), of(wanted.electrons, "electronic_conductivity"),
+        passage_resistance(case, leaf),
     )  # fmt: skip
     nucleus = wanted.nucleus
     return NucleationInputs(
@@ -47,13 +48,17 @@ def nucleation_inputs(case: Case, leaf: Mapping[str, Any]) -> NucleationInputs:
     )  # fmt: skip
 
 
-def nucleation_currents(case: Case, leaves: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Critical current of nucleation of every draw, shape (n,), A/m²; inf where none is found."""
+def rate_errors(case: Case, count: int) -> np.ndarray:
+    """Draws (count,) of the error of the rates from MD, in standard errors of their table's ln J."""
+    return np.random.default_rng([case.settings.uncertainty.seed, 7]).standard_normal(count)
+
+
+def nucleation_currents(case: Case, leaves: Mapping[str, np.ndarray], normal: np.ndarray) -> np.ndarray:
+    """Critical current of nucleation of every draw, shape (n,), A/m²; inf where none is found. `normal`: of `rate_errors`."""
     wanted = case.settings.nucleation
     assert wanted is not None
-    count = len(next(iter(leaves.values())))
+    count = len(normal)
     full = {key: np.broadcast_to(value, (count,)) for key, value in leaves.items()}
-    normal = np.random.default_rng([case.settings.uncertainty.seed, 7]).standard_normal(count)
     inputs = replace(nucleation_inputs(case, full), table_normal=normal)
     return critical_currents(inputs, wanted.area, wanted.half_cycle, count)
 
@@ -134,51 +139,3 @@ def voiding_currents(case: Case, leaves: Mapping[str, np.ndarray]) -> tuple[np.n
         radius, diffusivity, excess, distance = (float(values[k]) for values in own)
         limits.append(stripping_limit(float(pressure[k]), radius, law, float(temperature[k]), diffusivity, excess, distance))
     return np.array([limit.total for limit in limits]), np.array([limit.creep for limit in limits])
-
-
-def quantiles(currents: np.ndarray, level: float, largest: float) -> dict[str, Any]:
-    """Median and interval of critical currents (A/m²), in mA/cm², not above the protocol's largest."""
-    kept, tail = np.minimum(currents, largest), (1 - level) / 2
-    low, median, high = (float(q) / 10 for q in np.quantile(kept, [tail, 0.5, 1 - tail]))
-    beyond = float(np.mean(currents >= largest))
-    return {"value": median, "low": low, "high": high, "bound": "lower" if beyond > tail else None}
-
-
-def combined(
-    case: Case, parameters: Mapping[str, Any], leaves: Mapping[str, np.ndarray], initiation: np.ndarray, best: float
-) -> dict[str, Any]:
-    """Keys of the summary that the other mechanisms add or change; empty where the case asks for none.
-
-    Args:
-        case, parameters: the case and its resolved parameters.
-        leaves: draws of every input, shape (n,) each.
-        initiation: critical current of initiation of the same draws, shape (n,), A/m².
-        best: that at the best values, A/m².
-
-    Returns:
-        "ccd" (smallest of the plating mechanisms, draw by draw), "mechanisms", "samples" (A/m²), "first_mechanism" (share of the
-        draws in which each is the smallest), "nucleation", "stripping_limit": those that apply.
-    """
-    level, largest = case.settings.uncertainty.level, case.settings.protocol.maximum
-    asked = case.settings.physics.mechanisms
-    found: dict[str, Any] = {}
-    if "nucleation" in asked:
-        own = nucleation_currents(case, leaves)
-        smallest = np.minimum(initiation, own)
-        each = {"initiation": quantiles(initiation, level, largest), "nucleation": quantiles(own, level, largest)}
-        first = min(each, key=lambda name: each[name]["value"])
-        found |= {
-            "ccd": quantiles(smallest, level, largest) | {"level": level, "unit": "mA/cm^2", "mechanism": first},
-            "mechanisms": each, "samples": np.minimum(smallest, largest),
-            "first_mechanism": {"initiation": float(np.mean(initiation <= own)), "nucleation": float(np.mean(own < initiation))},
-            "nucleation": nucleation_figures(case, parameters, best),
-        }  # fmt: skip
-    if "voiding" in asked:
-        total, _ = voiding_currents(case, leaves)
-        at_best, creep_best = voiding_currents(case, nominal(parameters))
-        found["stripping_limit"] = quantiles(total, level, np.inf) | {
-            "unit": "mA/cm^2", "level": level, "at_best_values": float(at_best[0]) / 10,
-            "by_creep_at_best_values": float(creep_best[0]) / 10,
-            "of": "the stripped electrode: voids form beyond it; not part of the critical current of plating",
-        }  # fmt: skip
-    return found

@@ -5,10 +5,11 @@ arithmetic on any number of ranks. NumPy and SciPy alone.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import qmc
@@ -28,16 +29,17 @@ SURROGATE, MESH, INTERACTIONS = "surrogate and microstructure", "mesh", "interac
 SPLIT_ROWS = 16_384
 """Samples behind the split by origin."""
 InputsOf = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
-Model = Callable[[Mapping[str, float], int], tuple[float, bool]]
-"""From inputs and the number of the run to (answer, whether the answer is only a lower bound)."""
+Bound = Literal["lower", "upper"] | None
+Model = Callable[[Mapping[str, float], int], tuple[float, Bound]]
+"""From inputs and the number of the run to (answer, which bound the answer is, None where it is a value)."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One model run: its answer, whether that is only a lower bound, or why it failed (then `value` is NaN)."""
+    """One model run: its answer, which bound that is (None: a value), or why it failed (then `value` is NaN)."""
 
     value: float
-    is_bound: bool = False
+    bound: Bound = None
     failure: str | None = None
 
 
@@ -53,6 +55,7 @@ class Propagated:
         error_split: share of the variance of the logarithm by origin; the shares add up to one.
         surrogate_error: cross-validated error of the logarithm, part of the spread.
         runs, failures: model runs used and failed.
+        logarithm: ln(answer) of leaves (m,) each, without the errors of surrogate and mesh.
     """
 
     samples: np.ndarray
@@ -65,6 +68,7 @@ class Propagated:
     surrogate_error: float
     runs: int
     failures: int
+    logarithm: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 def design(inputs: Mapping[str, np.ndarray], count: int, seed: int) -> list[dict[str, float]]:
@@ -136,10 +140,10 @@ def run_all(
 def _attempt(model: Model, point: Mapping[str, float], number: int) -> dict[str, Any]:
     """One run as it is kept."""
     try:
-        value, is_bound = model(point, number)
+        value, bound = model(point, number)
     except RunFailure as error:
         return {"failure": str(error), "inputs": dict(point)}
-    return {"value": float(value), "is_bound": bool(is_bound), "inputs": dict(point)}
+    return {"value": float(value), "bound": bound, "inputs": dict(point)}
 
 
 def _kept(path: Path) -> Run | None:
@@ -148,7 +152,8 @@ def _kept(path: Path) -> Run | None:
         data = json.loads(path.read_text(encoding="utf-8"))
         if "failure" in data:
             return Run(float("nan"), failure=data["failure"])
-        return Run(float(data["value"]), bool(data["is_bound"]))
+        bound = data["bound"]
+        return Run(float(data["value"]), bound) if bound in ("lower", "upper", None) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -200,11 +205,13 @@ def propagate(
     def logarithm(mixed: Mapping[str, np.ndarray]) -> np.ndarray:
         count = len(next(iter(mixed.values())))
         found = inputs_of({key: mixed.get(key, np.full(count, values[0])) for key, values in leaves.items()})
-        return surrogate.predict(np.column_stack([found[name] for name in names]))
+        table = np.column_stack([np.broadcast_to(found[name], (count,)) for name in names]) if names else np.zeros((count, 1))
+        return surrogate.predict(table) + math.log(correction)
 
     split = error_split(logarithm, varying, surrogate.error, mesh_error, rng)
     bound_share = float(np.mean(samples >= largest * (1 - 1e-9)))
-    return Propagated(samples, median, low, high, level, bound_share, split, surrogate.error, len(good), len(runs) - len(good))
+    lost = len(runs) - len(good)
+    return Propagated(samples, median, low, high, level, bound_share, split, surrogate.error, len(good), lost, logarithm)
 
 
 def error_split(
@@ -228,6 +235,17 @@ def error_split(
     Returns:
         Shares that add up to one, largest first.
     """
+    parts = first_order(logarithm, leaves, rng, rows)
+    parts[SURROGATE] = surrogate_error**2
+    parts[MESH] = float(np.log1p(mesh_error)) ** 2
+    return shares(parts)
+
+
+def first_order(
+    logarithm: Callable[[Mapping[str, np.ndarray]], np.ndarray], leaves: Mapping[str, np.ndarray], rng: np.random.Generator,
+    rows: int = SPLIT_ROWS,
+) -> dict[str, float]:  # fmt: skip
+    """Parts of the variance of f by number, and what none explains alone as "interactions"; arguments as of `error_split`."""
     first, second = ({key: rng.choice(values, rows) for key, values in leaves.items()} for _ in range(2))
     parts: dict[str, float] = {}
     variance = 0.0
@@ -238,9 +256,11 @@ def error_split(
         for key in leaves:
             mixed = logarithm({**second, key: first[key]})
             parts[key] = max(float(np.mean(centred * (mixed - there))), 0.0)
-    parts[INTERACTIONS] = max(variance - sum(parts.values()), 0.0)
-    parts[SURROGATE] = surrogate_error**2
-    parts[MESH] = float(np.log1p(mesh_error)) ** 2
+    return parts | {INTERACTIONS: max(variance - sum(parts.values()), 0.0)}
+
+
+def shares(parts: Mapping[str, float]) -> dict[str, float]:
+    """Parts over their sum, largest first."""
     total = sum(parts.values())
-    shares = {origin: part / total if total > 0 else 0.0 for origin, part in parts.items()}
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+    found = {origin: part / total if total > 0 else 0.0 for origin, part in parts.items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))

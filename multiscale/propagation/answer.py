@@ -10,6 +10,7 @@ import numpy as np
 from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
 from multiscale.console import show, show_json
+from multiscale.critical_current.switch_worth import sign_of
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.pipeline import read_json
 from multiscale.propagation.settings import Bisection, Hold
@@ -24,6 +25,11 @@ STILL = 0.05
 SETTLED = 0.01
 """Relative rise of the pressure in another hold of the same length, at its rate at the end, up to which it had settled."""
 TO_MA_PER_CM2 = 0.1
+OPEN = {
+    "lower": "; its upper end is open: part of the draws held the largest current", "both": "; both ends are open",
+    "upper": "; its lower end is open: part of the draws failed at the smallest current tried",
+}  # fmt: skip
+"""What is said of an error bar that ends where its runs ended."""
 
 
 def hold_table(rows: Sequence[FilamentState], steps: Sequence[Hold], length: float) -> list[dict[str, Any]]:
@@ -70,10 +76,11 @@ def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str
 
     * "short": the current at which the filament reached the other side, of the last hold that plated if it rested then;
     * "growth": there was no short, but the crack was still growing when the protocol or the number of time steps ended: the
-      current at which it was growing (of the last hold that plated). No bound on the current of a short follows: more time alone
-      may bring it;
+      current at which it was growing (of the last hold that plated). No lower bound of the current of a short follows: more time
+      alone may bring it;
     * "none": no short, and the crack stood still at the end; the largest current held in full is a lower bound for such holds.
 
+    A short or growth at the first current is an upper bound of what it is: a smaller current was not tried.
     `low` is the largest current before the first growth that was held to its end without growth (0 where there is none).
     """
     plating = [hold for hold in holds if hold["current_mA_per_cm2"] > 0]
@@ -87,8 +94,10 @@ def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str
     criterion = "short" if shorted else "growth" if growing else "none"
     value = {"short": last, "growth": last, "none": largest}[criterion]
     low = largest if criterion == "none" else min(low, value)
+    at_once = bool(plating) and value <= plating[0]["current_mA_per_cm2"]
+    bound = "lower" if criterion == "none" else "upper" if at_once else None
     return {
-        "value": value, "low": low, "high": value, "bound": "lower" if criterion == "none" else None, "level": 0.0,
+        "value": value, "low": low, "high": value, "bound": bound, "level": 0.0,
         "unit": "mA/cm^2", "mechanism": "propagation", "criterion": criterion, "interval": _interval(holds, quiet, criterion),
     }  # fmt: skip
 
@@ -154,7 +163,8 @@ def summary(
     shorted = found["ended"] == "short"
     ccd = best | {name: bar[name] for name in ("value", "low", "high", "bound", "level")} if bar else best
     if bar:
-        ccd = ccd | {"interval": "draws of every input and of the microstructure, with the errors of surrogate and mesh"}
+        mesh = "surrogate and mesh" if bar["mesh_ratio"] is not None else "the surrogate; that of the mesh is not known"
+        ccd = ccd | {"interval": f"draws of every input and of the microstructure, with the errors of {mesh}"}
     return {
         "case": case.name, "title": settings.title, "question": settings.question, "kind": "propagation",
         "method": settings.protocol.kind, "ccd": ccd, "mechanisms": {"propagation": ccd}, "at_best_values": best,
@@ -243,9 +253,10 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     lines = []
     if summary["error_bar"]:
         ccd = summary["ccd"]
-        bound = "at least " if ccd["bound"] == "lower" else ""
         span = f"({ccd['level']:.0%}: {ccd['low']:.4g} to {ccd['high']:.4g})"
-        lines.append(f"critical current density {bound}{ccd['value']:.4g} mA/cm^2 {span}")
+        lines.append(f"critical current density {ccd['value']:.4g} mA/cm^2 {span}{OPEN.get(str(ccd['bound']), '')}")
+        if summary["error_bar"]["mesh_ratio"] is None:
+            lines.append("the error of the coarse mesh is not in it: fine or coarse answer at best values is only a bound")
         largest = list(summary["error_split"].items())[:3]
         lines.append("error from " + ", ".join(f"{name} {share:.0%}" for name, share in largest))
         lines.append("at best values:")
@@ -282,7 +293,7 @@ def _protocol_lines(summary: dict[str, Any]) -> list[str]:
             "this length the critical current density of propagation is above it"
         )
     bracket = f"from {ccd['low']:.4g} to {ccd['high']:.4g} mA/cm^2: {ccd['interval']}"
-    return [told] if ccd["bound"] else [told, bracket]
+    return [told] if ccd["bound"] == "lower" else [told, bracket]
 
 
 def _bisection_lines(summary: dict[str, Any]) -> list[str]:
@@ -296,5 +307,5 @@ def _bisection_lines(summary: dict[str, Any]) -> list[str]:
 def _switch_line(name: str, row: dict[str, Any]) -> str:
     """What one switch is worth."""
     many = f"; {row['smallest']:.3g} to {row['largest']:.3g} over {row['microstructures']}" if row["microstructures"] > 1 else ""
-    bound = "; one of them is only a bound" if row["lower_bound"] else ""
-    return f"without {name} {row['without']:.4g} instead of {row['with']:.4g} mA/cm^2: a factor {row['factor']:.3g}{many}{bound}"
+    one, other, factor = (sign_of(row[f"{key}_bound"]) + f"{row[key]:.4g}" for key in ("with", "without", "factor"))
+    return f"without {name} {other} instead of {one} mA/cm^2: a factor {factor}{many}"

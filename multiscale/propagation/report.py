@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coupling.errors import UserError
+from multiscale.critical_current.switch_worth import sign_of
 from multiscale.propagation.answer import answer_lines, read_summary
 from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.film import read_reel
@@ -224,8 +225,8 @@ def _origins(summary: Mapping[str, Any]) -> str:
             ("without", ""), ("critical current, mA/cm²", "n"), ("with it", "n"), ("factor", "n"), ("over microstructures", "n"),
         )  # fmt: skip
         rows = [
-            (escape(name) + (" (a bound)" if row["lower_bound"] else ""), html.number(row["without"], 4),
-             html.number(row["with"], 4), html.number(row["factor"]),
+            (escape(name), sign_of(row["without_bound"]) + html.number(row["without"], 4),
+             sign_of(row["with_bound"]) + html.number(row["with"], 4), sign_of(row["factor_bound"]) + html.number(row["factor"]),
              f"{html.number(row['smallest'])} … {html.number(row['largest'])}")
             for name, row in worth.items()
         ]  # fmt: skip

@@ -115,10 +115,10 @@ class _Run:
 
         def attempt(current: float) -> Trial:
             self.film = self._new_film()
+            self.march = march = spread.begin(self.model, settings, protocol, pristine)
             try:
-                trial, march = spread.attempt(self.model, settings, protocol, current, pristine, self._tell)
+                trial = spread.attempt(march, protocol, current, self._tell)
             except NoStep as failure:
-                self.march = March.of(self.model, settings)
                 raise self._failed(failure, checkpoint=False) from failure
             ways[current] = (march, self.model.snapshot(), self.film)
             done.append(trial)

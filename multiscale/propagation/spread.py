@@ -11,6 +11,7 @@ import numpy as np
 from coupling.errors import RunFailure
 from coupling.store import digest
 from multiscale.critical_current import sampling
+from multiscale.critical_current.switch_worth import worth
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.parameters import MIXTURE_MODEL, Parameter, draw, nominal
 from multiscale.progress import Narrator
@@ -18,21 +19,22 @@ from multiscale.propagation.answer import critical_current, hold_table
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import inputs_at
-from multiscale.propagation.march import FORMAT, March, Trial, bisect, bracket
+from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect, bracket
 from multiscale.propagation.settings import Bisection, PropagationFile
 
 COARSE = 2.0
 """Elements per l of the sampled runs."""
-SMALLEST_CURRENT = 1e-3
-"""Critical currents below this (A/m²) count as this."""
 BEYOND = 5.0
 """Sampled bisections look so many times beyond the case's own range, so that the surrogate sees a smooth answer."""
 
 
 def coarse_current(
-    case: PropagationCase, parameters: Mapping[str, Parameter], point: Mapping[str, float], number: int
-) -> tuple[float, bool]:
-    """Critical current (A/m²) of one draw in one microstructure by the case's protocol, and whether it is only a lower bound."""
+    case: PropagationCase, parameters: Mapping[str, Parameter], point: Mapping[str, float], number: int, elements: float = COARSE
+) -> tuple[float, sampling.Bound]:
+    """Critical current (A/m²) of one draw in one microstructure by the case's protocol, and which bound it is.
+
+    Bisections look `BEYOND` times further than the case's own range on either side; `elements` per l.
+    """
     from mpi4py import MPI
 
     wanted = case.settings.uncertainty
@@ -42,45 +44,46 @@ def coarse_current(
     changed = PropagationCase(case.folder, settings, case.materials, case.file)
     best = {key: float(values[0]) for key, values in nominal(parameters).items()}
     inputs = inputs_at(changed, parameters, best | dict(point))
-    model = filament_model(changed, inputs, MPI.COMM_SELF, COARSE)
+    model = filament_model(changed, inputs, MPI.COMM_SELF, elements)
     protocol, pristine = settings.protocol, model.snapshot()
     if isinstance(protocol, Bisection):
         trials = bisect(
             protocol.lowest / BEYOND, protocol.highest * BEYOND, protocol.resolution,
-            lambda current: attempt(model, settings, protocol, current, pristine)[0],
+            lambda current: attempt(begin(model, settings, protocol, pristine), protocol, current),
         )  # fmt: skip
         return middle(*bracket(trials), trials)
     march = March.of(model, settings)
     shorted = march.run(protocol.step) == "short"
     found = critical_current(hold_table(march.rows, protocol.step, march.length), shorted)
-    return found["value"] * 10, found["bound"] == "lower"
+    return found["value"] * 10, found["bound"]
 
 
-def middle(low: float, high: float, trials: list[Trial]) -> tuple[float, bool]:
-    """One number for a bracket, A/m², and whether it is only a lower bound: the geometric middle, or the end that was reached."""
+def middle(low: float, high: float, trials: list[Trial]) -> tuple[float, sampling.Bound]:
+    """One number for a bracket, A/m², and which bound it is: the geometric middle, or the end that was reached."""
     if math.isinf(high):
-        return max(trial.current for trial in trials), True
-    return (math.sqrt(low * high) if low > 0 else high), False
+        return max(trial.current for trial in trials), "lower"
+    return (math.sqrt(low * high), None) if low > 0 else (high, "upper")
 
 
-def attempt(
-    model: FilamentModel, settings: PropagationFile, protocol: Bisection, current: float, start: dict[str, Any],
-    after: Callable[[March], None] | None = None,
-) -> tuple[Trial, March]:  # fmt: skip
-    """One current held from the cell as it is in the snapshot `start`: how it ended, and its way; `after` sees every step.
+def begin(model: FilamentModel, settings: PropagationFile, protocol: Bisection, start: dict[str, Any]) -> March:
+    """The march of one trial, from the cell as it is in the snapshot `start`."""
+    model.restore(start)
+    return March.of(model, settings, until_growth=protocol.criterion == "growth")
+
+
+def attempt(march: March, protocol: Bisection, current: float, after: Callable[[March], None] | None = None) -> Trial:
+    """One current held on a march that has just begun: how it ended; `after` sees every step.
 
     Raises:
-        RunFailure: a step failed, or the case's number of time steps did not get through the hold.
+        NoStep: a step failed, or the case's number of time steps did not get through the hold; the march holds its rows.
     """
-    model.restore(start)
-    march = March.of(model, settings, until_growth=protocol.criterion == "growth")
     by = march.run(protocol.held(current), None if after is None else functools.partial(after, march))
     if by == "number of time steps":
-        told = f"bisection: {settings.time.most} time steps did not get through one hold"
-        raise RunFailure(f"{told}; raise time.most or time.largest")
+        told = f"bisection: {march.control.most} time steps did not get through the hold at {current / 10:.4g} mA/cm^2"
+        raise NoStep(f"{told} (at {march.rows[-1].time:.4g} of {protocol.hold:g} s); raise time.most or time.largest")
     last = march.rows[-1]
     growth = last.crack_area - march.rows[0].crack_area
-    return Trial(current, by != "protocol", by, last.time, last.pressure, growth), march
+    return Trial(current, by != "protocol", by, last.time, last.pressure, growth)
 
 
 def error_bar(
@@ -88,8 +91,8 @@ def error_bar(
 ) -> dict[str, Any]:
     """Distribution of the critical current over draws of every input and over microstructures, mA/cm²; empty if not asked for.
 
-    The first run repeats the best values on the coarse mesh: its ratio to the run's own answer corrects the others, and how far
-    it is from one is the error left to the mesh.
+    The first run repeats the best values on the coarse mesh: the fine answer's ratio to it corrects the others, and how far it is
+    from one is the error left to the mesh (`mesh_ratio`, None where either is only a bound: that error is then not known).
 
     Args:
         case, parameters: the case and its numbers.
@@ -107,29 +110,59 @@ def error_bar(
     leaves = {key: values for key, values in draw(parameters, wanted.samples, wanted.seed).items() if key != MIXTURE_MODEL}
     best = {key: float(values[0]) for key, values in nominal(parameters).items() if key != MIXTURE_MODEL}
     points = [best, *sampling.design(leaves, wanted.designs, wanted.seed)]
+    key = {"case": case.digest, "spread": 2, "format": FORMAT}
     with narrator.watch("error bar") as update:
         runs = sampling.run_all(
-            points, functools.partial(coarse_current, case, parameters), results / "samples",
-            {"case": case.digest, "spread": 1, "format": FORMAT}, comm,
+            points, functools.partial(coarse_current, case, parameters), results / "samples", key, comm,
             lambda done, due: update("model runs on this rank", done / due),
         )  # fmt: skip
     if runs[0].failure:
         raise RunFailure(f"the run at the best values failed on the coarse mesh: {runs[0].failure}")
-    ratio = reference / runs[0].value if reference > 0 and not runs[0].is_bound else 1.0
-    protocol = case.settings.protocol
-    largest = protocol.highest if isinstance(protocol, Bisection) else protocol.step[-1].current
+    fine = _fine(case, parameters, reference, best, results, key, comm)
+    known = fine.bound is None and runs[0].bound is None and fine.failure is None
+    ratio = fine.value / runs[0].value if known else 1.0
+    lowest, largest = searched(case.settings)
     found = sampling.propagate(
         leaves, dict, points[1:], runs[1:], wanted.level, wanted.seed, correction=ratio, mesh_error=abs(ratio - 1.0),
-        smallest=SMALLEST_CURRENT, largest=largest * (BEYOND if isinstance(protocol, Bisection) else 1.0),
+        smallest=lowest, largest=largest * (BEYOND if isinstance(case.settings.protocol, Bisection) else 1.0),
     )  # fmt: skip
-    samples, tail = np.minimum(found.samples, largest), (1 - wanted.level) / 2
+    return _bar(found, wanted.level, lowest, largest) | {
+        "error_split": dict(found.error_split), "runs": found.runs, "failures": found.failures,
+        "runs_that_are_bounds": {side: sum(run.bound == side for run in runs[1:]) for side in ("lower", "upper")},
+        "mesh_ratio": ratio if known else None, "key": digest({"case": case.digest, "runs": [run.value for run in runs]}),
+    }  # fmt: skip
+
+
+def searched(settings: PropagationFile) -> tuple[float, float]:
+    """Smallest current that sampled runs try and the largest that the case asks about, A/m²."""
+    protocol = settings.protocol
+    if isinstance(protocol, Bisection):
+        return protocol.lowest / BEYOND, protocol.highest
+    return protocol.step[0].current, protocol.step[-1].current
+
+
+def _fine(
+    case: PropagationCase, parameters: Mapping[str, Parameter], reference: float, best: Mapping[str, float], results: Path,
+    key: Mapping[str, Any], comm: Any,
+) -> sampling.Run:  # fmt: skip
+    """The fine answer that the coarse runs are held to: the case's own, or where that is only a bound, one over a wider range."""
+    if reference > 0:
+        return sampling.Run(reference)
+    if not isinstance(case.settings.protocol, Bisection):
+        return sampling.Run(math.nan, "lower")
+    model = functools.partial(coarse_current, case, parameters, elements=case.settings.fracture.elements)
+    return sampling.run_all([best], model, results / "samples", {**key, "fine": True}, comm)[0]
+
+
+def _bar(found: sampling.Propagated, level: float, lowest: float, largest: float) -> dict[str, Any]:
+    """Median, interval and samples, mA/cm², and which of its ends are open: more of the samples lie there than the tail holds."""
+    samples, tail = np.clip(found.samples, lowest, largest), (1 - level) / 2
     low, median, high = (float(q) / 10 for q in np.quantile(samples, [tail, 0.5, 1 - tail]))
-    beyond = float(np.mean(samples >= largest * (1 - 1e-9)))
+    above = float(np.mean(samples >= largest * (1 - 1e-9))) > tail
+    below = float(np.mean(samples <= lowest * (1 + 1e-9))) > tail
     return {
-        "value": median, "low": low, "high": high, "bound": "lower" if beyond > tail else None, "level": wanted.level,
-        "samples": [float(f"{value / 10:.6g}") for value in samples], "error_split": dict(found.error_split),
-        "runs": found.runs, "failures": found.failures, "mesh_ratio": ratio,
-        "key": digest({"case": case.digest, "runs": [run.value for run in runs]}),
+        "value": median, "low": low, "high": high, "level": level, "samples": [float(f"{value / 10:.6g}") for value in samples],
+        "bound": "both" if above and below else "lower" if above else "upper" if below else None,
     }  # fmt: skip
 
 
@@ -152,8 +185,7 @@ def without(settings: PropagationFile, name: str) -> PropagationFile:
 def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narrator) -> dict[str, Any]:
     """What the switches of `physics.attribute` are worth, at best values on the coarse mesh, over the microstructures, mA/cm².
 
-    By switch "with" and "without" (medians), "factor" (with over without: median, smallest, largest), "microstructures", and
-    whether either is only a "lower_bound". Empty where nothing is asked for.
+    By switch the row of `switch_worth.worth`. Empty where nothing is asked for.
 
     Raises:
         RunFailure: too many runs failed.
@@ -171,24 +203,12 @@ def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narra
         with narrator.watch("switches") as update:
             found[name] = sampling.run_all(
                 [{}] * count, functools.partial(coarse_current, changed, numbers(changed)), results / "switches",
-                {"case": case.digest, "off": name, "spread": 1, "format": FORMAT}, comm,
+                {"case": case.digest, "off": name, "spread": 2, "format": FORMAT}, comm,
                 functools.partial(_progress, update, name),
             )  # fmt: skip
-    return {name: _worth(found[""], found[name]) for name in wanted}
+    return {name: worth(name, found[""], found[name]) for name in wanted}
 
 
 def _progress(update: Callable[[str, float], None], name: str, done: int, due: int) -> None:
     """How far the runs of one switch are."""
     update(f"without {name}" if name else "all physics", done / due)
-
-
-def _worth(with_all: list[sampling.Run], without_it: list[sampling.Run]) -> dict[str, Any]:
-    """The comparison of one switch; A/m² in, mA/cm² out."""
-    pairs = [(a, b) for a, b in zip(with_all, without_it, strict=True) if not (a.failure or b.failure)]
-    one, other = (np.array([pair[k].value for pair in pairs]) for k in (0, 1))
-    factor = one / other
-    return {
-        "with": float(np.median(one)) / 10, "without": float(np.median(other)) / 10, "unit": "mA/cm^2",
-        "factor": float(np.median(factor)), "smallest": float(factor.min()), "largest": float(factor.max()),
-        "lower_bound": any(a.is_bound or b.is_bound for a, b in pairs), "microstructures": len(pairs),
-    }  # fmt: skip

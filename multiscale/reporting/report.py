@@ -11,9 +11,11 @@ from coupling.atomic import write_text
 from coupling.constants import FARADAY
 from coupling.experiments import Measurement, read_experiments
 from multiscale.compare import CaseResult, fitted_keys
+from multiscale.critical_current.switch_worth import sign_of
 from multiscale.reporting import critical_plates, html
 from multiscale.reporting.against_experiments import against_experiments, distribution_plate, matching_rows
 from multiscale.reporting.field_maps import CurrentMap, read_current_map
+from multiscale.reporting.mechanisms import mechanisms
 from multiscale.reporting.plates import Plate, bars_of, link, scripts, show
 from multiscale.results import Run, read_run
 
@@ -23,6 +25,7 @@ _MECHANISMS = {
     "nucleation": "lithium forms inside the electrolyte",
 }
 _LIMITS = {
+    "nucleation": "lithium forms inside the interphase before a flaw cracks",
     "stall": "the pressure in the flaw is close to the one that stops plating there",
     "extrusion": "most of the lithium plated in the flaw creeps out of its mouth again",
     "stack": "the stack pressure alone opens the flaw",
@@ -61,8 +64,9 @@ def page(run: Run, measurements: Sequence[Measurement] | None, alive: bool = Fal
     """The whole page as HTML; `alive` adds figures to be zoomed and read off, and Plotly with them (5 MB)."""
     title = str(run.summary.get("title", run.summary.get("case", "")))
     sections = (
-        header(run), answer(run), against_experiments(run, measurements, alive), maps(run, alive), spectrum(run, alive),
-        diffusivities(run, alive), resistance(run), worth(run), error_origin(run), inputs(run), reproduce(run),
+        header(run), answer(run), mechanisms(run), against_experiments(run, measurements, alive), maps(run, alive),
+        spectrum(run, alive), diffusivities(run, alive), resistance(run), worth(run), error_origin(run), inputs(run),
+        reproduce(run),
     )  # fmt: skip
     return html.document(title, sections, scripts() if alive else "")
 
@@ -98,7 +102,8 @@ def answer(run: Run) -> str:
     mechanism = str(ccd.get("mechanism", ""))
     told = f": {_MECHANISMS[mechanism]}" if mechanism in _MECHANISMS else ""
     told = f" First mechanism: <strong>{escape(mechanism)}</strong>{told}." if mechanism else ""
-    limit = _LIMITS.get(str(({**run.summary, **(run.summary.get("state") or {})}).get("limited_by")))
+    told_of = {**run.summary, **(run.summary.get("state") or {}), **(run.summary.get("at_best_values") or {})}
+    limit = _LIMITS.get(str(told_of.get("limited_by")))
     lines = [
         f'<div class="number">{"≥ " if bound else ""}{html.number(ccd["value"])}<span class="unit">{measure}</span></div>',
         f'<div class="range">{100 * ccd["level"]:.0f} % interval: {html.number(ccd["low"])} … '
@@ -120,8 +125,15 @@ def _best(summary: Mapping[str, Any], limit: str | None) -> str:
     told = f"; there, {escape(limit)}" if limit else ""
     return (
         f"At the best value of every input it is {html.number(best['value'])} mA/cm²{told}. "
-        "The figures below, the resistances and the maps belong to that state."
+        f"The figures below, the resistances and the maps belong to {_state_of(best)}."
     )
+
+
+def _state_of(best: Mapping[str, Any]) -> str:
+    """Which state the figures, resistances and maps are those of."""
+    if best.get("mechanism", "initiation") == "initiation":
+        return "that state"
+    return f"the critical current of initiation, {html.number(best['each']['initiation'])} mA/cm²"
 
 
 def _audit(run: Run) -> str:
@@ -283,8 +295,10 @@ def worth(run: Run) -> str:
         return ""
     rows = [
         (
-            escape(html.words(name)), html.number(row.get("with")), html.number(row.get("without")),
-            f"{html.number(row.get('factor'))} ({html.number(row.get('smallest'))} … {html.number(row.get('largest'))})",
+            escape(html.words(name)), sign_of(row.get("with_bound")) + html.number(row.get("with")),
+            sign_of(row.get("without_bound")) + html.number(row.get("without")),
+            f"{sign_of(row.get('factor_bound'))}{html.number(row.get('factor'))} "
+            f"({html.number(row.get('smallest'))} … {html.number(row.get('largest'))})",
         )
         for name, row in switches.items()
     ]  # fmt: skip
@@ -293,6 +307,8 @@ def worth(run: Run) -> str:
         "Critical current with all physics against that without one of them, at the best values on the coarse mesh; the factor "
         "is the median over the microstructures."
     )
+    if any("initiation_alone" in row for row in switches.values()):
+        text += " Of initiation and nucleation the smaller counts on both sides."
     return html.section("What each mechanism is worth", html.paragraph(text), html.table(columns, rows))
 
 
