@@ -183,7 +183,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unknowns", type=float, default=5e4, help="of the comparison [5e4]")
-    parser.add_argument("--largest", type=float, default=3e5, help="unknowns up to which the growth is measured [3e5]")
+    parser.add_argument("--largest", type=float, default=1e6, help="unknowns up to which the growth is measured [1e6]")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.memory_of:

@@ -5,6 +5,7 @@ import pytest
 import ufl
 from dolfinx import fem
 from fem_tools import rate, rectangle
+from petsc4py import PETSc
 from test_nernst_planck import CLOSURES, TERMS, THERMAL, _closure_error, _given, _term_error, box
 from ufl import cos, div, dot, exp, sin
 
@@ -110,28 +111,64 @@ def test_order_of_storage_in_space_and_time():
     assert rate(_space_time_error, (8, 16, 32)) == pytest.approx(2, abs=0.1)
 
 
-def test_a_solve_with_other_parameters_compiles_nothing(monkeypatch):
-    """Diffusivity, exchange current, reference and voltage change; DOLFINx is not allowed to make a form any more."""
+@pytest.mark.parametrize("method", ["direct", "split"])
+def test_a_solve_with_other_parameters_compiles_and_sets_up_nothing(monkeypatch, method):
+    """Diffusivity, exchange current, reference and voltage change; PETSc's own log counts set-ups and factorisations."""
     medium = Medium("body", Electroneutral(), SALT)
-    system = TransportSystem(rectangle(4), [medium], [Electrode("right", "body", "A+", LAW)])
+    system = TransportSystem(rectangle(12), [medium], [Electrode("right", "body", "A+", LAW)], method=method)
     system.fix("body", "A+", 1.0, "left")
     system.fix("body", "potential", 0.0, "left")
     system.set_field("body", "A+", 1.0)
     contact = system.contacts["right"]
     contact.control_potential(0.02)
+    PETSc.Log.begin()
+    log = [PETSc.Log.Event(name) for name in ("PCSetUp", "MatLUFactorNum", "MatLUFactorSym")]
+
+    def counts():
+        return [event.getPerfInfo()["count"] for event in log]
+
+    none = counts()
     system.solve()
-    before, matrix = contact.current, system.solver.matrix
+    assert counts() > none
+    before, matrix, made, mesh = contact.current, system.solver.matrix, counts(), system.space.mesh
 
     def refuse(*arguments, **choices):
-        raise AssertionError("something was compiled")
+        raise AssertionError("something was compiled or allocated")
 
-    monkeypatch.setattr(fem, "form", refuse)
-    monkeypatch.setattr("dolfinx.jit.ffcx_jit", refuse)
-    system.media["body"].species[0].diffusivity.value *= 2
+    for name in ("dolfinx.jit.ffcx_jit", "dolfinx.fem.form", "dolfinx.fem.petsc.create_matrix"):
+        monkeypatch.setattr(name, refuse)
+    system.media["body"].species[0].diffusivity.value *= 1.1
     law = contact.electrode.kinetics
-    law.exchange_current_density.value *= 1.5
-    law.reference_concentration.value *= 0.8
-    contact.control_potential(0.03)
+    law.exchange_current_density.value *= 1.2
+    law.reference_concentration.value *= 0.95
+    contact.control_potential(0.023)
     system.solve()
     assert contact.current != pytest.approx(before, rel=1e-2)
+    assert counts() == made
     assert system.solver.matrix is matrix
+    assert system.space.mesh is mesh
+    kept, setups = contact.current, system.solver.setup.count
+    system.solver.setup.begin = lambda keep, begin=system.solver.setup.begin: begin(False)  # with a fresh set-up each time
+    system.set_field("body", "A+", 1.0)
+    system.solve()
+    assert system.solver.setup.count > setups
+    assert contact.current == pytest.approx(kept, rel=1e-12)
+
+
+def test_a_set_up_that_no_longer_serves_is_made_anew():
+    """The diffusivity grows by 1e6 in one step: the old factors would take many iterations."""
+    medium = Medium("body", Electroneutral(), SALT)
+    system = TransportSystem(rectangle(12), [medium], [Electrode("right", "body", "A+", LAW)])
+    system.fix("body", "A+", 1.0, "left")
+    system.fix("body", "potential", 0.0, "left")
+    system.set_field("body", "A+", 1.0)
+    contact = system.contacts["right"]
+    contact.control_potential(0.001)
+    system.solve()
+    assert system.solver.setup.count == 1
+    system.media["body"].species[0].diffusivity.value *= 1e6
+    system.solve()
+    assert system.solver.setup.count > 1
+    there = contact.current
+    system.solve()
+    assert contact.current == pytest.approx(there, rel=1e-12)

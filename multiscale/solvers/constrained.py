@@ -15,7 +15,9 @@ import numpy as np
 import ufl
 from dolfinx import fem, la
 
+from coupling.errors import RunFailure
 from multiscale.dolfinx_compat import assemble_renumbered
+from multiscale.solvers.kept_setup import KeptSetup
 from multiscale.solvers.solver import (
     NonlinearSolver,
     PETSc,
@@ -135,7 +137,7 @@ def _rows(beside: np.ndarray, edges: np.ndarray, offsets: np.ndarray, first: int
 
 
 class ConstrainedSolver(NonlinearSolver):
-    """`NonlinearSolver` for the unknowns of a numbering only; the others stay zero.
+    """`NonlinearSolver` for the unknowns of a numbering only; the others stay zero. Factorisations outlive a solve (`setup`).
 
     Args:
         residual, unknown, bcs, method: as `NonlinearSolver`; the conditions need not hold the unknowns that do not exist.
@@ -154,8 +156,9 @@ class ConstrainedSolver(NonlinearSolver):
         self.P = _prolongation(space, self._columns, self._owned)
         count = self.P.getSize()[1]
         method = chosen_method(method, count, space.mesh.topology.dim, bool(fields))
-        super().__init__(residual, unknown, bcs, method=method, prefix=prefix)
+        super().__init__(residual, unknown, bcs, method="direct-kept" if method == "direct" else method, prefix=prefix)
         self.unknowns, self.method = count, method
+        self.setup = KeptSetup(self.snes, exact=method == "direct")
         self._x, _ = self.P.createVecs()
         self._f = self._x.duplicate()
         ones = self._residual.x.petsc_vec.duplicate()
@@ -216,10 +219,22 @@ class ConstrainedSolver(NonlinearSolver):
         start = time.perf_counter()
         before = self.u.x.array.copy()
         self._pull()
-        self.__dict__.update(_rounding=1e-300, _diagonal=None)
-        self.snes.solve(None, self._x)
-        iterations, norm, name = self._verdict(before)
+        first = self._x.copy()
+        try:
+            iterations, norm, name = self._attempt(before, True)
+        except RunFailure:
+            if not self.setup.worth_another_try:
+                raise
+            first.copy(self._x)
+            iterations, norm, name = self._attempt(before, False)
         self.P.mult(self._x, self._guess.x.petsc_vec)
         self.u.x.array[:] = self._guess.x.array
         self.u.x.scatter_forward()
         return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)
+
+    def _attempt(self, before: np.ndarray, keep: bool) -> tuple[int, float, str]:
+        """One run of Newton's method from the vector as it is, with preconditioners that may be kept, or always fresh ones."""
+        self.__dict__.update(_rounding=1e-300, _diagonal=None)
+        self.setup.begin(keep)
+        self.snes.solve(None, self._x)
+        return self._verdict(before)

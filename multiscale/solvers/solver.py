@@ -43,6 +43,8 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "direct-reused": {  # a factorisation that may be of an older matrix, mended by conjugate gradients
         "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 60, "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps",
     },
+    "direct-kept": {"ksp_type": "gmres", "ksp_pc_side": "right", "ksp_rtol": 1e-8, "ksp_max_it": 30,  # may be of an older matrix
+        "pc_type": "lu", "pc_factor_mat_solver_type": "mumps"},
     "elastic": {  # needs the rigid-body near-nullspace
         "ksp_type": "cg", "ksp_rtol": 1e-11, "ksp_max_it": 500, "pc_type": "gamg", "pc_gamg_agg_nsmooths": 1,
         "pc_gamg_threshold": 0.02, "mg_levels_ksp_type": "chebyshev", "mg_levels_pc_type": "jacobi",
