@@ -1,6 +1,7 @@
 """What a two-dimensional flux looks like inside: flux lines, spectrum against depth; what a hot spot is (NumPy).
 
-Everything works on the cells of `transport_fields.gather`; depth is the second coordinate, the sides are mirrors.
+Everything works on the triangles of `transport_cases.fields.gather`; depth is the second coordinate, the sides are mirrors.
+In axial symmetry the first coordinate is the radius.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.tri import Triangulation
 from scipy.fft import dct
+from scipy.special import j0, jn_zeros
 
 STEPS = 20_000
 """Most steps along one flux line."""
@@ -98,6 +100,19 @@ class FluxMap:
         amplitude = dct(through / mean, type=2) / SAMPLES
         k = np.arange(1, SAMPLES // 4)
         return 2 * width / k, amplitude[1 : SAMPLES // 4]
+
+    def radial_spectrum(self, depth: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
+        """The same in axial symmetry, where the wall at `radius` R (m) is a mirror: wavelengths 2πR/λ_k and amplitudes.
+
+        The flux over its mean is 1 + Σ a_k b_k with b_k = J₀(λ_k r/R)/(√2 |J₀(λ_k)|), J₁(λ_k) = 0 (Dini's series); like a cosine,
+        b_k has the mean square 1/2 over the section.
+        """
+        share = (np.arange(SAMPLES) + 0.5) / SAMPLES
+        through = np.nan_to_num(self.at(np.column_stack([share * radius, np.full(SAMPLES, depth)]))[:, 1])
+        area = 2 * share / SAMPLES
+        λ = jn_zeros(1, SAMPLES // 8)
+        shapes = j0(np.outer(λ, share)) / (np.sqrt(2) * np.abs(j0(λ)))[:, None]
+        return 2 * np.pi * radius / λ, 2 * shapes @ (area * through) / float(area @ through)
 
 
 def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from dolfinx import fem, geometry, io
+from dolfinx.cpp.mesh import cell_num_vertices
 
 from coupling.errors import RunFailure
 from meshes.polycrystal import grain_index
@@ -16,6 +17,8 @@ from multiscale.transport.system import TransportSystem
 from multiscale.transport_cases.cell import Cell
 from multiscale.transport_cases.stress import DISPLACEMENT, stress_fields
 
+HALVES = np.array([[0, 1, 3], [0, 3, 2]])
+"""Corners of the two triangles of a rectangle."""
 CURRENT, POTENTIAL, REGION, GRAIN = "current_density_A_per_m2", "potential_V", "region", "grain_index"
 
 
@@ -95,7 +98,7 @@ def write_vtx(path: Path, system: TransportSystem, cell: Cell) -> Path:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All cells of a mesh on one rank, in the order in which the mesh was made.
+    """All cells of a mesh on one rank, in the order in which the mesh was made; rectangles as two triangles each.
 
     Attributes:
         corners: of each cell, shape (n, d + 1, d), m.
@@ -122,7 +125,7 @@ def gather(system: TransportSystem, cell: Cell) -> Gathered | None:
     """The present fields on rank 0, None elsewhere. Call on every rank."""
     mesh, dim = system.domain.mesh, system.domain.dimension
     owned = mesh.topology.index_map(dim).size_local
-    corners = mesh.geometry.x[mesh.geometry.dofmap[:owned, : dim + 1], :dim]
+    corners = mesh.geometry.x[mesh.geometry.dofmap[:owned, : cell_num_vertices(mesh.topology.cell_type)], :dim]
     arrays = {}
     for name, function in transport_fields(system, cell).items():
         space = function.function_space
@@ -132,9 +135,16 @@ def gather(system: TransportSystem, cell: Cell) -> Gathered | None:
     if parts is None:
         return None
     order = np.argsort(np.concatenate([index for index, _, _ in parts]))
-    values = {name: np.concatenate([part[name] for _, _, part in parts])[order] for name in arrays}
+    values = {name: _simplices(np.concatenate([part[name] for _, _, part in parts])[order], dim) for name in arrays}
     regions = {tag: name for name, tag in system.domain.regions.items()}
-    return Gathered(np.concatenate([points for _, points, _ in parts])[order], values, regions)
+    return Gathered(_simplices(np.concatenate([points for _, points, _ in parts])[order], dim), values, regions)
+
+
+def _simplices(at_corners: np.ndarray, dimension: int) -> np.ndarray:
+    """What cells have at their corners, shape (n, corners, …), for the triangles that they are cut into."""
+    if dimension != 2 or at_corners.shape[1] == dimension + 1:
+        return at_corners
+    return at_corners[:, HALVES].reshape(-1, 3, *at_corners.shape[2:])
 
 
 def sampled(system: TransportSystem, cell: Cell, name: str, points: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Where the current goes at one time: maps and flux lines of a plane cell, hot spots and spectrum of any."""
+"""Where the current goes at one time: maps and flux lines of a two-dimensional cell, hot spots and spectrum of any."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -
 
 
 def write_maps(folder: Path, system: Any, cell: Cell, meter: TransportMeter, comm: Any) -> dict[str, Any]:
-    """Hot spots and spectrum of any cell (hot_spots.csv, spectrum.csv); of a plane one also current_map.npz and flux_lines.npz.
+    """Hot spots and spectrum of any cell (hot_spots.csv, spectrum.csv); in 2-D also current_map.npz, flux_lines.npz.
 
     Gives some of it for the summary, on every rank; call on every rank.
     """
@@ -52,7 +52,7 @@ def write_maps(folder: Path, system: Any, cell: Cell, meter: TransportMeter, com
     rows: list[Any] = []
     if cell.domain.dimension > 2:
         rows = solid_spectrum(system, cell)
-    gathered = oriented(gather(system, cell), cell) if plane(cell) else None
+    gathered = oriented(gather(system, cell), cell) if cell.domain.dimension == 2 else None
     found: dict[str, Any] = {}
     if comm.rank == 0:
         ranked = sorted(spots, key=lambda spot: -spot.largest)
@@ -68,11 +68,6 @@ def write_maps(folder: Path, system: Any, cell: Cell, meter: TransportMeter, com
     if comm.rank == 0 and rows:
         write_csv(folder / "spectrum.csv", ("depth_m", "medium", "wavelength_m", "amplitude_over_mean_1"), rows)
     return dict(comm.bcast(found))
-
-
-def plane(cell: Cell) -> bool:
-    """Whether the cell is one of triangles in the plane, of which maps are drawn."""
-    return cell.domain.mesh.topology.cell_name() == "triangle" and not cell.domain.axisymmetric
 
 
 def oriented(gathered: Gathered | None, cell: Cell) -> Gathered | None:
@@ -93,8 +88,10 @@ def _lines(folder: Path, flux: flux_lines.FluxMap, pieces: np.ndarray, cell: Cel
     if np.ptp(depth) > LEVEL * bottom:
         return {}
     lateral = 2 + (1 - cell.axis)
-    order = np.argsort(pieces[:, lateral])
-    starts = flux_lines.even_starts(pieces[order][:, [0, 1, lateral]], LINES)
+    along = pieces[np.argsort(pieces[:, lateral])][:, [0, 1, lateral]]
+    if cell.domain.axisymmetric:
+        along[:, 0] /= 2 * np.pi * along[:, 2]  # from areas of rings to their widths
+    starts = flux_lines.even_starts(along, LINES)
     begin = float(depth.mean()) + 1e-6 * bottom
     lines = flux.lines(np.column_stack([starts, np.full(LINES, begin)]), bottom * (1 - 1e-9))
     through = [line for line in lines if line[-1, 1] > bottom * (1 - 1e-6)]
@@ -160,13 +157,16 @@ def thin_spots(system: Any, cell: Cell, means: CellMeans, mean: float) -> list[f
 
 
 def spectrum_rows(flux: flux_lines.FluxMap, cell: Cell) -> list[tuple[float, str, float, float]]:
-    """Spectrum of the flux of a plane cell at five depths of each medium."""
+    """Spectrum of the flux of a two-dimensional cell at five depths of each medium."""
     rows = []
     width = float(np.ptp(flux.points[:, 0]))
     for name, (top, bottom) in cell.depths.items():
         for share in LEVELS:
             depth = top + share * (bottom - top)
-            waves, amplitudes = flux.spectrum(depth, width, float(flux.points[:, 0].min()))
+            if cell.domain.axisymmetric:
+                waves, amplitudes = flux.radial_spectrum(depth, float(flux.points[:, 0].max()))
+            else:
+                waves, amplitudes = flux.spectrum(depth, width, float(flux.points[:, 0].min()))
             rows += [(depth, name, float(w), float(a)) for w, a in zip(waves[:LONGEST_WAVES], amplitudes, strict=False)]
     return rows
 
