@@ -6,8 +6,10 @@ The continuum computes in SI, the atomistic side in ASE units (eV, Å, amu; time
 import math
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
-import pint
+if TYPE_CHECKING:
+    import pint
 
 from coupling.constants import ELEMENTARY_CHARGE
 
@@ -29,8 +31,10 @@ _NOT_FINITE = re.compile(r"\s*[+-]?(?:nan|inf|infinity)(?:\s+[^\W\d]+(?:\s*/\s*[
 
 
 @cache
-def registry() -> pint.UnitRegistry:
+def registry() -> "pint.UnitRegistry":
     """The one pint registry of the product (temperatures with offset units allowed)."""
+    import pint  # a third of a second: most commands that read no quantity are over by then
+
     return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 
 

@@ -5,10 +5,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coupling.errors import UserError
-from coupling.library import Material, UnknownMaterial, find_material
-from coupling.toml_input import Location, TomlFile, read
+
+if TYPE_CHECKING:
+    from coupling.library import Material
+    from coupling.toml_input import Location, TomlFile
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class CaseFolder[Settings]:
 
     folder: Path
     settings: Settings
-    materials: dict[str, Material]
-    file: TomlFile
+    materials: "dict[str, Material]"
+    file: "TomlFile"
 
     @property
     def name(self) -> str:
@@ -60,7 +63,7 @@ def require_case(folder: Path) -> None:
         raise UserError(f"{folder}: not a case folder (it holds no case.toml); `multiscale new NAME` makes one")
 
 
-def materials_named(path: Path, named: Sequence[tuple[str, Location]], folders: list[Path]) -> dict[str, Material]:
+def materials_named(path: Path, named: "Sequence[tuple[str, Location]]", folders: list[Path]) -> "dict[str, Material]":
     """The materials that the case file at `path` names, and those that they rest on.
 
     Args:
@@ -69,6 +72,9 @@ def materials_named(path: Path, named: Sequence[tuple[str, Location]], folders: 
     Raises:
         UserError: an unknown one; the file and line that name it are blamed.
     """
+    from coupling.library import UnknownMaterial, find_material
+    from coupling.toml_input import read
+
     found: dict[str, Material] = {}
     waiting = [(name, path, key) for name, key in named]
     while waiting:

@@ -1,14 +1,16 @@
 """What a run says while it works: one line a step, on rank 0 only."""
 
 import contextlib
+import functools
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
 Update = Callable[[str, float], None]
 """Report of progress: label of a task, done fraction between 0 and 1."""
@@ -26,8 +28,13 @@ class Narrator:
     def __init__(self, speaks: bool, stream: TextIO | None = None, every_s: float = 30.0) -> None:
         self.speaks, self.every_s = speaks, every_s
         self.stream = stream or sys.stdout
-        self._console = Console(file=self.stream, highlight=False)
         self._start = time.monotonic()
+
+    @functools.cached_property
+    def _console(self) -> "Console":
+        from rich.console import Console  # a tenth of a second, for those who show progress alone
+
+        return Console(file=self.stream, highlight=False)
 
     def say(self, stage: str, text: str) -> None:
         """One line: stage and what happened."""
@@ -60,6 +67,8 @@ class Narrator:
 
     @contextlib.contextmanager
     def _bars(self, stage: str) -> Iterator[Update]:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         columns = (TextColumn(" {task.fields[stage]:<11s} {task.description}"), BarColumn(24), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
             rows: dict[str, TaskID] = {}

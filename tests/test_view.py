@@ -1,6 +1,7 @@
 """`multiscale view` without a browser: what the page is told, who is answered, what is refused, how it ends."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -18,6 +19,9 @@ from sweep_cases import write
 from view_store import SWEEP, make, say
 
 from coupling.errors import UserError
+from multiscale.sweeps import driver, kept_table
+from multiscale.sweeps.ledger import Store
+from multiscale.sweeps.settings import load_sweep
 from multiscale.view.places import find
 from multiscale.view.rows import INTERRUPTED, RunRows, SweepRows
 
@@ -70,9 +74,10 @@ def test_rows_are_told_once_then_what_has_changed(sweep, monkeypatch):
     rows = SweepRows(case, store.folder)
     whole = rows.told("")
     columns = [column["name"] for column in whole["columns"]]
+    cells = {c["name"]: c.get("cells", [c.get("all")] * whole["rows"]) for c in whole["columns"]}
     assert whole["counts"] == {"done": 5, "failed": 1, "running": 0, INTERRUPTED: 1, "waiting": 1}  # nobody holds the seventh
-    assert [row[columns.index("thickness (nm)")] for row in whole["rows"]] == [10.0, 10.0, 20.0, 20.0, 40.0, 40.0, 80.0, 80.0]
-    assert whole["rows"][3][columns.index("ccd (mA/cm^2)")] == 3.5
+    assert cells["thickness (nm)"] == [10.0, 10.0, 20.0, 20.0, 40.0, 40.0, 80.0, 80.0]
+    assert cells["ccd (mA/cm^2)"][3] == 3.5
     assert (whole["x"], whole["y"]) == ("thickness (nm)", "ccd (mA/cm^2)")
     assert {c["name"] for c in whole["columns"] if c["variable"]} == {"thickness (nm)", "depth (um)"}
     assert rows.told(whole["version"])["changed"] == []
@@ -97,6 +102,38 @@ def test_a_changed_sweep_is_read_again_and_a_wrong_one_is_told(tmp_path, monkeyp
     broken = rows.told(again["version"])
     assert "sweep.toml" in broken["problem"]
     assert broken["changed"] == []
+
+
+def test_a_finished_sweep_is_read_from_one_file_while_it_holds(tmp_path, monkeypatch):
+    case, store, names = make(tmp_path / "case")
+    monkeypatch.setattr("multiscale.view.rows.PACE", (0.0, 0.0))
+
+    def whole() -> dict:
+        return {key: value for key, value in SweepRows(case, store.folder).told("").items() if key != "version"}
+
+    assert not kept_table.keep(driver.look_at(load_sweep(case), store.folder))  # two designs are not over
+    for name in names[6:]:
+        say(store, name, "done", 9.0)
+    before = whole()
+    prepared = driver.look_at(load_sweep(case), store.folder)
+    assert not kept_table.keep(dataclasses.replace(prepared, rows=prepared.rows[:5]))  # --first 5
+    assert kept_table.keep(prepared)
+    with monkeypatch.context() as blind:
+        blind.setattr(Store, "status", lambda *_: pytest.fail("a status was read"))
+        assert whole() == before
+        rows = SweepRows(case, store.folder)
+        version = rows.told("")["version"]
+        assert rows.told(version)["changed"] == []
+    assert rows.design(names[5])[2].reason == "it cracked <i>early</i>"
+    say(store, names[5], "done", 7.0)  # the failed design was tried again
+    assert rows.told(version)["counts"] == before["counts"] | {"done": 8, "failed": 0}
+    assert kept_table.read(case, store.folder) is None
+    assert kept_table.keep(prepared)
+    (case / "sweep.toml").write_text((case / "sweep.toml").read_text() + "# a remark\n", encoding="utf-8")
+    assert kept_table.read(case, store.folder) is None
+    assert kept_table.keep(prepared)
+    (store.folder / kept_table.NAME).write_text("{", encoding="utf-8")
+    assert kept_table.read(case, store.folder) is None
 
 
 def test_only_this_machine_under_its_own_name_is_answered(address):
@@ -148,7 +185,7 @@ def test_a_folder_of_cases(tmp_path, sweep):
                    {p.name: p.results for p in places})  # fmt: skip
     told = rows.told("")
     assert told["counts"] == {"done": 1, "not run": 1, "damaged": 0}
-    assert told["rows"][1][4:7] == [2.0, 1.0, 3.0]
+    assert [column["cells"][1] for column in told["columns"][4:7]] == [2.0, 1.0, 3.0]
     (results / "summary.json").write_text("{", encoding="utf-8")
     assert rows.told(told["version"])["counts"]["damaged"] == 1
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from coupling.errors import UserError
@@ -87,6 +86,8 @@ def _grown(law: Any, time: float, conductivity: float | None, relative_error: fl
 
     row: dict[str, Any] = {"time_s": time, "thickness_m": float(law.thickness(time))}
     if relative_error is not None:
+        import numpy as np
+
         draws = law.constant * np.exp(relative_error * np.random.default_rng(0).standard_normal(4000))
         _, low, high = growth.thickness_bounds(lambda k: growth.Parabolic(k, law.start), draws.tolist(), time)
         row |= {"low_m": float(low), "high_m": float(high)}

@@ -115,10 +115,11 @@ def run(
 
 def _conclude(prepared: "Prepared", as_json: bool) -> None:
     """Write the table; tell how many are done, and where it is."""
-    from multiscale.sweeps import table
+    from multiscale.sweeps import kept_table, table
 
     built = table.build(prepared)
     path, remark = table.write(built, prepared.store.folder)
+    kept_table.keep(prepared)
     states = [row["state"] for row in built.rows]
     told = {"designs": len(states), "done": states.count("done"), "failed": states.count("failed"), "table": str(path)}
     if as_json:
@@ -170,11 +171,12 @@ def table_command(case: Folder, out: StoreOption = None, as_json: JsonOption = F
 
     Example: multiscale sweep table cases/li-lpscl
     """
-    from multiscale.sweeps import table
+    from multiscale.sweeps import kept_table, table
 
     prepared = _prepared(case, out)
     built = table.build(prepared)
     path, remark = table.write(built, prepared.store.folder)
+    kept_table.keep(prepared)
     if as_json:
         show_json({"table": str(path), "columns": list(built.columns), "rows": [dict(row) for row in built.rows]})
         return

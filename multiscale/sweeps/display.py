@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING, TextIO
 
 from multiscale.progress import duration
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 EVERY_S = 30.0
 """Seconds between two lines where there is no terminal."""
@@ -45,6 +45,9 @@ class Display:
     def open(self, designs: int) -> Iterator[None]:
         """Show the progress of so many designs until the block ends."""
         self._start = self._told = time.monotonic()
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         console = Console(file=self._stream or sys.stderr, highlight=False)
         if self._stream is None or not console.is_terminal:
             yield

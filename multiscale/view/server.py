@@ -1,5 +1,6 @@
 """The server of `multiscale view`: reads only, answers on the loopback address and to its own name alone, fetches nothing."""
 
+import importlib.util
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import plotly
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,12 +18,21 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from coupling.errors import UserError
-from multiscale.reporting.by_kind import kind_of, report_text
 from multiscale.view import pages
 from multiscale.view.places import Place
 from multiscale.view.rows import Rows, RunRows, SweepRows
 
 HOST = "127.0.0.1"
+
+
+def _plotly() -> Path:
+    """Its script, without importing the package. Raises ImportError."""
+    found = importlib.util.find_spec("plotly")
+    if found is None or not found.submodule_search_locations:
+        raise ImportError("no plotly", name="plotly")
+    return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
+
+
 _OWN = ("default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")  # fmt: skip
 """What the browser page may load. Plotly compiles its fast pictures, hence 'unsafe-eval'."""
@@ -31,7 +40,7 @@ _REPORT = ("default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-
            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")  # fmt: skip
 """What a report may load: nothing beyond itself."""
 _KEPT = {
-    "plotly.js": (Path(plotly.__file__).parent / "package_data" / "plotly.min.js", "text/javascript"),
+    "plotly.js": (_plotly(), "text/javascript"),
     "view.js": (pages.asset("view.js"), "text/javascript"), "view.css": (pages.asset("view.css"), "text/css"),
     "report.css": (pages.asset("report.css"), "text/css"),
 }  # fmt: skip
@@ -74,6 +83,8 @@ class Viewer:
         kept, summary = results / "report.html", results / "summary.json"
         if kept.is_file() and summary.is_file() and kept.stat().st_mtime >= summary.stat().st_mtime:
             return kept.read_text(encoding="utf-8")
+        from multiscale.reporting.by_kind import report_text
+
         with self._drawing:  # matplotlib's settings are those of the whole process
             return report_text(case, results, self.experiments)
 
@@ -126,6 +137,8 @@ class Viewer:
 
 
 def _kind_or_wrong(case: Path) -> str:
+    from multiscale.reporting.by_kind import kind_of
+
     try:
         return kind_of(case)
     except UserError:
