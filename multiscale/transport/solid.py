@@ -5,7 +5,7 @@ medium whose ions have a partial molar volume has its pressure as a field too, s
 3×3 in the axes of the mesh (in one dimension the first is the depth); what a mesh lacks is held, as in plane strain.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +20,11 @@ from coupling.constants import FARADAY
 from multiscale.domain import Domain, piecewise
 from multiscale.materials import Elastic, Stiffness
 from multiscale.mechanics import elasticity
+from multiscale.transport.media import Electrode
 
-SOLID, PRESSURE = "solid", "pressure"
-"""Stands for a medium in the names of the displacement's fields; the pressure's name in its medium."""
+SOLID, PRESSURE, PRESSED = "solid", "pressure", "pressed"
+"""Stands for a medium in the names of the displacement's fields; the pressure's name in its medium; stands for a medium in the
+names of the pressures on the faces of metals."""
 STRESS = "stress"
 """In place of a pressure of kinetics: the normal pressure that the body's stress makes."""
 EVENLY = (1 / 3, 1 / 3, 1 / 3)
@@ -100,11 +102,20 @@ class Body:
             piecewise(domain, {name: m.shear_modulus for name, m in moduli.items()}, default=0.0),
         )
         self.largest_modulus = max(m.youngs_modulus for m in moduli.values())
+        self._strain = {name: domain.constant(medium.strain) for name, medium in media.items()}
+        self._grown = {
+            (name, ion): (domain.constant(told.molar_volume * np.diag(told.shares)), domain.constant(told.reference))
+            for name, medium in media.items() for ion, told in medium.expansion.items()
+        }  # fmt: skip
+        hosts = {name: medium.hosted[1] for name, medium in media.items() if medium.hosted is not None}
+        self._hosted = {name: domain.constant(np.diag(shares)) for name, shares in hosts.items()}
 
-    def names(self) -> list[tuple[str, str]]:
-        """Fields that it adds to a system."""
+    def names(self, electrodes: Sequence[Electrode]) -> list[tuple[str, str]]:
+        """Fields that it adds to a system; those on metals let reactions see a pressure without the rounding of strains."""
+        self.pressed = {e.boundary: e.medium for e in electrodes if e.kinetics.pressure is STRESS}
+        faces = [(PRESSED, boundary) for boundary in self.pressed]
         pressures = [(name, PRESSURE) for name, medium in self.media.items() if medium.expansion]
-        return [(SOLID, str(d)) for d in range(self.domain.dimension)] + pressures
+        return [(SOLID, str(d)) for d in range(self.domain.dimension)] + pressures + faces
 
     def displacement(self, system: Any, of: Any) -> Any:
         """Vector of the displacement in an unknown or test function `of` a system, m."""
@@ -112,14 +123,12 @@ class Body:
 
     def eigenstrain(self, system: Any, name: str) -> Any:
         """Stress-free strain ε0 of a medium at the present concentrations, 3×3."""
-        medium = self.media[name]
-        ε0 = ufl.as_tensor(medium.strain.tolist())
-        for ion, told in medium.expansion.items():
-            J = told.molar_volume * (system.concentration(name, ion) - told.reference)
-            ε0 += J * ufl.as_tensor(np.diag(told.shares).tolist())
+        medium, ε0 = self.media[name], self._strain[name]
+        for ion in medium.expansion:
+            V, reference = self._grown[name, ion]
+            ε0 = ε0 + (system.concentration(name, ion) - reference) * V
         if medium.hosted is not None:
-            J, shares = medium.hosted
-            ε0 += J * ufl.as_tensor(np.diag(shares).tolist())
+            ε0 = ε0 + medium.hosted[0] * self._hosted[name]
         return ε0
 
     def stress(self, system: Any, name: str) -> Any:
@@ -132,38 +141,42 @@ class Body:
         return system.u[system.index[name, PRESSURE]] if self.media[name].expansion else None
 
     def normal_pressure(self, system: Any, name: str) -> Any:
-        """Pressure of a medium on a metal at its outer boundary, Pa, compression positive."""
+        """Pressure of a medium on a metal at its outer boundary, Pa, compression positive (by its stress)."""
         return elasticity.normal_pressure(self.stress(system, name), self.domain)
 
     def equations(self, system: Any) -> Any:
         """Equilibrium of the whole body and the definition of the pressures, with rows of the size of currents.
 
         Strong form  ∇·σ = 0, σ = C:(ε - ε0), p = -tr σ/3 in each medium that needs it;
-        weak form  ∫ σ:∇w dx + ∫ P n·w ds,  ∫ (p + tr σ/3) q dx (a projection onto continuous functions of the medium).
+        weak form  ∫ σ:∇w dx + ∫ P n·w ds,  ∫ (p + tr σ/3) q dx (a projection onto continuous functions of the medium), and
+        ∫ (p_n + n·σ·n) q ds on the face of a metal.
 
         ======  ===============================  ====
         symbol  variable                         unit
         ======  ===============================  ====
         ε0      eigenstrain                      1
         σ       stress                           Pa, tensile positive
-        p       pressure                         Pa, compression positive
+        p, p_n  pressure, normal_pressure        Pa, compression positive
         P       support.pressure                 Pa, on the working electrode
         ======  ===============================  ====
 
         Source: docs/physics.md 1.3; Larché & Cahn, Acta Metall. 33, 331 (1985) for the coupling.
         """
-        domain, scale = self.domain, ROW / self.largest_modulus
+        domain, scale = self.domain, self.domain.constant(ROW / self.largest_modulus)
         test = self.displacement(system, system.test)
         w = elasticity.strain(test, domain)
         x = domain.mesh.geometry.x[:, self.support.axis]
-        length = domain.comm.allreduce(float(x.max()), op=MPI.MAX) + domain.comm.allreduce(float((-x).max()), op=MPI.MAX)
-        form: Any = 0
+        reach = domain.comm.allreduce(float(x.max()), op=MPI.MAX) + domain.comm.allreduce(float((-x).max()), op=MPI.MAX)
+        length, form = domain.constant(reach), 0
         for name in self.media:
             σ, dx = self.stress(system, name), domain.dx(*system.media[name].regions)
             form += scale * inner(σ, w) * dx
             if self.media[name].expansion:
                 i = system.index[name, PRESSURE]
                 form += scale / length * (system.u[i] + tr(σ) / 3) * system.test[i] * dx
+        for boundary, name in self.pressed.items():
+            i = system.index[PRESSED, boundary]
+            form += scale * (system.u[i] - self.normal_pressure(system, name)) * system.test[i] * domain.ds(boundary)
         if self.support.pressure is not None:
             ds = domain.ds(*self.support.working)
             form += scale * self.support.pressure * ufl.dot(domain.normal, test) * ds

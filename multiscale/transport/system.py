@@ -8,6 +8,7 @@ entity maps or an orientation of the interface.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import basix.ufl
@@ -28,7 +29,7 @@ from multiscale.transport import single_ion as transport
 from multiscale.transport.contact import Contact
 from multiscale.transport.media import FILM, POTENTIAL, Electrode, Junction, Kinetics, Medium, Network, changeable
 from multiscale.transport.nernst_planck import Electroneutral, Poisson, SingleIon
-from multiscale.transport.solid import PRESSURE, SOLID, STRESS, Body, ion_work
+from multiscale.transport.solid import PRESSED, PRESSURE, SOLID, STRESS, Body, ion_work
 
 
 def _element(domain: Domain, degree: int, components: int) -> Any:
@@ -73,7 +74,7 @@ class TransportSystem:
         faces: list[Electrode | Junction] = [*electrodes, *junctions]
         names += [(FILM, face.boundary) for face in faces if face.film is not None]
         names += [(FILM, network.name) for network in self.networks if thin_layers.has_own_potential(domain, network)]
-        names += body.names() if body is not None else []
+        names += body.names(electrodes) if body is not None else []
         self.index = {name: i for i, name in enumerate(names)}
         self.space = fem.functionspace(domain.mesh, _element(domain, degree, len(names)))
         self.u, self.test = fem.Function(self.space, name="transport"), ufl.TestFunction(self.space)
@@ -89,9 +90,8 @@ class TransportSystem:
         self._refuse_layers_in_poisson()
         self.junction_currents = {j.boundary: self._junction(j) for j in junctions}
         self.residual += sum(thin_layers.conduction(self, network) for network in self.networks)
-        if body is not None:
-            self.residual += body.equations(self)
-            self.bcs += body.conditions(self)
+        self.residual += body.equations(self) if body is not None else 0
+        self.bcs += body.conditions(self) if body is not None else []
 
     # fields
 
@@ -146,7 +146,7 @@ class TransportSystem:
             self.domain.mesh.topology.create_connectivity(d, dim)
         if medium == SOLID:
             return fem.locate_dofs_topological(self.space, dim, self.domain.cells())
-        if medium in ("metal", FILM):
+        if medium in ("metal", FILM, PRESSED):
             named = [boundary for network in self.networks if network.name == field for boundary, *_ in network.faces]
             if medium == "metal":
                 named = [electrode.boundary for electrode in self.metals[field]]
@@ -238,6 +238,8 @@ class TransportSystem:
         the equation of the film's potential ψ on the reaction's side, and i = (ψ - φ)/R + C ∂(ψ - φ)/∂t through the film.
         """
         law: Any = face.kinetics
+        if law is not None and law.pressure is STRESS:
+            law = replace(law, pressure=self.u[self.index[PRESSED, face.boundary]])
         near = (medium, POTENTIAL) if face.film is None else (FILM, face.boundary)
         reference = law.reference_concentration if law is not None else face.references[0]  # type: ignore[union-attr]
         if face.film is None:
@@ -269,8 +271,6 @@ class TransportSystem:
 
     def _butler_volmer(self, η: Any, i0: Any, law: Kinetics, medium: str) -> Any:
         T, p = self.media[medium].temperature, 0.0 if law.pressure is None else law.pressure
-        if law.pressure is STRESS and self.body is not None:
-            p = self.body.normal_pressure(self, medium)
         αa, αc, αm = law.anodic_transfer, law.cathodic_transfer, law.mechanical_transfer
         return kinetics.butler_volmer(η, i0, αa, αc, T, p, αm, law.molar_volume)
 
@@ -348,7 +348,7 @@ class TransportSystem:
 
     @staticmethod
     def _kind(name: tuple[str, str]) -> str:
-        if name[0] == SOLID or name[1] == PRESSURE:
+        if name[0] in (SOLID, PRESSED) or name[1] == PRESSURE:
             return SOLID
         return "metal" if name[0] == "metal" else "potential" if name[0] == FILM or name[1] == POTENTIAL else "ion"
 

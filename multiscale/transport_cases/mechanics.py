@@ -45,7 +45,8 @@ def mechanical_inputs(collector: Collector, settings: TransportFile) -> dict[str
     if told is None:
         return {}
     collector.state("mechanics.stack_pressure", told.stack_pressure, "Pa", "test condition")
-    return {name: _of_medium(collector, settings, name, told.medium.get(name, MediumMechanics())) for name in collector.case.media}
+    media = {name: told.medium.get(name, MediumMechanics()) for name in collector.case.media}
+    return {name: _of_medium(collector, settings, name, medium) for name, medium in media.items()}
 
 
 def _of_medium(collector: Collector, settings: TransportFile, name: str, told: MediumMechanics) -> MechanicalInputs:
@@ -106,8 +107,9 @@ def elastic_body(case: TransportCase, inputs: Inputs, cell: Cell) -> tuple[Body 
             volume = integral(domain.constant(1.0) * domain.dx(*cell.regions[name]))
             hosts[medium.hosts] = HostedLithium(J, medium.hosts, cell.area / volume)
             hosted = J, medium.host_shares or EVENLY
+        c = inputs.media[name].concentration
         expansion = {
-            ion.name: Expansion(numbers.volumes[ion.name], inputs.media[name].concentration[ion.name], ion.expansion_shares or EVENLY)
+            ion.name: Expansion(numbers.volumes[ion.name], c[ion.name], ion.expansion_shares or EVENLY)
             for ion in case.settings.transport[name].species if ion.name in numbers.volumes
         }  # fmt: skip
         for part, regions in parts.items():

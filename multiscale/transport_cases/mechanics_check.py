@@ -13,7 +13,8 @@ def check_mechanics(file: TomlFile, settings: TransportFile, media: list[str]) -
     told = settings.mechanics
     for name in told.medium if told else ():
         if name not in media:
-            raise UserError(file.complaint(("mechanics", "medium", name), f"the geometry has no such medium; {nearest(name, media)}"))
+            unknown = f"the geometry has no such medium; {nearest(name, media)}"
+            raise UserError(file.complaint(("mechanics", "medium", name), unknown))
     for name, transport in settings.transport.items():
         for number, ion in enumerate(transport.species):
             if ion.partial_molar_volume is not None and told is None:
@@ -28,7 +29,8 @@ def _check_electrode(file: TomlFile, settings: TransportFile, side: str, media: 
     laws = [(key, electrode), *(((*key, "on", name), law) for name, law in electrode.on.items())]
     for where, law in laws:
         if law.mechanical_transfer is not None and told is None:
-            raise UserError(file.complaint((*where, "mechanical_transfer"), "it needs a table [mechanics]; add one or take it out"))
+            needed = "it needs a table [mechanics]; add one or take it out"
+            raise UserError(file.complaint((*where, "mechanical_transfer"), needed))
     hosts = [name for name, medium in (told.medium if told else {}).items() if medium.hosts == side]
     if len(hosts) > 1:
         where = ("mechanics", "medium", hosts[1], "hosts")

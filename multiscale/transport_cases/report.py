@@ -19,6 +19,7 @@ from multiscale.reporting import critical_plates, html
 from multiscale.reporting.field_maps import CurrentMap, read_current_map
 from multiscale.reporting.figures import STYLE, THEMED, Palette, dress, figure
 from multiscale.reporting.plates import Plate, axis, bars_of, curves_of, link, scripts, show
+from multiscale.transport_cases.mechanics_report import mechanics_plates, mechanics_section
 
 Table = dict[str, list[Any]]
 
@@ -40,8 +41,8 @@ def transport_page(results: Path, case: Path, alive: bool = False) -> str:
     summary = read_summary(results, case)
     sections = (
         html.header(summary), answer(summary), maps(results, summary), spectrum(results, alive), histories(results, alive),
-        profiles(results, alive), radiograph(results, alive), losses(summary), steps_table(summary), html.inputs(results),
-        reproduce(summary, case),
+        profiles(results, alive), mechanics_section(results, summary, alive), radiograph(results, alive), losses(summary),
+        steps_table(summary), html.inputs(results), reproduce(summary, case),
     )  # fmt: skip
     return html.document(str(summary["title"]), sections, scripts() if alive else "")
 
@@ -53,7 +54,7 @@ def transport_plates(results: Path, case: Path) -> list[Plate]:
     split = summary.get("asr_split") or {}
     found = [
         critical_plates.current(field) if field else None, _unevenness_plate(results, summary), _spectrum_plate(results),
-        _history_plate(results), _profile_plate(results), _radiograph_plate(results),
+        _history_plate(results), _profile_plate(results), *mechanics_plates(results, summary), _radiograph_plate(results),
         bars_of("resistance", "voltage over current by place and cause", "", split, "ohm cm^2", 3) if split else None,
     ]  # fmt: skip
     return [plate for plate in found if plate is not None]
@@ -150,7 +151,7 @@ def profiles(results: Path, alive: bool = False) -> str:
 
 
 def _profile_plate(results: Path) -> Plate | None:
-    return _curves(
+    return depth_curves(
         read_csv(results / "profiles.csv"), "concentration_mol_per_m3", "mean concentration (mol/m³)",
         "Concentration against depth",
         "Laterally averaged concentration from the working electrode on; the later, the darker.", "profiles",
@@ -164,13 +165,13 @@ def radiograph(results: Path, alive: bool = False) -> str:
 
 
 def _radiograph_plate(results: Path) -> Plate | None:
-    return _curves(
+    return depth_curves(
         read_csv(results / "attenuation.csv"), "attenuation_per_m", "⁶Li attenuation (1/m)", "Synthetic ⁶Li radiograph",
         "Attenuation by the ⁶Li of the mobile lithium (Beer-Lambert); the lattice and the electrodes are left out.", "lithium6",
     )  # fmt: skip
 
 
-def _curves(table: Table, column: str, label: str, title: str, caption: str, name: str) -> Plate | None:
+def depth_curves(table: Table, column: str, label: str, title: str, caption: str, name: str) -> Plate | None:
     """Curves against depth, one a medium and time; None where there is no table."""
     if not table:
         return None

@@ -58,6 +58,11 @@ class StressMeter(Slices):
         self._tensors = {part: fem.Expression(body.stress(system, part), interpolation_points(self._space))
                          for parts in cell.parts.values() for part in parts}  # fmt: skip
 
+    @property
+    def lateral(self) -> str:
+        """Component in the plane of flat layers."""
+        return "xx" if self.cell.axis else "yy"
+
     def row(self) -> Row:
         """Means of the stress (Pa), largest principal stress (tensile positive), pressure on the electrodes, swelling (m)."""
         found: Row = {}
