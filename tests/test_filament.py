@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from dolfinx import fem
 from launch import python
 from mpi4py import MPI
 
@@ -16,6 +17,7 @@ from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentProperties
 from multiscale.mechanics.phase_field import CrackModel
+from multiscale.mechanics.weak_boundary import strip_toughness, strip_width
 
 A = 1e-6
 OXIDE = Elastic(150e9, 0.257)
@@ -81,7 +83,7 @@ def test_crack_starts_near_griffith_and_grows_along_the_field(grown):
 def test_growth_follows_the_edge_crack(grown):
     """Half-plane edge crack (Tada, Paris & Irwin): K = 1.1215 p √(πa), so V = 1.1215² π p a²/E' and p²a = const in growth.
 
-    Together p³V = E' Gc²/(1.1215² π), which needs no length; the length by surface energy agrees with that by compliance.
+    Together p³V = E' Gc²/(1.1215² π), which needs no length; the length by its faces agrees with that by compliance.
     """
     _, states, _ = grown
     shape, modulus = 1.1215**2 * math.pi, OXIDE.plane_strain_modulus
@@ -89,6 +91,31 @@ def test_growth_follows_the_edge_crack(grown):
         assert last.pressure**3 * last.volume == pytest.approx(modulus * ENERGY**2 / shape, rel=0.1)
         by_compliance = math.sqrt(last.volume * modulus / (shape * last.pressure))
         assert last.crack_area == pytest.approx(by_compliance, rel=0.09)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.75, 0.5])
+def test_the_length_of_a_crack_does_not_depend_on_the_toughness_it_runs_in(ratio):
+    """Two flaws along a strip that stands for a weak boundary: their lengths differ by what they differ, and their surface energy
+    by the boundary's, ratio² of the grains' for every metre."""
+    lengths, energies, length = [], [], A / 4
+    for flaw in (A, 2 * A):
+        path = CrackPath(16 * A, 8 * A, 3 * A, 3 * length, length / 3, 2 * A, mirrored=True)
+        domain = meshed(draw_crack_path, MPI.COMM_WORLD, path=path)
+        energy = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
+        middles = domain.mesh.geometry.x[domain.mesh.geometry.dofmap].mean(axis=1)
+        strip = strip_width(length, path.size)
+        weak = strip_toughness(ratio**2, strip, length, path.size)
+        energy.x.array[:] = np.where(np.abs(middles[:, 0]) < strip / 2, weak, 1.0) * ENERGY
+        properties = FilamentProperties(exchange_current_density=EXCHANGE, temperature=T)
+        model = FilamentModel(
+            domain, domain.constant(1.0), stiffness(domain, {"body": OXIDE}), energy, CrackModel("AT1", length), path.size,
+            properties, flaw, mirrored=True,
+        )  # fmt: skip
+        lengths.append(model.state.crack_area)
+        energies.append(model.state.fracture)
+    assert lengths[1] - lengths[0] == pytest.approx(A, rel=0.01)
+    assert lengths[0] - A == pytest.approx(math.pi * length / 9, abs=0.25 * length)  # the round tip
+    assert (energies[1] - energies[0]) / (ENERGY * A) == pytest.approx(ratio**2, rel=0.01)
 
 
 def test_below_the_threshold_it_stalls():

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from dolfinx import fem
 from launch import python
 from mpi4py import MPI
 from test_filament import EXCHANGE, GRIFFITH, OXIDE, A, T, _flat
@@ -15,7 +16,7 @@ from multiscale.materials import stiffness
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentProperties
 from multiscale.mechanics.phase_field import CrackModel
-from multiscale.mechanics.prestress import CellLoads, biaxial_strain, closing_stress, prestress
+from multiscale.mechanics.prestress import CellLoads, Overloaded, biaxial_strain, closing_stress, prestress, refuse_overload
 
 ENERGY = 1.25e6**2 / OXIDE.plane_strain_modulus
 
@@ -83,6 +84,35 @@ def test_the_pressure_of_a_volume_rises_by_the_closing_stress():
     for model in (free, pressed):
         model.body.at_volume(1.5e-15)
     assert pressed.body.pressure - start == pytest.approx(free.body.pressure, rel=0.02)
+
+
+def test_loads_are_held_against_what_the_weakest_place_bears():
+    """AT1 bears σ² (1 - ν)/E = 3 Gc/(16 l) under an equal stress along two axes; one weak row of cells bears less."""
+    length = A / 4
+    path = CrackPath(8 * A, 6 * A, 2 * A, 3 * length, length / 2, 2 * A, mirrored=True)
+    domain = meshed(draw_crack_path, MPI.COMM_WORLD, path=path)
+    crack, moduli = CrackModel("AT1", length), stiffness(domain, {"body": OXIDE})
+    bears = np.sqrt(3 * ENERGY * OXIDE.youngs_modulus / (16 * length * (1 - OXIDE.poisson_ratio)))
+
+    def supports(space):
+        return [domain.fixed(space, 0.0, "left", "right", component=0), domain.fixed(space, 0.0, "top", component=1)]
+
+    def refused(stress, energy):
+        found = prestress(domain, moduli, CellLoads(0.0, biaxial_strain(stress, OXIDE)), supports)
+        try:
+            refuse_overload(found, moduli, energy, crack, domain)
+        except Overloaded as error:
+            return error
+        return None
+
+    assert refused(0.89 * bears, domain.constant(ENERGY)) is None
+    assert refused(0.91 * bears, domain.constant(ENERGY)).share == pytest.approx(0.91**2, rel=1e-6)
+    weak = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
+    height = domain.mesh.geometry.x[domain.mesh.geometry.dofmap].mean(axis=1)[:, 1]
+    weak.x.array[:] = ENERGY * np.where((height > 3 * A) & (height < 4 * A), 0.3, 1.0)
+    error = refused(0.6 * bears, weak)
+    assert error.share == pytest.approx(0.36 / 0.3, rel=1e-6)
+    assert 3 * A < error.place[1] < 4 * A
 
 
 def test_tension_leaves_a_gap_that_lithium_fills_first():

@@ -9,14 +9,15 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 from test_propagation import _case
 
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 from multiscale.materials import Elastic, Stiffness, cubic_constants
 from multiscale.mechanics.phase_field import split_energy
-from multiscale.mechanics.weak_boundary import effective_toughness, in_series, strip_toughness
+from multiscale.mechanics.weak_boundary import effective_toughness, in_series, mesh_toughness, strip_toughness, strip_width
 from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import resolve
 from multiscale.propagation.microstructure import grains
+from multiscale.propagation.spread import coarse_current
 
 OXIDE = Elastic(149.8e9, 0.257)
 
@@ -46,8 +47,28 @@ def test_a_strip_costs_what_the_best_profile_costs(weak, strip):
 def test_strips_give_the_wanted_toughness():
     assert effective_toughness(1.0, 0.7, 1.0) == pytest.approx(1.0, rel=1e-12)
     assert effective_toughness(0.3, 4.5, 1.0) == 0.3
-    for wanted in (0.05, 0.5, 0.9, 1.0, 1.5):
-        assert effective_toughness(strip_toughness(wanted, 1.0, 1.0), 1.0, 1.0) == pytest.approx(wanted, rel=1e-9)
+    assert strip_toughness(1.0, 1.0, 1.0, 0.5) == 1.0
+    for wanted in (0.05, 0.5, 0.9, 1.5):
+        for size in (1 / 2, 1 / 3, 1 / 8):
+            strip = strip_width(1.0, size)
+            assert mesh_toughness(strip_toughness(wanted, strip, 1.0, size), strip, 1.0, size) == pytest.approx(wanted, rel=1e-9)
+    with pytest.raises(UserError, match="make the elements smaller"):
+        strip_toughness(0.01, 1.0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("weak", [0.15, 0.4, 2.0])
+def test_on_small_elements_a_strip_costs_what_it_does_in_the_continuum(weak):
+    errors = [abs(mesh_toughness(weak, 1.0, 1.0, size) / effective_toughness(weak, 1.0, 1.0) - 1) for size in (1 / 51, 1 / 201)]
+    assert errors[1] < 0.01
+    assert errors[1] < errors[0] / 3
+
+
+def test_a_strip_has_a_middle_row_and_is_about_as_wide_as_the_phase_field():
+    for size in (1 / 2, 1 / 3, 1 / 4, 1 / 9, 1.0):
+        rows = strip_width(1.0, size) / size
+        assert rows == pytest.approx(round(rows))
+        assert round(rows) % 2 == 1
+        assert rows >= 3
     assert in_series(0.01, 1e-9, 1e-6) == pytest.approx(1 / (0.999 + 0.1))
     assert in_series(0.5, 3e-6, 1e-6) == 0.5
 
@@ -129,6 +150,30 @@ def test_an_uneven_cell_runs_and_its_seed_matters(case):
     settings = case.settings.model_copy(update={"geometry": geometry})
     other = filament_model(type(case)(case.folder, settings, case.materials, case.file), inputs, MPI.COMM_SELF).step(1.0, 100.0)
     assert abs(other.pressure / state.pressure - 1) > 1e-4
+
+
+def test_a_residual_stress_is_held_against_weak_boundaries_and_random_minima(tmp_path):
+    """What a sound grain bears breaks the strip of a boundary at the ratio 0.75; random fields are seen on the mesh, and a draw
+    that cannot be set up is a failed run, not the end of all."""
+    stress = 'stack_pressure = "0 MPa"\nresidual_stress = "350 MPa"'
+    sound = load_propagation_case(_case(tmp_path / "sound", {'stack_pressure = "0 MPa"': stress}))
+    resolve(sound)
+    weak = load_propagation_case(_case(tmp_path / "weak", {
+        'stack_pressure = "0 MPa"': stress, 'thickness = "40 um"': 'thickness = "40 um"\ngrain_size = "20 um"\n'
+        'grain_boundary = { material = "LLZO-boundary", width = "1 nm" }'}))  # fmt: skip
+    with pytest.raises(UserError, match="breaks the strips of weak boundaries beyond"):
+        resolve(weak)
+    random = {
+        'stack_pressure = "0 MPa"': stress, 'thickness = "40 um"': 'thickness = "16 um"', "elements = 3": "elements = 2",
+        'depth  = "10 um"': 'depth  = "8 um"', 'width     = "80 um"': 'width = "40 um"\ninhomogeneity = { modulus_deviation = 0.1,'
+        ' toughness_deviation = 0.4, correlation_length = "3 um", source = "test" }',
+    }  # fmt: skip
+    case = load_propagation_case(_case(tmp_path / "random", random))
+    inputs = resolve(case)
+    with pytest.raises(UserError, match=r"residual_stress.*of the energy that sound material"):
+        filament_model(case, inputs, MPI.COMM_SELF)
+    with pytest.raises(RunFailure, match="of the energy that sound material"):
+        coarse_current(case, inputs.parameters, {}, 0)
 
 
 @pytest.mark.parametrize(

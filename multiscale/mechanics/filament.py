@@ -31,8 +31,9 @@ from multiscale.materials import Stiffness
 from multiscale.mechanics.extrusion import extrusion_rate, slit_flow
 from multiscale.mechanics.filament_state import FilamentProperties, FilamentState
 from multiscale.mechanics.fracture import Alternation, CrackedBody
-from multiscale.mechanics.phase_field import CrackModel, crack_density
-from multiscale.mechanics.prestress import CellLoads, prestress
+from multiscale.mechanics.phase_field import CrackModel, face_density
+from multiscale.mechanics.prestress import CellLoads, prestress, refuse_overload
+from multiscale.solvers.root import near_root, rising_root
 from multiscale.solvers.solver import NonlinearSolver, assemble_into
 from multiscale.transport.kinetics import butler_volmer, overpotential_at
 from multiscale.transport.single_ion import current_inflow, ohmic_conduction
@@ -46,15 +47,8 @@ AGREEMENT = 5e-3
 """Relative difference of the pressures of transport and fracture at which a step ends."""
 SOLVED = 1e-6
 """Relative tolerance of the pressure at frozen damage (the volume is computed from the charge at that pressure, exactly)."""
-SHARPNESS = 4
-"""Power of the damage whose slope is the filament's surface: it lies close to the crack's core, not in its halo."""
 ROUNDS, DEGREE = 25, 4
 """Most rounds of a step; quadrature degree of the filament's surface."""
-
-
-def face_density(damage: Any) -> Any:
-    """Area of the crack's faces per volume, 1/m: |∇(dⁿ)|, n = SHARPNESS; across a crack it integrates to two, a face each."""
-    return SHARPNESS * damage ** (SHARPNESS - 1) * ufl.sqrt(ufl.dot(ufl.grad(damage), ufl.grad(damage)))
 
 
 class FilamentModel:
@@ -79,25 +73,29 @@ class FilamentModel:
         properties: FilamentProperties, flaw: float, mirrored: bool = False, alternation: Alternation | None = None,
         loads: CellLoads | None = None,
     ) -> None:  # fmt: skip
-        """Compile the forms and break the flaw; nothing flows yet. Raises RunFailure: a solve failed."""
+        """Compile the forms and break the flaw; nothing flows yet.
+
+        Raises:
+            Overloaded: the loads break sound material of the smeared crack model.
+            RunFailure: a solve failed.
+        """
         self.domain, self.properties, self.size, self.flaw = domain, properties, size, flaw
         self.copies = 2 if mirrored else 1
         self.correction = crack.mesh_correction(size)
-        area = float(fem.assemble_scalar(fem.form(domain.constant(1.0) * domain.dx())))
-        energy = float(fem.assemble_scalar(fem.form(fracture_energy * domain.dx())))
-        self._energy = domain.comm.allreduce(energy) / domain.comm.allreduce(area)
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         self._wetted.x.array[:] = 1.0
         self.stack_pressure = 0.0 if loads is None else loads.stack_pressure
+        held = None if loads is None else prestress(domain, stiffness, loads, self._supports)
+        if held is not None:
+            refuse_overload(held, stiffness, fracture_energy / self.correction, crack, domain)
         self.body = CrackedBody(
             domain, stiffness, fracture_energy / self.correction, crack, self._supports,
-            alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted,
-            prestress=None if loads is None else prestress(domain, stiffness, loads, self._supports),
+            alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted, prestress=held,
         )  # fmt: skip
         half = size / 2 * (1 + 1e-6)
         self.body.notch(lambda x: (x[1] <= flaw * (1 + 1e-9)) & (np.abs(x[0]) <= half))
         self._electric(conductivity)
-        self._measures(crack)
+        self._measures()
         self.front = self.length()[0]
         self.body.at_volume(0.0)
         if self.body.response[0] > 0:  # tension in the body opens the flaw further than its lithium fills
@@ -132,7 +130,7 @@ class FilamentModel:
         self._into_filament, self._into_flat = fem.form(-self.face_current * dx), fem.form(-flat * foot)
         self._counter = fem.form(self.potential * domain.ds("top"))
 
-    def _measures(self, crack: CrackModel) -> None:
+    def _measures(self) -> None:
         """Integrals and places that observables need."""
         domain, body = self.domain, self.body
         cells = fem.functionspace(domain.mesh, ("DG", 0))
@@ -141,7 +139,7 @@ class FilamentModel:
         surface = domain.dx(degree=DEGREE)
         self._cell_current = fem.form(-self.face_current * v * surface)
         self._cell_faces = fem.form(face_density(d) * v * surface)
-        self._area = fem.form(crack_density(d, crack, domain.constant(crack.length)) * domain.dx())
+        self._faces = fem.form(face_density(d) * surface)
         self._counter_length = self._sum(fem.form(domain.constant(1.0) * domain.ds("top")))
         owned = domain.mesh.topology.index_map(domain.dimension).size_local
         corners = domain.mesh.geometry.dofmap
@@ -212,14 +210,15 @@ class FilamentModel:
 
         Args:
             seconds, current_density: of the step.
-            growth: of the crack (m, by its surface energy) beyond which the step is given up.
+            growth: of the crack (m, `crack_area`) beyond which the step is given up.
 
         Raises:
             GrewTooFar: it grew further.
             RunFailure: a solve failed or transport and fracture did not agree; the model is as before in either case.
         """
         kept = self.snapshot()
-        self.body.allowance = self.body.balance.fracture + growth * self._energy / self.copies
+        most = self.state.crack_area + growth
+        self.body.too_far = (lambda: self.crack_area() > most) if growth < np.inf else None
         self.applied.value = current_density
         try:
             self.state = self._step(seconds, current_density)
@@ -227,6 +226,14 @@ class FilamentModel:
             self.restore(kept)
             raise
         return self.state
+
+    def crack_area(self) -> float:
+        """Crack length, m of the whole cell: half the area of its faces, ½ ∫ |∇dⁿ| dx.
+
+        Across a crack that integral is one whatever the profile (coarea formula), so that the length is right in a weak
+        boundary too, where the profile is narrower than in a grain and ∫ γ dx is too long. The round tip adds πl/9.
+        """
+        return self.copies / 2 * self._sum(self._faces)
 
     def _step(self, seconds: float, current_density: float) -> FilamentState:
         before = self.state
@@ -265,41 +272,24 @@ class FilamentModel:
         def excess(p: float) -> float:
             return held + unit * p - before.volume - gained(p)
 
-        p = self._near(excess, self.body.pressure, unit) if self.body.pressure > 0 else None
+        p = near_root(excess, self.body.pressure, unit, SOLVED) if self.body.pressure > 0 else None
         if p is None:
             filled = excess(0.0) < 0
-            p = self._bracketed(excess, max(self.body.pressure, -excess(0.0) / unit, 1.0)) if filled else 0.0
+            p = self._far(excess, max(self.body.pressure, -excess(0.0) / unit, 1.0)) if filled else 0.0
         least = -self.unloaded_volume()
         if before.volume + gained(p) < least:
             p = max((least - held) / unit, 0.0)
             self._empty(before, least, lambda: gained(p))
         return p, self.transport(p) * seconds, self.extrusion(p, places) * seconds
 
-    def _near(self, excess: Callable[[float], float], guess: float, unit: float) -> float | None:
-        """Root of an increasing function near a guess by the secant; None where it does not get there in a few steps."""
-        a, fa = guess, excess(guess)
-        b = max(a - fa / unit, 0.5 * a)
-        for _ in range(8):
-            fb = excess(b)
-            if abs(fb) <= SOLVED * unit * abs(b):
-                return b
-            if fb == fa:
-                return None
-            a, b, fa = b, b - fb * (b - a) / (fb - fa), fb
-            if not 0 < b < 10 * guess:
-                return None
-        return None
-
-    def _bracketed(self, excess: Callable[[float], float], high: float) -> float:
-        low = 0.0
-        for _ in range(60):
-            if excess(high) >= 0:
-                break
-            low, high = high, 2 * high
-        else:
-            raise RunFailure(f"filament: no pressure below {high:.3g} Pa balances the lithium")
+    def _far(self, excess: Callable[[float], float], first: float) -> float:
+        """Root of an increasing function that is negative at zero, from a first guess; rank 0 steers."""
         comm = self.domain.comm
-        return float(comm.bcast(brentq(lambda x: comm.bcast(excess(x)), low, high, xtol=SOLVED * high, rtol=SOLVED)))
+        largest = first * 2.0**60
+        found = rising_root(lambda p: float(comm.bcast(excess(p))), first, largest, SOLVED)
+        if found is None:
+            raise RunFailure(f"filament: no pressure below {largest:.3g} Pa balances the lithium")
+        return found
 
     def _empty(self, before: FilamentState, least: float, gained: Callable[[], float]) -> None:
         """Where more would be dissolved than is there, leave open just the part of the surface that empties the crack.
@@ -372,7 +362,7 @@ class FilamentModel:
         balance, copies = self.body.balance, self.copies
         return FilamentState(
             time, current, self.body.pressure, volume, *passed,
-            self._sum(self._counter) / self._counter_length, tip, length, copies * self._sum(self._area) / self.correction,
+            self._sum(self._counter) / self._counter_length, tip, length, self.crack_area(),
             min(self.front, length), copies * balance.elastic, copies * balance.fracture,
             copies * (balance.pressure_work + balance.load_work), copies * balance.dissipated, rounds,
         )  # fmt: skip

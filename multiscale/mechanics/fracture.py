@@ -163,8 +163,8 @@ class CrackedBody:
         self.response = 0.0, 0.0
         """Volume without pressure, m³ (m²), and its change by a pressure, m³/Pa, as the last solve at a volume found them."""
         self.balance = Balance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
-        self.allowance = np.inf
-        """Fracture energy, J (J/m), beyond which a step is given up at once (`GrewTooFar`)."""
+        self.too_far: Callable[[], bool] | None = None
+        """Asked at every turn whether the crack has grown by more than the step may, which then ends at once (`GrewTooFar`)."""
         self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
         self._force = fem.Function(self.space)
         self._last: dict[str, Any] = {"force": 0.0, "displacement": 0.0}
@@ -268,7 +268,7 @@ class CrackedBody:
             last, energy = energy, potential()
             if energy > last + ENERGY_ROUNDING * abs(last):
                 ω = 1.0 if ω > 1.0 else ω / 2
-            if self.allowance < np.inf and self._sum(self._fracture) > self.allowance:
+            if self.too_far is not None and self.too_far():
                 raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
             before = self.damage.x.array.copy()
             self._by_damage.solve()

@@ -22,6 +22,8 @@ Split = Literal["none", "volumetric-deviatoric", "no-tension"]
 
 RESIDUAL_STIFFNESS = 1e-7
 """Share k of the stiffness left in the crack, so that its displacement is defined."""
+SHARPNESS = 4
+"""Power of the damage whose slope is the surface of what fills a crack: it lies close to the crack's core, not in its halo."""
 TINY = 1e-30
 """Added under the root of a difference of principal strains (squared), so that its slope exists at equal strains."""
 
@@ -58,6 +60,13 @@ class CrackModel:
         """
         return 1 + (3 / 8 if self.kind == "AT1" else 1 / 2) * size / self.length
 
+    def onset_energy(self, fracture_energy: Any) -> Any:
+        """Density of the driving energy up to which sound material bears its load, J/m³: AT1 3G/(16l), AT2 G/(6l).
+
+        AT1 has no damage below it; AT2 has lost its stiffness' quarter there and softens beyond.
+        """
+        return fracture_energy / self.length * (3 / 16 if self.kind == "AT1" else 1 / 6)
+
     def strength(self, youngs_modulus: float, fracture_energy: float) -> float:
         """Stress at which a uniformly stretched bar softens, Pa: AT1 √(3EG/8l), AT2 (9/16)√(EG/3l)."""
         scale = youngs_modulus * fracture_energy / self.length
@@ -85,6 +94,11 @@ def crack_density(damage: Any, model: CrackModel, length: Any) -> Any:
     """
     local, c = (damage, 2 / 3) if model.kind == "AT1" else (damage**2, 1 / 2)
     return (local / length + length * dot(grad(damage), grad(damage))) / (4 * c)
+
+
+def face_density(damage: Any) -> Any:
+    """Area of the crack's faces per volume, 1/m: |∇(dⁿ)|, n = SHARPNESS; across a crack it integrates to two, a face each."""
+    return SHARPNESS * damage ** (SHARPNESS - 1) * ufl.sqrt(dot(grad(damage), grad(damage)))
 
 
 def split_energy(strain: Any, stiffness: Stiffness, split: Split, dimension: int = 2) -> tuple[Any, Any]:

@@ -4,15 +4,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ufl
 from dolfinx import fem
 
+from coupling.errors import UserError
 from multiscale.domain import Domain
 from multiscale.materials import Elastic, Stiffness
 from multiscale.mechanics.elasticity import equilibrium, pressure_work, strain
 from multiscale.mechanics.fracture import Prestress
-from multiscale.mechanics.phase_field import split_energy
-from multiscale.solvers.solver import LinearSolver
+from multiscale.mechanics.phase_field import CrackModel, split_energy
+from multiscale.solvers.solver import LinearSolver, assemble_into
+
+BEARABLE = 0.81
+"""Share of the energy at which sound material breaks that the loads of a cell may store (0.9 of the stress)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,40 @@ def biaxial_strain(stress: float, material: Elastic) -> Any:
     ν = material.poisson_ratio
     along, across = (1 - ν) * stress / material.youngs_modulus, -2 * ν * stress / material.youngs_modulus
     return ufl.as_tensor([[along, 0, 0], [0, across, 0], [0, 0, along]])
+
+
+class Overloaded(UserError):
+    """The loads of the cell break sound material of the smeared crack model: `share` of the energy it bears, at `place` (m)."""
+
+    def __init__(self, share: float, place: tuple[float, float]) -> None:
+        """Tell how far, and where."""
+        self.share, self.place = share, place
+        x, y = place[0] * 1e6, place[1] * 1e6
+        super().__init__(
+            f"the loads on the cell store {share:.3g} of the energy that sound material of the smeared crack bears, at "
+            f"({x:.4g}, {y:.4g}) um; up to {BEARABLE:.2g} is allowed"
+        )
+
+
+def refuse_overload(found: Prestress, stiffness: Stiffness, fracture_energy: Any, crack: CrackModel, domain: Domain) -> None:
+    """Hold the energy of the sound cell against what its material bears, cell by cell: weak strips and random minima count.
+
+    Raises:
+        Overloaded: more than `BEARABLE` of it somewhere.
+    """
+    cells = fem.functionspace(domain.mesh, ("DG", 0))
+    v, ratio = ufl.TestFunction(cells), fem.Function(cells)
+    stored = split_energy(found.strain, stiffness, "none")[0] / crack.onset_energy(fracture_energy)
+    size = fem.Function(cells)
+    assemble_into(ratio.x.petsc_vec, fem.form(stored * v * domain.dx()))
+    assemble_into(size.x.petsc_vec, fem.form(domain.constant(1.0) * v * domain.dx()))
+    owned = cells.dofmap.index_map.size_local
+    shares = ratio.x.array[:owned] / size.x.array[:owned]
+    k = int(np.argmax(shares)) if owned else 0
+    place = cells.tabulate_dof_coordinates()[k] if owned else np.zeros(3)
+    worst = max(domain.comm.allgather((float(shares[k]) if owned else 0.0, float(place[0]), float(place[1]))))
+    if worst[0] > BEARABLE:
+        raise Overloaded(worst[0], worst[1:])
 
 
 def closing_stress(stack_pressure: float, residual_stress: float, material: Elastic) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from multiscale.propagation.march import March, Trial
 
 STARTED = 0.5
-"""Growth of the crack (by its surface energy, over l) that counts as growth."""
+"""Growth of the crack (by the area of its faces, over l) that counts as growth."""
 STILL = 0.05
 """Growth over l in the last quarter of a hold up to which the crack stood still then."""
 SETTLED = 0.01

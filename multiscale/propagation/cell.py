@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
+from coupling.errors import UserError
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale.domain import meshed
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.phase_field import CrackModel
-from multiscale.mechanics.prestress import CellLoads, biaxial_strain
+from multiscale.mechanics.prestress import CellLoads, Overloaded, biaxial_strain
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.inputs import PropagationInputs
 from multiscale.propagation.microstructure import cell_fields
@@ -18,7 +19,7 @@ def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any, 
     """Mesh the cell (half of it where the flaw is a mirror) and set the filament up; `elements` per l other than the case's.
 
     Raises:
-        UserError: the cell cannot be meshed.
+        UserError: the cell cannot be meshed, or its loads break sound material of the smeared crack model.
         RunFailure: a solve failed.
     """
     geometry, fracture = case.settings.geometry, case.settings.fracture
@@ -31,15 +32,21 @@ def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any, 
     )
     domain = meshed(draw_crack_path, comm, path=path)
     crack = CrackModel(fracture.model, fracture.length, fracture.split)
-    made = cell_fields(domain, geometry, inputs, fracture.length)
+    made = cell_fields(domain, geometry, inputs, fracture.length, size)
     loads = None
     if inputs.stack_pressure or inputs.residual_stress:
         residual = biaxial_strain(inputs.residual_stress, inputs.elastic) if inputs.residual_stress else None
         loads = CellLoads(inputs.stack_pressure, residual)
-    return FilamentModel(
-        domain, made.conductivity, made.stiffness, made.fracture_energy, crack, size, inputs.filament, inputs.flaw_depth,
-        mirrored=not uneven, loads=loads,
-    )  # fmt: skip
+    try:
+        return FilamentModel(
+            domain, made.conductivity, made.stiffness, made.fracture_energy, crack, size, inputs.filament, inputs.flaw_depth,
+            mirrored=not uneven, loads=loads,
+        )  # fmt: skip
+    except Overloaded as error:
+        conditions = case.settings.conditions
+        key = "residual_stress" if abs(conditions.residual_stress) >= conditions.stack_pressure else "stack_pressure"
+        mend = "take a smaller fracture.length, which bears more, or a smaller load"
+        raise UserError(case.file.refusal(("conditions", key), f"{error}; {mend}")) from error
 
 
 def rows_of(height: float, flaw: float, least: int) -> int:

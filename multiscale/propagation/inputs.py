@@ -14,6 +14,8 @@ from coupling.toml_input import Location
 from multiscale.materials import Elastic
 from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.filament_state import FilamentProperties
+from multiscale.mechanics.phase_field import CrackModel
+from multiscale.mechanics.weak_boundary import strip_toughness, strip_width
 from multiscale.parameters import FLAW_DEPTH, Parameter, candidates, nominal
 from multiscale.propagation.case import BOUNDARY, ELECTROLYTE, METAL, TRANSFER, PropagationCase
 
@@ -138,13 +140,21 @@ def inputs_at(case: PropagationCase, found: Mapping[str, Parameter], values: Map
 def _refuse_stress_that_breaks(case: PropagationCase, inputs: PropagationInputs) -> None:
     """A residual stress that damages the sound electrolyte at this length of the phase field. Raises UserError.
 
-    AT1 damages where the elastic energy density reaches 3 Gc/(16 l); an equal stress σ along two axes stores (1 - ν) σ²/E.
+    An equal stress σ along two axes stores (1 - ν) σ²/E; the strips that stand for weak boundaries bear less than the grains.
+    What random fields and the stack pressure add is found on the mesh (`prestress.refuse_overload`), for every draw.
     """
-    stress, length = case.settings.conditions.residual_stress, case.settings.fracture.length
-    elastic = inputs.elastic
-    most = math.sqrt(3 * inputs.fracture_energy * elastic.youngs_modulus / (16 * length * (1 - elastic.poisson_ratio)))
+    stress, fracture = case.settings.conditions.residual_stress, case.settings.fracture
+    length, elastic = fracture.length, inputs.elastic
+    weakest = 1.0
+    if inputs.boundary is not None:
+        size, ratio = length / fracture.elements, inputs.boundary[1] ** 2 / inputs.boundary[2]
+        weakest = min(1.0, strip_toughness(ratio, strip_width(length, size), length, size))
+    crack = CrackModel(fracture.model, length)
+    bearable = crack.onset_energy(weakest * inputs.fracture_energy / crack.mesh_correction(length / fracture.elements))
+    most = math.sqrt(bearable * elastic.youngs_modulus / (1 - elastic.poisson_ratio))
     if abs(stress) > 0.9 * most:
-        told = f"at this fracture.length the smeared crack model breaks sound material beyond {0.9 * most / 1e6:.3g} MPa"
+        where = "the strips of weak boundaries" if weakest < 1 else "sound material"
+        told = f"at this fracture.length the smeared crack model breaks {where} beyond {0.9 * most / 1e6:.3g} MPa"
         raise UserError(case.file.refusal(("conditions", "residual_stress"), f"{told}; take a smaller length"))
 
 

@@ -13,7 +13,7 @@ from meshes.voronoi import cleared, relaxed_seeds
 from multiscale.domain import Domain
 from multiscale.materials import Elastic, Stiffness, cubic_constants
 from multiscale.mechanics.random_field import RandomField
-from multiscale.mechanics.weak_boundary import in_series, strip_toughness
+from multiscale.mechanics.weak_boundary import in_series, strip_toughness, strip_width
 from multiscale.propagation.inputs import PropagationInputs
 from multiscale.propagation.settings import LineFlaw
 
@@ -38,15 +38,15 @@ class Fields:
     grain: np.ndarray | None
 
 
-def cell_fields(domain: Domain, geometry: LineFlaw, inputs: PropagationInputs, length: float) -> Fields:
+def cell_fields(domain: Domain, geometry: LineFlaw, inputs: PropagationInputs, length: float, size: float) -> Fields:
     """Fields of a microstructure: the same functions on any mesh and any number of ranks.
 
-    Toughness K and Young's modulus E take random factors f and m of mean one, so Gc = K² f²/(E' m). A boundary is a strip of the
-    phase field's length; its toughness is that of `weak_boundary.strip_toughness`, its modulus and conductivity those of grain
-    and boundary in series.
+    Toughness K and Young's modulus E take random factors f and m of mean one, so Gc = K² f²/(E' m). A boundary is a strip of
+    about the phase field's length; its toughness is that of `weak_boundary.strip_toughness`, its modulus and conductivity those
+    of grain and boundary in series.
 
     Args:
-        domain: the cell. geometry, inputs: of the case. length: of the phase field, m.
+        domain: the cell. geometry, inputs: of the case. length: of the phase field, m. size: of the elements, m.
     """
     middles = domain.mesh.geometry.x[domain.mesh.geometry.dofmap].mean(axis=1)[:, :2]
     count = len(middles)
@@ -61,8 +61,8 @@ def cell_fields(domain: Domain, geometry: LineFlaw, inputs: PropagationInputs, l
     if geometry.electrolyte.grain_size:
         grain, from_boundary, total = grains(middles, geometry, inputs.flaw_depth)
         if inputs.boundary:
-            inside = from_boundary < length / 2
-            _weaken(energy, conduction, modulus, inside, geometry, inputs, length)
+            strip = strip_width(length, size)
+            _weaken(energy, conduction, modulus, from_boundary < strip / 2, geometry, inputs, (strip, length, size))
     axes = _axes(geometry, grain, count, total)
     return Fields(
         _stiffness(domain, inputs.elastic, modulus, geometry, axes), _cellwise(domain, inputs.fracture_energy * energy),
@@ -95,16 +95,16 @@ def grains(points: np.ndarray, geometry: LineFlaw, flaw_depth: float) -> tuple[n
 
 def _weaken(
     energy: np.ndarray, conduction: np.ndarray, modulus: np.ndarray, inside: np.ndarray, geometry: LineFlaw,
-    inputs: PropagationInputs, length: float,
+    inputs: PropagationInputs, sizes: tuple[float, float, float],
 ) -> None:  # fmt: skip
-    """Boundaries into the factors of Gc, conductivity and modulus, in place."""
+    """Boundaries into the factors of Gc, conductivity and modulus, in place. `sizes`: of strip, phase field and elements, m."""
     boundary = geometry.electrolyte.grain_boundary
     assert boundary is not None
     assert inputs.boundary is not None
     conductivity_ratio, toughness_ratio, modulus_ratio = inputs.boundary
-    energy[inside] *= strip_toughness(toughness_ratio**2 / modulus_ratio, length, length)
-    conduction[inside] *= in_series(conductivity_ratio, boundary.width, length)
-    modulus[inside] *= in_series(modulus_ratio, boundary.width, length)
+    energy[inside] *= strip_toughness(toughness_ratio**2 / modulus_ratio, *sizes)
+    conduction[inside] *= in_series(conductivity_ratio, boundary.width, sizes[0])
+    modulus[inside] *= in_series(modulus_ratio, boundary.width, sizes[0])
 
 
 def _axes(geometry: LineFlaw, grain: np.ndarray | None, count: int, total: int) -> np.ndarray | None:

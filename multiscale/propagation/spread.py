@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from coupling.errors import RunFailure
+from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 from multiscale.critical_current import sampling
 from multiscale.critical_current.switch_worth import worth
@@ -44,7 +44,10 @@ def coarse_current(
     changed = PropagationCase(case.folder, settings, case.materials, case.file)
     best = {key: float(values[0]) for key, values in nominal(parameters).items()}
     inputs = inputs_at(changed, parameters, best | dict(point))
-    model = filament_model(changed, inputs, MPI.COMM_SELF, elements)
+    try:
+        model = filament_model(changed, inputs, MPI.COMM_SELF, elements)
+    except UserError as error:  # this draw cannot be set up, others may
+        raise RunFailure(str(error)) from error
     protocol, pristine = settings.protocol, model.snapshot()
     if isinstance(protocol, Bisection):
         trials = bisect(

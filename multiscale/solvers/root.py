@@ -43,6 +43,29 @@ def rising_root(function: Callable[[float], float], first: float, largest: float
     return float(brentq(kept, low, high, xtol=1e-300, rtol=tolerance, maxiter=1000))
 
 
+def near_root(function: Callable[[float], float], guess: float, slope: float, tolerance: float) -> float | None:
+    """Positive root of an increasing function near a guess, by the secant; None where it does not get there in a few steps.
+
+    Args:
+        function: of one number.
+        guess: positive.
+        slope: expected; the root is good where the function is `tolerance` times slope times root.
+        tolerance: relative.
+    """
+    a, fa = guess, function(guess)
+    b = max(a - fa / slope, 0.5 * a)
+    for _ in range(8):
+        fb = function(b)
+        if abs(fb) <= tolerance * slope * abs(b):
+            return b
+        if fb == fa:
+            return None
+        a, b, fa = b, b - fb * (b - a) / (fb - fa), fb
+        if not 0 < b < 10 * guess:
+            return None
+    return None
+
+
 def _further(before: float, was: float, here: float, now: float, beyond: float) -> float:
     """A little beyond where the line through two places on the same side of the root meets zero; far where it does not."""
     slope = (now - was) / (here - before)
