@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from multiscale.comparison.matching import (
 from multiscale.comparison.plot import parity
 from multiscale.comparison.survey import QUALITIES, survey
 from multiscale.comparison.table import csv_text, text
+from multiscale.comparison.without_cell import read_reasons
 from multiscale.mechanics.extrusion import Creep, extrusion_rate
 from multiscale.parameters import nominal
 from multiscale.reporting.figures import write_figure
@@ -81,6 +83,18 @@ def test_every_measurement_is_compared_or_has_a_reason():
     assert "stripping" in found.reasons["ccd41"]
     assert "full cell" in found.reasons["ccd50"]
     assert all(len(reason) > 20 for reason in found.reasons.values())
+    plain = read_reasons(TABLE, list(ROWS))
+    assert set(plain) == set(found.reasons)  # each of them has its own reason in plain words
+    assert sort_out(list(ROWS.values()), CELLS, plain).reasons == plain
+    assert sort_out(list(ROWS.values()), CELLS, {"ccd02": "a reason"}).matches.keys() == COMPARED  # a cell counts first
+
+
+def test_a_grade_says_how_the_current_itself_is_known():
+    """A current whose provenance calls it recalled is graded C, whatever else was verified."""
+    recalled = [name for name, row in ROWS.items() if re.search(r"(^|values? |CCD |0\.\d+ |mA/cm2 )memory", row.provenance)]
+    assert len(recalled) == 27
+    assert {ROWS[name].confidence for name in recalled} == {"C"}
+    assert {ROWS[name].confidence for name in set(ROWS) - set(recalled)} <= {"A", "B"}
 
 
 def test_what_a_source_states_is_used_and_what_it_does_not_is_assumed_with_a_range():

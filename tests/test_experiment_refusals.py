@@ -9,6 +9,7 @@ import pytest
 from coupling.errors import UserError
 from coupling.experiments import COLUMNS, read_experiments
 from multiscale.comparison.cells import read_cells
+from multiscale.comparison.without_cell import NAME, read_reasons
 
 ROOT = Path(__file__).parent.parent
 CELL = (ROOT / "cases" / "_comparison" / "LLZO.toml").read_text(encoding="utf-8")
@@ -164,3 +165,22 @@ def test_a_layer_needs_its_thickness_and_two_cells_must_differ(tmp_path):
         read_cells(tmp_path)
     with pytest.raises(UserError, match="no cell file"):
         read_cells(tmp_path / "empty")
+
+
+WRONG_REASONS = {
+    "an unknown measurement": ("id,why\nccd1,because\n", 'without_cell.csv:2: id: no measurement "ccd1" in t.csv; did you mean'),
+    "a measurement twice": ("id,why\nx1,because\nx1,again\n", "without_cell.csv:3: id: x1 stands there twice"),
+    "no reason": ("id,why\nx1, \n", "without_cell.csv:2: read 2 cells; write an id and a reason"),
+    "a comma without quotes": ("id,why\nx1,first, second\n", "without_cell.csv:2: read 3 cells"),
+    "other columns": ("id,reason\nx1,because\n", "without_cell.csv:1: read id,reason; the columns are id,why"),
+    "an empty file": ("", "without_cell.csv:1: read nothing"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_REASONS)
+def test_a_wrong_file_of_reasons_is_refused(tmp_path, name):
+    text, words = WRONG_REASONS[name]
+    (tmp_path / NAME).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as refusal:
+        read_reasons(tmp_path / "t.csv", ["x1", "ccd11"])
+    assert words in str(refusal.value)

@@ -17,6 +17,7 @@ from multiscale.comparison.audit import Audit, audit
 from multiscale.comparison.cells import Cell, read_cells
 from multiscale.comparison.matching import NOT_MODELLED, Match, conditions_of, match
 from multiscale.comparison.survey import QUALITIES, InitiationRuns, Model, Surveyed, survey
+from multiscale.comparison.without_cell import read_reasons
 from multiscale.progress import Narrator
 
 
@@ -35,14 +36,14 @@ class Sorted:
     reasons: Mapping[str, str]
 
 
-def sort_out(measurements: Sequence[Measurement], cells: Sequence[Cell]) -> Sorted:
-    """A match or a reason for every measurement; none is dropped."""
+def sort_out(measurements: Sequence[Measurement], cells: Sequence[Cell], why: Mapping[str, str] | None = None) -> Sorted:
+    """A match or a reason for every measurement; none is dropped. `why`: what is known of those without a cell, by id."""
     matches: dict[str, Match] = {}
     reasons: dict[str, str] = {}
     for measured in measurements:
         found = NOT_COMPARED.get(measured.ccd_kind) or match(conditions_of(measured), cells)
         if isinstance(found, str):
-            reasons[measured.id] = found
+            reasons[measured.id] = (why or {}).get(measured.id, found)
         else:
             matches[measured.id] = found
     return Sorted(tuple(measurements), matches, reasons)
@@ -69,7 +70,8 @@ def compare_all(
     """
     if quality not in QUALITIES:
         raise UserError(f'--quality: read "{quality}"; allowed: {", ".join(QUALITIES)}')
-    found = sort_out(read_experiments(experiments), read_cells(cells))
+    measurements = read_experiments(experiments)
+    found = sort_out(measurements, read_cells(cells), read_reasons(experiments, [measured.id for measured in measurements]))
     wanted = {item.cell.name: item.cell for item in found.matches.values()}
     solve = solve or InitiationRuns()
     with alone(store / ".lock", comm):
