@@ -44,6 +44,41 @@ def test_no_shipped_design_lies_below_the_least_that_theory_allows():
     assert all(0.9 < row["evenness"] < 1.0 for row in resistive)
 
 
+def test_lithium_that_stays_gives_what_theory_says():
+    of = theory()
+    found = of.unmoved_against_theory(of.constants())
+    assert len(found) == 15
+    for row in found:
+        if row["layer"] <= 1e-2:  # a layer that conducts like LLZO or better carries current along the flaw
+            assert row["ccd"] == pytest.approx(row["theory"], rel=0.01)
+        assert row["ccd"] > 0.99 * row["theory"]
+    page = (CASES.parent / "docs" / "interlayers.md").read_text(encoding="utf-8")
+    assert "\n".join(of.unmoved_lines(of.constants())) in page
+    free = {(r["thickness (nm)"], float(r["conductivity (S/m)"]), r["modulus (GPa)"]): r for r in rows("llzo-layer")}
+    with of.UNMOVED.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):  # solved anew, lithium that redistributes gives the sweep's own answers
+            design = free[row["thickness (nm)"], float(row["conductivity (S/m)"]), row["modulus (GPa)"]]
+            assert float(row["ccd (mA/cm^2)"]) == pytest.approx(float(design["ccd_best_values (mA/cm^2)"]), rel=0.01)
+
+
+def test_the_page_tells_the_shipped_designs():
+    """Every row of the first table of numbers in docs/interlayers.md is that of designs.csv."""
+    of = theory()
+    known = of.constants()
+    designs = [of.against_theory(row, known) for row in rows("llzo-layer")]
+    found = {(round(row["thickness"] * 1e9), row["layer"], row["modulus"]): row for row in designs}
+    page = (CASES.parent / "docs" / "interlayers.md").read_text(encoding="utf-8")
+    told = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith(("| 20 |", "| 100 |", "| 500 |"))]
+    told = [cells for cells in told if len(cells) == 7]
+    assert len(told) == 6
+    for thickness, layer, wagner, stiff, over, least, soft in told:
+        one, other = (found[int(thickness), float(layer), modulus] for modulus in (150.0, 1.0))
+        for text, value in ((wagner, one["wagner"]), (stiff, one["ccd"] / 10), (over, one["evenness"]), (least, one["least"]),
+                            (soft, other["ccd"] / 10)):  # fmt: skip
+            digits = len(text.replace(".", "").lstrip("0"))
+            assert float(text) == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits)), (text, value)
+
+
 @pytest.mark.parametrize("name", ["llzo-layer", "li-lpscl"])
 def test_shipped_answers_are_those_of_the_shipped_sweep(name):
     from multiscale.sweeps.designs import points
@@ -71,7 +106,16 @@ def test_the_shipped_ranking_follows_from_the_shipped_designs(monkeypatch):
         assert list(csv.DictReader(file)) == told
     assert sum(float(row["best of all"]) for row in told) == pytest.approx(1.0, abs=0.04)
     assert set(rank.answers()) == set(rank.settings())
-    for layer in layers:  # draws stay within what the designs at the ends of all ranges allow
+    errs = rank.method(rank.errors())
+    assert set(errs.mesh) == {layer.name for layer in layers}
+    for name, row in rank.errors().items():  # solved anew, the same answer as the sweep's
+        assert row["coarse"] == pytest.approx(rank.answers()[name], rel=1e-4)
+    page = (CASES.parent / "docs" / "interlayers.md").read_text(encoding="utf-8")
+    assert "\n".join(rank.as_lines(told)) in page
+    none = dict.fromkeys(errs.mesh, 0.0)
+    found, chosen, silent = rank.answers(), rank.settings(), rank.Method(none, none, 0.0, 1, none)
+    layers = [rank.ranked(layer.name, found, chosen, silent) for layer in layers]
+    for layer in layers:  # without the errors of method draws stay within what the designs at the ends of all ranges allow
         own = [value for name, value in rank.answers().items() if name.partition(";")[0] == layer.name]
         ends = sum(abs(rank.np.log(value / layer.best)) for value in own)
         assert rank.np.all(abs(rank.np.log(layer.draws / layer.best)) <= ends + 1e-9)

@@ -2,6 +2,7 @@
 
 env/exec python cases/llzo-layer/theory.py            # after `multiscale sweep run`; else from designs.csv as shipped
 env/exec python cases/llzo-layer/theory.py --picture docs/thin-layer.png
+env/exec python cases/llzo-layer/theory.py --unmoved  # solves the stiffest designs with lithium that stays where it is plated
 """
 
 import argparse
@@ -15,6 +16,7 @@ from coupling.units import to_si
 
 HERE = Path(__file__).resolve().parent
 SHIPPED, FRESH = HERE / "designs.csv", HERE / "results" / "sweep" / "table.csv"
+UNMOVED = HERE / "unmoved.csv"
 
 
 def wagner_number(conductivity: float, transfer: float, thickness: float, layer: float, depth: float) -> float:
@@ -73,6 +75,66 @@ def against_theory(row: Mapping[str, str], known: Mapping[str, float]) -> dict[s
     }  # fmt: skip
 
 
+def solve_unmoved(modulus: float = 150.0) -> list[dict[str, float]]:
+    """Critical current at best values where lithium stays where it was plated (`stalled`), of the designs of one modulus (GPa).
+
+    The same designs, meshes and search as the sweep's own answers; there the pressure is one in the whole flaw.
+    """
+    import tempfile
+
+    from mpi4py import MPI
+
+    from multiscale.case import load_case
+    from multiscale.critical_current.answer import SEARCH_BEYOND
+    from multiscale.critical_current.continuum import initiation_model
+    from multiscale.parameters import continuum_inputs, nominal, resolve
+    from multiscale.sweeps import drafts
+    from multiscale.sweeps.driver import plan
+    from multiscale.sweeps.settings import load_sweep
+    from multiscale.sweeps.table import cell_of
+
+    sweep, found = load_sweep(HERE), []
+    for one in plan(sweep):
+        thickness, layer, stiffness = (cell_of(axis, one.point.values[axis.name]) for axis in sweep.axes)
+        if stiffness != modulus:
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            drafts.write(one, Path(name) / "design", None)
+            case = load_case(Path(name) / "design")
+        inputs = {key: float(value[0]) for key, value in nominal(resolve(case, [])).items()}
+        model = initiation_model(case, continuum_inputs(case, inputs), case.settings.geometry.seed, MPI.COMM_SELF, fine=False)
+        largest = SEARCH_BEYOND * case.settings.protocol.maximum
+        stalled, free = model.stalled_critical_current(largest), model.critical_current(largest)
+        found.append({"thickness (nm)": thickness, "conductivity (S/m)": layer, "modulus (GPa)": stiffness,
+                      "ccd_unmoved (mA/cm^2)": stalled.current_density / 10, "ccd (mA/cm^2)": free.current_density / 10,
+                      "flaw_pressure_unmoved (MPa)": stalled.state.flaw_pressure / 1e6})  # fmt: skip
+        print(", ".join(f"{key} {value:.6g}" for key, value in found[-1].items()), flush=True)
+    return found
+
+
+def unmoved_against_theory(known: Mapping[str, float]) -> list[dict[str, float]]:
+    """The designs of unmoved.csv: critical current where lithium stays in place, and the least that theory allows, A/m²."""
+    with UNMOVED.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for row in rows:
+        as_design = row | {"ccd_best_values (mA/cm^2)": row["ccd_unmoved (mA/cm^2)"],
+                           "flaw_pressure (MPa)": row["flaw_pressure_unmoved (MPa)"]}  # fmt: skip
+        one = against_theory(as_design, known)
+        found.append(one | {"theory": one["least"] * one["ccd"] / one["evenness"]})
+    return found
+
+
+def unmoved_lines(known: Mapping[str, float]) -> list[str]:
+    """The designs of unmoved.csv in Markdown, as docs/interlayers.md holds them."""
+    lines = ["| d, nm | κ_L, S/m | E, GPa | lithium stays: model, mA/cm² | theory |", "|---" * 5 + "|"]
+    return lines + [
+        f"| {row['thickness'] * 1e9:.0f} | {row['layer']:.0e} | {row['modulus']:g} | {row['ccd'] / 10:.3g} "
+        f"| {row['theory'] / 10:.3g} |"
+        for row in unmoved_against_theory(known)
+    ]
+
+
 def draw(rows: list[dict[str, float]], picture: Path) -> None:
     """Critical current over the even one, by Wagner number, between the two limits."""
     import matplotlib
@@ -100,7 +162,15 @@ def main() -> None:
     """Print the table; draw the picture."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--picture", type=Path)
+    arguments.add_argument("--unmoved", action="store_true", help="solve, and write unmoved.csv")
     chosen = arguments.parse_args()
+    if chosen.unmoved:
+        found = solve_unmoved()
+        with UNMOVED.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in found)
+        return
     known = constants()
     with (FRESH if FRESH.is_file() else SHIPPED).open(encoding="utf-8", newline="") as file:
         rows = [against_theory(row, known) for row in csv.DictReader(file) if row["state"] == "done"]
@@ -110,6 +180,7 @@ def main() -> None:
             f"| {row['thickness'] * 1e9:.0f} | {row['layer']:.0e} | {row['modulus']:g} | {row['ccd'] / 10:.3g} "
             f"| {row['wagner']:.3g} | {row['evenness']:.3f} | {row['least']:.3f} |"
         )
+    print("\nlithium stays where it was plated\n\n" + "\n".join(unmoved_lines(known)))
     if chosen.picture:
         draw(rows, chosen.picture)
 
