@@ -215,6 +215,7 @@ def _run_stages(
     others = comm.bcast(combined(case, parameters, leaves, spread, reference) if comm.rank == 0 else None)
     alone = others.get("nucleation", {}).get("critical_mA_per_cm2")
     switches = attribution(case, continuum_inputs(case, inputs), results, comm, narrator, alone)
+    alone_of_inputs = None if "samples" in others else answer.of_inputs_alone(case, leaves, spread)
     samples = others.pop("samples", spread.samples)
     walls["switches"] = narrator.seconds() - sum(walls.values())
     hashes = {"case": case.digest, "records": digest([r.to_dict() for r in records]), "answer": spread.key}
@@ -223,7 +224,7 @@ def _run_stages(
         "versions": versions(), "hashes": hashes, "wall_s": walls,
     }  # fmt: skip
     if comm.rank == 0:
-        write_json(results / "distribution.json", answer.distribution_json(case, samples))
+        write_json(results / "distribution.json", answer.distribution_json(case, samples, alone_of_inputs))
         _conclude(results, summary, narrator)
     comm.barrier()
     return summary

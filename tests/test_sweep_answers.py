@@ -11,6 +11,8 @@ from coupling.errors import RunFailure, UserError
 from coupling.record import Property
 from coupling.store import write_records
 from multiscale import pipeline
+from multiscale.case import load_case
+from multiscale.critical_current import answer
 from multiscale.critical_current.sampling import MESH, SURROGATE
 from multiscale.sweeps import driver, ranking, solve
 from multiscale.sweeps.ledger import Status
@@ -37,12 +39,13 @@ values = ["1 MPa", "5 MPa"]
 CCD = {"value": 1.0, "low": 0.5, "high": 2.0, "level": 0.9, "unit": "mA/cm^2"}
 
 
-def finish(prepared, name: str, logs: np.ndarray, split: dict) -> None:
+def finish(prepared, name: str, logs: np.ndarray, split: dict, of_inputs: np.ndarray | None = None) -> None:
     """Results of a design as a run would leave them, read and entered as its worker does."""
+    alone = {} if of_inputs is None else {"of_inputs": list(np.exp(of_inputs))}
     results = prepared.store.design(name) / "results"
     results.mkdir()
     (results / "summary.json").write_text(json.dumps({"ccd": CCD, "error_split": split}))
-    (results / "distribution.json").write_text(json.dumps({"samples": list(np.exp(logs))}))
+    (results / "distribution.json").write_text(json.dumps({"samples": list(np.exp(logs))} | alone))
     answers = solve.answers_of(prepared.store.design(name), check_case=False)
     prepared.store.say(name, Status(state="done", answers=answers))
 
@@ -66,6 +69,39 @@ def test_layers_are_ranked_where_all_are_done(tmp_path):
         assert found.beats[i, j] + found.beats[j, i] == pytest.approx(1.0)
     assert found.sentences()[1].startswith("thin beats bare with 9")
     assert sum(row["probability_best"] for row in found.as_rows()) == pytest.approx(1.0)
+
+
+def test_the_errors_of_a_design_enter_its_ranking_once(tmp_path):
+    """Samples hold surrogate and mesh error, drawn alike in every design; a ranking adds them for itself, each of its size."""
+    prepared = driver.prepare(load_sweep(sweep_cases.write(tmp_path, LAYERS)), tmp_path / "store")
+    rng = np.random.default_rng(2)
+    inputs, noise = rng.standard_normal(3000), rng.standard_normal(3000)
+    size = {"bare": 0.05, "thin": 0.4, "thick": 0.05}
+    for row in prepared.rows:
+        layer = row["values"]["layer"]
+        logs = inputs + (0.3 if layer == "thin" else 0.0)
+        total = float(np.var(logs + size[layer] * noise))
+        finish(prepared, row["design"], logs + size[layer] * noise, {SURROGATE: size[layer] ** 2 / total, MESH: 0.0}, logs)
+    found = ranking.rank(prepared, "layer")
+    place = {name: number for number, name in enumerate(found.names)}
+    told = found.beats[place["thin"], place["bare"]]
+    sigma = math.sqrt((size["thin"] ** 2 + size["bare"] ** 2) / 2)  # of the mean over two settings
+    assert told == pytest.approx(0.5 * (1 + math.erf(0.3 / sigma / math.sqrt(2))), abs=0.01)
+
+
+def test_samples_of_the_inputs_alone_hold_neither_surrogate_nor_mesh():
+    case = load_case(sweep_cases.CASE.parent)
+    rng = np.random.default_rng(1)
+    leaves, errors = {"x": rng.standard_normal(500)}, {
+        SURROGATE: rng.standard_normal(500), MESH: 0.1 * rng.standard_normal(500), answer.CLOSURE: -rng.uniform(0.0, 1.0, 500)
+    }  # fmt: skip
+
+    def logarithm(mixed):
+        return 1.0 + 0.5 * mixed["x"] + sum(mixed[origin] for origin in errors)
+
+    spread = answer.Spread(np.ones(500), 1.0, 1.0, 1.0, None, {}, 1, 0, "key", logarithm, errors)
+    expected = np.exp(1.0 + 0.5 * leaves["x"] + errors[answer.CLOSURE])
+    assert answer.of_inputs_alone(case, leaves, spread) == pytest.approx(expected)
 
 
 def test_designs_without_error_bar_are_not_ranked(tmp_path):

@@ -297,9 +297,21 @@ def summary(case: Case, parameters: Mapping[str, Parameter], reference: Referenc
     }  # fmt: skip
 
 
-def distribution_json(case: Case, currents: np.ndarray) -> dict[str, Any]:
-    """What distribution.json holds: the samples themselves (A/m² here), in mA/cm²."""
+def of_inputs_alone(case: Case, leaves: Mapping[str, np.ndarray], spread: Spread) -> np.ndarray:
+    """Samples (A/m²) that differ by the inputs and by how lithium moves in the flaw alone, in the order of the draws.
+
+    The errors of surrogate and mesh, which each design has for itself, are left out: a comparison of designs adds them.
+    """
+    count = len(spread.samples)
+    errors = {origin: values if origin == CLOSURE else np.zeros(count) for origin, values in spread.errors.items()}
+    currents = np.exp(spread.logarithm({**leaves, **errors}))
+    return np.asarray(np.clip(currents, SMALLEST_CURRENT, case.settings.protocol.maximum))
+
+
+def distribution_json(case: Case, currents: np.ndarray, of_inputs: np.ndarray | None = None) -> dict[str, Any]:
+    """What distribution.json holds: the samples themselves (A/m² here), in mA/cm²; `of_inputs` those of `of_inputs_alone`."""
     scale, level = 0.1, case.settings.uncertainty.level
+    alone = {} if of_inputs is None else {"of_inputs": [float(f"{scale * value:.6g}") for value in of_inputs]}
     samples = [float(f"{scale * value:.6g}") for value in currents]
     low, median, high = (scale * float(q) for q in np.quantile(currents, [(1 - level) / 2, 0.5, (1 + level) / 2]))
-    return {"unit": "mA/cm^2", "samples": samples, "median": median, "low": low, "high": high, "level": level}
+    return {"unit": "mA/cm^2", "samples": samples, "median": median, "low": low, "high": high, "level": level} | alone

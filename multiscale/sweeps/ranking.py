@@ -2,8 +2,10 @@
 
 ln(CCD) of a choice A is an average over its settings s and its replicas r (microstructures). What is not known of it:
 
-* inputs: draw i of distribution.json. The draws of an input are the same in every design (one stream an input), so the
-  difference of two choices is taken draw by draw: what both share cancels, what only one has does not;
+* inputs: draw i of distribution.json, "of_inputs", which holds neither the surrogate's error nor the mesh's ("samples", of runs
+  by an earlier version or by a command of the user's own, hold the former too). The draws of an input are the same in every
+  design (one stream an input), so the difference of two choices is taken draw by draw: what both share cancels, what only one
+  has does not. How lithium moves in the flaw is such a shared draw;
 * microstructure and surrogate: independent from replica to replica. With several replicas their size is read from the scatter of
   the replicas, pooled over all choices and settings (Student's t with the pooled degrees of freedom); with one, it is what the
   design itself states;
@@ -164,6 +166,6 @@ def _evidence(prepared: Prepared, name: str, answers: Mapping[str, Any]) -> Evid
     """What a finished design says. Raises UserError where its distribution is missing."""
     from multiscale.compare import read_result
 
-    samples = np.asarray(read_result(prepared.store.design(name) / "results" / "distribution.json")["samples"], dtype=float)
-    logs = np.log(np.maximum(samples, SMALLEST))
+    told = read_result(prepared.store.design(name) / "results" / "distribution.json")
+    logs = np.log(np.maximum(np.asarray(told.get("of_inputs") or told["samples"], dtype=float), SMALLEST))
     return Evidence(logs, float(answers.get("log_error_surrogate") or 0.0), float(answers.get("log_error_mesh") or 0.0))
