@@ -2,9 +2,10 @@
 
 import pytest
 
+from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.propagation.answer import answer_lines, critical_current, energy_balance, hold_table, life
-from multiscale.propagation.settings import Hold
+from multiscale.propagation.answer import answer_lines, closing, critical_current, energy_balance, hold_table, life
+from multiscale.propagation.settings import CellConditions, Hold
 
 L = 2e-6
 
@@ -55,6 +56,12 @@ def test_growth_that_time_cut_off_is_no_lower_bound():
     assert "the protocol ended while the crack was still growing at 14 mA/cm^2 (1 um/s; at that speed 20 s more" in told
     assert "no lower bound" in told
     assert "above it" not in told
+
+
+def test_the_start_is_told_above_the_stress_that_closes_the_flaw():
+    """ν P/(1 - ν) less the tension that is there already."""
+    conditions = CellConditions.model_construct(temperature=298.15, stack_pressure=30e6, residual_stress=4e6)
+    assert closing(conditions, Elastic(150e9, 0.25)) == pytest.approx(30 / 3 - 4)
 
 
 def test_the_same_holds_with_a_short_or_a_standstill():

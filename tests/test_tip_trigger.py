@@ -26,6 +26,7 @@ from multiscale.mechanics.extrusion import Creep, slit_flow
 from multiscale.mechanics.tip_contact import dome_extrusion, dome_integral, pit_response
 from multiscale.solvers.protocol import AfterTime, VoltageRamp
 from multiscale.structures import drawn
+from multiscale.tip_trigger import contact
 from multiscale.tip_trigger import run as tip_run
 from multiscale.tip_trigger.case import is_tip_case, load_tip_case, resolve
 from multiscale.tip_trigger.landscape import boundary_resistance, sampled_surface, spreading_resistance, toughness_map
@@ -300,3 +301,34 @@ def test_commands_know_the_kind(tmp_path):
     refused = multiscale("report", CASE, "--out", tmp_path)
     assert refused.returncode == 2
     assert "trigger_map.png" in refused.stderr
+
+
+def test_every_number_with_a_range_that_the_trigger_depends_on_is_varied():
+    """What is left out does not enter the trigger of a tip in the middle of a nominal grain."""
+    case = load_tip_case(CASE)
+    inputs = resolve(case)
+    varied = {key for key, _ in contact._ranges(case, inputs)}
+    ranged = {key for key, parameter in inputs.parameters.items() if parameter.used.low is not None}
+    left = {key.rpartition(".")[2] for key in ranged - varied}
+    assert left <= {"toughness_ratio", "toughness_spread", "surface_energy"}  # boundary's, the map's, and of ideal cleavage
+    assert {"conductivity_ratio", "creep_reference_stress"} <= {*contact._FIELDS, *contact._CREEP}
+
+
+def test_every_varied_number_moves_what_it_should(monkeypatch):
+    """The default αm goes with αc; a stress of the creep law and a boundary's conduction reach the model."""
+    case = load_tip_case(CASE)
+    inputs = resolve(case)
+    seen = []
+    monkeypatch.setattr(contact, "nominal", lambda case, inputs, comm, response=None: seen.append(inputs) or (1.0, 1.0))
+    response = contact.PitResponse(1.0, 1.0)
+    transfer, metal = case.settings.interface.charge_transfer, case.settings.interface.metal
+    without = {key: value for key, value in inputs.parameters.items() if not key.endswith("mechanical_transfer_coefficient")}
+    for parameters, mechanical in ((without, 0.3), (inputs.parameters, inputs.mechanical_transfer)):
+        changed = replace(inputs, parameters=parameters)
+        contact._nominal_with(case, changed, response, MPI.COMM_SELF, f"{transfer}.cathodic_transfer_coefficient", 0.3)
+        assert (seen[-1].cathodic_transfer, seen[-1].mechanical_transfer) == (0.3, mechanical)
+    contact._nominal_with(case, inputs, response, MPI.COMM_SELF, "LLZO-boundary.conductivity_ratio", 0.2)
+    assert seen[-1].boundary_ratio == 0.2
+    creeping = replace(inputs, creep=Creep(1e-3, 0.8e6, 6.6, 37e3))
+    contact._nominal_with(case, creeping, response, MPI.COMM_SELF, f"{metal}.creep_reference_stress", 2e6)
+    assert seen[-1].creep.reference_stress == 2e6

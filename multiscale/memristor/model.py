@@ -103,10 +103,17 @@ def ranges(case: MemristorCase, inputs: MemristorInputs, field: LayerField, comm
             continue
         for end in (used.low, used.high):
             change: dict[str, Any] = {name: end}
+            if name == "cathodic_transfer_coefficient" and not _has_own_mechanical_transfer(inputs):
+                change["mechanical_transfer_coefficient"] = end
             changed = replace(inputs, **change)
             found = first_cycles(case, changed, field_of(changed, comm) if name == "radius" else field)
             rows.append({"parameter": key, "value": end, **found})
     return rows
+
+
+def _has_own_mechanical_transfer(inputs: MemristorInputs) -> bool:
+    """Whether αm is a number of its own; else it is αc, and goes with it."""
+    return any(key.endswith(".mechanical_transfer_coefficient") for key in inputs.parameters)
 
 
 def first_cycles(case: MemristorCase, inputs: MemristorInputs, field: LayerField) -> Mapping[str, float | None]:

@@ -11,7 +11,9 @@ from coupling.constants import FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
 from multiscale.console import show, show_json
 from multiscale.critical_current.switch_worth import sign_of
+from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
+from multiscale.mechanics.prestress import closing_stress
 from multiscale.pipeline import read_json
 from multiscale.propagation.settings import Bisection, Hold
 
@@ -148,12 +150,13 @@ def trial_words(trial: "Trial", hold: float) -> str:
 
 
 def summary(
-    case: Any, march: "March", found: dict[str, Any], bar: dict[str, Any], split: dict[str, float], worth: dict[str, Any]
-) -> dict[str, Any]:
+    case: Any, march: "March", found: dict[str, Any], bar: dict[str, Any], split: dict[str, float], worth: dict[str, Any],
+    material: Elastic,
+) -> dict[str, Any]:  # fmt: skip
     """summary.json but for versions and hashes; currents in mA/cm².
 
     Args:
-        case: the case. march: the way that history.csv holds.
+        case: the case. march: the way that history.csv holds. material: of the grains.
         found: "ccd" of the run itself, "ended", "holds" and "trials".
         bar, split, worth: of `spread`; empty where they were not asked for.
     """
@@ -173,8 +176,9 @@ def summary(
         "ended": found["ended"], "time_s": last.time, "steps": len(rows) - 1, "retries": march.retries,
         "started": None if started is None else {
             "current_mA_per_cm2": started.current_density * TO_MA_PER_CM2, "pressure_MPa": started.pressure / 1e6,
-            "time_s": started.time,
+            "time_s": started.time, "net_pressure_MPa": started.pressure / 1e6 - closing(settings.conditions, material),
         },
+        "closing_stress_MPa": closing(settings.conditions, material),
         "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6, "pressure_at_start_MPa": start.pressure / 1e6,
         "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
         "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": found["holds"], "trials": found["trials"],
@@ -183,6 +187,11 @@ def summary(
         "volume_over_charge_error": volume_error(last), "energy_balance": energy_balance(rows),
         "least_dissipation_J_per_m": min(row.dissipated for row in rows),
     }  # fmt: skip
+
+
+def closing(conditions: Any, material: Elastic) -> float:
+    """Pressure in a flaw normal to the lithium that just opens it against the stresses of the sound cell, MPa."""
+    return closing_stress(conditions.stack_pressure, conditions.residual_stress, material) / 1e6
 
 
 def life(rows: Sequence[FilamentState], shorted: bool) -> dict[str, Any]:
@@ -264,7 +273,8 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     lines += [_switch_line(name, row) for name, row in summary["attribution"].items()]
     if summary["started"]:
         s = summary["started"]
-        lines.append(f"crack started at {s['current_mA_per_cm2']:.4g} mA/cm^2 and {s['pressure_MPa']:.4g} MPa")
+        net = f", {s['net_pressure_MPa']:.4g} MPa above what presses the flaw shut" if summary["closing_stress_MPa"] else ""
+        lines.append(f"crack started at {s['current_mA_per_cm2']:.4g} mA/cm^2 and {s['pressure_MPa']:.4g} MPa{net}")
     else:
         lines.append(f"the crack never started; largest pressure {summary['largest_pressure_MPa']:.4g} MPa")
     tip = f"dry over {summary['dry_tip_um']:.3g} um" if summary["dry_tip_um"] > 0 else "filled with lithium"

@@ -213,7 +213,7 @@ class _Run:
             drawn = {"unit": "mA/cm^2", "samples": samples, "median": bar["value"]}
             write_json(self.results / "distribution.json", drawn | {name: bar[name] for name in ("low", "high", "level")})
         versioned = self.comm.bcast(versions() if self.leads else None)
-        summary = answer.summary(self.case, self.march, found, bar, split, worth)
+        summary = answer.summary(self.case, self.march, found, bar, split, worth, self.inputs.elastic)
         hashes = {"case": self.case.digest, "run": self.key}
         return summary | {"versions": versioned, "hashes": hashes, "wall_s": {"run": self.narrator.seconds()}}
 

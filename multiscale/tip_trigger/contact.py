@@ -137,9 +137,11 @@ _FIELDS = {
     "gap": "gap", "depth": "flaw_depth", "ionic_conductivity": "conductivity", "fracture_toughness": "toughness",
     "hardness": "hardness", "exchange_current_density": "exchange_current_density",
     "cathodic_transfer_coefficient": "cathodic_transfer", "mechanical_transfer_coefficient": "mechanical_transfer",
-    "surface_energy": "surface_energy", "contact_angle": "contact_angle",
+    "surface_energy": "surface_energy", "contact_angle": "contact_angle", "conductivity_ratio": "boundary_ratio",
 }  # fmt: skip
-_CREEP = {f"creep_{name}": name for name in ("reference_rate", "exponent", "activation_energy", "size_factor")}
+_CREEP = {
+    f"creep_{name}": name for name in ("reference_rate", "reference_stress", "exponent", "activation_energy", "size_factor")
+}
 _ELASTIC = {"youngs_modulus": "youngs_modulus", "poissons_ratio": "poisson_ratio"}
 
 
@@ -157,5 +159,8 @@ def _nominal_with(
         stiffness_only = softer if quantity == "youngs_modulus" else None
         return known(nominal(case, replace(inputs, elastic=elastic), comm, stiffness_only)[0])
     change: dict[str, Any] = {_FIELDS[quantity]: value}
+    own = any(name.endswith(".mechanical_transfer_coefficient") for name in inputs.parameters)
+    if quantity == "cathodic_transfer_coefficient" and not own:  # αm is then αc, and goes with it
+        change["mechanical_transfer"] = value
     changed = replace(inputs, **change)
     return known(nominal(case, changed, comm, None if quantity == "depth" else response)[0])
