@@ -178,7 +178,7 @@ def test_wrong_faces_are_refused(tmp_path, old, new, told):
 
 
 UNKNOWN = [
-    ('regions        = ["a", "b"]', 'regions = ["a", "c"]', 'no region "c"; allowed: a, b'),
+    ('regions        = ["a", "b"]', 'regions = ["a", "c"]', 'no region "c"; it has: a, b'),
     ('regions        = ["a", "b"]', 'regions = ["a"]', "two regions or more"),
     (', model = "thin"', "", 'add model = "thin"'),
     ('file      = "grains.msh"', 'file = "other.msh"', "no such file"),

@@ -113,8 +113,8 @@ def _flat(case: Path, charging: Any, bias: float, fine: bool, no_md: bool, out: 
     validate_all(loaded, with_md=not no_md)
     records = [] if no_md else stored_records(loaded, out if out is not None else case / "results")[0]
     parameters = resolve(loaded, records)
-    system = flat_cell(loaded, parameters, charging, bias, parallel.world(), fine)
-    return Linearised(system, "lithium"), parameter_rows(parameters)
+    system, share = flat_cell(loaded, parameters, charging, bias, parallel.world(), fine)
+    return Linearised(system, "lithium", share), parameter_rows(parameters)
 
 
 def _resting(case: Path, charging: Any) -> tuple[Linearised, Any]:

@@ -10,8 +10,8 @@ from coupling.toml_input import Location, TomlFile, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.transport_cases.face_schema import Reaction
 from multiscale.transport_cases.mechanics_check import check_mechanics
-from multiscale.transport_cases.media import Substance, is_structure, substances
-from multiscale.transport_cases.schema import CELLS, KINDS, TransportFile, file_model
+from multiscale.transport_cases.media import Substance, is_structure, refuse_unknown_media, substances, unknown_region
+from multiscale.transport_cases.schema import CELLS, KINDS, TransportFile, file_model, geometry_model
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def load_transport_case(folder: str | Path) -> TransportCase:
     kinds = list(dict.fromkeys([*CELLS, *KINDS]))
     if isinstance(given.get("kind"), str) and given["kind"] not in kinds:
         raise UserError(file.refusal(("geometry", "kind"), nearest(given["kind"], kinds)))
+    refuse_unknown_media(file, geometry_model(given.get("kind"), given.get("dimension")))
     settings = validate(file, file_model(given.get("kind"), given.get("dimension")))
     media = substances(settings, file)
     _check_names(file, settings)
@@ -86,7 +87,7 @@ def _check_names(file: TomlFile, settings: TransportFile) -> None:
     media = list(settings.transport) if structured else list(settings.geometry.media)
     for name, transport in settings.transport.items():
         if name not in media:
-            raise UserError(file.complaint(("transport", name), f"the geometry has no such medium; {nearest(name, media)}"))
+            raise UserError(file.complaint(("transport", name), unknown_region(name, media)))
         for given in ("regions", "grain_boundary"):
             if getattr(transport, given) and not structured:
                 raise UserError(file.complaint(("transport", name, given), "the media of a flat cell are its layers; drop it"))

@@ -9,6 +9,7 @@ import numpy as np
 from coupling.errors import UserError
 from coupling.toml_input import nearest
 from multiscale.case import Case
+from multiscale.critical_current.continuum import cell_properties
 from multiscale.critical_current.geometry import layered_cell
 from multiscale.domain import piecewise
 from multiscale.layered import layered_domain
@@ -47,42 +48,49 @@ class Charging:
 
 def flat_cell(
     case: Case, parameters: Mapping[str, Any], charging: Charging, bias: float, comm: Any, fine: bool
-) -> TransportSystem:
+) -> tuple[TransportSystem, float]:
     """The layered cell of a critical-current case, its lithium flat (without the flaw), counter electrode ideal at 0 V.
+
+    Switches of the case count as in its critical current: without flux detour, contact voids are closed and boundaries conduct
+    like grains. Where lithium touches a part of the face only, the stack pressure there is that much larger.
 
     Args:
         case, parameters: the case and its resolved parameters; the best value of each is used.
         charging: by "lithium" and by region ("interphase", "grain", "boundary").
-        bias: mean current density from the lithium into the electrolyte about which the cell is linearised, A/m².
+        bias: current density per cross-section from the lithium into the electrolyte about which the cell is linearised, A/m².
         comm: communicator.
         fine: mesh of the case's own answer instead of the coarse one.
+
+    Returns:
+        The system, and the cell's cross-section over the area of its lithium.
 
     Raises:
         UserError: a name that the cell does not have, or a geometry that cannot be drawn.
         RunFailure: no steady state.
     """
     inputs = {name: float(np.ravel(value)[0]) for name, value in continuum_inputs(case, nominal(parameters)).items()}
-    cell = replace(layered_cell(case, inputs["flaw_depth"], case.settings.geometry.seed, fine), flaw=None)
+    off = case.settings.physics.off()
+    voids = "flux-detour" not in off
+    cell = replace(layered_cell(case, inputs["flaw_depth"], case.settings.geometry.seed, fine, with_voids=voids), flaw=None)
     domain, _ = layered_domain(cell, comm)
     regions = tuple(domain.regions)
     charging.check(["lithium"], list(regions))
-    layered = case.settings.geometry.interlayer is not None
-    κ = {"grain": inputs["grain_conductivity"], "boundary": inputs["boundary_conductivity"]}
-    κ["interphase"] = inputs["interlayer_conductivity"] if layered else κ["grain"]
+    told = cell_properties(case, inputs, cell.contact_share, off)
     ε = {name: VACUUM_PERMITTIVITY * charging.permittivity.get(name, 0.0) for name in regions}
     permittivity = piecewise(domain, ε) if charging.permittivity else None
-    closure = SingleIon(piecewise(domain, {name: κ[name] for name in regions}), permittivity)
+    closure = SingleIon(piecewise(domain, {name: told.conductivity[name] for name in regions}), permittivity)
     law = Kinetics(
-        inputs["exchange_current_density"], 1.0 - inputs["cathodic_transfer_coefficient"],
-        pressure=inputs["stack_pressure"], mechanical_transfer=inputs["mechanical_transfer_coefficient"],
+        told.exchange_current_density, told.anodic_transfer, pressure=told.stack_pressure,
+        mechanical_transfer=told.mechanical_transfer,
     )  # fmt: skip
-    medium = Medium("electrolyte", closure, LITHIUM, regions, inputs["temperature"])
+    medium = Medium("electrolyte", closure, LITHIUM, regions, told.temperature)
     electrode = Electrode("lithium", medium.name, "Li+", law, charging.capacitance.get("lithium"))
     system = TransportSystem(domain, [medium], [electrode])
     system.fix(medium.name, "potential", 0.0, "counter")
-    system.contacts["lithium"].control_current(bias)
+    share = cell.width / system.contacts["lithium"].area
+    system.contacts["lithium"].control_current(bias * share)
     system.solve()
-    return system
+    return system, share
 
 
 def labels(cell: Any) -> dict[str, str]:
@@ -103,6 +111,7 @@ def resting_cell(case: TransportCase, charging: Charging, comm: Any) -> tuple[Tr
     from multiscale.transport_cases.cell import WORKING, meeting_name
     from multiscale.transport_cases.geometry import build
     from multiscale.transport_cases.inputs import resolve
+    from multiscale.transport_cases.mechanics import elastic_body
     from multiscale.transport_cases.model import described, network_name, started
 
     inputs = resolve(case)
@@ -129,7 +138,7 @@ def resting_cell(case: TransportCase, charging: Charging, comm: Any) -> tuple[Tr
     stated = replace(
         found, media=tuple(media), electrodes=tuple(electrodes), junctions=tuple(junctions), networks=tuple(networks)
     )
-    system = started(stated.system(cell.domain), inputs, cell)
+    system = started(stated.system(cell.domain, elastic_body(case, inputs, cell)[0]), inputs, cell)
     _settle(system, WORKING)
     return system, inputs, cell
 

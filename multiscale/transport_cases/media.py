@@ -1,10 +1,13 @@
 """Which media a transport case has, which regions of the mesh each covers, and what these are made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from coupling.errors import UserError
-from coupling.toml_input import Location, TomlFile, nearest
+from coupling.toml_input import Location, Table, TomlFile, nearest
 from multiscale.conduction.case import regions
 from multiscale.conduction.schema import Region, Structure
 from multiscale.transport_cases.face_schema import GrainBoundaries
@@ -55,7 +58,7 @@ def substances(settings: TransportFile, file: TomlFile) -> dict[str, Substance]:
         for region in covered:
             key: Location = ("transport", name, "regions") if transport.regions else ("transport", name)
             if region not in known:
-                raise UserError(file.complaint(key, f'the geometry has no region "{region}"; {nearest(region, list(known))}'))
+                raise UserError(file.complaint(key, unknown_region(region, list(known))))
             if region in taken:
                 raise UserError(file.complaint(key, f'region "{region}" belongs to medium {taken[region]} already'))
             taken[region] = name
@@ -70,6 +73,31 @@ def substances(settings: TransportFile, file: TomlFile) -> dict[str, Substance]:
             told = f"[transport.{region}] is missing: say how ions move in {region}, or add it to the regions of a medium"
             raise UserError(file.complaint(("transport",), told))
     return media
+
+
+def unknown_region(name: str, known: Sequence[str]) -> str:
+    """What to tell of a region that the geometry does not have."""
+    listed, hint = ", ".join(known), nearest(name, list(known))
+    told = f'the geometry has no region "{name}"; it has: {listed}'
+    return f"{told}; {hint}" if hint.startswith("did") else told
+
+
+def refuse_unknown_media(file: TomlFile, model: type[Table]) -> None:
+    """Look at the names under [transport] before their tables: a misspelt one would be told as missing keys. Raises UserError.
+
+    A geometry that is wrong itself, and media that list their regions, are left to the checks that follow.
+    """
+    told = file.data.get("transport")
+    try:
+        geometry = model.model_validate(file.data.get("geometry"))
+        flat = not is_structure(geometry)
+        known = list(geometry.media) if flat else [_medium_name(geometry, n) for n in regions(geometry)]  # type: ignore[attr-defined]
+    except (ValidationError, UserError):
+        return
+    for name, table in told.items() if isinstance(told, dict) else ():
+        listed = isinstance(table, dict) and "regions" in table
+        if name not in known and not listed:
+            raise UserError(file.complaint(("transport", name), unknown_region(name, known)))
 
 
 def _medium_name(geometry: Any, region: str) -> str:
