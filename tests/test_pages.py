@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from device_results import DEVICES
 from launch import ROOT
 from report_fixture import write_results
 from view_store import make, say
@@ -125,6 +126,17 @@ def test_the_numbers_behind_a_figure_are_in_the_page(opened, still):
     lines = Path(loading.value.path()).read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("phase,temperature (K),Li diffusivity (m^2/s)")
     assert len(lines) == 1 + 3 * 4 + 2 * 3
+
+
+@pytest.mark.parametrize("kind", DEVICES)
+def test_the_report_of_a_device_opens_offline_fits_and_can_be_read(opened, tmp_path, kind):
+    address = written(DEVICES[kind](tmp_path / "case"), "report.html")
+    page = opened(address, PHONE, "dark", offline=True)
+    assert page.asked == [address]
+    assert width_beyond(page) == 0
+    looked, poor = page.evaluate(CONTRAST)
+    assert looked > 80
+    assert poor == []
 
 
 def test_living_figures_are_drawn_without_the_network(opened, case):

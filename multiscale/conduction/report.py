@@ -33,7 +33,7 @@ def conduction_page(results: Path, case: Path) -> str:
     title = str(told.get("title", summary["case"]))
     sections = (
         html.header({**told, "case": summary["case"], "title": title}),
-        answer(summary), geometry(results, summary), resistance(summary), html.inputs(results), reproduce(summary, case),
+        answer(summary), geometry(results, summary), resistance(summary), html.inputs(results), html.reproduce(summary, case),
     )  # fmt: skip
     return html.document(title, sections)
 
@@ -101,15 +101,3 @@ def resistance(summary: Mapping[str, Any]) -> str:
     items = [(name, value / total, f"{html.number(value, 4)} Ω cm²") for name, value in ordered]
     text = html.paragraph("Where the power is lost, as resistance on the cross-section; the parts add up to the whole.")
     return html.section("Resistance by region", text, html.bars(items, color=3), link(_plate(summary)))
-
-
-def reproduce(summary: Mapping[str, Any], case: Path) -> str:
-    """Command, hashes, versions, times."""
-    cells: list[tuple[str, ...]] = []
-    for key, heading in (("hashes", "Hashes"), ("versions", "Versions"), ("wall_s", "Time of the run, s")):
-        values = summary.get(key)
-        told = values if isinstance(values, Mapping) else {} if values is None else {"run": values}
-        cells += [(heading,)] if told else []
-        cells += [(escape(str(name)), escape(f"{v:.4g}" if isinstance(v, float) else str(v))) for name, v in told.items()]
-    table = html.table((("what", ""), ("value", "key")), cells)
-    return html.section("How to reproduce", f"<pre>multiscale run {escape(case.as_posix())}</pre>", table)

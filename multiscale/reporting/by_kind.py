@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coupling.atomic import write_text
-from coupling.errors import UserError
 from multiscale.conduction.case import is_conduction_case
 from multiscale.memristor.case import is_memristor_case
 from multiscale.propagation.case import is_propagation_case
@@ -34,7 +33,7 @@ def report_text(case: Path, results: Path, experiments: Path | None, alive: bool
     """The page of a case that has been run; `alive` adds figures to be zoomed and read off.
 
     Raises:
-        UserError: it has not been run, its results are damaged, or its kind has no report.
+        UserError: it has not been run, or its results are damaged.
     """
     kind = kind_of(case)
     if kind == "transport":
@@ -49,7 +48,14 @@ def report_text(case: Path, results: Path, experiments: Path | None, alive: bool
         from multiscale.propagation.report import propagation_page
 
         return propagation_page(results, case, alive)
-    _refuse(kind, case, results)
+    if kind == "tip":
+        from multiscale.tip_trigger.report import tip_page
+
+        return tip_page(results, case, alive)
+    if kind == "memristor":
+        from multiscale.memristor.report import memristor_page
+
+        return memristor_page(results, case, alive)
     from multiscale.reporting.report import page
 
     return page(*_run_of(case, results, experiments), alive)
@@ -70,17 +76,17 @@ def report_plates(case: Path, results: Path, experiments: Path | None) -> "list[
         from multiscale.propagation.report import propagation_plates
 
         return propagation_plates(results, case)
-    _refuse(kind, case, results)
+    if kind == "tip":
+        from multiscale.tip_trigger.report import tip_plates
+
+        return tip_plates(results, case)
+    if kind == "memristor":
+        from multiscale.memristor.report import memristor_plates
+
+        return memristor_plates(results, case)
     from multiscale.reporting.report import plates
 
     return plates(*_run_of(case, results, experiments))
-
-
-def _refuse(kind: str, case: Path, results: Path) -> None:
-    """Kinds without a page. Raises UserError that says where their answer is."""
-    pictures = {"tip": "trigger_map.png", "memristor": "memristor.png"}
-    if kind in pictures:
-        raise UserError(f"{case}: a {kind} case has no report yet; {pictures[kind]} and the tables in {results} are its answer")
 
 
 def _run_of(case: Path, results: Path, experiments: Path | None) -> "tuple[Run, list[Measurement] | None]":

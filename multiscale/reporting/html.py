@@ -119,6 +119,18 @@ def inputs(results: Path) -> str:
     return section("Every number that went in", paragraph("In SI units."), parameter_table(rows))
 
 
+def reproduce(summary: Mapping[str, Any], case: Path) -> str:
+    """Command, hashes, versions, times."""
+    cells: list[tuple[str, ...]] = []
+    for key, heading in (("hashes", "Hashes"), ("versions", "Versions"), ("wall_s", "Time of the run, s")):
+        values = summary.get(key)
+        told = values if isinstance(values, Mapping) else {} if values is None else {"run": values}
+        cells += [(heading,)] if told else []
+        cells += [(escape(str(name)), escape(f"{v:.4g}" if isinstance(v, float) else str(v))) for name, v in told.items()]
+    told_by = table((("what", ""), ("value", "key")), cells)
+    return section("How to reproduce", f"<pre>multiscale run {escape(case.as_posix())}</pre>", told_by)
+
+
 def section(title: str, *parts: str) -> str:
     """A titled section."""
     return f"<section><h2>{escape(title)}</h2>\n" + "\n".join(part for part in parts if part) + "</section>"
