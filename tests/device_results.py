@@ -50,7 +50,8 @@ def tip(folder: Path) -> Path:
                       {"radius_nm": 20.0, "grain_V": 0.6, "boundary_V": None}],
         "ranges": [{"parameter": "LLZO.fracture_toughness", "at_low_V": 0.5, "at_high_V": 0.7},
                    {"parameter": "Li.shear_modulus", "at_low_V": 0.6, "at_high_V": None}],
-        "pit": {"intensity_sqrt_m": 1.0, "compliance_m3_per_Pa": 1.0}, "fitted_parameters": [], "versions": {"multiscale-li": "0"},
+        "pit": {"intensity_sqrt_m": 1.0, "compliance_m3_per_Pa": 1.0}, "fitted_parameters": [],
+        "versions": {"multiscale-li": "0"},
         "hashes": {"case": "0", "run": "0"}, "wall_s": {"run": 1.0},
     }  # fmt: skip
     (case / "results" / "summary.json").write_text(json.dumps(told), encoding="utf-8")
