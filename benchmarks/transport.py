@@ -61,6 +61,7 @@ def ours(n: int, dimension: int = 2, method: str = "auto") -> tuple[int, Callabl
     from multiscale.domain import Domain
     from multiscale.transport.media import Electrode, Kinetics, Medium
     from multiscale.transport.nernst_planck import Electroneutral, Species
+    from multiscale.transport.steady import steady
     from multiscale.transport.system import TransportSystem
 
     corners = [[0.0] * dimension, [LENGTH] * dimension]
@@ -77,9 +78,8 @@ def ours(n: int, dimension: int = 2, method: str = "auto") -> tuple[int, Callabl
     )  # fmt: skip
     ions = Species("Li+", 1, CATION), Species("X-", -1, ANION)
     law = Kinetics(EXCHANGE, reference_concentration=BULK)
-    system = TransportSystem(
-        domain, [Medium("film", Electroneutral(), ions)], [Electrode("metal", "film", "Li+", law)], method=method
-    )
+    media, electrodes = [Medium("film", Electroneutral(), ions)], [Electrode("metal", "film", "Li+", law)]
+    system = steady(TransportSystem(domain, media, electrodes, method=method))
     system.fix("film", "Li+", BULK, "reservoir")
     system.fix("film", "potential", 0.0, "reservoir")
     system.set_field("film", "Li+", BULK)

@@ -156,7 +156,8 @@ class ConstrainedSolver(NonlinearSolver):
         self.P = _prolongation(space, self._columns, self._owned)
         count = self.P.getSize()[1]
         method = chosen_method(method, count, space.mesh.topology.dim, bool(fields))
-        super().__init__(residual, unknown, bcs, method="direct-kept" if method == "direct" else method, prefix=prefix)
+        options = {"direct": "direct-kept", "split": "split-lean" if space.mesh.topology.dim == 3 else "split"}
+        super().__init__(residual, unknown, bcs, method=options.get(method, method), prefix=prefix)
         self.unknowns, self.method = count, method
         self.setup = KeptSetup(self.snes, exact=method == "direct")
         self._x, _ = self.P.createVecs()

@@ -12,6 +12,8 @@ MORE, SPARE = 2.0, 4
 class KeptSetup:
     """Decides before each linear solve of a Newton iteration whether the preconditioner is set up anew.
 
+    A solve that failed is tried again with fresh set-ups, and with GMRES where the faster BiCGStab may have broken down.
+
     The set-up outlives the solve: a solve with other parameters starts with the one of the solve before. Newton's method
     stays exact, since the matrix is always the present one.
 
@@ -32,7 +34,8 @@ class KeptSetup:
     def begin(self, keep: bool) -> None:
         """A new solve; unless `keep`, every one of its linear solves gets a fresh set-up."""
         self._keep, self.used_old = keep, False
-        self.snes.getKSP().setType(PETSc.KSP.Type.PREONLY if self.exact and not keep else self._kind)
+        safe = PETSc.KSP.Type.PREONLY if self.exact else PETSc.KSP.Type.GMRES
+        self.snes.getKSP().setType(self._kind if keep else safe)
 
     def decide(self) -> None:
         """Before a linear solve: keep the set-up, or have it made anew."""

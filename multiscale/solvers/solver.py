@@ -32,6 +32,18 @@ TRUE_RESIDUAL = 1e-5
 SMALLEST = 1e-300
 """Stands for zero where PETSc asks for a residual below a limit."""
 
+
+def _split(kind: str) -> dict[str, Any]:
+    """Potentials and concentrations, each by multigrid (names of the index sets given to the preconditioner)."""
+    multigrid = {
+        "pc_hypre_boomeramg_coarsen_type": "HMIS", "pc_hypre_boomeramg_interp_type": "ext+i", "pc_hypre_boomeramg_P_max": 4,
+        "pc_hypre_boomeramg_strong_threshold": 0.5, "pc_hypre_boomeramg_agg_nl": 1, "pc_type": "hypre", "ksp_type": "preonly",
+    }  # fmt: skip
+    parts = {f"fieldsplit_{field}_{key}": v for field in ("potential", "concentration") for key, v in multigrid.items()}
+    parts |= {"ksp_type": "bcgs", "ksp_pc_side": "right", "ksp_rtol": 1e-6, "ksp_max_it": 150, "pc_type": "fieldsplit"}
+    return {**parts, "pc_fieldsplit_type": kind}
+
+
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "direct": {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_mat_solver_type": "mumps"},
     "direct-spd": {"ksp_type": "preonly", "pc_type": "cholesky", "pc_factor_mat_solver_type": "mumps"},
@@ -53,15 +65,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "ksp_type": "fgmres", "ksp_rtol": 1e-9, "ksp_max_it": 500, "ksp_gmres_restart": 100, "pc_type": "asm",
         "sub_pc_type": "ilu", "sub_pc_factor_levels": 2,
     },
-    "split": {  # potentials and concentrations, each by multigrid (names of the index sets given to the preconditioner)
-        "ksp_type": "gmres", "ksp_pc_side": "right", "ksp_rtol": 1e-6, "ksp_max_it": 300, "pc_type": "fieldsplit",
-        "pc_fieldsplit_type": "multiplicative",
-        **{f"fieldsplit_{field}_{key}": value for field in ("potential", "concentration") for key, value in {
-            "ksp_type": "preonly", "pc_type": "hypre", "pc_hypre_boomeramg_coarsen_type": "HMIS",
-            "pc_hypre_boomeramg_interp_type": "ext+i", "pc_hypre_boomeramg_P_max": 4,
-            "pc_hypre_boomeramg_strong_threshold": 0.5, "pc_hypre_boomeramg_agg_nl": 1,
-        }.items()},
-    },
+    "split": _split("multiplicative"), "split-lean": _split("additive"),  # in 3-D: no copy of what couples the fields
 }  # fmt: skip
 """Linear solvers by name; `method` of every function here is one of these or "auto"."""
 
@@ -90,8 +94,8 @@ class SolveReport:
 
 def reason_name(kind: Any, reason: int) -> str:
     """PETSc's name of a converged reason; `kind` is PETSc.KSP or PETSc.SNES."""
-    names = {value: name for name, value in vars(kind.ConvergedReason).items() if isinstance(value, int)}
-    name = names.get(reason, f"reason {reason}")
+    known = {value: name for name, value in vars(kind.ConvergedReason).items() if isinstance(value, int)}
+    name = known.get(reason, f"reason {reason}")
     prefix = "CONVERGED_" if reason > 0 else "DIVERGED_"
     return name if name.startswith(("CONVERGED", "DIVERGED")) else prefix + name
 

@@ -80,6 +80,7 @@ class TransportSystem:
         self.u, self.test = fem.Function(self.space, name="transport"), ufl.TestFunction(self.space)
         self.older = fem.Function(self.space), fem.Function(self.space)
         self.rates = tuple(domain.constant(0.0) for _ in range(3))
+        self._part = self.space.sub(0)  # of conditions: only its numbering counts, which is that of every component
         self.active = {name: self._dofs(name) for name in names}
         self.bcs = [self._outside(name) for name in names]
         self.residual: Any = sum(self._bulk(medium) for medium in media)
@@ -155,12 +156,9 @@ class TransportSystem:
 
     def _outside(self, name: tuple[str, str]) -> Any:
         """Condition that holds a field at zero where it does not live."""
-        part = self.space.sub(self.index[name])
-        index_map = self.space.dofmap.index_map
-        everywhere = np.arange(index_map.size_local + index_map.num_ghosts, dtype=np.int32)
-        blocks = np.setdiff1d(everywhere, self.active[name])
+        blocks = np.setdiff1d(np.arange(len(self.u.x.array) // self.space.dofmap.index_map_bs), self.active[name])
         dofs = (blocks * self.space.dofmap.index_map_bs + self.index[name]).astype(np.int32)
-        return fem.dirichletbc(self.domain.constant(0.0), dofs, part)
+        return fem.dirichletbc(self.domain.constant(0.0), dofs, self._part)
 
     # equations
 
@@ -318,16 +316,18 @@ class TransportSystem:
         """Hold a field at a number or fem.Constant on boundaries; gives the constant, whose value may change later."""
         i, dim = self._where(medium, name), self.domain.dimension
         blocks = fem.locate_dofs_topological(self.space, dim - 1, self.domain.facets(*boundaries))
-        blocks = np.intersect1d(blocks, self.active[medium, name])
-        dofs = (blocks * self.space.dofmap.index_map_bs + i).astype(np.int32)
+        dofs = (np.intersect1d(blocks, self.active[medium, name]) * self.space.dofmap.index_map_bs + i).astype(np.int32)
         constant = value if isinstance(value, fem.Constant) else self.domain.constant(float(value))
-        self.bcs.append(fem.dirichletbc(constant, dofs, self.space.sub(i)))
+        self.bcs.append(fem.dirichletbc(constant, dofs, self._part))
         return constant
 
     def set_field(self, medium: str, name: str, value: float | Callable[[np.ndarray], np.ndarray]) -> None:
         """Give a field a start value: a number, or a function of the points (3, n) that returns n values."""
-        part = self.u.sub(self._where(medium, name))
-        part.interpolate(value if callable(value) else lambda x: np.full(x.shape[1], float(value)))
+        part = self._where(medium, name)
+        if callable(value):
+            self.u.sub(part).interpolate(value)
+        else:
+            self.u.x.array[self.dofs(medium, name)] = value
         self.u.x.scatter_forward()
 
     @property
