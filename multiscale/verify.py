@@ -196,6 +196,10 @@ def _elasticity() -> list[Group]:
         "central crack, opening at 100 MPa (m)": 4 * 1e8 * a * compliance,
         "penny, opening at 100 MPa (m)": 8 * 1e8 * a * compliance / math.pi,
     }
+    release = {
+        "central crack of 2 um at 100 MPa (J/m2)": 1e16 * math.pi * a * compliance,
+        "penny of 1 um at 100 MPa (J/m2)": 4e16 * a * compliance / math.pi,
+    }
     overpotentials = {
         "penny of 1 um, overpotential (V)": penny * _V / _F,
         "penny of 100 nm, overpotential (V)": penny * math.sqrt(10) * _V / _F,
@@ -204,6 +208,7 @@ def _elasticity() -> list[Group]:
         ("V09", 1e-2, elasticity.vessels, vessels),
         ("V09f", 1e-2, elasticity.inclusions, inclusions),
         ("V10", 2e-2, elasticity.cracks, cracks),
+        ("V10g", 2e-2, elasticity.release, release),
         ("V10f", 2e-2, elasticity.fracture_overpotential, overpotentials),
     ]
 
@@ -225,6 +230,7 @@ def _fracture() -> list[Group]:
         volume[f"half length at {share:g} of the starting volume (m)"] = length
     return [
         ("V11", 1e-2, fracture.strengths, strengths),
+        ("V10g", 2e-2, fracture.smeared_release, {"smeared crack, over that of a sharp one": 1.0}),
         ("V28", 5e-2, fracture.growing_crack, start),
         ("V28", 2e-2, fracture.growing_crack, volume),
     ]

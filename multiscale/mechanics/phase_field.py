@@ -16,6 +16,7 @@ from ufl import dot, grad, inner, tr
 from coupling.errors import UserError
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
+from multiscale.mechanics.elasticity import crack_driving_force
 
 Model = Literal["AT1", "AT2"]
 Split = Literal["none", "volumetric-deviatoric", "no-tension"]
@@ -169,6 +170,31 @@ def _principal(strain: Any) -> tuple[Any, Any, Any]:
     low, high, third = middle - radius, middle + radius, strain[2, 2]
     a, c = ufl.min_value(low, third), ufl.max_value(high, third)
     return a, low + high + third - a - c, c
+
+
+def crack_release(
+    displacement: Any, damage: Any, stiffness: Stiffness, domain: Domain, extension: Any, pressure: Any
+) -> Any:  # fmt: skip
+    """Energy released when a smeared crack that holds a pressure is moved by a virtual extension θ, by domain integral.
+
+    Displacement and damage are carried along, so that with Π = ∫ g ψ dx + p ∫ u·∇d dx
+
+        -dΠ/ds = ∫ g [σ:(∇u ∇θ) - ψ ∇·θ] dx - p ∫ u·[(∇·θ) ∇d - (∇θ)ᵀ ∇d] dx
+
+    ======  ============  =====
+    symbol  variable      unit
+    ======  ============  =====
+    u, d    displacement, damage  m, 1
+    θ       extension     1 (`elasticity.extension_field`)
+    p       pressure      Pa
+    ======  ============  =====
+
+    Source: the θ method (Destuynder & Djaoua, Math. Methods Appl. Sci. 3, 70 (1981)) on the energy of docs/physics.md 1.5.
+    """
+    g, carried = degradation(damage), grad(extension)
+    soft = Stiffness(stiffness.first_lame * g, stiffness.shear_modulus * g)
+    bulk = crack_driving_force(displacement, soft, domain, extension)
+    return bulk - pressure * dot(displacement, tr(carried) * grad(damage) - dot(carried.T, grad(damage))) * domain.dx()
 
 
 def crack_volume(displacement: Any, damage: Any, domain: Domain, wetted: Any = 1.0) -> Any:
