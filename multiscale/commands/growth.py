@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
+from multiscale.commands.growth_onsager import onsager
 from multiscale.commands.quantities import quantity
 from multiscale.console import JsonOption, show, show_json
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     growth_app.command("layer")(layer)
     growth_app.command("coating")(coating)
     growth_app.command("stress")(stress)
+    growth_app.command("onsager")(onsager)
     app.add_typer(growth_app, name="growth")
 
 

@@ -172,6 +172,37 @@ def parabolic_from_onsager(
     return factor * coefficient, abs(factor) * coefficient_error
 
 
+def passivating_from_onsager(
+    points: Sequence[tuple[float, float, float]], affinity: float, molar_volume: float, atoms: float, start: float
+) -> tuple[Passivating, float]:
+    """Passivating law from Onsager coefficients of layers of several thicknesses.
+
+    The rates v(L) = V_m 𝓛(L) Δμ/(ν L) are fitted by v exp(-(L - L0)/λ), a line in ln v (weighted with the errors where each has
+    one).
+
+    Args:
+        points: thickness L (m), 𝓛 and its standard error (mol²/(J m s)) of each layer.
+        affinity, molar_volume, atoms: Δμ (J/mol), V_m (m³/mol) and ν as in `parabolic_from_onsager`.
+        start: L0, m.
+
+    Returns:
+        The law, and the root mean square distance of ln v from it.
+
+    Raises:
+        UserError: fewer than two thicknesses, or rates that do not fall with the thickness.
+    """
+    L, coefficient, error = np.array(points, dtype=float).T
+    if len(np.unique(L)) < 2:
+        raise UserError("a passivating law needs Onsager coefficients of layers of at least two thicknesses")
+    rates = np.log(molar_volume * coefficient * affinity / (atoms * L))
+    weights = coefficient / error if np.all(error > 0) else np.ones(len(L))
+    slope, value = np.polyfit(L - start, rates, 1, w=weights)
+    if not slope < 0:
+        raise UserError("the rates do not fall with the thickness: the layer does not passivate; use one record (parabolic)")
+    misfit = math.sqrt(np.mean((np.polyval([slope, value], L - start) - rates) ** 2))
+    return Passivating(math.exp(value), -1 / slope, start), misfit
+
+
 def onsager_from_diffusivity(
     diffusivity: float, diffusivity_error: float, concentration: float, temperature: float
 ) -> tuple[float, float]:

@@ -152,8 +152,8 @@ class Log:
         known = self.profiles.depth | (self.stress.depth if self.stress else {})
         at_rest = known[medium]
         if self.moving is None:
-            return at_rest.tolist()
-        return self.moving.depths(Plated(self.places[number], {}), medium, at_rest).tolist()
+            return [float(depth) for depth in at_rest]
+        return [float(depth) for depth in self.moving.depths(Plated(self.places[number], {}), medium, at_rest)]
 
     def thicknesses(self) -> dict[str, float]:
         """Thickness of every medium where faces move, m; empty else."""
@@ -167,7 +167,7 @@ class Log:
         """The cell with its faces where they are now."""
         if self.moving is None or self.plating is None:
             return self.cell
-        faces = self.moving.place(self.plating.now.thickness).tolist()
+        faces = [float(place) for place in self.moving.place(self.plating.now.thickness)]
         depths = dict(zip(self.cell.depths, itertools.pairwise(faces), strict=True))
         return replace(self.cell, depths=depths, length=faces[-1] - faces[0], start=faces[0])
 

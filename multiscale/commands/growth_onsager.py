@@ -1,0 +1,107 @@
+"""`multiscale growth onsager`: the growth law of an interphase from Onsager coefficients of it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coupling.constants import AVOGADRO
+from coupling.errors import UserError
+from multiscale.commands.quantities import quantity
+from multiscale.console import JsonOption, show, show_json
+
+OHM_CM2 = 1e4
+"""One ohm m² in ohm cm²."""
+
+
+def onsager(
+    record: Annotated[
+        list[Path],
+        typer.Option(help="JSON of `analyze onsager … --json`, or a record file; of layers of several thicknesses: THICKNESS=FILE."),
+    ],
+    species: Annotated[str, typer.Option(help='Pair of the coefficient: "Li-Li".')],
+    affinity: Annotated[str, typer.Option(help='Difference of chemical potential over the layer: "30 kJ/mol".')],
+    molar_volume: Annotated[str, typer.Option(help='Of the product, per formula: "20 cm^3/mol".')],
+    time: Annotated[list[str], typer.Option(help='A time, as often as wanted: "30 d".')],
+    atoms: Annotated[float, typer.Option(help="Atoms of what passes per formula of product.")] = 1.0,
+    start: Annotated[str, typer.Option(help="First thickness.")] = "0 nm",
+    conductivity: Annotated[str | None, typer.Option(help="Ionic, of the layer: adds its resistance over time.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Growth of a layer by what passes through it: parabolic from one Onsager coefficient, passivating from several layers'.
+
+    One record: k = V L dmu/nu (parabolic law), with the error of the coefficient. Several, each of a layer of another thickness:
+    the rates V L dmu/(nu thickness) are fitted by v exp(-thickness/lambda) (passivating law).
+
+    Example: multiscale growth onsager --record onsager.json --species Li-Li --affinity "30 kJ/mol" --molar-volume "20 cm^3/mol"
+    --time "30 d"
+    """
+    Δμ, V = quantity("--affinity", affinity, "J/mol", 0.0), quantity("--molar-volume", molar_volume, "m^3/mol", 0.0)
+    first = quantity("--start", start, "m")
+    κ = None if conductivity is None else quantity("--conductivity", conductivity, "S/m", 0.0)
+    if not atoms > 0:
+        raise UserError(f"--atoms {atoms:g}: it must be above 0")
+    times = [quantity("--time", text, "s", 0.0) for text in time]
+    found = [_read(str(text), species, alone=len(record) == 1) for text in record]
+    law, told = _law(found, Δμ, V, atoms, first)
+    from multiscale.transport.growth import area_specific_resistance
+
+    rows = [{"time_s": t, "thickness_m": float(law.thickness(t))} for t in times]
+    for row in rows if κ is not None else ():
+        row["asr_ohm_cm2"] = OHM_CM2 * float(area_specific_resistance(law, κ, row["time_s"]))
+    if as_json:
+        show_json(told | {"rows": rows})
+        return
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in told.items() if isinstance(value, float))
+    show("\n".join([f"{told['law']}: {numbers}", *(_line(row) for row in rows)]))
+
+
+def _law(found: Sequence[tuple[float | None, float, float]], affinity: float, volume: float, atoms: float, start: float) -> Any:
+    """The law and what to tell of it."""
+    from multiscale.transport import growth
+
+    if len(found) == 1:
+        k, error = growth.parabolic_from_onsager(*found[0][1:], affinity, volume, atoms)
+        return growth.Parabolic(k, start), {"law": "parabolic", "constant_m2_per_s": k, "constant_stderr_m2_per_s": error}
+    points = [(float(thickness or 0.0), coefficient, error) for thickness, coefficient, error in found]
+    law, misfit = growth.passivating_from_onsager(points, affinity, volume, atoms, start)
+    told = {"rate_at_start_m_per_s": law.rate_at_start, "decay_length_m": law.decay_length, "misfit_1": misfit}
+    return law, {"law": "passivating", **told}
+
+
+def _read(text: str, species: str, alone: bool) -> tuple[float | None, float, float]:
+    """Thickness (m), coefficient and its standard error (mol²/(J m s)) of one --record."""
+    before, sign, after = text.partition("=")
+    if not alone and not sign:
+        raise UserError(f'--record {text}: of several records each needs its layer\'s thickness: "5 nm={text}"')
+    thickness = quantity("--record", before, "m", 0.0) if sign else None
+    path = Path(after if sign else text)
+    rows = _rows(path)
+    pair = {species, "-".join(reversed(species.split("-")))}
+    for row in rows:
+        is_coefficient = row.get("quantity", "onsager_coefficient") == "onsager_coefficient"
+        if is_coefficient and row.get("conditions", {}).get("species") in pair:
+            value, error = float(row["value"]), float(row.get("stderr") or 0.0)
+            if not value > 0:
+                raise UserError(f"{path}: the coefficient of {species} is {value:g}; nothing grows by it")
+            return thickness, value / AVOGADRO**2, error / AVOGADRO**2
+    known = sorted({str(row.get("conditions", {}).get("species")) for row in rows} - {"None"})
+    raise UserError(f"--species {species}: {path} holds no such coefficient; it has: {', '.join(known) or 'none'}")
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; `multiscale analyze onsager RUN --json > {path}` makes it")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        rows = data["records"] if "records" in data else data["onsager"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: not the JSON of `analyze onsager --json` nor a record file") from None
+    return list(rows) if isinstance(rows, list) else [rows]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    resistance = f", {row['asr_ohm_cm2']:.4g} ohm cm2" if "asr_ohm_cm2" in row else ""
+    return f"{row['time_s']:g} s: {1e9 * row['thickness_m']:.5g} nm{resistance}"
