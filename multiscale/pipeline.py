@@ -81,13 +81,14 @@ def _ships(case: Case) -> bool:
 def _shipped(case: Case) -> tuple[list[Property], list[str]]:
     """Shipped records for the case and their cautions. Raises UserError that blames the key of [atomistic]."""
     from atomistic.potential import describe
+    from multiscale.commands.study import made_with
 
     wanted = case.settings.atomistic
     assert wanted is not None
     with _blaming(case, "potential"):
         sha256 = describe(case.potential, wanted.allow_pickle).sha256
     with _blaming(case, "quality"):
-        return records_for(case.potential, sha256, wanted.phases, wanted.disorder)
+        return records_for(case.potential, sha256, wanted.phases, wanted.disorder, now=made_with)
 
 
 def _study_key(case: Case) -> str:

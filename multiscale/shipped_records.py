@@ -1,13 +1,13 @@
 """Property records that come with the product (cases/_records), used by a case that asks for `quality = "shipped"`.
 
-Each file holds the records of one study of cases/_studies with the digest of that study and the hash of the potential. Records
-are given out only while both still hold: a study file that was changed, or a potential that was trained anew, makes its records
-those of something else.
+Each file holds the records of one study of cases/_studies with the digest of that study, the hash of the potential, the versions
+of the code that ran and read it and the hash of the crystals it was built from. Records are given out only while all of them
+still hold: a study file that was changed, or a potential that was trained anew, makes its records those of something else.
 """
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,16 @@ MEND = 'quality = "quick" makes the case\'s own'
 
 @dataclass(frozen=True)
 class Shipped:
-    """Records of one study: name of its file, hash of the potential, digest of the study file at the time of the runs."""
+    """Records of one study: name of its file, hash of the potential, digest of the study file at the time of the runs.
+
+    `made_with`: kind of study, versions of its code, hash of the crystals, at the time of the runs.
+    """
 
     study: str
     potential: str
     potential_sha256: str
     study_digest: str
+    made_with: Mapping[str, Any]
     records: tuple[Property, ...]
 
 
@@ -45,15 +49,17 @@ def read_shipped(path: Path) -> Shipped:
     head = json.loads(path.read_text(encoding="utf-8"))
     try:
         study, potential, sha256, made_of = (str(head[key]) for key in ("study", "potential", "potential_sha256", "study_digest"))
-    except KeyError as error:
+        made_with = dict(head["made_with"])
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: no {error} in it, so nobody can tell where its records are from") from None
-    return Shipped(study, potential, sha256, made_of, tuple(records))
+    return Shipped(study, potential, sha256, made_of, made_with, tuple(records))
 
 
-def read_made_of(out: Path) -> str:
-    """Digest of the study that the results in a folder are of. Raises UserError: damaged."""
+def read_made_of(out: Path) -> tuple[str, dict[str, Any]]:
+    """Digest of the study that the results in a folder are of, and what they were made with. Raises UserError: damaged."""
     try:
-        return str(json.loads((out / MADE_OF).read_text(encoding="utf-8"))["study_digest"])
+        held = json.loads((out / MADE_OF).read_text(encoding="utf-8"))
+        return str(held["study_digest"]), dict(held["made_with"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{out / MADE_OF}: cannot be read ({error}); run the study again") from None
 
@@ -69,7 +75,7 @@ def ship(study: Path, out: Path, to: Path) -> Path:
     """
     from coupling.atomic import write_json
 
-    if not (out / MADE_OF).is_file() or read_made_of(out) != study_digest(study):
+    if not (out / MADE_OF).is_file() or read_made_of(out)[0] != study_digest(study):
         raise UserError(f"{out}: not the results of {study} as it stands; run `multiscale md {study} --out {out}`")
     records = [record.with_source(study=study.stem) for record in read_records(out / "records.json")]
     hashes = {str(record.source.get("potential_sha256")) for record in records if record.kind == "md"}
@@ -82,13 +88,21 @@ def ship(study: Path, out: Path, to: Path) -> Path:
     curves = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in ("profiles", "layers", "arrhenius")
               if (out / f"{name}.json").is_file()}  # fmt: skip
     write_json(path, {"format": FORMAT, "study": study.stem, "potential": potential, "potential_sha256": hashes.pop(),
-                      "study_digest": study_digest(study), "notes": notes, **curves,
+                      "study_digest": study_digest(study), "made_with": read_made_of(out)[1], "notes": notes, **curves,
                       "records": [record.to_dict() for record in records]})  # fmt: skip
     return path
 
 
-def everything(cases: Path = CASES) -> list[Shipped]:
-    """All shipped files, by name. Raises UserError: none there, a damaged one, a study that is gone or has changed."""
+def everything(cases: Path = CASES, now: Callable[[str], Mapping[str, Any]] | None = None) -> list[Shipped]:
+    """All shipped files, by name.
+
+    Args:
+        now: from a kind of study to what it would be made with now; None leaves that unchecked.
+
+    Raises:
+        UserError: none there, a damaged one, a study that is gone or has changed, records of another version of the code or of
+            other crystals.
+    """
     found = [read_shipped(path) for path in sorted((cases / "_records").glob("*.json"))]
     if not found:
         raise UserError(f"{cases / '_records'}: no shipped records there; {MEND}")
@@ -98,22 +112,27 @@ def everything(cases: Path = CASES) -> list[Shipped]:
             raise UserError(f"{path}: the study of shipped records is gone; {MEND}")
         if study_digest(path) != one.study_digest:
             raise UserError(f"{path}: changed since its shipped records were made; run it again, or {MEND}")
+        if now is not None and (wanted := dict(now(str(one.made_with.get("kind"))))) != one.made_with:
+            changed = ", ".join(key for key in wanted if wanted[key] != one.made_with.get(key))
+            told = f"its shipped records were made with another {changed} than this version's"
+            raise UserError(f"{path}: {told}; run it again, or {MEND}")
     return found
 
 
 def records_for(
-    potential: str, sha256: str, phases: Sequence[str], disorder: float, cases: Path = CASES
-) -> tuple[list[Property], list[str]]:
+    potential: str, sha256: str, phases: Sequence[str], disorder: float, cases: Path = CASES,
+    now: Callable[[str], Mapping[str, Any]] | None = None,
+) -> tuple[list[Property], list[str]]:  # fmt: skip
     """Shipped records of some phases and of their contacts with lithium, and what their studies say cautions about.
 
     Args:
         potential, sha256: name and hash of the case's potential. phases: crystals. disorder: S/Cl disorder of the case; records
-            of another disorder are left out.
+            of another disorder are left out. now: see `everything`.
 
     Raises:
         UserError: no records of this potential, of its present weights, or of a phase (at this disorder); see `everything`.
     """
-    own = [one for one in everything(cases) if one.potential == potential]
+    own = [one for one in everything(cases, now) if one.potential == potential]
     if not own:
         known = ", ".join(sorted({one.potential for one in everything(cases)}))
         raise UserError(f"no records of potential {potential!r} are shipped; shipped: {known}; {MEND}")

@@ -13,6 +13,7 @@ from coupling.record import Property
 from coupling.store import read_records, write_records
 from multiscale import pipeline, shipped_records
 from multiscale.case import load_case
+from multiscale.commands.study import made_with
 from multiscale.parameters import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,7 @@ import shipped_numbers  # noqa: E402
 
 UNCERTAIN = {"crystal_share"}
 """Quantities that may come without error or bound."""
+MADE_WITH = {"kind": "properties", "version": 3, "structures_sha256": "c0"}
 STUDY = 'kind = "properties"\nname = "salt"\npotential = "p"\n'
 
 
@@ -37,14 +39,18 @@ def cases(tmp_path: Path) -> Path:
     (tmp_path / "_studies" / "salt.toml").write_text(STUDY)
     write_records(tmp_path / "out" / "records.json", [salt(), salt(disorder=0.5, value=3e10)])
     (tmp_path / "out" / "problems.json").write_text('["LiCl: short"]')
-    made_of = {"study_digest": shipped_records.study_digest(tmp_path / "_studies" / "salt.toml")}
+    made_of = {"study_digest": shipped_records.study_digest(tmp_path / "_studies" / "salt.toml"), "made_with": MADE_WITH}
     (tmp_path / "out" / shipped_records.MADE_OF).write_text(json.dumps(made_of))
     shipped_records.ship(tmp_path / "_studies" / "salt.toml", tmp_path / "out", tmp_path / "_records")
     return tmp_path
 
 
 def test_every_shipped_file_holds_for_its_study_and_the_shipped_potential() -> None:
-    for one in shipped_records.everything():
+    for one in shipped_records.everything(now=made_with):
+        if one.made_with["kind"] == "properties":
+            assert {record.source["version"] for record in one.records} == {one.made_with["version"]}, one.study
+        of_argyrodite = [record for record in one.records if record.material.endswith("Li6PS5Cl")]
+        assert all("disorder" in record.conditions for record in of_argyrodite), one.study
         assert one.potential_sha256 == describe(one.potential).sha256, one.study
         for record in one.records:
             assert record.kind != "md" or {"potential", "potential_sha256", "study"} <= set(record.source), (one.study, record)
@@ -105,6 +111,14 @@ def test_what_does_not_hold_any_more_is_refused(cases: Path) -> None:
     study.write_text(STUDY)
     with pytest.raises(UserError, match="records of one potential"):
         shipped_records.ship(study, cases / "out", cases / "_records")
+
+
+def test_records_of_another_version_or_of_other_crystals_are_refused(cases: Path) -> None:
+    assert shipped_records.everything(cases, lambda kind: MADE_WITH | {"kind": kind})[0].made_with == MADE_WITH
+    for key, value in (("version", 4), ("structures_sha256", "c1")):
+        changed = MADE_WITH | {key: value}
+        with pytest.raises(UserError, match=f"made with another {key} than this version's; run it again"):
+            shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases, now={"properties": changed}.__getitem__)
 
 
 def test_what_is_shipped_at_another_disorder_only_is_told() -> None:

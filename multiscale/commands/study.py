@@ -22,6 +22,20 @@ def _room(kind: str) -> Any:
     return dict(zip(STUDIES, rooms, strict=True))[kind]
 
 
+def made_with(kind: str) -> dict[str, Any]:
+    """What of the code decides the records of a kind of study: its versions, and the bytes of the coordinates it builds from."""
+    import hashlib
+
+    from atomistic.structures import DATA
+
+    room: Any = _room(kind)
+    if kind == "properties":
+        from atomistic import study as room  # its runs and records are those of a case's own study
+    versions = {name.lower(): getattr(room, name) for name in ("VERSION", "READ_VERSION") if hasattr(room, name)}
+    structures = hashlib.sha256((DATA / "structures.toml").read_bytes()).hexdigest()[:16]
+    return {"kind": kind, **versions, "structures_sha256": structures}
+
+
 def run_file(path: Path, out: Path | None, as_json: bool) -> None:
     """Run the study of a TOML file; records and pictures go to `out` (beside the file, under its name, unless given).
 
@@ -47,7 +61,7 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
         records = room.run(study, out or path.with_suffix(""), comm if comm.size > 1 else None, update)
     folder = out or path.with_suffix("")
     if comm.rank == 0:
-        write_json(folder / MADE_OF, {"study_digest": study_digest(path)})
+        write_json(folder / MADE_OF, {"study_digest": study_digest(path), "made_with": made_with(kind)})
     problems = json.loads((folder / "problems.json").read_text()) if (folder / "problems.json").is_file() else []
     for problem in problems:
         narrator.say("md", f"note: {problem}")
