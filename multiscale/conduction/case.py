@@ -9,7 +9,8 @@ from coupling.library import ORDER, QUANTITIES, Material, choose
 from coupling.record import Property
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
-from multiscale.conduction.schema import KINDS, ConductionFile, Region, file_model
+from multiscale.conduction.grains import Boundaries
+from multiscale.conduction.schema import KINDS, ConductionFile, Region, ThinBoundary, file_model
 from multiscale.parameters import Parameter, candidates
 
 OTHER_KINDS = {"layers": "ion transport in time ([transport])", "layered-polycrystal": "the critical current, in 2-D"}
@@ -112,8 +113,16 @@ def regions(geometry: Any) -> dict[str, tuple[Region, Location]]:
     return found
 
 
+def boundary(geometry: Any) -> tuple[ThinBoundary, Location] | None:
+    """Thin grain boundaries of a geometry, with their key."""
+    told = getattr(geometry.electrolyte, "grain_boundary", None) if hasattr(geometry, "electrolyte") else None
+    return (told, ("geometry", "electrolyte", "grain_boundary")) if told is not None else None
+
+
 def _materials(file: TomlFile, settings: ConductionFile, folder: Path) -> dict[str, Material]:
-    regional = regions(settings.geometry).values()
+    regional = [*regions(settings.geometry).values()]
+    if between := boundary(settings.geometry):
+        regional.append(between)
     named = [(region.material, (*key, "material")) for region, key in regional if region.material is not None]
     found = materials_named(file.path, named, material_folders(folder))
     for used in settings.properties.use:
@@ -144,6 +153,37 @@ def parameters(case: ConductionCase) -> tuple[dict[str, Parameter], dict[str, fl
     return found, values
 
 
+def boundary_parameters(case: ConductionCase, grains: float) -> tuple[dict[str, Parameter], Boundaries] | None:
+    """Sourced numbers of thin grain boundaries between grains of a conductivity (S/m), and what they make; None without.
+
+    Raises:
+        UserError: neither their conductivity nor its ratio to the grains' is known.
+    """
+    found = boundary(case.settings.geometry)
+    if found is None:
+        return None
+    told, key = found
+    width = _stated("grain_boundary.width", told.width, "m", "case.toml: geometry")
+    if told.conductivity is not None:
+        parameter = _stated("grain_boundary.ionic_conductivity", told.conductivity, "S/m", f"case.toml: {told.source}")
+        κ = told.conductivity
+    else:
+        assert told.material is not None
+        ratio = _known(case, case.materials[told.material], "conductivity_ratio")
+        parameter = ratio or _of_material(case, case.materials[told.material], (*key, "material"))
+        κ = parameter.used.value * (grains if ratio else 1.0)
+    return {p.key: p for p in (parameter, width)}, Boundaries(κ, told.width)
+
+
+def _known(case: ConductionCase, material: Material, quantity: str) -> Parameter | None:
+    """A quantity of a material by the case's order of kinds; None where it is not known at the case's temperature."""
+    name, temperature = f"{material.name}.{quantity}", case.settings.conditions.temperature
+    first = case.settings.properties.use.get(name)
+    order = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
+    known = choose(candidates(material, quantity, (), temperature), order)
+    return Parameter(name, known[0], tuple(known[1:])) if known else None
+
+
 def _stated(key: str, value: float, unit: str, source: str) -> Parameter:
     material, _, quantity = key.rpartition(".")
     record = Property(material, quantity, value, unit, kind="assumed", confidence="low", source={"reference": source})
@@ -152,11 +192,9 @@ def _stated(key: str, value: float, unit: str, source: str) -> Parameter:
 
 def _of_material(case: ConductionCase, material: Material, key: Location) -> Parameter:
     """Ionic conductivity of a material by the case's order of kinds."""
-    name, temperature = f"{material.name}.ionic_conductivity", case.settings.conditions.temperature
-    first = case.settings.properties.use.get(name)
-    order = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
-    if known := choose(candidates(material, "ionic_conductivity", (), temperature), order):
-        return Parameter(name, known[0], tuple(known[1:]))
+    if known := _known(case, material, "ionic_conductivity"):
+        return known
+    name = f"{material.name}.ionic_conductivity"
     stated = [p.conditions.get("temperature_K") for p in material.properties if p.quantity == "ionic_conductivity"]
     kelvins: Mapping[float, None] = dict.fromkeys(k for k in stated if k is not None)
     if kelvins:

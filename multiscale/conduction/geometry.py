@@ -57,15 +57,15 @@ class MeshedCase:
     cross_section: float
 
 
-def build(case: ConductionCase, comm: MPI.Comm) -> MeshedCase:
-    """Mesh a case.
+def build(case: ConductionCase, comm: MPI.Comm, apart: bool = False) -> MeshedCase:
+    """Mesh a case, each grain a region of its own if they are to be `apart`.
 
     Raises:
         UserError: it cannot be drawn as asked, with file, line and key.
         RunFailure: gmsh failed.
     """
     try:
-        return mesh_sketch(Sketch(case.folder, case.settings.geometry, case.settings.conduction.window), comm)
+        return mesh_sketch(Sketch(case.folder, case.settings.geometry, case.settings.conduction.window, apart), comm)
     except UserError as error:
         raise case.complaint(error) from None
 

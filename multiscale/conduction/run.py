@@ -12,11 +12,13 @@ from dolfinx import fem, io
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
-from multiscale.conduction.case import ConductionCase, parameters
+from multiscale.conduction.case import ConductionCase, boundary_parameters, parameters
 from multiscale.conduction.geometry import MeshedCase, build
+from multiscale.conduction.grains import Boundaries, GrainConduction
 from multiscale.conduction.steady import Conduction, ConductionFigures
 from multiscale.console import show, show_json
 from multiscale.dolfinx_compat import interpolation_points
+from multiscale.parameters import Parameter
 from multiscale.pipeline import versions
 from multiscale.progress import Narrator
 from multiscale.reporting.preview import write_preview
@@ -32,7 +34,7 @@ OHM_CM2 = 1e4
 
 def show_check(case: ConductionCase, as_json: bool) -> None:
     """Print what `multiscale check` tells of a conduction case: every number with its source."""
-    found, _ = parameters(case)
+    found, *_ = _numbers(case)
     if as_json:
         show_json({"case": case.name, "parameters": parameter_rows(found)})
     else:
@@ -46,13 +48,13 @@ def run_conduction(case: ConductionCase, results: Path, comm: Any) -> dict[str, 
         UserError: a number is missing, the geometry cannot be drawn, no current flows, folder in use.
         RunFailure: the mesh or the solve failed, or the disk is full.
     """
-    found, values = parameters(case)
+    found, values, between = _numbers(case)
     key = digest({"case": case.digest, "format": FORMAT})
 
     def go(narrator: Narrator) -> dict[str, Any]:
-        meshed = build(case, comm)
+        meshed = build(case, comm, between is not None)
         narrator.say("mesh", f"{meshed.quality.cells} cells, worst shape {meshed.quality.worst_shape:.2g}")
-        problem = Conduction(meshed.domain, values, meshed.lithium, meshed.counter)
+        problem = _problem(case, meshed, values, between)
         figures = problem.solve()
         summary = _summary(case, meshed, problem, figures) | {
             "versions": comm.bcast(versions() if comm.rank == 0 else None),
@@ -72,14 +74,38 @@ def run_conduction(case: ConductionCase, results: Path, comm: Any) -> dict[str, 
     return run_once(case, key, results, comm, "conduction", go)
 
 
+def _numbers(case: ConductionCase) -> tuple[dict[str, Parameter], dict[str, float], Boundaries | None]:
+    """Every sourced number by key, the conductivity of each region (S/m), and thin grain boundaries if there are any."""
+    found, values = parameters(case)
+    between = boundary_parameters(case, values["grain"]) if "grain" in values else None
+    return (found, values, None) if between is None else (found | between[0], values, between[1])
+
+
+def _problem(
+    case: ConductionCase, meshed: MeshedCase, values: dict[str, float], between: Boundaries | None
+) -> Conduction | GrainConduction:
+    """The equations: of one potential, or of grains with boundaries between them (which a single grain does not have)."""
+    grains = [name for name in meshed.domain.regions if name.split(" ")[0] == "grain"]
+    every = {name: values["grain"] if name in grains else values[name] for name in meshed.domain.regions}
+    if between is None or len(grains) < 2:
+        return Conduction(meshed.domain, every, meshed.lithium, meshed.counter)
+    try:
+        return GrainConduction(meshed.domain, every, grains, between, meshed.lithium, meshed.counter)
+    except UserError as error:
+        raise UserError(case.file.complaint(("geometry", "electrolyte", "grain_boundary"), str(error))) from None
+
+
 def meshed_alone(case: ConductionCase, meshed: MeshedCase, comm: Any) -> MeshedCase:
-    """The same mesh on this rank alone, for a picture."""
+    """The same mesh on this rank alone, its grains one region, for a picture."""
     from mpi4py import MPI
 
-    return meshed if comm.size == 1 else build(case, MPI.COMM_SELF)
+    apart = any(name.startswith("grain ") for name in meshed.domain.regions)
+    return meshed if comm.size == 1 and not apart else build(case, MPI.COMM_SELF)
 
 
-def _summary(case: ConductionCase, meshed: MeshedCase, problem: Conduction, figures: ConductionFigures) -> dict[str, Any]:
+def _summary(
+    case: ConductionCase, meshed: MeshedCase, problem: Conduction | GrainConduction, figures: ConductionFigures
+) -> dict[str, Any]:
     """The answer, for scripts."""
     drive, area = case.settings.conduction, meshed.cross_section
     asr = figures.resistance * area
@@ -97,7 +123,7 @@ def _summary(case: ConductionCase, meshed: MeshedCase, problem: Conduction, figu
     }  # fmt: skip
 
 
-def _focus(case: ConductionCase, problem: Conduction) -> dict[str, float] | None:
+def _focus(case: ConductionCase, problem: Conduction | GrainConduction) -> dict[str, float] | None:
     """Focusing factor with the radius it is averaged over; None where the case gives none. Raises UserError."""
     window = case.settings.conduction.window
     if window is None:
@@ -133,7 +159,7 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def write_fields(path: Path, problem: Conduction, voltage: float) -> None:
+def write_fields(path: Path, problem: Conduction | GrainConduction, voltage: float) -> None:
     """Potential (V) and current density (A/m²) at the applied current, and the region, as a VTX folder for ParaView.
 
     Raises:

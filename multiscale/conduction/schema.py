@@ -46,6 +46,18 @@ class Grains(Layer):
     grain_size: Length
 
 
+class ThinBoundary(Region):
+    """Grain boundaries of a width too small to mesh; with a `material` also by its `conductivity_ratio` to the grains."""
+
+    width: Length
+
+
+class BoundedGrains(Grains):
+    """A polycrystal whose boundaries may resist."""
+
+    grain_boundary: ThinBoundary | None = None
+
+
 class Contact(Table):
     """Roughness of the electrolyte's surface, and the share of the plane that does not touch."""
 
@@ -166,6 +178,12 @@ class GrainBlock(Structure):
     interlayer: Layer | None = None
 
 
+class ConductingBlock(GrainBlock):
+    """The same for steady conduction, where thin grain boundaries may resist."""
+
+    electrolyte: BoundedGrains
+
+
 class Packing(Structure):
     """Spheres of a CSV file (x, y, z, radius with units; perhaps phase) in a box; lithium below, counter electrode above.
 
@@ -212,7 +230,7 @@ class UserMesh(Structure):
 Geometry = RoughContact | BuriedCavity | TipOnCrystal | GrainBlock | Packing | Voxels | UserMesh
 KINDS: dict[str, type[Structure]] = {
     "rough-contact": RoughContact, "buried-cavity": BuriedCavity, "tip-on-crystal": TipOnCrystal,
-    "layered-polycrystal": GrainBlock, "packing": Packing, "voxels": Voxels, "mesh": UserMesh,
+    "layered-polycrystal": ConductingBlock, "packing": Packing, "voxels": Voxels, "mesh": UserMesh,
 }  # fmt: skip
 """Geometries by their kind."""
 

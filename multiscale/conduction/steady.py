@@ -126,20 +126,9 @@ class Conduction:
         test = ufl.TestFunction(space)
         dofs = self._fixed[0].dof_indices()[0]
         owned = dofs[dofs < space.dofmap.index_map.size_local]
-        current = -_assembled(self._residual, space)[owned]
-        area = _assembled(fem.form(test * domain.ds(*self.first)), space)[owned]
-        places = space.tabulate_dof_coordinates()[owned]
-        rows = np.vstack(domain.comm.allgather(np.column_stack([places, current, area])))
-        near = cKDTree(rows[:, :3]).sparse_distance_matrix(cKDTree(rows[:, :3]), window, output_type="coo_matrix")
-        weight = near.tocsr()
-        weight.data = 1 - weight.data / window
-        weight += sparse.identity(len(rows)) - sparse.diags(weight.diagonal())
-        mean = (weight @ rows[:, 3]) / (weight @ rows[:, 4])
-        hottest = int(np.argmax(mean))
-        if weight[hottest].nnz < FEWEST ** (domain.dimension - 1):
-            found = f"read {told(window, 'm')}; only {weight[hottest].nnz} nodes of the mesh lie within it at the hottest point"
-            raise UserError(f"conduction.window: {found}; widen it or raise geometry.resolution")
-        return float(mean[hottest] / (rows[:, 3].sum() / rows[:, 4].sum()))
+        current = -assembled(self._residual, space)[owned]
+        area = assembled(fem.form(test * domain.ds(*self.first)), space)[owned]
+        return largest_focus(domain, space.tabulate_dof_coordinates()[owned], current, area, window)
 
     def _nodes(self, bc: object) -> np.ndarray:
         """Places of all nodes of an electrode, on every rank."""
@@ -149,7 +138,31 @@ class Conduction:
         return np.vstack(self.domain.comm.allgather(space.tabulate_dof_coordinates()[owned]))
 
 
-def _assembled(form: fem.Form, space: fem.FunctionSpace) -> np.ndarray:
+def largest_focus(domain: Domain, places: np.ndarray, current: np.ndarray, area: np.ndarray, window: float) -> float:
+    """Largest averaged current density over the mean one (see `Conduction.focusing_factor`), from all ranks' nodes.
+
+    Args:
+        domain: for its communicator and dimension.
+        places, current, area: of this rank's nodes, shapes (n, 3), (n,), (n,); m, A, m² (A/m and m in 2-D).
+        window: radius of the average, m.
+
+    Raises:
+        UserError: the mesh is too coarse for the window at the hottest point.
+    """
+    rows = np.vstack(domain.comm.allgather(np.column_stack([places, current, area])))
+    near = cKDTree(rows[:, :3]).sparse_distance_matrix(cKDTree(rows[:, :3]), window, output_type="coo_matrix")
+    weight = near.tocsr()
+    weight.data = 1 - weight.data / window
+    weight += sparse.identity(len(rows)) - sparse.diags(weight.diagonal())
+    mean = (weight @ rows[:, 3]) / (weight @ rows[:, 4])
+    hottest = int(np.argmax(mean))
+    if weight[hottest].nnz < FEWEST ** (domain.dimension - 1):
+        found = f"read {told(window, 'm')}; only {weight[hottest].nnz} nodes of the mesh lie within it at the hottest point"
+        raise UserError(f"conduction.window: {found}; widen it or raise geometry.resolution")
+    return float(mean[hottest] / (rows[:, 3].sum() / rows[:, 4].sum()))
+
+
+def assembled(form: fem.Form, space: fem.FunctionSpace) -> np.ndarray:
     """A linear form at the local unknowns; right at those this rank owns."""
     vector = fem.Function(space)
     assemble_into(vector.x.petsc_vec, form)
