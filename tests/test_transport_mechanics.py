@@ -74,6 +74,10 @@ LAYER = 'poissons_ratio = 0.25\nsource         = "test"\n'
 WORKING = '[electrode.working]\nion                      = "Li+"\n'
 
 
+SOURCE = 'source                   = "test"'
+UNEVEN = 'source = "test"\nanodic_transfer = 0.3\ncathodic_transfer = 0.7'
+
+
 def run(folder, text, comm=MPI.COMM_SELF):
     return run_transport(load_transport_case(cases.write(folder, text)), folder / "out", comm)
 
@@ -149,6 +153,25 @@ def test_a_medium_that_takes_up_the_plated_lithium(tmp_path):
     evenly = one(tmp_path / "evenly", (LAYER, LAYER + 'hosts = "working"\n'))
     assert evenly["mean_stress_yy_in_layer_Pa"] == pytest.approx(-100e9 * thick / 1e-6 / 3 / 0.75, rel=1e-8)
     assert evenly["working_face_moved_out_m"] == pytest.approx(thick / 3 * 1.25 / 0.75, rel=1e-8)
+
+
+def test_kinetics_reach_their_limits(tmp_path):
+    """η = RT i/(F i0) far below the exchange current (here 1e4 times), RT/(αF) ln(i/i0) far above it, and no overflow at 50 V."""
+    linear = one(tmp_path / "linear")["loss_working_charge_transfer_V"]
+    assert linear == pytest.approx(-RT / FARADAY * 10.0 / 1e5, rel=1e-8)
+    for number, i0 in enumerate((1e-3, 1e-18)):
+        text = ONE.replace("1e5 A/m^2", f"{i0:g} A/m^2").replace(SOURCE, UNEVEN)
+        run(tmp_path / str(number), text)
+        found = rows(tmp_path / str(number))[-1]
+        assert found["loss_working_charge_transfer_V"] == pytest.approx(-RT / (0.7 * FARADAY) * math.log(10.0 / i0), rel=1e-6)
+        assert found["loss_counter_charge_transfer_V"] == pytest.approx(-RT / (0.3 * FARADAY) * math.log(10.0 / i0), rel=1e-6)
+        assert found["charge_imbalance_1"] < 1e-9
+    hold = '[[protocol.step]]\nkind = "potentiostatic"\nvoltage = "-50 V"\nuntil = { time = "1 s" }\n\n'
+    run(tmp_path / "far", cases.edited(text.replace("1e-18", "1"), (step(), hold)))
+    found = rows(tmp_path / "far")[-1]
+    i = -found["current_density_A_per_m2"]
+    surface = RT / FARADAY * math.log(i) * (1 / 0.7 + 1 / 0.3)
+    assert i * 1e-6 / 0.1 + surface == pytest.approx(50, rel=1e-6)
 
 
 SALT = """\

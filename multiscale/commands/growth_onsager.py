@@ -19,7 +19,7 @@ OHM_CM2 = 1e4
 def onsager(
     record: Annotated[
         list[Path],
-        typer.Option(help="JSON of `analyze onsager … --json`, or a record file; of layers of several thicknesses: THICKNESS=FILE."),
+        typer.Option(help="JSON of `analyze onsager … --json`, or a record file; of several layers: THICKNESS=FILE."),
     ],
     species: Annotated[str, typer.Option(help='Pair of the coefficient: "Li-Li".')],
     affinity: Annotated[str, typer.Option(help='Difference of chemical potential over the layer: "30 kJ/mol".')],
@@ -49,8 +49,9 @@ def onsager(
     from multiscale.transport.growth import area_specific_resistance
 
     rows = [{"time_s": t, "thickness_m": float(law.thickness(t))} for t in times]
-    for row in rows if κ is not None else ():
-        row["asr_ohm_cm2"] = OHM_CM2 * float(area_specific_resistance(law, κ, row["time_s"]))
+    if κ is not None:
+        for row in rows:
+            row["asr_ohm_cm2"] = OHM_CM2 * float(area_specific_resistance(law, κ, row["time_s"]))
     if as_json:
         show_json(told | {"rows": rows})
         return
