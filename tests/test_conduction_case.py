@@ -15,6 +15,7 @@ from PIL import Image
 from coupling.errors import UserError
 from meshes.session import gmsh_model
 from meshes.shapes import draw_blocks
+from multiscale.commands import preview
 from multiscale.conduction.case import is_conduction_case, load_conduction_case, parameters
 from multiscale.conduction.geometry import build
 from multiscale.conduction.run import run_conduction
@@ -325,6 +326,11 @@ def test_preview_draws_any_kind_of_case(tmp_path):
     assert set(json.loads(shown.stdout)["mesh"]["regions"]) == {"electrolyte", "filling"}
     assert (folder / "results" / "geometry.png").is_file()
     assert multiscale("preview", folder, "--out", "cell.pdf").returncode == 2
+    name, filament = preview._meshed(ROOT / "cases" / "penny-flaw")  # the cell of a propagation case, meshed as its run does
+    assert (name, set(filament.domain.boundaries)) == ("penny-flaw", {"foot", "top", "left", "right"})
+    assert filament.quality.regions["body"][1] == pytest.approx(40e-6 * 40e-6)
+    with pytest.raises(UserError, match="there is no geometry to preview"):
+        preview._meshed(ROOT / "cases" / "llzo-tip")
 
 
 def test_the_examples_of_the_documentation_can_be_drawn(tmp_path):

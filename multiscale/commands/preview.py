@@ -50,10 +50,24 @@ def _meshed(folder: Path) -> tuple[str, Any]:
     if is_transport_case(folder):
         transport = load_transport_case(folder)
         return transport.name, _transport(transport, MPI.COMM_SELF)
-    from multiscale.case import load_case
+    return _other(folder, MPI.COMM_SELF)
 
+
+def _other(folder: Path, comm: Any) -> tuple[str, Any]:
+    """A propagation case or one that asks for a critical current; cases of single devices have no mesh to be shown."""
+    from multiscale.case import load_case
+    from multiscale.memristor.case import is_memristor_case
+    from multiscale.propagation.case import is_propagation_case, load_propagation_case
+    from multiscale.tip_trigger.case import is_tip_case
+
+    if is_propagation_case(folder):
+        propagation = load_propagation_case(folder)
+        return propagation.name, _propagation(propagation, comm)
+    if is_tip_case(folder) or is_memristor_case(folder):
+        told = "a tip or memristor case is made of formulas and one axisymmetric patch; there is no geometry to preview, "
+        raise UserError(f"{folder}: {told}`multiscale run {folder}` draws its answer")
     loaded = load_case(folder)
-    return loaded.name, _layered(loaded, MPI.COMM_SELF)
+    return loaded.name, _layered(loaded, comm)
 
 
 def _transport(case: Any, comm: Any) -> Any:
@@ -65,6 +79,16 @@ def _transport(case: Any, comm: Any) -> Any:
         told = "a 1-D cell of flat layers has no picture; its thicknesses stand in case.toml"
         raise UserError(case.file.refusal(("geometry", "dimension"), told))
     domain = build(case, resolve(case), comm).domain
+    return Drawn(domain, quality_of(domain))
+
+
+def _propagation(case: Any, comm: Any) -> Any:
+    """The cell along the path of the crack; half of it where the flaw is a mirror."""
+    from multiscale.propagation.cell import filament_model
+    from multiscale.propagation.inputs import resolve
+    from multiscale.structures import Drawn, quality_of
+
+    domain = filament_model(case, resolve(case), comm).domain
     return Drawn(domain, quality_of(domain))
 
 
