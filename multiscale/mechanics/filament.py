@@ -29,6 +29,7 @@ from coupling.errors import RunFailure
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
 from multiscale.mechanics.extrusion import extrusion_rate, slit_flow
+from multiscale.mechanics.fatigue import Wear
 from multiscale.mechanics.filament_state import FilamentProperties, FilamentState
 from multiscale.mechanics.fracture import Alternation, CrackedBody
 from multiscale.mechanics.phase_field import CrackModel, face_density
@@ -43,8 +44,8 @@ BROKEN = 0.9
 CRACK_CONDUCTIVITY = 1e-6
 """Share of the ionic conductivity left in a dry crack. Around lithium the smeared band conducts as the sound solid does: the
 metal is thin, and current reaches its faces from both sides."""
-AGREEMENT = 5e-3
-"""Relative difference of the pressures of transport and fracture at which a step ends."""
+AGREEMENT, FAINT = 5e-3, 1e3
+"""Relative difference of the pressures of transport and fracture at which a step ends; pressure that counts as none, Pa."""
 SOLVED = 1e-6
 """Relative tolerance of the pressure at frozen damage (the volume is computed from the charge at that pressure, exactly)."""
 ROUNDS, DEGREE = 25, 4
@@ -66,12 +67,13 @@ class FilamentModel:
         mirrored: the mesh is the right half of the cell.
         alternation: of displacement and damage.
         loads: stack pressure and residual stress of the cell, or None.
+        worn: fatigue of the electrolyte, or None.
     """
 
     def __init__(
         self, domain: Domain, conductivity: Any, stiffness: Stiffness, fracture_energy: Any, crack: CrackModel, size: float,
         properties: FilamentProperties, flaw: float, mirrored: bool = False, alternation: Alternation | None = None,
-        loads: CellLoads | None = None,
+        loads: CellLoads | None = None, worn: Wear | None = None,
     ) -> None:  # fmt: skip
         """Compile the forms and break the flaw; nothing flows yet.
 
@@ -90,7 +92,7 @@ class FilamentModel:
             refuse_overload(held, stiffness, fracture_energy / self.correction, crack, domain)
         self.body = CrackedBody(
             domain, stiffness, fracture_energy / self.correction, crack, self._supports,
-            alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted, prestress=held,
+            alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted, prestress=held, worn=worn,
         )  # fmt: skip
         half = size / 2 * (1 + 1e-6)
         self.body.notch(lambda x: (x[1] <= flaw * (1 + 1e-9)) & (np.abs(x[0]) <= half))
@@ -249,14 +251,16 @@ class FilamentModel:
             self.body.rewind(first)
             dry = p <= 0 and mechanical <= held
             balance = self.body.at_pressure(0.0) if dry else self.body.at_volume(mechanical)
-            if abs(balance.pressure - p) <= AGREEMENT * max(abs(p), abs(balance.pressure)):
+            if abs(balance.pressure - p) <= AGREEMENT * max(abs(p), abs(balance.pressure), FAINT):
                 break
             if rounds == ROUNDS:
                 told = f"filament: pressure of transport {p:.4g} Pa and of fracture {balance.pressure:.4g} Pa still differ"
                 raise RunFailure(f"{told} after {ROUNDS} rounds; the step is too large")
         self._wet(seconds)
         passed = (before.charge + plated, before.flat_charge + flat, before.extruded + left, plated / seconds)
-        return self._observe(before.time + seconds, current_density, rounds, volume, passed)
+        state = self._observe(before.time + seconds, current_density, rounds, volume, passed)
+        self.body.wear()
+        return state
 
     def _pressure_after(
         self, seconds: float, before: FilamentState, places: tuple[np.ndarray, np.ndarray]

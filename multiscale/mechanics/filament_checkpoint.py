@@ -38,7 +38,7 @@ def write(path: Path, model: FilamentModel, key: str, notes: Any) -> None:
     arrays = {name: _gather(values, space) for name, (values, space) in _fields(model).items()}
     told = {
         "key": key, "mesh": mesh_digest(model.domain.mesh), "balance": asdict(body.balance), "pressure": body.pressure,
-        "response": list(body.response), "front": model.front, "state": asdict(model.state), "notes": notes,
+        "response": list(body.response), "front": model.front, "lost": body.lost, "state": asdict(model.state), "notes": notes,
     }  # fmt: skip
     if comm.rank == 0:
         with replacing(path) as temporary, temporary.open("wb") as stream:
@@ -56,7 +56,10 @@ def read(path: Path, model: FilamentModel, key: str) -> Any | None:
         return None
     told, arrays = found
     body = model.body
-    places = {name: _scatter(arrays[name], space) for name, (_, space) in _fields(model).items()}
+    fields = _fields(model)
+    if set(arrays) != set(fields):
+        return None
+    places = {name: _scatter(arrays[name], space) for name, (_, space) in fields.items()}
     for name in ("displacement", "damage", "lower"):
         getattr(body, name).x.array[:] = places[name]
     model.potential.x.array[:] = places["potential"]
@@ -65,6 +68,9 @@ def read(path: Path, model: FilamentModel, key: str) -> Any | None:
     balance = Balance(**told["balance"])
     owned = body.space.dofmap.index_map.size_local * body.space.dofmap.index_map_bs
     last = {name: places[f"last_{name}"][:owned] for name in ("force", "displacement")}
+    if body.worn is not None:
+        body.worn.restore((places["worn_accumulated"], places["worn_last"]))
+    body.lost = told["lost"]
     body.resume(balance, told["pressure"], (told["response"][0], told["response"][1]), last)
     model.resume(told["front"])
     return told["notes"]
@@ -73,6 +79,10 @@ def read(path: Path, model: FilamentModel, key: str) -> Any | None:
 def _fields(model: FilamentModel) -> dict[str, tuple[np.ndarray, fem.FunctionSpace]]:
     body = model.body
     found = {name: (getattr(body, name).x.array, getattr(body, name).function_space) for name in FIELDS[:3]}
+    if body.worn is not None:
+        for name in ("accumulated", "last"):
+            function = getattr(body.worn, name)
+            found[f"worn_{name}"] = (function.x.array, function.function_space)
     found["potential"] = (model.potential.x.array, model.potential.function_space)
     whole = np.zeros(len(body.displacement.x.array))
     for name, values in body.last_work.items():
@@ -113,6 +123,6 @@ def _load(path: Path, key: str, digest: str) -> tuple[dict[str, Any], dict[str, 
             told = json.loads(str(held["description"]))
             if (told["key"], told["mesh"]) != (key, digest):
                 return None
-            return told, {name: held[name] for name in FIELDS}
+            return told, {name: held[name] for name in held.files if name != "description"}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -19,6 +19,7 @@ from multiscale.domain import Domain
 from multiscale.materials import Stiffness
 from multiscale.mechanics import phase_field
 from multiscale.mechanics.elasticity import equilibrium, strain
+from multiscale.mechanics.fatigue import Wear
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.solvers.bounded import BoundedSolver
 from multiscale.solvers.solver import LinearSolver, NonlinearSolver, PETSc, assemble_into, find_control, unknowns_of
@@ -109,11 +110,13 @@ class CrackedBody:
         wetted: cell-wise share of the crack that holds the pressure and counts in its volume (1 everywhere unless given).
         prestress: strain of the sound body under loads that are there from the start, and those loads (`Prestress`).
         alternation: of the two minimisations.
+        worn: history that takes toughness away (`wear` after each step that stands), or None.
     """
 
     def __init__(
         self, domain: Domain, stiffness: Stiffness, fracture_energy: Any, model: CrackModel, supports: Any,
         moved: bool = False, alternation: Alternation | None = None, wetted: Any = None, prestress: Prestress | None = None,
+        worn: Wear | None = None,
     ) -> None:  # fmt: skip
         """Compile every form once. Raises UserError: a prestress beside a split of the energy."""
         if prestress is not None and model.split != "none":
@@ -132,6 +135,11 @@ class CrackedBody:
         whole = whole if prestress is None else whole + prestress.strain
         energy_lost, energy_kept = phase_field.split_energy(whole, stiffness, model.split, domain.mesh.geometry.dim)
         elastic = (phase_field.degradation(self.damage) * energy_lost + energy_kept) * domain.dx()
+        self.worn, self.lost = worn, 0.0
+        """History of fatigue; energy spent on the crack beyond what it would cost with the toughness that is left, J (J/m)."""
+        if worn is not None:
+            worn.watch(phase_field.degradation(self.damage) * energy_lost)
+            fracture_energy = worn.share * fracture_energy
         fracture = fracture_energy * phase_field.crack_density(self.damage, model, length) * domain.dx()
         volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
         self._elastic, self._fracture, self._volume = fem.form(elastic), fem.form(fracture), fem.form(volume)
@@ -234,7 +242,8 @@ class CrackedBody:
     def state(self) -> dict[str, Any]:
         """Everything that a later `restore` needs (local arrays)."""
         fields = {name: getattr(self, name).x.array.copy() for name in ("displacement", "damage", "lower", "upper")}
-        return fields | {"pressure": self.pressure, "balance": self.balance, "last": dict(self._last)}
+        history = (None if self.worn is None else self.worn.state(), self.lost)
+        return fields | {"pressure": self.pressure, "balance": self.balance, "last": dict(self._last), "history": history}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state of `state`."""
@@ -242,6 +251,15 @@ class CrackedBody:
             getattr(self, name).x.array[:] = state[name]
         self._p.value = state["pressure"]
         self.balance, self._last = state["balance"], dict(state["last"])
+        if self.worn is not None:
+            self.worn.restore(state["history"][0])
+        self.lost = state["history"][1]
+
+    def wear(self) -> None:
+        """Let fatigue act after a step that stands: the toughness falls, what has been spent on the crack stays spent."""
+        if self.worn is not None:
+            self.worn.step()
+            self.lost = self.balance.fracture - self._sum(self._fracture)
 
     @property
     def last_work(self) -> dict[str, Any]:
@@ -350,7 +368,9 @@ class CrackedBody:
 
     def _account(self, turns: int) -> Balance:
         old, volume = self.balance, self._sum(self._volume)
-        elastic, fracture = self._sum(self._elastic), self._sum(self._fracture)
+        elastic, fracture = self._sum(self._elastic), self._sum(self._fracture) + self.lost
+        if self.worn is not None:  # a profile that settles into weakened material gives nothing back
+            fracture = max(fracture, old.fracture)
         work = old.pressure_work + (self.pressure + old.pressure) / 2 * (volume - old.volume)
         done = old.load_work + (self._work_of_loads() if self._loaded else 0.0)
         return Balance(elastic, fracture, work, done, self.pressure, volume, fracture - old.fracture, turns)

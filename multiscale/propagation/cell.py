@@ -6,6 +6,7 @@ from typing import Any
 from coupling.errors import UserError
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale.domain import meshed
+from multiscale.mechanics.fatigue import Wear
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.mechanics.prestress import CellLoads, Overloaded, biaxial_strain
@@ -37,10 +38,13 @@ def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any, 
     if inputs.stack_pressure or inputs.residual_stress:
         residual = biaxial_strain(inputs.residual_stress, inputs.elastic) if inputs.residual_stress else None
         loads = CellLoads(inputs.stack_pressure, residual)
+    worn = None
+    if fracture.fatigue is not None:
+        worn = Wear(domain, fracture.fatigue.threshold * float(crack.onset_energy(inputs.fracture_energy)))
     try:
         return FilamentModel(
             domain, made.conductivity, made.stiffness, made.fracture_energy, crack, size, inputs.filament, inputs.flaw_depth,
-            mirrored=not uneven, loads=loads,
+            mirrored=not uneven, loads=loads, worn=worn,
         )  # fmt: skip
     except Overloaded as error:
         conditions = case.settings.conditions

@@ -171,6 +171,8 @@ def _stated(case: PropagationCase) -> Sequence[tuple[str, float, str, str]]:
         ("conditions.residual_stress", conditions.residual_stress, "Pa", "case.toml: state of the electrolyte as it was made"),
         ("fracture.length", fracture.length, "m", "case.toml: resolution of the crack, not a material's strength"),
     ]
+    if fatigue := fracture.fatigue:
+        told.append(("fracture.fatigue.threshold", fatigue.threshold, "1", f"case.toml: {fatigue.source}"))
     if anisotropy := geometry.electrolyte.anisotropy:
         told.append(("geometry.electrolyte.zener_ratio", anisotropy.zener_ratio, "1", f"case.toml: {anisotropy.source}"))
     if boundary := geometry.electrolyte.grain_boundary:

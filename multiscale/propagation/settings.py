@@ -106,6 +106,15 @@ class CellConditions(Conditions):
     residual_stress: Annotated[float, InUnit("Pa")] = 0.0
 
 
+class Fatigue(Table):
+    """Toughness that cycling takes away: none until a place has taken up `threshold` times the energy density that breaks it at
+    once (AT1: 3 Gc/16 l), then f = [2 t/(a + t)]², a the sum of all rises of that energy (`mechanics/fatigue.py`).
+    """
+
+    threshold: Annotated[float, Field(ge=0.01, le=1e9)]
+    source: str = Field(min_length=1)
+
+
 class Fracture(Table):
     """The phase field: `length` is its l, `elements` the elements per l.
 
@@ -118,14 +127,17 @@ class Fracture(Table):
     elements: Annotated[float, Field(ge=2, le=20)] = 3.0
     band: Length | None = None
     split: Literal["none", "volumetric-deviatoric", "no-tension"] = "none"
+    fatigue: Fatigue | None = None
 
 
 SWITCHES = (
     "flux-detour", "mechanical-inhomogeneity", "grain-boundaries", "stress-of-the-cell", "lithium-creep", "pressure-feedback",
+    "fatigue",
 )  # fmt: skip
 """What `physics.attribute` can tell the worth of."""
 Switch = Literal[
-    "flux-detour", "mechanical-inhomogeneity", "grain-boundaries", "stress-of-the-cell", "lithium-creep", "pressure-feedback"
+    "flux-detour", "mechanical-inhomogeneity", "grain-boundaries", "stress-of-the-cell", "lithium-creep", "pressure-feedback",
+    "fatigue",
 ]
 
 
