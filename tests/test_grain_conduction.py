@@ -59,14 +59,19 @@ def test_a_stated_conductivity_is_that_of_the_ratio(tmp_path):
         numbers(load_conduction_case(write(tmp_path / name, "layered-polycrystal", (PLAIN, change))))[2]
         for name, change in (("ratio", BOUNDED), ("stated", STATED))
     )
-    assert by_ratio == stated == Boundaries(pytest.approx(5e-3), 5e-9)
+    assert by_ratio.conductivity == pytest.approx(stated.conductivity) == pytest.approx(5e-3)
+    assert by_ratio.width == stated.width == 5e-9
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [(BOUNDED.replace("LLZO-boundary", "LLZO-boundry"), "LLZO-boundary"), (BOUNDED.replace(', width = "5 nm"', ""), "width"),
-     (STATED.replace('source = "test", ', ""), "say where the conductivity comes from"), (STATED.replace("nm", "um"), "mesh the layer instead")],
-)  # fmt: skip
+    [
+        (BOUNDED.replace("LLZO-boundary", "LLZO-boundry"), "LLZO-boundary"),
+        (BOUNDED.replace(', width = "5 nm"', ""), "width"),
+        (STATED.replace('source = "test", ', ""), "say where the conductivity comes from"),
+        (STATED.replace("nm", "um"), "mesh the layer instead"),
+    ],
+)
 def test_wrong_boundaries_are_refused(tmp_path, change, told):
     folder = write(tmp_path / "case", "layered-polycrystal", (PLAIN, change))
     with pytest.raises(UserError, match=re.escape(told)) as caught:
