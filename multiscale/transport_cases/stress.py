@@ -53,7 +53,7 @@ class StressMeter(Slices):
             self._faces[side] = fem.form(pressed), area
         u, ds = body.displacement(system, system.u), domain.ds(*cell.touches[WORKING])
         self._moved = fem.form(-cell.direction * u[cell.axis] * ds)
-        self._space = fem.functionspace(domain.mesh, ("DG", 1, (3, 3)))
+        self._space = fem.functionspace(domain.mesh, ("DG", told_at(system), (3, 3)))
         self._stress = fem.Function(self._space)
         self._tensors = {part: fem.Expression(body.stress(system, part), interpolation_points(self._space))
                          for parts in cell.parts.values() for part in parts}  # fmt: skip
@@ -79,7 +79,7 @@ class StressMeter(Slices):
         return found
 
     def largest(self) -> dict[str, float]:
-        """Largest principal stress of each medium at the corners of its cells, Pa."""
+        """Largest principal stress of each medium at the corners of its cells (in axial symmetry: their centres), Pa."""
         found = {}
         for name, parts in self.cell.parts.items():
             mine = -np.inf
@@ -98,6 +98,11 @@ class StressMeter(Slices):
         return {name: self.means(name, *forms) for name, forms in self._means.items()}
 
 
+def told_at(system: TransportSystem) -> int:
+    """Degree of the functions that stresses are read as: corners; in axial symmetry, whose hoop strain is u/r, centres."""
+    return 0 if system.domain.axisymmetric else 1
+
+
 def stress_fields(system: TransportSystem, cell: Cell) -> dict[str, fem.Function]:
     """Displacement, stress and pressure as discontinuous linear functions, by name."""
     body, domain = system.body, system.domain
@@ -110,10 +115,12 @@ def stress_fields(system: TransportSystem, cell: Cell) -> dict[str, fem.Function
     found = {DISPLACEMENT: moved}
     parts = [(part, regions) for parts in cell.parts.values() for part, regions in parts.items()]
     for axis, place in (*AXES.items(), ("xy", (0, 1)), ("pressure", None)):
-        told = fem.Function(scalar)
+        raw = fem.functionspace(domain.mesh, ("DG", told_at(system)))
+        told, corners = fem.Function(raw), fem.Function(scalar)
         for part, regions in parts:
             σ = body.stress(system, part)
             value: Any = pressure_of(σ) if place is None else σ[place]
-            told.interpolate(fem.Expression(ufl.as_ufl(value), interpolation_points(scalar)), domain.cells(*regions))
-        found["pressure_Pa" if place is None else f"stress_{axis}_Pa"] = told
+            told.interpolate(fem.Expression(ufl.as_ufl(value), interpolation_points(raw)), domain.cells(*regions))
+        corners.interpolate(told)
+        found["pressure_Pa" if place is None else f"stress_{axis}_Pa"] = corners
     return found
