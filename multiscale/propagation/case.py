@@ -30,10 +30,15 @@ def load_propagation_case(folder: str | Path) -> PropagationCase:
     require_case(folder)
     file = read(folder / "case.toml")
     settings = validate(file, PropagationFile)
+    return PropagationCase(folder, settings, materials_named(file.path, named(settings), material_folders(folder)), file)
+
+
+def named(settings: PropagationFile) -> list[tuple[str, Location]]:
+    """The materials that a case names, with the keys that name them."""
     electrolyte = settings.geometry.electrolyte
-    named: list[tuple[str, Location]] = [
+    found: list[tuple[str, Location]] = [
         (electrolyte.material, ELECTROLYTE), (settings.interface.metal, METAL), (settings.interface.charge_transfer, TRANSFER),
     ]  # fmt: skip
     if electrolyte.grain_boundary:
-        named.append((electrolyte.grain_boundary.material, BOUNDARY))
-    return PropagationCase(folder, settings, materials_named(file.path, named, material_folders(folder)), file)
+        found.append((electrolyte.grain_boundary.material, BOUNDARY))
+    return found

@@ -12,7 +12,7 @@ from coupling.errors import UserError
 from coupling.store import digest
 from coupling.units import registry
 from multiscale.sweeps.expressions import ExpressionError, holds, parse
-from multiscale.sweeps.keys import Key, find_key, magnitude, split_quantity, user_unit, written
+from multiscale.sweeps.keys import Key, magnitude, split_quantity, user_unit, written
 from multiscale.sweeps.schema import SAMPLED
 from multiscale.sweeps.settings import Axis, Sweep, option_settings
 
@@ -157,8 +157,8 @@ class _Quantities(Mapping[str, Any]):
         if axis is not None:
             value = self.point.values[name]
             return value if axis.key is None else quantity(axis.key, value)
-        key = find_key(name)
-        by_place = {find_key(path).place: value for path, value in self.chosen.items()}
+        key = self.sweep.key(name)
+        by_place = {self.sweep.key(path).place: value for path, value in self.chosen.items()}
         value = by_place.get(key.place)
         return quantity(key, self._stated(key) if value is None else value)
 
@@ -179,7 +179,7 @@ class _Quantities(Mapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         try:
-            return bool(find_key(str(name))) if all(axis.name != name for axis in self.sweep.axes) else True
+            return bool(self.sweep.key(str(name))) if all(axis.name != name for axis in self.sweep.axes) else True
         except ValueError:
             return False
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,10 @@ from pydantic import ValidationError
 
 from coupling.errors import RunFailure, UserError
 from coupling.library import TEMPERED, Material
-from multiscale.case import CaseFile, materials_of, named_materials
-from multiscale.case_folder import material_folders
+from multiscale.case_folder import material_folders, materials_named
 from multiscale.sweeps.designs import Point
 from multiscale.sweeps.identity import identity
-from multiscale.sweeps.keys import Key, find_key
+from multiscale.sweeps.keys import Key
 from multiscale.sweeps.settings import Sweep
 
 FORMAT = 1
@@ -57,12 +56,16 @@ def recipe(sweep: Sweep, records: str | None) -> dict[str, Any]:
     return {
         "format": FORMAT, "fidelity": settings.fidelity, "md": records,
         "command": list(settings.run.command) if settings.run.command else None,
-        "versions": None if settings.run.command else _versions(),
+        "versions": None if settings.run.command else _versions(settings.fidelity),
     }  # fmt: skip
 
 
-def _versions() -> list[int]:
+def _versions(fidelity: str) -> list[int]:
     """Versions of the code that computes an answer."""
+    if fidelity == "propagation":
+        from multiscale.propagation import march
+
+        return [march.FORMAT]
     from multiscale import pipeline
     from multiscale.critical_current import answer
 
@@ -78,27 +81,32 @@ def draft(sweep: Sweep, point: Point, common: Mapping[str, Any], shelf: "Shelf")
     chosen, removed = point.settings(sweep)
     data: dict[str, Any] = copy.deepcopy(sweep.case.file.data)
     for path in removed:
-        _remove(data, find_key(path))
-    keys = [(find_key(path), value) for path, value in chosen.items()]
+        _remove(data, sweep.key(path))
+    keys = [(sweep.key(path), value) for path, value in chosen.items()]
     for key, value in keys:
         if key.place:
             _set(sweep, data, key, value)
-    if sweep.settings.fidelity in ("initiation", "propagation"):
-        both = ["initiation", "propagation"]
-        data["physics"] = data["physics"] | {"mechanisms": both if sweep.settings.fidelity == "propagation" else both[:1]}
+    if sweep.settings.fidelity == "initiation":
+        data["physics"] = data["physics"] | {"mechanisms": ["initiation"]}
     if point.replica:
-        seeds = data["uncertainty"]["microstructures"]
-        data["geometry"] = data["geometry"] | {"seed": data["geometry"]["seed"] + point.replica * seeds}
+        seeds = data.get("uncertainty", {}).get("microstructures", 1)
+        data["geometry"] = data["geometry"] | {"seed": data["geometry"].get("seed", 0) + point.replica * seeds}
     settings = _checked(sweep, point, data)
-    if other := sorted(set(sweep.case.settings.physics.mechanisms) - {"initiation", "propagation"}):
-        told = f"a sweep computes initiation alone, and {sweep.case.file.path} asks for {', '.join(other)} too; "
-        raise UserError(f"{sweep.file.path}: {told}take them out of its physics.mechanisms")
+    _refuse_other_mechanisms(sweep)
     properties = {(key.material, key.quantity): value for key, value in keys if key.material}
     return _with_materials(sweep, point, data, settings, properties, common, shelf)
 
 
+def _refuse_other_mechanisms(sweep: Sweep) -> None:
+    """Initiation alone is computed of a case that asks for a critical current of initiation. Raises UserError."""
+    asked = getattr(sweep.case.settings.physics, "mechanisms", ())
+    if other := sorted(set(asked) - {"initiation", "propagation"}):
+        told = f"a sweep computes initiation alone, and {sweep.case.file.path} asks for {', '.join(other)} too; "
+        raise UserError(f"{sweep.file.path}: {told}take them out of its physics.mechanisms")
+
+
 def _with_materials(
-    sweep: Sweep, point: Point, data: dict[str, Any], settings: CaseFile, properties: dict[tuple[str, str], Any],
+    sweep: Sweep, point: Point, data: dict[str, Any], settings: Any, properties: dict[tuple[str, str], Any],
     common: Mapping[str, Any], shelf: "Shelf",
 ) -> Draft:  # fmt: skip
     found = shelf.materials(settings)
@@ -111,7 +119,7 @@ def _with_materials(
         use = {f"{name}.{quantity}": "assumed" for quantity in own}
         table = data.get("properties", {})
         data["properties"] = table | {"use": table.get("use", {}) | use}
-    used = _used(files, settings)
+    used = _used(files, _names(sweep, settings))
     stale = [key for key in data.get("properties", {}).get("use", {}) if key.partition(".")[0] not in used]
     if stale:
         table = data["properties"]
@@ -119,9 +127,9 @@ def _with_materials(
     return Draft(point, data, {name: files[name] for name in sorted(used)}, dict(common))
 
 
-def _used(files: Mapping[str, dict[str, Any]], settings: CaseFile) -> set[str]:
+def _used(files: Mapping[str, dict[str, Any]], named: Sequence[str]) -> set[str]:
     """Names of the materials that are still needed once properties have been set: parts of a replaced mixture are not."""
-    waiting = [name for name, _ in named_materials(settings)]
+    waiting = list(named)
     used: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -155,10 +163,10 @@ def _set(sweep: Sweep, data: dict[str, Any], key: Key, value: Any) -> None:
     here[last] = value
 
 
-def _checked(sweep: Sweep, point: Point, data: dict[str, Any]) -> CaseFile:
+def _checked(sweep: Sweep, point: Point, data: dict[str, Any]) -> Any:
     """The settings of a design. Raises UserError that names the design, the key and what is wrong."""
     try:
-        return CaseFile.model_validate(data)
+        return sweep.kind.model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = [part for part in first["loc"] if not (isinstance(part, str) and "[" in part)]
@@ -190,8 +198,8 @@ def _line_of(sweep: Sweep, name: str) -> tuple[str | int, ...]:
     return ("fixed", name)
 
 
-def _names(settings: CaseFile) -> tuple[str, ...]:
-    return tuple(name for name, _ in named_materials(settings))
+def _names(sweep: Sweep, settings: Any) -> tuple[str, ...]:
+    return tuple(name for name, _ in sweep.kind.named(settings))
 
 
 class Shelf:
@@ -202,12 +210,14 @@ class Shelf:
         self._found: dict[tuple[str, ...], dict[str, Material]] = {}
         self._data: dict[Path, dict[str, Any]] = {}
 
-    def materials(self, settings: CaseFile) -> dict[str, Material]:
+    def materials(self, settings: Any) -> dict[str, Material]:
         """Every material that a design names. Raises UserError that blames the line of sweep.toml."""
-        names, sweep = _names(settings), self._sweep
+        sweep = self._sweep
+        names = _names(sweep, settings)
         if names not in self._found:
             try:
-                self._found[names] = materials_of(sweep.case.file.path, settings, material_folders(sweep.case.folder))
+                folders = material_folders(sweep.case.folder)
+                self._found[names] = materials_named(sweep.case.file.path, sweep.kind.named(settings), folders)
             except UserError as error:
                 words = str(error).partition("unknown material")
                 told = f"{words[1]}{words[2]}" if words[1] else str(error)

@@ -42,8 +42,10 @@ class UnknownKey(ValueError):
     """A path that names no key of a case; the message says what is near."""
 
 
-def find_key(path: str) -> Key:
+def find_key(path: str, model: type[BaseModel] = CaseFile) -> Key:
     """The key that a dotted path names; the only item of a list of tables needs no number ("geometry.flaw.depth").
+
+    `model` is that of the kind of case.toml.
 
     Raises:
         UnknownKey: there is none.
@@ -52,18 +54,18 @@ def find_key(path: str) -> Key:
     if parts[0] == "materials":
         return _material_key(path, parts)
     place: list[str | int] = []
-    annotation: Any = CaseFile
+    annotation: Any = model
     metadata: tuple[Any, ...] = ()
     for number, part in enumerate(parts):
-        model, is_list = _model_of(annotation)
-        if is_list and model is not None:
+        here, is_list = _model_of(annotation, part)
+        if is_list and here is not None:
             place.append(int(part) if part.isdigit() else 0)
-            annotation = model
+            annotation = here
             if part.isdigit():
                 continue
-        if model is None or part not in model.model_fields:
-            raise UnknownKey(_hint(path, parts, number))
-        field = model.model_fields[part]
+        if here is None or part not in here.model_fields:
+            raise UnknownKey(_hint(path, parts, number, model))
+        field = here.model_fields[part]
         annotation, metadata = field.annotation, tuple(field.metadata)
         place.append(part)
     kind, unit = _kind_of(annotation, metadata)
@@ -78,8 +80,9 @@ def _material_key(path: str, parts: list[str]) -> Key:
     return Key(path, (), "quantity", QUANTITIES[parts[2]], parts[1], parts[2])
 
 
-def _hint(path: str, parts: list[str], number: int) -> str:
-    known = [name for name in all_keys() if name.split(".")[:number] == parts[:number]] or all_keys()
+def _hint(path: str, parts: list[str], number: int, model: type[BaseModel]) -> str:
+    every = all_keys(model)
+    known = [name for name in every if name.split(".")[:number] == parts[:number]] or every
     return f'unknown key "{path}"; {nearest(path, known if len(known) < 40 else sorted({k.split(".")[number] for k in known}))}'
 
 
@@ -87,9 +90,9 @@ def all_keys(model: type[BaseModel] = CaseFile, before: str = "") -> list[str]:
     """Every key of case.toml that holds one value, dotted."""
     found: list[str] = []
     for name, field in model.model_fields.items():
-        inner, _ = _model_of(field.annotation)
-        found += all_keys(inner, f"{before}{name}.") if inner is not None else [f"{before}{name}"]
-    return found
+        inner = _models_of(field.annotation)
+        found += [key for one, _ in inner for key in all_keys(one, f"{before}{name}.")] if inner else [f"{before}{name}"]
+    return list(dict.fromkeys(found))
 
 
 def _alternatives(annotation: Any) -> list[Any]:
@@ -99,16 +102,23 @@ def _alternatives(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _model_of(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """The table inside an annotation, and whether it stands in a list."""
+def _models_of(annotation: Any) -> list[tuple[type[BaseModel], bool]]:
+    """The tables that may stand inside an annotation, and whether each stands in a list."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    found: list[tuple[type[BaseModel], bool]] = []
     for item in _alternatives(annotation):
         if isinstance(item, type) and issubclass(item, BaseModel):
-            return item, False
-        if get_origin(item) in (tuple, list):
-            for inner in get_args(item):
-                if isinstance(inner, type) and issubclass(inner, BaseModel):
-                    return inner, True
-    return None, False
+            found.append((item, False))
+        elif get_origin(item) in (tuple, list):
+            found += [(inner, True) for inner in get_args(item) if isinstance(inner, type) and issubclass(inner, BaseModel)]
+    return found
+
+
+def _model_of(annotation: Any, key: str) -> tuple[type[BaseModel] | None, bool]:
+    """The table inside an annotation (of several, the first that has the key), and whether it stands in a list."""
+    found = _models_of(annotation)
+    return next((one for one in found if key in one[0].model_fields), found[0] if found else (None, False))
 
 
 def _kind_of(annotation: Any, metadata: tuple[Any, ...]) -> tuple[Kind, str]:

@@ -3,14 +3,14 @@
 import keyword
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from coupling.errors import UserError
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
-from multiscale.case import Case, CaseFile, Physics, load_case
-from multiscale.case_folder import require_case
+from multiscale.case import Case
 from multiscale.sweeps.expressions import ExpressionError, names, parse
 from multiscale.sweeps.keys import Key, UnknownKey, all_keys, check_value, find_key, number_of
+from multiscale.sweeps.kinds import CaseKind, kind_at
 from multiscale.sweeps.schema import SAMPLED, Option, SweepFile, Variable
 from multiscale.sweeps.solve import COLUMNS, WITH_ERROR_BAR, WORDS
 
@@ -34,14 +34,20 @@ class Sweep:
     """A checked sweep of a case.
 
     Attributes:
+        case: of the kind `kind`; a propagation case has what is used of it here alike.
         fixed: settings by key, the same in every design.
     """
 
+    kind: CaseKind
     case: Case
     settings: SweepFile
     file: TomlFile
     axes: tuple[Axis, ...]
     fixed: dict[str, Any]
+
+    def key(self, path: str) -> Key:
+        """The key of the case that a dotted path names. Raises UnknownKey."""
+        return find_key(path, self.kind.model)
 
     def axis(self, name: str) -> Axis:
         """The variable of that name. Raises UserError with the known names."""
@@ -58,64 +64,50 @@ def load_sweep(folder: Path) -> Sweep:
     Raises:
         UserError: the case or the sweep is wrong, with file, line and key.
     """
-    require_case(folder)
-    _require_kind(folder)
-    case = load_case(folder)
+    kind = kind_at(folder)
+    case = kind.load(folder)
     if not (folder / "sweep.toml").is_file():
         raise UserError(f"{folder}: no sweep.toml there; write one, or copy cases/li-lpscl/sweep.toml and edit it")
     file = read(folder / "sweep.toml")
     settings = validate(file, SweepFile)
-    axes = tuple(_axis(file, number, variable) for number, variable in enumerate(settings.variable))
-    sweep = Sweep(case, settings, file, axes, _fixed(file, settings))
+    axes = tuple(_axis(kind, file, number, variable) for number, variable in enumerate(settings.variable))
+    sweep = Sweep(kind, case, settings, file, axes, _fixed(kind, file, settings))
     _check_names(sweep)
     _check_sampling(sweep)
-    _check_mechanisms(sweep)
+    _check_fidelity(sweep)
     _check_conflicts(sweep)
     _check_search(sweep)
     for number, text in enumerate(settings.constraints):
-        _check_expression(file, ("constraints", number), text, {axis.name for axis in axes} | set(all_keys()))
+        _check_expression(file, ("constraints", number), text, {axis.name for axis in axes} | set(all_keys(kind.model)))
     return sweep
 
 
-def _require_kind(folder: Path) -> None:
-    """Refuse a case of another kind than those that ask for a critical current of initiation."""
-    file = read(folder / "case.toml")
-    if other := next((name for name in file.data if name not in CaseFile.model_fields), None):
-        kinds = ("transport", "fracture", "conduction")
-        if other in kinds:
-            told = "sweeps vary cases that ask for a critical current of initiation; this case is of another kind"
-            raise UserError(file.complaint((other,), told))
-
-
-def mechanisms_known() -> tuple[str, ...]:
-    """Mechanisms that this version simulates."""
-    (item, *_) = get_args(Physics.model_fields["mechanisms"].annotation)
-    return tuple(str(name) for name in get_args(item))
-
-
-def _check_mechanisms(sweep: Sweep) -> None:
-    wanted = sweep.settings.fidelity
-    if wanted == "propagation" and wanted not in mechanisms_known():
-        told = f"this version simulates {', '.join(mechanisms_known())} only; write screening, best-values or initiation"
+def _check_fidelity(sweep: Sweep) -> None:
+    """The fidelity is one that this kind of case can have, and propagation takes over no molecular dynamics."""
+    if sweep.settings.fidelity not in sweep.kind.fidelities:
+        allowed = ", ".join(f'"{name}"' for name in sweep.kind.fidelities)
+        told = f"this case asks for {sweep.kind.name}; write {'one of ' if len(sweep.kind.fidelities) > 1 else ''}{allowed}"
         raise UserError(sweep.file.refusal(("fidelity",), told))
+    if sweep.kind.fidelities == ("propagation",) and sweep.settings.md != "none":
+        raise UserError(sweep.file.refusal(("md",), 'a propagation case runs no molecular dynamics; write "none"'))
 
 
-def key_at(file: TomlFile, place: Location, path: str) -> Key:
+def key_at(kind: CaseKind, file: TomlFile, place: Location, path: str) -> Key:
     """The key of a path that stands at `place`. Raises UserError that blames that line."""
     try:
-        return find_key(path)
+        return find_key(path, kind.model)
     except UnknownKey as error:
         raise UserError(file.complaint(place, str(error))) from None
 
 
-def _axis(file: TomlFile, number: int, variable: Variable) -> Axis:
+def _axis(kind: CaseKind, file: TomlFile, number: int, variable: Variable) -> Axis:
     place: Location = ("variable", number)
     if variable.kind == "options":
         assert variable.name is not None
-        _check_options(file, place, variable)
+        _check_options(kind, file, place, variable)
         return Axis(_name(file, place, variable.name), None, variable)
     assert variable.key is not None
-    key = key_at(file, (*place, "key"), variable.key)
+    key = key_at(kind, file, (*place, "key"), variable.key)
     if key.kind == "other":
         raise UserError(file.refusal((*place, "key"), "it holds no single value; vary a key below it, or use kind \"options\""))
     axis = Axis(_name(file, place, variable.name or _short(key)), key, variable)
@@ -172,29 +164,29 @@ def flatten(data: dict[str, Any], before: str = "") -> dict[str, Any]:
     return flat
 
 
-def _settings_at(file: TomlFile, place: Location, data: dict[str, Any]) -> dict[str, Any]:
+def _settings_at(kind: CaseKind, file: TomlFile, place: Location, data: dict[str, Any]) -> dict[str, Any]:
     """Checked settings of a [fixed] table or of an option's `set`."""
     flat = flatten(data)
     for path, value in flat.items():
         own = next((p for p in ((*place, path), (*place, *path.split("."))) if p in file.lines), place)
-        _value_at(file, own, key_at(file, own, path), value)
+        _value_at(file, own, key_at(kind, file, own, path), value)
     return flat
 
 
-def _fixed(file: TomlFile, settings: SweepFile) -> dict[str, Any]:
-    return _settings_at(file, ("fixed",), settings.fixed)
+def _fixed(kind: CaseKind, file: TomlFile, settings: SweepFile) -> dict[str, Any]:
+    return _settings_at(kind, file, ("fixed",), settings.fixed)
 
 
-def _check_options(file: TomlFile, place: Location, variable: Variable) -> None:
+def _check_options(kind: CaseKind, file: TomlFile, place: Location, variable: Variable) -> None:
     seen: set[str] = set()
     for number, option in enumerate(variable.option or ()):
         here: Location = (*place, "option", number)
         if option.name in seen:
             raise UserError(file.complaint((*here, "name"), f'"{option.name}" is the name of another option; choose a new one'))
         seen.add(option.name)
-        _settings_at(file, (*here, "set"), option.set)
+        _settings_at(kind, file, (*here, "set"), option.set)
         for path in option.remove:
-            key_at(file, (*here, "remove"), path)
+            key_at(kind, file, (*here, "remove"), path)
 
 
 def option_settings(option: Option) -> dict[str, Any]:
@@ -216,10 +208,10 @@ def _check_names(sweep: Sweep) -> None:
 
 def _check_conflicts(sweep: Sweep) -> None:
     """No key is set twice: by two variables, or by a variable and [fixed]."""
-    owners: dict[str, str] = {f"{_place_name(find_key(path))}": "[fixed]" for path in sweep.fixed}
+    owners: dict[str, str] = {f"{_place_name(sweep.key(path))}": "[fixed]" for path in sweep.fixed}
     for number, axis in enumerate(sweep.axes):
         paths = [axis.key.path] if axis.key else [p for o in axis.stated.option or () for p in option_settings(o)]
-        for name in dict.fromkeys(_place_name(find_key(path)) for path in paths):
+        for name in dict.fromkeys(_place_name(sweep.key(path)) for path in paths):
             if name in owners:
                 place: Location = ("variable", number, "key" if axis.key else "option")
                 raise UserError(sweep.file.complaint(place, f"{name} is set by {owners[name]} already; remove one"))

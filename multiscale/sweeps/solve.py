@@ -43,6 +43,12 @@ def solve(folder: Path, recipe: Mapping[str, Any], comm: Any, shelf: Shelf | Non
         return answers_of(folder, check_case=False)
     if recipe["fidelity"] in ("screening", "best-values"):
         return _at_best_values(folder, recipe["fidelity"], recipe["md"] is not None, comm, shelf)
+    if recipe["fidelity"] == "propagation":
+        from multiscale.propagation.case import load_propagation_case
+        from multiscale.propagation.run import run_propagation
+
+        run_propagation(load_propagation_case(folder), folder / "results", comm)
+        return answers_of(folder)
     from multiscale.case import load_case
     from multiscale.pipeline import run_case
 
@@ -77,11 +83,11 @@ def answers_of(folder: Path, check_case: bool = True) -> dict[str, Any]:
     """
     summary = _read(folder / "results" / "summary.json")
     drawn = folder / "results" / "distribution.json"
-    samples = _read(drawn)["samples"] if check_case or drawn.is_file() else []
+    samples = _read(drawn)["samples"] if (check_case and summary.get("kind") != "propagation") or drawn.is_file() else []
     if check_case:
-        from multiscale.case import load_case
+        from multiscale.sweeps.kinds import kind_at
 
-        if summary.get("hashes", {}).get("case") != load_case(folder).digest:
+        if summary.get("hashes", {}).get("case") != kind_at(folder).load(folder).digest:
             raise RunFailure("the results belong to another state of the case; delete the design's results folder")
     return _columns(summary, samples)
 
