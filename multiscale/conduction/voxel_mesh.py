@@ -67,8 +67,9 @@ def _mesh(image: VoxelImage, present: np.ndarray, comm: MPI.Comm) -> mesh.Mesh:
     d = len(image.shape)
     kind = "hexahedron" if d == 3 else "quadrilateral"
     element = basix.ufl.element("Lagrange", kind, 1, shape=(d,))
+    shared = mesh.create_cell_partitioner(mesh.GhostMode.shared_facet)  # interfaces need both of their cells on one rank
     if comm.rank:
-        return mesh.create_mesh(comm, np.empty((0, 2**d), dtype=np.int64), np.empty((0, d)), element)
+        return mesh.create_mesh(comm, np.empty((0, 2**d), dtype=np.int64), np.empty((0, d)), element, partitioner=shared)
     grid = np.arange(np.prod([n + 1 for n in image.shape])).reshape([n + 1 for n in image.shape])
     corners = [corner[::-1] for corner in itertools.product((0, 1), repeat=d)]
     where = np.nonzero(present)
@@ -79,7 +80,7 @@ def _mesh(image: VoxelImage, present: np.ndarray, comm: MPI.Comm) -> mesh.Mesh:
         cells[:, k] = grid[at] * 2**d + part(at, tuple(1 - c for c in corner))
     used, cells = np.unique(cells, return_inverse=True)
     points = np.column_stack(np.unravel_index(used // 2**d, grid.shape)) * np.array(image.spacing)
-    return mesh.create_mesh(comm, cells.reshape(-1, 2**d).astype(np.int64), points, element)
+    return mesh.create_mesh(comm, cells.reshape(-1, 2**d).astype(np.int64), points, element, partitioner=shared)
 
 
 def _parts(present: np.ndarray) -> Callable[[tuple[np.ndarray, ...], tuple[int, ...]], np.ndarray]:
