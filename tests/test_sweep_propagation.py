@@ -78,7 +78,7 @@ WRONG = {
     "no fidelity": (('fidelity = "propagation"\n', ""), 'this case asks for crack propagation; write "propagation"'),
     "another fidelity": (('"propagation"', '"screening"'), 'this case asks for crack propagation; write "propagation"'),
     "molecular dynamics": (('replicas = 2', 'replicas = 2\nmd = "case"'), "a propagation case runs no molecular dynamics"),
-    "a key of another kind": (('"protocol.hold"', '"geometry.interlayer.thickness"'), 'unknown key "geometry.interlayer.thickness"'),
+    "a key of another kind": (('"protocol.hold"', '"geometry.interlayer"'), 'unknown key "geometry.interlayer"'),
     "a value of another unit": (('"1 s", "5 s"', '"5 s", "5 m"'), "cannot be expressed in s"),
     "an impossible case": (('"fracture.elements" = 2', '"fracture.length" = "30 um"'), "fracture.length: at most a quarter"),
 }

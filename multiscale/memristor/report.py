@@ -15,7 +15,7 @@ from multiscale.memristor.figure import LEAST_A
 from multiscale.memristor.run import answer_lines
 from multiscale.reporting import html
 from multiscale.reporting.figures import THEMED, Palette, figure
-from multiscale.reporting.plates import Plate, axis, scripts, show
+from multiscale.reporting.plates import Column, Plate, axis, scripts, show
 
 Table = list[dict[str, float | None]]
 
@@ -172,8 +172,8 @@ def _over_cycles(
         ]  # fmt: skip
         return found, {"xaxis": axis("cycle"), "yaxis": axis(unit, log)}
 
-    numbers = (("cycle", x), *((f"{words}, {unit}", [row[key] for row in cycles]) for words, key in curves.items()))
-    return Plate(name, title, caption, draw, numbers, traces)
+    columns: list[Column] = [(f"{words}, {unit}", [row[key] for row in cycles]) for words, key in curves.items()]
+    return Plate(name, title, caption, draw, (("cycle", x), *columns), traces)
 
 
 def _resistances(cycles: Table) -> Plate:

@@ -112,8 +112,8 @@ def _map(found: Map) -> Plate:
         return drawing
 
     numbers = (
-        ("x (µm)", (found["x_m"] * 1e6).tolist()), ("y (µm)", (found["y_m"] * 1e6).tolist()),
-        ("on a boundary", found["on_boundary"].astype(int).tolist()), ("trigger (V)", _blank(found["trigger_V"])),
+        ("x (µm)", _blank(found["x_m"] * 1e6)), ("y (µm)", _blank(found["y_m"] * 1e6)),
+        ("on a boundary", [int(value) for value in found["on_boundary"]]), ("trigger (V)", _blank(found["trigger_V"])),
         ("nucleation (V)", _blank(found["nucleation_V"])), ("pressure (GPa)", _blank(found["pressure_Pa"] / 1e9)),
     )  # fmt: skip
     caption = "Voltage of the ramp at which lithium breaks in, with the tip at each place; blank: not within the ramp."

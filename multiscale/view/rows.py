@@ -194,7 +194,8 @@ class SweepRows:
         with self._lock:
             if name not in self._places:
                 return None
-            rows = [{column: self._cells[column][place] for column in self._names} for place in self._places[name]]
+            places = self._places[name]
+            rows: list[Mapping[str, Any]] = [{column: self._cells[column][place] for column in self._names} for place in places]
             return self.store.design(name), rows, self._statuses[name] if self._statuses else self.store.status(name)
 
 
