@@ -280,11 +280,16 @@ def test_a_status_that_cannot_be_read_is_waiting(tmp_path):
 
 
 def test_a_driver_killed_at_random_moments_ends_at_the_same_table(tmp_path):
-    """SIGKILL to the driver alone: its workers die with it, a design is begun at most once more per kill and slot."""
-    plain, killed = (sweep_cases.fake(tmp_path / name, 8, pause=0.05) for name in ("plain", "killed"))
+    """SIGKILL to the driver alone: its workers die with it, a design is begun at most once more per kill and slot.
+
+    MULTISCALE_KILLS=20 kills as often as the product promises; each kill costs a start of seconds.
+    """
+    kills = int(os.environ.get("MULTISCALE_KILLS", "3"))
+    designs = 2 * kills + 2
+    plain, killed = (sweep_cases.fake(tmp_path / name, designs, pause=0.05) for name in ("plain", "killed"))
     (killed / "sweep.toml").write_text((plain / "sweep.toml").read_text())
     run_here(plain)
-    rng, kills = random.Random(7), 3
+    rng = random.Random(7)
     for _ in range(kills):
         aim = sweep_cases.over(killed) + rng.randint(0, 2)
         process = sweep_cases.start(killed)
@@ -294,7 +299,7 @@ def test_a_driver_killed_at_random_moments_ends_at_the_same_table(tmp_path):
     done = sweep_cases.start(killed)
     assert done.wait(60) == 0
     assert sweep_cases.rows(killed) == sweep_cases.rows(plain)
-    assert sum(sweep_cases.runs(killed)) <= 8 + 2 * kills
+    assert sum(sweep_cases.runs(killed)) <= designs + 2 * kills
 
 
 def test_an_interrupted_sweep_says_so_and_leaves_nobody_at_work(tmp_path):

@@ -22,8 +22,8 @@ FORMAT = 1
 """Raised whenever a change of the code changes what the file holds."""
 NAME = "finished.json"
 """Its name in the store."""
-_CODE = ("critical_current/answer.py", "pipeline.py", "sweeps/drafts.py", "sweeps/designs.py", "sweeps/table.py",
-         "sweeps/solve.py")  # fmt: skip
+_CODE = ("critical_current/answer.py", "propagation/march.py", "pipeline.py", "sweeps/drafts.py", "sweeps/designs.py",
+         "sweeps/table.py", "sweeps/solve.py")  # fmt: skip
 """Sources of the product that decide which designs a sweep has and what stands in its table."""
 
 
