@@ -49,7 +49,7 @@ def attribution(
                 [dict(inputs)] * count, functools.partial(_current, case, frozenset({name} - {""})), results / "switches",
                 {"version": VERSION, "case": case.digest, "off": name}, comm, progress,
             )  # fmt: skip
-    alone = {name: worth(name, runs[""], runs[name]) for name in wanted}
+    alone: dict[str, Any] = {name: worth(name, runs[""], runs[name]) for name in wanted}
     if nucleation is None:
         return alone
     return {

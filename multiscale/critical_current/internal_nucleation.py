@@ -112,13 +112,16 @@ def critical_overpotential(inputs: NucleationInputs, area: float, half_cycle: fl
 
     Γ rises with it, so a bracket of all draws at once finds it; the end at which it is enough is given.
     """
-    low, high = np.zeros(count), np.full(count, LARGEST_OVERPOTENTIAL)
+    low: np.ndarray = np.zeros(count)
+    high: np.ndarray = np.full(count, LARGEST_OVERPOTENTIAL)
 
     def excess(η: np.ndarray) -> np.ndarray:
         return np.asarray(log_face_rate(inputs, η)) + math.log(area * half_cycle)
 
-    under, over = np.full(count, -np.inf), excess(high)
-    beyond, last = over < 0, np.zeros(count)
+    under: np.ndarray = np.full(count, -np.inf)
+    last: np.ndarray = np.zeros(count)
+    over = excess(high)
+    beyond = over < 0
     for step in range(HALVINGS + SECANTS):
         straight = np.isfinite(under) & (step >= HALVINGS) & (over > under)
         with np.errstate(invalid="ignore", divide="ignore"):
