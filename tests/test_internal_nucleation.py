@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from coupling.rate_table import RateTable
 from coupling.record import Property
 from coupling.store import write_records
 from multiscale.case import load_case
+from multiscale.critical_current import first_mechanism
 from multiscale.critical_current import internal_nucleation as inside
 from multiscale.critical_current.answer import CLOSURE, Reference, Spread
 from multiscale.critical_current.first_mechanism import RATES, best_values, combined, smallest_split
@@ -161,7 +163,8 @@ def reference_of(current, stalled):
     return Reference({"current_density": current, "limited_by": "stall", "bound": None}, stalled, {}, 1, 1)
 
 
-def test_mechanisms_are_told_apart_and_the_smallest_is_the_answer(case):
+def test_mechanisms_are_told_apart_and_the_smallest_is_the_answer(case, monkeypatch):
+    monkeypatch.setattr(first_mechanism, "smallest_split", partial(smallest_split, rows=32))
     parameters = resolve(case)
     leaves = draw(parameters, 100, 1)
     initiation = np.full(100, 20.0)
@@ -177,6 +180,8 @@ def test_mechanisms_are_told_apart_and_the_smallest_is_the_answer(case):
     assert found["stripping_limit"]["at_best_values"] == pytest.approx(total[0] / 10)
     assert 0 < creep[0] < total[0]
     assert found["ccd"]["value"] <= found["mechanisms"]["nucleation"]["value"]
+    assert sum(found["error_split"].values()) == pytest.approx(1.0)
+    assert "never told" not in found["error_split"]
     assert found["stripping_limit"]["first_in_share_of_draws"] == pytest.approx(
         np.mean(voiding_currents(case, leaves)[0] < found["samples"])
     )
@@ -207,15 +212,15 @@ def test_the_error_split_is_that_of_the_smallest_current(case):
         return initiation_of(leaves, np.full(2000, level), logarithm, errors)
 
     normal = rate_errors(case, 2000)
-    never = smallest_split(case, leaves, scaled(1e30), normal, 512)
+    never = smallest_split(case, leaves, scaled(1e30), normal, 128)
     assert sum(never.values()) == pytest.approx(1.0)
     assert never[toughness] == never[SURROGATE] == never[CLOSURE] == 0.0
     assert max(never, key=never.get) == MIXTURE_MODEL  # the layer's conductivity sets the local overpotential
     assert never["Li-Li6PS5Cl-nucleus.surface_energy"] > 0
-    always = smallest_split(case, leaves, scaled(1e-2), normal, 512)
+    always = smallest_split(case, leaves, scaled(1e-2), normal, 256)
     parts = {toughness: np.var(np.log(leaves[toughness])), SURROGATE: 0.09, CLOSURE: 1 / 12}
     for origin, part in parts.items():
-        assert always[origin] == pytest.approx(part / sum(parts.values()), abs=0.06)
+        assert always[origin] == pytest.approx(part / sum(parts.values()), abs=0.09)
     assert RATES not in always
 
 
