@@ -121,7 +121,7 @@ def answer_lines(summary: Mapping[str, Any]) -> str:
     fit = f"fitted: {', '.join(fitted)}" if fitted else "nothing was fitted"
     lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)} · mechanism: {ccd['mechanism']} · {fit}"]
     best = summary["at_best_values"]
-    first = " (initiation)" if "nucleation" in summary and best["mechanism"] == "initiation" else ""
+    first = " (initiation)" if "nucleation" in summary and best.get("mechanism") == "initiation" else ""
     lines.append(f"at the best value of every input {best['value']:.3g} {best['unit']}, limited by {best['limited_by']}{first}")
     if ccd.get("bound") == "lower":
         lines.append("The upper end is open: some draws did not crack up to the largest current of the protocol.")
@@ -145,17 +145,16 @@ def _mechanism_lines(summary: Mapping[str, Any]) -> list[str]:
             lines.append(f"nucleation is likeliest {depth:.3g} nm from the lithium")
     if "stripping_limit" in summary:
         limit = summary["stripping_limit"]
-        lines.append(
-            f"voids on the stripped electrode beyond {interval(limit)} (not part of the CCD; below it in "
-            f"{limit['first_in_share_of_draws']:.0%} of the draws)"
-        )
+        share = limit.get("first_in_share_of_draws")
+        often = "" if share is None else f"; below it in {share:.0%} of the draws"
+        lines.append(f"voids on the stripped electrode beyond {interval(limit)} (not part of the CCD{often})")
     return lines
 
 
 def _switch_line(name: str, row: Mapping[str, Any]) -> str:
     """What one switch is worth."""
     spread = f"{row['smallest']:.3g} … {row['largest']:.3g} over {row['microstructures']} microstructures"
-    factor, without = sign_of(row["factor_bound"]), sign_of(row["without_bound"])
+    factor, without = sign_of(row.get("factor_bound")), sign_of(row.get("without_bound"))
     line = f"{name}: factor {factor}{row['factor']:.3g} ({spread}); without it {without}{row['without']:.3g} {row['unit']}"
     if alone := row.get("initiation_alone"):
         line += f"; on initiation alone a factor {sign_of(alone['factor_bound'])}{alone['factor']:.3g}"

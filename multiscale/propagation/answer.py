@@ -249,7 +249,7 @@ def read_summary(case: Any, results: Path) -> dict[str, Any]:
     """summary.json of a propagation case. Raises UserError: there is none, or the case has changed since."""
     path = results / "summary.json"
     summary: dict[str, Any] = read_json(path, {})
-    if not {"ccd", "holds", "error_bar"} <= set(summary):
+    if not {"ccd", "holds", "error_bar", "closing_stress_MPa"} <= set(summary):
         raise UserError(f"{path}: not there yet, or of an older version; `multiscale run {case.folder}` makes it")
     if summary.get("hashes", {}).get("case") != case.digest:
         told = "case.toml or a material file has changed since these results were computed"

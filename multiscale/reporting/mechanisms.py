@@ -42,8 +42,9 @@ def _nucleation(summary: Mapping[str, Any]) -> str:
 def _stripping(limit: Mapping[str, Any] | None) -> str:
     if not limit:
         return ""
+    share = limit.get("first_in_share_of_draws")
+    often = "" if share is None else f" That limit comes before the critical current in {html.percent(share)} of the draws."
     return html.paragraph(
         f"The other electrode: stripping opens voids beyond {_interval(limit)} mA/cm² (at best values "
-        f"{html.number(limit['at_best_values'])}). That limit comes before the critical current in "
-        f"{html.percent(limit['first_in_share_of_draws'])} of the draws; it is another failure and no part of it."
+        f"{html.number(limit['at_best_values'])}).{often} It is another failure and no part of the critical current."
     )
