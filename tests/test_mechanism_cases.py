@@ -83,8 +83,10 @@ def test_the_report_tells_each_mechanism_and_old_summaries_are_still_read():
                            "each": {"initiation": 2.0, "nucleation": 0.4}},
         "nucleation": {"likeliest_depth_nm": 3.0, "local_overpotential_mV": 260.0, "rates": "classical theory"},
         "stripping_limit": each | {"unit": "mA/cm^2", "level": 0.9, "at_best_values": 8.4, "first_in_share_of_draws": 0.02},
-        "attribution": {"lithium-creep": {"with": 1.0, "without": 2.0, "unit": "mA/cm^2", "factor": 0.5, "smallest": 0.5, "largest": 0.5,
-                                          "without_bound": "lower", "factor_bound": "upper", "microstructures": 4}},
+        "attribution": {"lithium-creep": {
+            "with": 1.0, "without": 2.0, "unit": "mA/cm^2", "factor": 0.5, "smallest": 0.5, "largest": 0.5,
+            "without_bound": "lower", "factor_bound": "upper", "microstructures": 4,
+        }},
     }  # fmt: skip
     run = SimpleNamespace(summary=summary)
     told = mechanisms(run)
