@@ -1,6 +1,7 @@
 # make demo: the first case, from crystal structures to a report.   make test: the checks that CI runs.
 # make cp2k: adds CP2K, optional, for first-principles labels.   make browser: headless Chromium, for the tests of pages.
-.PHONY: demo test lint setup verify benchmarks docs notebooks cp2k browser clean
+# make pictures: PyVista, optional, for multiscale picture.
+.PHONY: demo test lint setup verify benchmarks docs notebooks cp2k browser pictures clean
 
 RANKS ?= 2
 
@@ -36,6 +37,10 @@ cp2k: setup
 browser: setup
 	@env/optional browser
 	env/exec pip install -q -c env/constraints.txt playwright
+
+pictures: setup
+	@env/optional pictures
+	env/exec pip install -q -c env/constraints.txt pyvista
 
 setup:
 	@env/exec true

@@ -54,9 +54,14 @@ optional() { printf '%s/%s-%s' "$cache" "$1" "$(root_key)"; }
 enter_root() {
     local where dir part binds=() more=
     where=$(root)
-    for part in cp2k browser; do
+    for part in cp2k browser pictures; do
         [ ! -e "$(optional "$part")/.complete" ] || more="$more:$(optional "$part")/bin"
     done
+    part=$(optional pictures)
+    if [ -e "$part/.complete" ]; then  # a library, not a program
+        part=$(cd "$part" && ls -d "$PWD"/usr/lib/*-linux-gnu* | head -n 1)
+        binds+=(--setenv LD_LIBRARY_PATH "$part${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}")
+    fi
     for dir in /*; do
         case "${dir#/}" in
             bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var|lost+found) continue ;;

@@ -51,6 +51,7 @@ def draw(
             if name not in known:
                 shown = nearest(name, known) if known else f"it has no named {kind}; make physical groups"
                 raise UserError(f'{path}: the mesh has no {kind} called "{name}"; {shown}')
+    _require_apart(path, dimension)
     gmsh.model.mesh.affineTransform([unit, 0, 0, 0, 0, unit, 0, 0, 0, 0, unit, 0])
     return measure(dimension)
 
@@ -60,6 +61,20 @@ def _names(dimension: int) -> list[str]:
 
     groups = gmsh.model.getPhysicalGroups(dimension)
     return [gmsh.model.getPhysicalName(dim, tag) or f"group-{tag}" for dim, tag in groups]
+
+
+def _require_apart(path: Path, dimension: int) -> None:
+    """Refuse cells or faces with two names, which DOLFINx would count twice. Raises UserError."""
+    import gmsh
+
+    for of, kind in ((dimension, "regions"), (dimension - 1, "boundaries")):
+        owner: dict[int, str] = {}
+        for (_, tag), name in zip(gmsh.model.getPhysicalGroups(of), _names(of), strict=True):
+            for entity in gmsh.model.getEntitiesForPhysicalGroup(of, tag):
+                other = owner.setdefault(int(entity), name)
+                if other != name:
+                    told = f'the {kind} "{other}" and "{name}" share the geometrical entity {entity}'
+                    raise UserError(f"{path}: {told}; give each its own (in msh 2 files: the second tag of an element)")
 
 
 def _dimension(path: Path) -> int:

@@ -13,7 +13,7 @@ PACKAGES = {
     "multiscale": "multiscale-li", "dolfinx": "fenics-dolfinx", "petsc": "petsc4py", "mpi": "mpi4py", "gmsh": "gmsh",
     "torch": "torch", "mace": "mace-torch", "symmetrix": "symmetrix-xl", "chgnet": "chgnet", "ase": "ase", "kinisi": "kinisi",
     "optuna": "optuna", "parsl": "parsl", "pyarrow": "pyarrow", "plotly": "plotly",
-    "starlette": "starlette", "uvicorn": "uvicorn",
+    "starlette": "starlette", "uvicorn": "uvicorn", "pyvista": "pyvista",
 }  # fmt: skip
 PROGRAMS = {
     "lammps": ("lmp", "lmp_mpi"), "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
@@ -25,6 +25,7 @@ NEEDED_FOR = {
 }  # fmt: skip
 OPTIONAL = {
     "cp2k": "missing (optional: make cp2k)",
+    "pyvista": "missing (optional, for multiscale picture: make pictures)",
     **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])"),
     **dict.fromkeys(("plotly", "starlette", "uvicorn"), "missing (optional, for view: pip install -e .[view])"),
 }
@@ -57,6 +58,14 @@ def _cp2k() -> str | None:
         return None
 
 
+def _pyvista(version: str | None) -> str | None:
+    """Version of PyVista and what it draws with, None where either is missing."""
+    from multiscale.reporting.render import library
+
+    window = library() if version is not None else None
+    return None if window is None else f"{version} ({window})"
+
+
 def examine() -> dict[str, Any]:
     """Version (or path of a program) by name, None where it is missing."""
     found: dict[str, Any] = {name: _package(package) for name, package in PACKAGES.items()}
@@ -65,6 +74,7 @@ def examine() -> dict[str, Any]:
     for name, programs in PROGRAMS.items():
         found[name] = next((path for program in programs if (path := shutil.which(program))), None)
     found["cp2k"] = _cp2k()
+    found["pyvista"] = _pyvista(found["pyvista"])
     found["gpu"] = _gpu()
     found["cores"] = len(os.sched_getaffinity(0))
     return found

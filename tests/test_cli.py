@@ -10,8 +10,8 @@ from coupling.lock import alone
 
 CASE = ROOT / "cases" / "li-lpscl"
 COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential",
-            "homogenize", "preview", "animate", "sweep", "sweep run", "sweep status", "sweep table", "sweep plot", "sweep rank",
-            "sweep sensitivity", "sweep search"]  # fmt: skip
+            "homogenize", "preview", "animate", "picture", "export", "sweep", "sweep run", "sweep status", "sweep table",
+            "sweep plot", "sweep rank", "sweep sensitivity", "sweep search"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

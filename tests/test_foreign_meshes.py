@@ -294,3 +294,18 @@ def test_a_surface_in_space_is_refused(tmp_path):
 def test_the_dimension_must_be_that_of_the_case(tmp_path):
     with gmsh_model("wrong"), pytest.raises(UserError, match="have dimension 2; the case says dimension = 3"):
         foreign.draw(laminate(tmp_path / "user.msh"), 1.0, [], [], 3)
+
+
+@pytest.mark.parametrize("of", ["regions", "boundaries"])
+def test_two_names_of_one_entity_are_refused(tmp_path, of):
+    """DOLFINx would read the cells of both groups, each twice (it crashed)."""
+    import gmsh
+
+    with gmsh_model("user"):
+        draw_blocks([0.0, 2.0], [0.0, 1.0, 4.0], [["a"], ["b"]], 3)
+        dim = 2 if of == "regions" else 1
+        tag = gmsh.model.getPhysicalGroups(dim)[0][1]
+        gmsh.model.addPhysicalGroup(dim, gmsh.model.getEntitiesForPhysicalGroup(dim, tag), 99, "also")
+        gmsh.write(str(tmp_path / "user.msh"))
+    with gmsh_model("again"), pytest.raises(UserError, match=f'the {of} "[a-z]+" and "also" share the geometrical entity'):
+        foreign.draw(tmp_path / "user.msh", UM, [], [])
