@@ -1,6 +1,7 @@
 """`multiscale impedance` as a user calls it, and refusals of wrong input."""
 
 import json
+import math
 import re
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_growth_of_a_layer():
     assert row["thickness_m"] == pytest.approx(45e-9)
     assert row["low_m"] < 41e-9 < 49e-9 < row["high_m"]
     assert row["asr_ohm_cm2"] == pytest.approx(45.0)
+
+
+def test_wagner_constant():
+    """k = V σ U/(nF) for constant conductivities in series; σ of electrons that falls e-fold in 0.1 V: that takes the place of U."""
+    options = ("growth", "wagner", "--electronic", "1e-9 S/m", "--ionic", "1e-9 S/m", "--molar-volume", "15 cm^3/mol",
+               "--electrons", "2", "--drop", "1.7 V", "--json")  # fmt: skip
+    k = json.loads(multiscale(*options).stdout)["parabolic_constant_m2_per_s"]
+    assert k == pytest.approx(1.5e-5 * 0.5e-9 * 1.7 / (2 * 96485.33212), rel=1e-9)
+    options = (*options[:4], "--ionic", "1 S/m", *options[6:], "--fold", "0.1 V")
+    k = json.loads(multiscale(*options).stdout)["parabolic_constant_m2_per_s"]
+    assert k == pytest.approx(1.5e-5 * 1e-9 * 0.1 * (1 - math.exp(-17)) / (2 * 96485.33212), rel=1e-6)
 
 
 def test_coating_that_keeps_a_metal_out():

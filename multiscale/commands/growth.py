@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     growth_app.command("coating")(coating)
     growth_app.command("stress")(stress)
     growth_app.command("onsager")(onsager)
+    growth_app.command("wagner")(wagner)
     app.add_typer(growth_app, name="growth")
 
 
@@ -175,3 +176,37 @@ def stress(
         f"in its plane {film.stress[0] / 1e6:.4g} and {film.stress[1] / 1e6:.4g} MPa (compression negative), "
         f"{100 * film.swelling:.4g} % thicker, {film.energy_density:.4g} J/m3{per_area}"
     )
+
+
+def wagner(
+    electronic: Annotated[str, typer.Option(help='Conductivity of electrons in the layer at its lithium side: "1e-9 S/m".')],
+    ionic: Annotated[str, typer.Option(help='Conductivity of lithium ions: "1e-4 S/m".')],
+    molar_volume: Annotated[str, typer.Option(help='Of the product per formula: "15 cm^3/mol".')],
+    electrons: Annotated[float, typer.Option(help="Lithium (charges) per formula of product.")],
+    drop: Annotated[str, typer.Option(help='Difference of the potential against lithium across the layer: "1.7 V".')],
+    fold: Annotated[
+        str | None, typer.Option(help='Potential over which the electronic conductivity falls e-fold from lithium on: "25.7 mV".')
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Parabolic constant of a layer that conducts electrons and ions, by Wagner's law: for `growth layer --constant`.
+
+    k = V/(nF) times the integral of s_e s_ion/(s_e + s_ion) over the lithium potential between both faces.
+
+    Example: multiscale growth wagner --electronic "1e-9 S/m" --ionic "1e-4 S/m" --molar-volume "15 cm^3/mol" --electrons 2
+    --drop "1.7 V"
+    """
+    import math
+
+    from multiscale.transport import growth
+
+    if not electrons > 0:
+        raise UserError(f"--electrons {electrons:g}: give a number above 0")
+    e, i = quantity("--electronic", electronic, "S/m", 0.0), quantity("--ionic", ionic, "S/m", 0.0)
+    U, V = quantity("--drop", drop, "V", 0.0), quantity("--molar-volume", molar_volume, "m^3/mol", 0.0)
+    falls = math.inf if fold is None else quantity("--fold", fold, "V", 0.0)
+    k = growth.wagner_constant(V, electrons, lambda u: e * math.exp(-u / falls), lambda u: i, U)
+    if as_json:
+        show_json({"parabolic_constant_m2_per_s": k, "ionic_transference_at_lithium": i / (e + i)})
+    else:
+        show(f'k = {k:.5g} m2/s (L2 = L0^2 + 2kt); ions carry {i / (e + i):.4g} of the current at the lithium side')

@@ -25,8 +25,9 @@ fem_petsc: Any = dolfinx.fem.petsc
 DIRECT_LIMIT, DIRECT_LIMIT_3D = 150_000, 10_000
 """Unknowns up to which the sparse direct solver (MUMPS) is the default (2-D stays cheap well beyond); coupled ions in 3-D."""
 
-ROUNDING, STAGNATION = 1e-16, 100.0
-"""Residual level, relative to |J| |x|, that Newton's method aims at, and the multiple of it at which it may stagnate."""
+ROUNDING, STAGNATION = 1.5e-15, 10.0
+"""Residual level, relative to |J| |x|, that Newton's method aims at (a few roundings: below them every line search only
+stagnates), and the multiple of it at which it may stagnate."""
 TRUE_RESIDUAL = 1e-5
 """Largest residual, relative to the right side and computed anew, of a linear solve that counts as converged."""
 SMALLEST = 1e-300
@@ -339,9 +340,10 @@ class NonlinearSolver:
         """Iterations, residual and reason of a solve that converged. Else the unknown is as before, and RunFailure is raised."""
         reason, norm = self.snes.getConvergedReason(), float(self.snes.getFunctionNorm())
         name, iterations = reason_name(PETSc.SNES, reason), self.snes.getIterationNumber()
-        stuck = PETSc.SNES.ConvergedReason.DIVERGED_LINE_SEARCH, PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT
+        reasons = PETSc.SNES.ConvergedReason
+        stuck = reasons.DIVERGED_LINE_SEARCH, reasons.DIVERGED_LOCAL_MIN, reasons.DIVERGED_MAX_IT
         if reason in stuck and norm <= STAGNATION * self._rounding:
-            reason, name = PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS, "CONVERGED_ROUNDING"
+            reason, name = reasons.CONVERGED_FNORM_ABS, "CONVERGED_ROUNDING"
         if reason <= 0 or not np.isfinite(norm):
             self.u.x.array[:] = before
             label = self.prefix.rstrip("_")

@@ -240,11 +240,6 @@ def arrhenius(prefactor: float, activation_energy: float, temperature: float) ->
     return prefactor * math.exp(-activation_energy / (GAS_CONSTANT * temperature))
 
 
-def penetration(depth: Any, diffusivity: float, time: float) -> Any:
-    """Concentration over that at the face, c/c0 = erfc(x/(2 (Dt)^½)), of what diffuses into a thick coating from its face."""
-    return erfc(np.asarray(depth) / (2 * math.sqrt(diffusivity * time)))
-
-
 def coating_thickness(diffusivity: float, time: float, share: float) -> float:
     """Thickness of a coating behind which the concentration stays below a share of that at its face for a time, m.
 

@@ -69,13 +69,29 @@ def butler_volmer(
     The current vanishes at Δ = -V p/F for every αm when αa + αc = 1. Exponentials are bounded (`bounded_exp`).
     Source: docs/physics.md 1.2(a), (d); structure of Ganser et al., J. Electrochem. Soc. 166, H167 (2019).
     """
+    anodic, cathodic = exponents(
+        overpotential, anodic_transfer, cathodic_transfer, temperature, pressure, mechanical_transfer, molar_volume
+    )
+    return exchange_current_density * (bounded_exp(anodic) - bounded_exp(cathodic))
+
+
+def exponents(
+    overpotential: Any,
+    anodic_transfer: Any = 0.5,
+    cathodic_transfer: Any = None,
+    temperature: Any = ROOM_TEMPERATURE,
+    pressure: Any = 0.0,
+    mechanical_transfer: Any = None,
+    molar_volume: Any = LITHIUM_MOLAR_VOLUME,
+) -> tuple[Any, Any]:
+    """Arguments of both exponentials of `butler_volmer`: (αa F Δ + (1-αm) V p)/RT and (-αc F Δ - αm V p)/RT."""
     αa, αc = anodic_transfer, 1 - anodic_transfer if cathodic_transfer is None else cathodic_transfer
     αm = αc if mechanical_transfer is None else mechanical_transfer
     RT = GAS_CONSTANT * temperature
     work = molar_volume * pressure
     anodic = (αa * FARADAY * overpotential + (1 - αm) * work) / RT
     cathodic = (-αc * FARADAY * overpotential - αm * work) / RT
-    return exchange_current_density * (bounded_exp(anodic) - bounded_exp(cathodic))
+    return anodic, cathodic
 
 
 SMALLEST_CONCENTRATION = 1e-12

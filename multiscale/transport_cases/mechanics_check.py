@@ -11,8 +11,6 @@ LITHIUM = "Li+"
 def check_mechanics(file: TomlFile, settings: TransportFile, media: list[str]) -> None:
     """Names exist, and what belongs together is there. Raises UserError with the key."""
     told = settings.mechanics
-    if told is not None and getattr(settings.geometry, "dimension", 2) == 3:
-        raise UserError(file.complaint(("mechanics",), "stress is computed in one and two dimensions and axial symmetry only"))
     for name in told.medium if told else ():
         if name not in media:
             unknown = f"the geometry has no such medium; {nearest(name, media)}"

@@ -18,6 +18,8 @@ from multiscale.solvers.protocol import Progress, Record
 from multiscale.solvers.timeloop import Depletion, StepTooSmall, TimeStepper, run_protocol
 from multiscale.tables import parameter_rows
 from multiscale.transport.debye import DebyeUnresolved
+from multiscale.transport.kinetic_range import KineticRange
+from multiscale.transport.kinetics import EXPONENT_LIMIT
 from multiscale.transport_cases.case import TransportCase
 from multiscale.transport_cases.check import limits
 from multiscale.transport_cases.fields import write_vtx
@@ -59,6 +61,16 @@ def run_transport(case: TransportCase, results: Path, comm: Any, every_s: float 
     return run_once(case, key, results, comm, "transport", go)
 
 
+class KineticsLeft(RunFailure):
+    """A solution lies where the law of a reaction is no exponential any more."""
+
+    def __init__(self, boundaries: list[str]) -> None:
+        super().__init__(
+            f"the reaction at {', '.join(boundaries)} needs exp({EXPONENT_LIMIT:g}) times its exchange current density or more; "
+            "beyond that the rate law is continued along its tangent, so this solution is no answer"
+        )
+
+
 class _Run:
     """One run: what is shared between its parts."""
 
@@ -81,6 +93,7 @@ class _Run:
         self.meter = TransportMeter(system, cell, window)
         self.stepper = TimeStepper(system, step_control(case, self.inputs, cell), plating=plating)
         self.log = Log(case, system, cell, self.meter, plating)
+        self.range = KineticRange(system)
         cells = system.domain.mesh.topology.index_map(system.domain.dimension).size_global
         self.narrator.say("mesh", f"{cells} cells, {system.solver.unknowns} unknowns, {time.monotonic() - self.begun:.1f} s")
         if self.leads:
@@ -126,6 +139,9 @@ class _Run:
             if self.case.settings.protocol.on_depletion == "end":
                 return ended
             raise self._failed(ended, failure) from failure
+        except KineticsLeft as failure:
+            ended = {"by": "kinetics out of range", "time_s": self.stepper.time, "message": str(failure)}
+            raise self._failed(ended, failure) from failure
         except StepTooSmall as failure:
             ended = {"by": "step below minimum", "time_s": failure.state.time, "message": str(failure)}
             raise self._failed(ended, failure) from failure
@@ -137,6 +153,8 @@ class _Run:
     def _keep(self, progress: Progress) -> None:
         """Checkpoint now and then; figures, fields and maps at the end of a step."""
         self.progress = progress
+        if left := self.range.left():
+            raise KineticsLeft(left)
         last = progress.records[-1]
         once = self.case.settings.protocol.step
         longest = once[last.step % len(once)].until.time
@@ -169,7 +187,7 @@ class _Run:
         if self.log.rows and hasattr(self, "progress"):
             self._step_ends(self.progress.records[-1], f"{self.progress.records[-1].step + 1}-last")
 
-    def _failed(self, ended: dict[str, Any], failure: StepTooSmall) -> RunFailure:
+    def _failed(self, ended: dict[str, Any], failure: RunFailure) -> RunFailure:
         """Keep the state, the rows and the fields of a failed run; what to tell."""
         if hasattr(self, "progress"):
             self._checkpoint()
@@ -181,6 +199,7 @@ class _Run:
         mend = {
             "depletion": 'lower the current, or set protocol.on_depletion = "end" if that is the answer',
             "step below minimum": "lower protocol.smallest_step or protocol.tolerance's demand, or change more gently",
+            "kinetics out of range": "its exchange current density is far too small for this current or voltage: check both",
         }[ended["by"]]
         return RunFailure(f"{failure}; {kept}; {mend}")
 
