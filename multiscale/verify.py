@@ -136,12 +136,25 @@ def _alternating() -> list[Group]:
 
 
 def _growth() -> list[Group]:
-    from multiscale.verification import interphase
+    from multiscale.verification import interphase, swelling
 
     parabolic, reaction = math.sqrt(5e-9**2 + 2 * 1e-21 * 1e6), -10e-9 + math.sqrt(10e-9**2 + 2e-21 * 1e6)
     names = {"parabolic": parabolic, "Deal-Grove": reaction}
     layers = {f"{name}, {how} (m)": value for name, value in names.items() for how in ("solution", "from its rate")}
-    return [("V18", 1e-4, interphase.growth, layers)]
+    film = -100e9 * 0.01 / (1 - 0.25) - 0.25 / (1 - 0.25) * 40e6
+    held = {
+        "stress in its plane (Pa)": film,
+        "pressure (Pa)": (40e6 - 2 * film) / 3,
+        "becomes thicker by (m)": 1e-6 * (0.01 * 1.25 / 0.75 - 40e6 / 100e9 * 1.25 * 0.5 / 0.75),
+    }
+    κR = 0.1 * 2 * _THERMAL / 1e6
+    thick = -κR + math.sqrt((1e-6 + κR) ** 2 + 2 * 0.1 * _V * 0.05 * 3 / _F)
+    moved = {"thickness (m)": thick, "current density (A/m2)": 0.1 * 0.05 / (κR + thick)}
+    return [
+        ("V18", 1e-4, interphase.growth, layers),
+        ("V18s", 1e-8, swelling.constrained_layer, held),
+        ("V18m", 1e-3, swelling.moving_face, moved),
+    ]
 
 
 def _conduction() -> list[Group]:

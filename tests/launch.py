@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MPI_SETTINGS = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",  # ranks that wait must not take a shared core from the one they wait for
 }  # fmt: skip
 
 

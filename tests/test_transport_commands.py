@@ -79,7 +79,7 @@ def test_growth_of_a_layer():
 
 
 def test_wagner_constant():
-    """k = V σ U/(nF) for constant conductivities in series; σ of electrons that falls e-fold in 0.1 V: that takes the place of U."""
+    """k = V σ U/(nF) for constant conductivities in series; where σ of electrons falls e-fold in 0.1 V, that stands for U."""
     options = ("growth", "wagner", "--electronic", "1e-9 S/m", "--ionic", "1e-9 S/m", "--molar-volume", "15 cm^3/mol",
                "--electrons", "2", "--drop", "1.7 V", "--json")  # fmt: skip
     k = json.loads(multiscale(*options).stdout)["parabolic_constant_m2_per_s"]
