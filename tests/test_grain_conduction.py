@@ -3,14 +3,16 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from dolfinx import mesh
 from mpi4py import MPI
 from test_conduction_case import write
 from test_transport_proof import cube
 
 from coupling.errors import UserError
 from multiscale.conduction.case import load_conduction_case
-from multiscale.conduction.grains import Boundaries, GrainConduction
+from multiscale.conduction.grains import JOIN, Boundaries, GrainConduction
 from multiscale.conduction.run import _numbers as numbers
 from multiscale.conduction.run import run_conduction
 from multiscale.transport.interfaces import outer_alone
@@ -34,6 +36,20 @@ def test_two_grains_and_an_interlayer_in_series():
     assert found.imbalance < 1e-10
     assert found.detour_factor == pytest.approx(1, rel=1e-9)
     assert problem.focusing_factor(1.5e-6) == pytest.approx(1, rel=1e-9)
+
+
+def test_the_joint_of_grains_and_interlayer_is_below_a_millionth():
+    """Two grains, 4 nm between them, and an interlayer in series: R is off by the joint, JOIN of the better conductor across."""
+    whole = outer_alone(cube(4, 1e-6))
+    z = mesh.compute_midpoints(whole.mesh, 3, np.arange(len(whole.cell_tags.values), dtype=np.int32))[:, 2]
+    slabs = mesh.meshtags(whole.mesh, 3, whole.cell_tags.indices, np.digitize(z, [0.25e-6, 0.5e-6]).astype(np.int32) + 1)
+    domain = replace(whole, cell_tags=slabs, regions={"grain 0": 1, "grain 1": 2, "interlayer": 3})
+    conductivity = {"grain 0": 0.1, "grain 1": 0.1, "interlayer": 0.02}
+    found = GrainConduction(domain, conductivity, ["grain 0", "grain 1"], Boundaries(1e-3, 4e-9), ["bottom"], ["top"]).solve()
+    exact = 0.5e-6 / 0.1 + 0.5e-6 / 0.02 + 4e-9 * (1 / 1e-3 - 1 / 0.1)
+    joint = JOIN * 1e-6 / 0.1
+    assert joint < 1e-6 * exact
+    assert found.resistance * 1e-12 - exact == pytest.approx(joint, rel=1e-2)
 
 
 @pytest.fixture(scope="module")

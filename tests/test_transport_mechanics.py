@@ -13,7 +13,9 @@ from scipy.optimize import brentq
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME
 from coupling.errors import RunFailure, UserError
+from multiscale.transport_cases import report
 from multiscale.transport_cases.case import load_transport_case
+from multiscale.transport_cases.report import write_transport_report
 from multiscale.transport_cases.run import run_transport
 
 RT = GAS_CONSTANT * 298.15
@@ -76,6 +78,12 @@ WORKING = '[electrode.working]\nion                      = "Li+"\n'
 
 SOURCE = 'source                   = "test"'
 UNEVEN = 'source = "test"\nanodic_transfer = 0.3\ncathodic_transfer = 0.7'
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    """Pages take longer than these runs; one test writes its own."""
+    monkeypatch.setattr(report, "write_transport_report", lambda *_: "none")
 
 
 def run(folder, text, comm=MPI.COMM_SELF):
@@ -227,6 +235,9 @@ def test_stress_drives_the_salt_back(tmp_path):
     depth, stress = table[table[:, 0] == table[-1, 0]][:, 1:].T
     exact = np.interp(depth, x, -5e9 * 1e-4 / 3 / 0.75 * (profile(a) - 1000))  # σ = -E V (c - c0)/(3 (1 - ν))
     assert np.max(np.abs(stress - exact)) < 2e-3 * np.max(np.abs(exact))
+    page = write_transport_report(tmp_path / "out", tmp_path).read_text(encoding="utf-8")
+    assert "Stress against depth" in page
+    assert "Pressure in time" in page
 
 
 MOVING = cases.edited(
@@ -336,8 +347,10 @@ SCRIPT = """
 import csv, json
 from pathlib import Path
 from mpi4py import MPI
+from multiscale.transport_cases import report
 from multiscale.transport_cases.case import load_transport_case
 from multiscale.transport_cases.run import run_transport
+report.write_transport_report = lambda *_: "none"
 answers = []
 for name in NAMES:
     out = Path("PATH").with_suffix("." + name)
