@@ -12,7 +12,7 @@ import numpy as np
 
 from coupling.errors import UserError
 from coupling.units import told
-from meshes import voronoi
+from meshes import laguerre, voronoi
 from meshes.flaw import Flaw, WrongLength, add_wedge, require_positive
 from meshes.layer_voids import DEEPEST, LayerVoids, contact_share, pockets
 from meshes.tags import BOUNDARIES, REGIONS, VOID
@@ -62,6 +62,7 @@ class LayeredCell:
         seed: of the microstructure; the same seed gives the same mesh.
         resolution: fineness of the mesh.
         voids: of a rough contact; None where everything touches.
+        grain_size_spread: standard deviation of ln(equivalent diameter); 0: relaxed Voronoi grains, whose sizes fall as they may.
     """
 
     width: float
@@ -73,12 +74,16 @@ class LayeredCell:
     seed: int = 0
     resolution: Resolution = FINE
     voids: LayerVoids | None = None
+    grain_size_spread: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse impossible cells. Raises UserError naming the key."""
         for name in ("width", "electrolyte_thickness", "grain_size", "boundary_width", "interphase_thickness"):
             require_positive(name, getattr(self, name))
         self._limit("boundary_width", self.boundary_width, 0.2 * self.grain_size, "a fifth of the grain size")
+        laguerre.require_spread(self.grain_size_spread)
+        if self.grain_size_spread and self.flaw is not None:
+            raise UserError("geometry.electrolyte.grain_size_spread: a flaw frames grains of its own; leave one of the two out")
         smaller = min(self.width, self.electrolyte_thickness)
         self._limit("grain_size", self.grain_size, smaller, "the cell's smaller side")
         if self.flaw is None:
@@ -147,6 +152,8 @@ def seeds(cell: LayeredCell) -> np.ndarray:
     """
     box = _polycrystal(cell)
     size, flaw, low = cell.grain_size, cell.flaw, box[1]
+    if cell.grain_size_spread:
+        return laguerre.grains(box[:2], box[2:], size, cell.grain_size_spread, cell.seed)[0]
     if flaw is None:
         return voronoi.relaxed_seeds(box, size, cell.seed)
     height = low + max(0.5 * size, 0.7 * (flaw.depth - low))
@@ -161,17 +168,35 @@ def seeds(cell: LayeredCell) -> np.ndarray:
     return found
 
 
+def weights(cell: LayeredCell) -> np.ndarray | None:
+    """Weights of the grain centres where sizes are spread, shape (n,), m²; None of Voronoi grains."""
+    if not cell.grain_size_spread:
+        return None
+    box = _polycrystal(cell)
+    return laguerre.grains(box[:2], box[2:], cell.grain_size, cell.grain_size_spread, cell.seed)[1]
+
+
+def grain_sizes(cell: LayeredCell) -> laguerre.GrainSizes:
+    """Distribution of the grains, half of their boundaries counted to each."""
+    return laguerre.distribution(seeds(cell), weights(cell), np.array(_polycrystal(cell)).reshape(2, 2))
+
+
 def grains(cell: LayeredCell) -> list[np.ndarray]:
     """Grain polygons without their half boundaries, each (n, 2), m."""
     box, centres = _polycrystal(cell), seeds(cell)
     shortest = max(0.05 * cell.grain_size, 2 * cell.boundary_width)
-    shrunk = (voronoi.cell(centres, k, box, gap=cell.boundary_width) for k in range(len(centres)))
+    heavy = weights(cell)
+    if heavy is not None:
+        shortest = min(shortest, 0.2 * laguerre.distribution(centres, heavy, np.array(box).reshape(2, 2)).smallest)
+    shrunk = (voronoi.cell(centres, k, box, cell.boundary_width, heavy) for k in range(len(centres)))
     return [voronoi.without_short_edges(polygon, shortest, box) for polygon in shrunk if len(polygon) > 2]
 
 
 def grain_index(cell: LayeredCell, points: np.ndarray) -> np.ndarray:
     """Number of the grain whose Voronoi cell holds each point, shape (n,), from points (n, 2 or 3) in m."""
-    centres = seeds(cell)
+    centres, heavy = seeds(cell), weights(cell)
+    if heavy is not None:
+        return laguerre.owner(points[:, :2], centres, heavy)
     distance = np.linalg.norm(points[:, None, :2] - centres[None], axis=2)
     return np.argmin(distance, axis=1)
 

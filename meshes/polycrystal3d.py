@@ -11,6 +11,7 @@ from scipy.spatial import ConvexHull, Voronoi
 
 from coupling.errors import UserError
 from coupling.units import told
+from meshes import laguerre
 from meshes.drawing import LARGEST_MESH, NORMAL, MeshQuality, Sizes, finish, groups, require_positive
 
 RELAXATIONS = 6
@@ -35,6 +36,7 @@ class GrainBlock:
         interphase_divisions: elements across it.
         seed: of the grains; the same seed gives the same mesh.
         sizes: mesh-size rule.
+        grain_size_spread: standard deviation of ln(equivalent diameter); 0: relaxed Voronoi grains.
     """
 
     width: float
@@ -45,12 +47,14 @@ class GrainBlock:
     interphase_divisions: int = 2
     seed: int = 0
     sizes: Sizes = NORMAL
+    grain_size_spread: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse impossible blocks. Raises UserError naming the key."""
         lengths = {"width": self.width, "breadth": self.breadth, "electrolyte.thickness": self.thickness}
         lengths["electrolyte.grain_size"] = self.grain_size
         require_positive(**lengths, **({"interlayer.thickness": self.interphase} if self.interphase is not None else {}))
+        laguerre.require_spread(self.grain_size_spread)
         cells = self.volume * 6 * (PER_GRAIN * self.sizes.fineness / self.grain_size) ** 3
         if cells > LARGEST_MESH:
             read = f"geometry.electrolyte.grain_size: read {told(self.grain_size, 'm')}; about {cells:.1g} tetrahedra"
@@ -75,6 +79,23 @@ class GrainBlock:
 
 def seeds(block: GrainBlock) -> np.ndarray:
     """Grain centres, shape (n, 3), m: random, then relaxed."""
+    return _diagram(block)[0]
+
+
+def grain_sizes(block: GrainBlock) -> laguerre.GrainSizes:
+    """Distribution of the grains."""
+    return laguerre.distribution(*_diagram(block), block.box)
+
+
+def _diagram(block: GrainBlock) -> tuple[np.ndarray, np.ndarray | None]:
+    """Grain centres, and their weights where sizes are spread."""
+    if block.grain_size_spread:
+        low, high = (tuple(corner) for corner in block.box.tolist())
+        return laguerre.grains(low, high, block.grain_size, block.grain_size_spread, block.seed)
+    return _relaxed(block), None
+
+
+def _relaxed(block: GrainBlock) -> np.ndarray:
     low, high = block.box
     count = max(round(block.volume / block.grain_size**3), 1)
     points = np.random.default_rng(block.seed).uniform(low, high, (count, 3))
@@ -86,7 +107,7 @@ def seeds(block: GrainBlock) -> np.ndarray:
 
 def grain_index(block: GrainBlock, points: np.ndarray) -> np.ndarray:
     """Number of the grain that holds each point, shape (n,), from points (n, 3) in m."""
-    return np.argmin(np.linalg.norm(points[:, None] - seeds(block)[None], axis=2), axis=1)
+    return laguerre.owner(points, *_diagram(block))
 
 
 def _tessellation(points: np.ndarray, box: np.ndarray) -> Voronoi:
@@ -113,8 +134,9 @@ def draw(block: GrainBlock, apart: bool = False) -> MeshQuality:
     import gmsh
 
     geo, unit = gmsh.model.geo, block.grain_size
-    centres = seeds(block)
-    faces = _Faces(_tessellation(centres, block.box), unit, block.grain_size / PER_GRAIN / block.sizes.fineness)
+    centres, heavy = _diagram(block)
+    cells = _tessellation(centres, block.box) if heavy is None else _Power(laguerre.diagram(centres, heavy, block.box))
+    faces = _Faces(cells, unit, block.grain_size / PER_GRAIN / block.sizes.fineness)
     shells: list[list[int]] = [[] for _ in centres]
     walls: dict[str, list[int]] = {name: [] for name in WALLS}
     inner = []
@@ -164,10 +186,18 @@ def _add_interphase(block: GrainBlock, unit: float, regions: dict[str, list[int]
                 boundaries["lithium"].append(face)
 
 
+class _Power:
+    """A power diagram in the shape of scipy's Voronoi cells."""
+
+    def __init__(self, found: laguerre.Diagram) -> None:
+        self.vertices = found.corners
+        self.ridge_points, self.ridge_vertices = list(found.faces), list(found.faces.values())
+
+
 class _Faces:
     """Polygons of a tessellation as gmsh surfaces that share their corners and edges."""
 
-    def __init__(self, cells: Voronoi, unit: float, size: float) -> None:
+    def __init__(self, cells: "Voronoi | _Power", unit: float, size: float) -> None:
         self.cells, self.unit, self.size = cells, unit, size
         self.points: dict[tuple[int, ...], int] = {}
         self.lines: dict[tuple[int, int], int] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshes import voronoi
+from meshes import laguerre, voronoi
 from meshes.drawing import NORMAL, Feature, MeshQuality, Pen, Sizes, finish, groups, require_below, require_positive, set_sizes
 
 SHORTEST = 0.08
@@ -31,6 +31,7 @@ class ThinPolycrystal:
         divisions: elements across it.
         seed: of the grains; the same seed gives the same mesh.
         sizes: mesh-size rule.
+        grain_size_spread: standard deviation of ln(equivalent diameter); 0: relaxed Voronoi grains.
     """
 
     width: float
@@ -40,6 +41,7 @@ class ThinPolycrystal:
     divisions: float = 6.0
     seed: int = 0
     sizes: Sizes = NORMAL
+    grain_size_spread: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse impossible cells. Raises UserError naming the key."""
@@ -47,6 +49,7 @@ class ThinPolycrystal:
         require_positive(**{"electrolyte.grain_size": self.grain_size})
         if self.interlayer is not None:
             require_positive(**{"interlayer.thickness": self.interlayer})
+        laguerre.require_spread(self.grain_size_spread)
         side = min(self.width, self.thickness)
         require_below("electrolyte.grain_size", self.grain_size, 1.0001 * side, "the cell's smaller side")
 
@@ -59,17 +62,30 @@ class ThinPolycrystal:
 
 def seeds(cell: ThinPolycrystal) -> np.ndarray:
     """Grain centres, shape (n, 2), m."""
-    return voronoi.relaxed_seeds(cell.box, cell.grain_size, cell.seed)
+    return _diagram(cell)[0]
+
+
+def grain_sizes(cell: ThinPolycrystal) -> laguerre.GrainSizes:
+    """Distribution of the grains, before short edges are contracted."""
+    return laguerre.distribution(*_diagram(cell), np.array(cell.box).reshape(2, 2))
+
+
+def _diagram(cell: ThinPolycrystal) -> tuple[np.ndarray, np.ndarray | None]:
+    """Grain centres, and their weights where sizes are spread."""
+    if cell.grain_size_spread:
+        return laguerre.grains(cell.box[:2], cell.box[2:], cell.grain_size, cell.grain_size_spread, cell.seed)
+    return voronoi.relaxed_seeds(cell.box, cell.grain_size, cell.seed), None
 
 
 def polygons(cell: ThinPolycrystal) -> list[np.ndarray]:
     """Corners of the grains, each (n, 2), m, anticlockwise; neighbours share theirs exactly."""
-    box, centres = cell.box, seeds(cell)
-    outlines = [voronoi.cell(centres, k, box) for k in range(len(centres))]
+    box, (centres, heavy) = cell.box, _diagram(cell)
+    outlines = [voronoi.cell(centres, k, box, weights=heavy) for k in range(len(centres))]
+    shortest = SHORTEST * (cell.grain_size if heavy is None else grain_sizes(cell).smallest)
     near = 1e-6 * cell.grain_size
     places: list[np.ndarray] = []
     shapes = [[_number(places, point, near) for point in outline] for outline in outlines]
-    merged = _contracted(places, shapes, SHORTEST * cell.grain_size, box)
+    merged = _contracted(places, shapes, shortest, box)
     found = []
     for shape in shapes:
         ring = [merged[k] for k in shape]

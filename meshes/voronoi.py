@@ -27,8 +27,13 @@ def clip(polygon: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
     return np.array(kept).reshape(-1, 2)
 
 
-def cell(seeds: np.ndarray, index: int, box: Box, gap: float = 0.0) -> np.ndarray:
-    """Voronoi cell of one seed in the box, shape (n, 2), moved inwards by gap/2 at its neighbours, not at the walls."""
+def cell(seeds: np.ndarray, index: int, box: Box, gap: float = 0.0, weights: np.ndarray | None = None) -> np.ndarray:
+    """Voronoi cell of one seed in the box, shape (n, 2), moved inwards by gap/2 at its neighbours, not at the walls.
+
+    `weights` (n,), m², make it the cell of a power diagram (`meshes.laguerre`).
+    """
+    if weights is not None:
+        return _heavy_cell(seeds, index, box, gap, weights)
     centre = seeds[index]
     polygon = rectangle(box)
     distance = np.linalg.norm(seeds - centre, axis=1)
@@ -38,6 +43,19 @@ def cell(seeds: np.ndarray, index: int, box: Box, gap: float = 0.0) -> np.ndarra
             break
         normal = (seeds[other] - centre) / distance[other]
         polygon = clip(polygon, normal, normal @ (seeds[other] + centre) / 2 - gap / 2)
+    return polygon
+
+
+def _heavy_cell(seeds: np.ndarray, index: int, box: Box, gap: float, weights: np.ndarray) -> np.ndarray:
+    """Cell of a power diagram: all neighbours cut, since a heavy one may lie far away."""
+    polygon, centre = rectangle(box), seeds[index]
+    distance = np.linalg.norm(seeds - centre, axis=1)
+    for other in np.argsort(distance, kind="stable")[1:]:
+        normal = (seeds[other] - centre) / distance[other]
+        more = (weights[index] - weights[other]) / (2 * distance[other])
+        polygon = clip(polygon, normal, normal @ (seeds[other] + centre) / 2 + more - gap / 2)
+        if len(polygon) == 0:
+            break
     return polygon
 
 

@@ -1,11 +1,13 @@
 """`multiscale preview`: a picture of a case's geometry without running the case. Heavy imports happen inside."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from coupling.errors import UserError
+from coupling.units import told
 from multiscale import parallel
 from multiscale.console import JsonOption, show, show_json
 
@@ -27,12 +29,45 @@ def preview(
     from multiscale.reporting.preview import quality_lines, write_preview
 
     path = write_preview(name, meshed, out or case / "results" / "geometry.png")
+    sizes = _grain_sizes(case)
     if as_json:
         from multiscale.conduction.run import quality_row
 
-        show_json({"case": name, "picture": str(path), "mesh": quality_row(meshed)})
+        found = {} if sizes is None else {"grains": asdict(sizes)}
+        show_json({"case": name, "picture": str(path), "mesh": quality_row(meshed), **found})
     else:
-        show("\n".join([*quality_lines(meshed.quality), "", str(path)]))
+        show("\n".join([*quality_lines(meshed.quality), *_told(sizes), "", str(path)]))
+
+
+def _told(sizes: Any) -> list[str]:
+    """The distribution of the grains' sizes that the mesh has, for people."""
+    if sizes is None:
+        return []
+    ends = f"{told(sizes.smallest, 'm')} to {told(sizes.largest, 'm')}"
+    size = f"mean size {told(sizes.grain_size, 'm')} (from {ends}), spread of ln(diameter) {sizes.spread:.3f}"
+    return ["", f"grains        {sizes.count}, {size}"]
+
+
+def _grain_sizes(folder: Path) -> Any:
+    """Distribution of the grains of a polycrystal of a transport or conduction case (`meshes.laguerre.GrainSizes`), else None."""
+    from meshes import polycrystal3d, thin_polycrystal
+    from meshes.polycrystal import grain_sizes
+    from multiscale.conduction.case import is_conduction_case, load_conduction_case
+    from multiscale.conduction.geometry import grain_block
+    from multiscale.transport_cases.case import is_transport_case, load_transport_case
+
+    if not is_conduction_case(folder) and not is_transport_case(folder):
+        return None
+    case: Any = load_conduction_case(folder) if is_conduction_case(folder) else load_transport_case(folder)
+    geometry = case.settings.geometry
+    if geometry.kind != "layered-polycrystal":
+        return None
+    if geometry.dimension == 3:
+        return polycrystal3d.grain_sizes(grain_block(geometry))
+    from multiscale.transport_cases.crystal import meshed_boundaries, polycrystal
+    from multiscale.transport_cases.structure import thin_sketch
+
+    return grain_sizes(polycrystal(case)) if meshed_boundaries(case) else thin_polycrystal.grain_sizes(thin_sketch(case))
 
 
 def _meshed(folder: Path) -> tuple[str, Any]:

@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 from coupling.errors import UserError
 from meshes import cavity, contact, foreign, packing, polycrystal3d, tip
-from meshes.drawing import MeshQuality, Sizes
+from meshes.drawing import NORMAL, MeshQuality, Sizes
 from meshes.voxels import Labels, read_image
 from multiscale.conduction.case import ConductionCase, regions
 from multiscale.conduction.voxel_mesh import voxel_domain, walls
@@ -104,13 +104,18 @@ def _tip(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
     return _plain(partial(tip.draw, what), comm, np.pi * given.radius**2, "tip", axisymmetric=True)
 
 
-def _grain_block(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
+def grain_block(given: Any, sizes: Sizes = NORMAL) -> polycrystal3d.GrainBlock:
+    """The polycrystal in 3-D of a case's [geometry]. Raises UserError naming the key."""
     layer = given.interlayer
-    what = polycrystal3d.GrainBlock(
+    return polycrystal3d.GrainBlock(
         given.width, given.breadth, given.electrolyte.thickness, given.electrolyte.grain_size,
-        layer.thickness if layer else None, seed=given.seed, sizes=_sizes(case),
+        layer.thickness if layer else None, seed=given.seed, sizes=sizes,
+        grain_size_spread=given.electrolyte.grain_size_spread,
     )  # fmt: skip
-    draw = partial(polycrystal3d.draw, what, apart=case.grains_apart)
+
+
+def _grain_block(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
+    draw = partial(polycrystal3d.draw, grain_block(given, _sizes(case)), apart=case.grains_apart)
     return _plain(draw, comm, given.width * given.breadth, "lithium", dimension=3)
 
 

@@ -40,10 +40,18 @@ class Film(Layer):
     mode: Literal["fills", "bridges"] = "fills"
 
 
+Spread = Annotated[float, Field(ge=0, le=0.5)]
+
+
 class Grains(Layer):
-    """A polycrystal."""
+    """A polycrystal of given mean area or volume of its grains (`grain_size` to the power of the dimension).
+
+    `grain_size_spread`: standard deviation of the logarithm of the equivalent diameter, log-normal; 0 (unless given) leaves the
+    sizes to relaxed Voronoi cells, about 0.1.
+    """
 
     grain_size: Length
+    grain_size_spread: Spread = 0.0
 
 
 class ThinBoundary(Region):

@@ -32,7 +32,7 @@ def polycrystal(case: TransportCase) -> LayeredCell:
     try:
         cell = LayeredCell(
             geometry.width, ceramic.thickness, ceramic.grain_size, ceramic.grain_boundary.width, layer.thickness, None,
-            geometry.seed, resolution,
+            geometry.seed, resolution, grain_size_spread=ceramic.grain_size_spread,
         )  # fmt: skip
     except WrongLength as error:
         raise UserError(case.file.refusal(keys.get(error.key, ("geometry",)), error.reason)) from None

@@ -46,15 +46,20 @@ def structured_cell(case: TransportCase, comm: MPI.Comm) -> Cell:
 
 def thin_cell(case: TransportCase, comm: MPI.Comm) -> tuple[Domain, MeshQuality]:
     """The mesh of an interlayer on a polycrystal in the plane with thin boundaries. Raises UserError, RunFailure."""
+    what = thin_sketch(case)
+    return drawn(lambda: thin_polycrystal.draw(what), comm, 2)
+
+
+def thin_sketch(case: TransportCase) -> thin_polycrystal.ThinPolycrystal:
+    """That cell, as it is drawn. Raises UserError naming the key."""
     geometry = case.settings.geometry
     try:
-        what = thin_polycrystal.ThinPolycrystal(
+        return thin_polycrystal.ThinPolycrystal(
             geometry.width, geometry.electrolyte.thickness, geometry.electrolyte.grain_size, geometry.interlayer.thickness,
-            seed=geometry.seed, sizes=Sizes(geometry.resolution),
+            seed=geometry.seed, sizes=Sizes(geometry.resolution), grain_size_spread=geometry.electrolyte.grain_size_spread,
         )  # fmt: skip
     except UserError as error:
         raise case.complaint(error) from None
-    return drawn(lambda: thin_polycrystal.draw(what), comm, 2)
 
 
 def _mesh(case: TransportCase, comm: MPI.Comm) -> MeshedCase:
