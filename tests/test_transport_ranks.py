@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import transport_cases as cases
 from launch import python
-from test_transport_case import numbers
+from test_transport_case import numbers, table
 from test_transport_faces import GRAINS, grains
 from test_transport_maps import HEAD
+from test_transport_mechanics import ON_RANKS
 
 IMAGE = """
 [geometry]
@@ -78,35 +79,50 @@ def image(folder):
     np.save(folder / "image.npy", labels)
 
 
+ON = {1: ("image", "grains", *ON_RANKS), 2: ("image", "moving", "held", "free"), 3: ("image", "grains", *ON_RANKS)}
+"""Cases run on so many ranks."""
+
+
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """Summaries by name and number of ranks; "again": begun on 2 ranks and finished on 3."""
+    """Summaries and last rows by name and number of ranks; "image-again": begun on 2 ranks and finished on 3."""
     folder = tmp_path_factory.mktemp("ranks")
     image(folder / "image")
     grains(folder / "grains", GRAINS)
+    for name, text in ON_RANKS.items():
+        np.save(cases.write(folder / name, text) / "image.npy", np.ones((2, 2, 2), dtype=np.uint8))
     found = {}
-    for ranks in (1, 2, 3):
-        runs = [f'go("{name}", "{name}-{ranks}")' for name in ("image", "grains")]
+    for ranks, names in ON.items():
+        runs = [f'go("{name}", "{name}-{ranks}")' for name in names]
         runs += ['go("image", "image-again", True)'] if ranks == 2 else ['go("image", "image-again")'] if ranks == 3 else []
-        done = python(SCRIPT.replace("RUNS", "\n".join(runs)).replace("FOLDER", str(folder)), ranks, timeout=240)
+        done = python(SCRIPT.replace("RUNS", "\n".join(runs)).replace("FOLDER", str(folder)), ranks, timeout=TIME)
         assert done.returncode == 0, done.stderr[-2000:]
         assert ("goes on at" in done.stdout) == (ranks == 3)
         if ranks == 2:
             assert not (folder / "image-again" / "summary.json").exists()
-    for out in ("image-1", "image-2", "image-3", "image-again", "grains-1", "grains-2", "grains-3"):
-        found[out] = dict(numbers(json.loads((folder / out / "summary.json").read_text(encoding="utf-8"))))
+        for out in [f"{name}-{ranks}" for name in names] + ["image-again"] * (ranks == 3):
+            rows = table(folder / out / "time_series.csv")
+            last = {name: float(value) for name, value in rows[-1].items() if value}
+            found[out] = last | dict(numbers(json.loads((folder / out / "summary.json").read_text(encoding="utf-8"))))
     return found
 
 
-NOISE = ("charge_balance", "unaccounted_ohm_cm2", "deposited_lithium_um", "charge_mAh_per_cm2")
+TIME = 600.0
+"""Seconds for one number of ranks: they need few, but each waits for the others where the processors are shared."""
+NOISE = ("charge_balance", "unaccounted_ohm_cm2", "deposited_lithium_um", "charge_mAh_per_cm2", "charge_imbalance_1")
 """Rounding itself, at least where nothing flows."""
+SMALL = {"Pa": 1.0, "m": 1e-17}
+"""Differences that do not count, by unit."""
+OTHERS = [f"{name}-{ranks}" for ranks in (2, 3) for name in ON[ranks]] + ["image-again"]
 
 
-@pytest.mark.parametrize("other", ["image-2", "image-3", "image-again", "grains-2", "grains-3"])
+@pytest.mark.timeout(3 * TIME)
+@pytest.mark.parametrize("other", OTHERS)
 def test_any_number_of_ranks_finds_the_same(answers, other):
+    """To 1e-8 of every number; stresses that vanish to 1 Pa, that of a strain of 1e-11."""
     one, two = answers[other.split("-")[0] + "-1"], answers[other]
     assert one.keys() == two.keys()
     assert len(one) > 30
     for place, value in one.items():
         if not place.endswith(NOISE):
-            assert two[place] == pytest.approx(value, rel=1e-8, abs=1e-9), place
+            assert two[place] == pytest.approx(value, rel=1e-8, abs=SMALL.get(place.rpartition("_")[2], 1e-9)), place
