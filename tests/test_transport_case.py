@@ -211,6 +211,7 @@ def test_commands(flat):
 SHORT = cases.edited(
     cases.FLAT, ('until           = { time = "200 s" }', 'until           = { time = "1 s" }'),
     ('until = { time = "200 s" }', 'until = { time = "1 s" }'), ('{ time = "60 s" }', '{ time = "0.2 s" }'),
+    ("tolerance    = 3e-3", "tolerance    = 1e-2"),
 )  # fmt: skip
 SCRIPT = """
 import time
@@ -222,12 +223,13 @@ def slowly(self):
     keep(self)
     time.sleep(SLEEP)
 transport_run._Run._checkpoint = slowly
-transport_run.run_transport(load_transport_case("FOLDER"), __import__("pathlib").Path("OUT"), parallel.world(), 0.0)
+transport_run.run_transport(load_transport_case("FOLDER"), __import__("pathlib").Path("OUT"), parallel.world(), EVERY)
 """
 
 
-def script(folder, out, sleep=0.0):
-    return SCRIPT.replace("FOLDER", str(folder)).replace("OUT", str(out)).replace("SLEEP", str(sleep))
+def script(folder, out, sleep=0.0, every=0.0):
+    script = SCRIPT.replace("FOLDER", str(folder)).replace("OUT", str(out)).replace("SLEEP", str(sleep))
+    return script.replace("EVERY", str(every))
 
 
 def numbers(value, path=""):
@@ -243,19 +245,20 @@ def numbers(value, path=""):
         yield path, float(value)
 
 
+@pytest.mark.timeout(900)  # ranks wait for one another where processors are shared
 def test_a_killed_run_goes_on_with_another_number_of_ranks_to_the_same_answer(tmp_path):
     folder = cases.write(tmp_path / "case", SHORT)
     whole = run_transport(load_transport_case(folder), tmp_path / "whole", MPI.COMM_SELF)
     out = tmp_path / "killed"
     command = ["mpirun", "-n", "2", sys.executable, "-c", script(folder, out, 0.1)]
     process = subprocess.Popen(command, cwd=ROOT, env={**MPI_SETTINGS, **os.environ}, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not list((out / "checkpoints").glob("0000001*")) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
     kill_tree(process)
     assert not (out / "summary.json").exists()
-    done = python(script(folder, out), 3, timeout=150)
+    done = python(script(folder, out, every=1e3), 3, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "goes on at" in done.stdout
     resumed = json.loads((out / "summary.json").read_text())
@@ -265,7 +268,8 @@ def test_a_killed_run_goes_on_with_another_number_of_ranks_to_the_same_answer(tm
         if not place.endswith(("charge_balance", "unaccounted_ohm_cm2")):  # rounding itself
             assert other[place] == pytest.approx(value, rel=1e-8, abs=1e-9), place
     first, second = (table(results / "time_series.csv") for results in (tmp_path / "whole", out))
-    assert [row["time_s"] for row in first] == [row["time_s"] for row in second]
+    times = [[float(row["time_s"]) for row in rows] for rows in (first, second)]
+    assert times[1] == pytest.approx(times[0], rel=1e-8)
 
 
 def failing(tmp_path, *changes):

@@ -15,8 +15,8 @@ from multiscale.transport.solid import PRESSED, STRESS
 from multiscale.transport.system import TransportSystem
 
 HARMLESS = 15.0
-"""Span of all potentials over RT/F below which no exponent gets near the limit: with a depleted ion (27.6) and a pressure of
-1 GPa (5.2) it stays below `kinetics.EXPONENT_LIMIT` for transfer coefficients up to one."""
+"""Span of all potentials over RT/F, times the largest transfer coefficient, below which no exponent gets near the limit: with a
+depleted ion (27.6) and a pressure of 1 GPa (5.2) it stays below `kinetics.EXPONENT_LIMIT`."""
 
 
 class KineticRange:
@@ -42,7 +42,7 @@ class KineticRange:
         found = self.system.domain.comm.allgather((float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))))
         span = max(high for _, high in found) - min(low for low, _ in found)
         temperature = min(float(medium.temperature) for medium in self.system.media.values())
-        if span * FARADAY / (GAS_CONSTANT * temperature) < HARMLESS and not self._shifted():
+        if span * FARADAY / (GAS_CONSTANT * temperature) < HARMLESS / self._steepest() and not self._shifted():
             return []
         if self._beyond is None:
             self._beyond = self._forms()
@@ -51,6 +51,12 @@ class KineticRange:
     def _faces(self) -> list[Electrode | Junction]:
         faces: list[Electrode | Junction] = [*self.system.electrodes, *self.system.interfaces.values()]
         return [face for face in faces if face.kinetics is not None]
+
+    def _steepest(self) -> float:
+        """Largest transfer coefficient, at least one."""
+        laws = [face.kinetics for face in self._faces() if face.kinetics is not None]
+        given = [α for law in laws for α in (law.anodic_transfer, law.cathodic_transfer) if α is not None]
+        return max([1.0, *(float(α) for α in given)])
 
     def _shifted(self) -> bool:
         """Whether an equilibrium potential is not zero, so that small potentials may be large overpotentials."""
