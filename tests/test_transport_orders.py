@@ -38,9 +38,15 @@ def test_order_of_a_closure_in_three_dimensions(name):
     assert rate(lambda n: _closure_error(name, n, 1, box), (4, 8)) == pytest.approx(2, abs=0.1)
 
 
-def test_quadratic_elements_in_three_dimensions():
-    measured = rate(lambda n: _term_error(TERMS["migration"], lambda c: -(c**2), n, 2, box), (3, 6))
-    assert measured == pytest.approx(3, abs=0.15)
+@pytest.mark.parametrize("term", SOLID)
+def test_order_of_a_term_on_quadratic_elements_in_three_dimensions(term):
+    measured = rate(lambda n: _term_error(SOLID[term], lambda c: -(c**2), n, 2, box), (3, 5))
+    assert measured == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize("name", CLOSURES)
+def test_order_of_a_closure_on_quadratic_elements_in_three_dimensions(name):
+    assert rate(lambda n: _closure_error(name, n, 2, box), (3, 5)) == pytest.approx(3, abs=0.1)
 
 
 SALT = Species("A+", 1, 0.7), Species("X-", -1, 1.1)
@@ -85,9 +91,9 @@ def test_order_with_kinetics_at_a_face(degree):
     assert rate(lambda n: _kinetic_error(n, degree), sizes) == pytest.approx(degree + 1, abs=0.1)
 
 
-def _space_time_error(n):
+def _space_time_error(n, make=rectangle):
     """c = 1 + exp(-t) cos(πx)/2 of a neutral with the source that it needs; time steps as fine as the mesh."""
-    domain = rectangle(n)
+    domain = make(n)
     x, time = ufl.SpatialCoordinate(domain.mesh), domain.constant(0.0)
     ions = (Species("N", 0, 0.2), *SALT)
     system = TransportSystem(domain, [Medium("body", Electroneutral(), ions)])
@@ -107,8 +113,9 @@ def _space_time_error(n):
     return integral((system.field("body", "N") - exact(1.0)) ** 2 * domain.dx(degree=6)) ** 0.5
 
 
-def test_order_of_storage_in_space_and_time():
-    assert rate(_space_time_error, (8, 16, 32)) == pytest.approx(2, abs=0.1)
+@pytest.mark.parametrize(("make", "sizes"), [(rectangle, (8, 16, 32)), (box, (8, 12))])
+def test_order_of_storage_in_space_and_time(make, sizes):
+    assert rate(lambda n: _space_time_error(n, make), sizes) == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize("method", ["direct", "split"])
