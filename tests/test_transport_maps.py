@@ -9,6 +9,7 @@ from test_transport_case import table
 
 from meshes.session import gmsh_model
 from meshes.shapes import draw_blocks
+from multiscale.transport_cases import report
 from multiscale.transport_cases.case import load_transport_case
 from multiscale.transport_cases.run import run_transport
 
@@ -66,6 +67,12 @@ until           = { time = "1 s" }
 fields = false
 """
 STEP = 0.3 - 0.1
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    """Pages take longer than these runs."""
+    monkeypatch.setattr(report, "write_transport_report", lambda *_: "none")
 
 
 def spectra(folder, geometry):

@@ -366,18 +366,6 @@ ON_RANKS = {
 """Cases that test_transport_ranks.py runs on 1, 2 and 3 ranks."""
 
 
-@pytest.mark.parametrize("name", ["held", "free"])
-def test_a_box_in_three_dimensions(tmp_path, name):
-    """The layer held in its plane is a film; a free body swells by e without stress."""
-    np.save(cases.write(tmp_path, ON_RANKS[name]) / "image.npy", np.ones((2, 2, 2), dtype=np.uint8))
-    run_transport(load_transport_case(tmp_path), tmp_path / "out", MPI.COMM_SELF)
-    found = rows(tmp_path)[-1]
-    film = -100e9 * 0.01 / 0.75 if name == "held" else 0.0
-    for axis, stress in (("xx", film), ("yy", film), ("zz", 0.0)):
-        assert found[f"mean_stress_{axis}_in_layer_Pa"] == pytest.approx(stress, rel=1e-9, abs=1.0)
-    assert found["working_face_moved_out_m"] == pytest.approx(2e-8 * (1.25 / 0.75 if name == "held" else 1.0), rel=1e-9)
-
-
 @pytest.mark.parametrize("text", [BOTH, METAL], ids=["swelling", "moving"])
 def test_a_killed_run_goes_on_to_the_same_answer(tmp_path, text, monkeypatch):
     """Stopped after a checkpoint in the middle of its step; the mesh is moved at that moment."""

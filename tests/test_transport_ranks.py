@@ -120,9 +120,22 @@ OTHERS = [f"{name}-{ranks}" for ranks in (2, 3) for name in ON[ranks]] + ["image
 @pytest.mark.parametrize("other", OTHERS)
 def test_any_number_of_ranks_finds_the_same(answers, other):
     """To 1e-8 of every number; stresses that vanish to 1 Pa, that of a strain of 1e-11."""
-    one, two = answers[other.split("-")[0] + "-1"], answers[other]
+    name = other.split("-")[0]
+    one, two = answers[f"{name}-1"], answers[other]
     assert one.keys() == two.keys()
     assert len(one) > 30
     for place, value in one.items():
+        if name in ON_RANKS and ".hot_spots" in place:
+            continue  # an even current is largest anywhere
         if not place.endswith(NOISE):
             assert two[place] == pytest.approx(value, rel=1e-8, abs=SMALL.get(place.rpartition("_")[2], 1e-9)), place
+
+
+@pytest.mark.timeout(3 * TIME)
+@pytest.mark.parametrize(("name", "film", "swelling"), [("held", -100e9 * 0.01 / 0.75, 1.25 / 0.75), ("free", 0.0, 1.0)])
+def test_a_box_in_three_dimensions(answers, name, film, swelling):
+    """Swelling by e = 1 % along each axis, the layer held in its plane is a film; a free body has no stress."""
+    found = answers[f"{name}-1"]
+    for axis, stress in (("xx", film), ("yy", film), ("zz", 0.0)):
+        assert found[f"mean_stress_{axis}_in_layer_Pa"] == pytest.approx(stress, rel=1e-9, abs=1.0)
+    assert found["working_face_moved_out_m"] == pytest.approx(2e-8 * swelling, rel=1e-9)
