@@ -22,7 +22,7 @@ from multiscale.structures import drawn
 
 UM = 1e-6
 PLANE = np.array([[0.0, 0.0], [9.0, 6.0]])
-SOLID = np.array([[0.0, 0.0, 0.0], [3.0, 3.0, 3.0]])
+SOLID = np.array([[0.0, 0.0, 0.0], [3.0, 3.0, 2.0]])
 
 
 def made(box, spread, seed=1):

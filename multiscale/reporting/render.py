@@ -141,7 +141,7 @@ def _add(plotter: Any, dimension: int, body: Any, name: str, look: Look) -> None
     """The coloured body, and the rim of a plane one. The colours span the values of what is drawn."""
     limits = [float(np.nanmin(body[name])), float(np.nanmax(body[name]))]
     if not look.logarithmic:
-        limits = _rounded(np.array(limits), limits[1] - limits[0]).tolist()
+        limits = [float(end) for end in _rounded(np.array(limits), limits[1] - limits[0])]
     bar = {"title": f"{name}{' (log scale)' if look.logarithmic else ''}", "color": "black", "title_font_size": 14,
            "label_font_size": 14, "fmt": "%.3g", "n_labels": 5, "vertical": True, "height": 0.6, "width": 0.06,
            "position_x": 0.86, "position_y": 0.2}  # fmt: skip
