@@ -13,8 +13,7 @@ import ufl
 from dolfinx import fem
 from scipy.spatial import cKDTree
 
-from coupling.errors import UserError
-from multiscale.conduction.steady import ConductionFigures, assembled, largest_focus
+from multiscale.conduction.steady import ConductionFigures, assembled, balanced, largest_focus
 from multiscale.dolfinx_compat import interpolation_points
 from multiscale.domain import Domain, integral, piecewise
 from multiscale.solvers.solver import Reaction
@@ -91,8 +90,7 @@ class GrainConduction:
         system, domain = self.system, self.domain
         report = system.solve()
         out, into = (sign * self._reaction.total(dofs) for sign, dofs in zip((-1, 1), self._dofs, strict=True))
-        if not into > 0:
-            raise UserError("no current flows: the mesh does not connect the two electrodes")
+        balance = balanced(into, out)
         heat = {name: sum(integral(self._heat(part)) for part in parts) for name, parts in self._parts.items()}
         heat |= {name: heat[name] + self._of_joints(name) for name in self._parts if name != "grain"}
         heat["grain boundaries"] = integral(ufl.replace(thin_layers.conduction(system, self.network), {system.test: system.u}))
@@ -105,7 +103,7 @@ class GrainConduction:
             self.potential.interpolate(fem.Expression(system.field(name), points), domain.cells(*medium.regions))
         here, there = (self._places(dofs) for dofs in self._dofs)
         return ConductionFigures(
-            1 / into, {name: value / total for name, value in heat.items()}, abs(into - out) / into, integral(path) / into,
+            1 / into, {name: value / total for name, value in heat.items()}, balance, integral(path) / into,
             float(cKDTree(here).query(there)[0].min()), integral(domain.constant(1.0) * domain.ds(*self.first)), 0,
             report.unknowns,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from multiscale.conduction.case import ConductionCase, boundary_parameters, para
 from multiscale.conduction.geometry import MeshedCase, build
 from multiscale.conduction.grains import Boundaries, GrainConduction
 from multiscale.conduction.steady import Conduction, ConductionFigures
+from multiscale.connectivity import require_path
 from multiscale.console import show, show_json
 from multiscale.dolfinx_compat import interpolation_points
 from multiscale.parameters import Parameter
@@ -85,6 +86,10 @@ def _problem(
     case: ConductionCase, meshed: MeshedCase, values: dict[str, float], between: Boundaries | None
 ) -> Conduction | GrainConduction:
     """The equations: of one potential, or of grains with boundaries between them (which a single grain does not have)."""
+    try:
+        require_path(meshed.domain, meshed.lithium, meshed.counter)
+    except UserError as error:
+        raise UserError(case.file.complaint(("geometry",), str(error))) from None
     grains = [name for name in meshed.domain.regions if name.split(" ")[0] == "grain"]
     every = {name: values["grain"] if name in grains else values[name] for name in meshed.domain.regions}
     if between is None or len(grains) < 2:

@@ -11,15 +11,17 @@ import numpy as np
 import ufl
 from dolfinx import fem, la
 from scipy import sparse
-from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 from coupling.units import told
+from multiscale.connectivity import require_path, unreached
 from multiscale.domain import Domain, integral, piecewise
 from multiscale.solvers.solver import LinearSolver, Reaction, assemble_into
 from multiscale.transport.single_ion import current_density, ohmic_conduction
 
+LARGEST_IMBALANCE = 1e-6
+"""Of a current, over it; what a converged solve leaves is below 1e-10."""
 FEWEST = 4
 """Nodes along each direction of an electrode within the radius of an average, at least."""
 
@@ -54,6 +56,13 @@ class ConductionFigures:
         return self.mean_path / self.distance
 
 
+def balanced(into: float, out: float) -> float:
+    """Relative difference of the currents of the two electrodes. Raises RunFailure: they are not the same current."""
+    if not into > 0 or abs(into - out) > LARGEST_IMBALANCE * into:
+        raise RunFailure(f"the solution does not conserve charge: {into:.6g} A goes in and {out:.6g} A comes out of the cell")
+    return abs(into - out) / into
+
+
 class Conduction:
     """A steady conduction problem; its solution stays in `potential` (V, at 1 V between the electrodes).
 
@@ -68,20 +77,21 @@ class Conduction:
     def __init__(
         self, domain: Domain, conductivity: Mapping[str, float], first: Sequence[str], second: Sequence[str], degree: int = 1
     ) -> None:
-        """Compile the forms. Raises UserError on an unknown name, an overlap or a conductivity that is not positive."""
+        """Compile the forms. Raises UserError: an unknown name, an overlap, a conductivity not above zero, no path."""
         for name, value in conductivity.items():
             if not (np.isfinite(value) and value > 0):
                 mend = "it must be positive (leave insulators out of the mesh)"
                 raise UserError(f"conductivity of {name}: read {value:g} S/m; {mend}")
         if set(first) & set(second):
             raise UserError(f"electrodes: {', '.join(sorted(set(first) & set(second)))} cannot be both of them")
+        require_path(domain, tuple(first), tuple(second))
         self.domain, self.first, self.second = domain, tuple(first), tuple(second)
         self.conductivity = piecewise(domain, conductivity)
         space = fem.functionspace(domain.mesh, ("P", degree))
         self.potential, test, trial = fem.Function(space), ufl.TestFunction(space), ufl.TrialFunction(space)
         self.potential.name = "potential_V"
         self._fixed = [domain.fixed(space, 0.0, *first), domain.fixed(space, 1.0, *second)]
-        self.floating = _unreached(space, np.concatenate([bc.dof_indices()[0] for bc in self._fixed]))
+        self.floating = unreached(space, np.concatenate([bc.dof_indices()[0] for bc in self._fixed]))
         grounded = fem.dirichletbc(domain.constant(0.0), self.floating, space)
         residual = ohmic_conduction(self.conductivity, self.potential, test, domain.dx())
         bilinear = ohmic_conduction(self.conductivity, trial, test, domain.dx())
@@ -93,14 +103,12 @@ class Conduction:
         """Solve at 1 V and read the figures.
 
         Raises:
-            RunFailure: the solver did not converge.
-            UserError: no current flows (the electrodes do not hang together).
+            RunFailure: the solver did not converge, or the answer does not conserve charge.
         """
         domain = self.domain
         report = self._solver.solve()
         out, into = (sign * self._reaction.total(bc.dof_indices()[0]) for sign, bc in zip((-1, 1), self._fixed, strict=True))
-        if not into > 0:
-            raise UserError("no current flows: the mesh does not connect the two electrodes")
+        balance = balanced(into, out)
         i = current_density(self.conductivity, self.potential)
         heat = {name: integral(ufl.dot(i, i) / self.conductivity * domain.dx(name)) for name in domain.regions}
         total = sum(heat.values())
@@ -108,7 +116,7 @@ class Conduction:
         here, there = (self._nodes(bc) for bc in self._fixed)
         owned = int(np.sum(self.floating < self.potential.function_space.dofmap.index_map.size_local))
         return ConductionFigures(
-            1 / into, {name: value / total for name, value in heat.items()}, abs(into - out) / into, path,
+            1 / into, {name: value / total for name, value in heat.items()}, balance, path,
             float(cKDTree(here).query(there)[0].min()), integral(domain.constant(1.0) * domain.ds(*self.first)),
             domain.comm.allreduce(owned), report.unknowns,
         )  # fmt: skip
@@ -168,23 +176,3 @@ def assembled(form: fem.Form, space: fem.FunctionSpace) -> np.ndarray:
     assemble_into(vector.x.petsc_vec, form)
     vector.x.scatter_reverse(la.InsertMode.add)
     return vector.x.array
-
-
-def _unreached(space: fem.FunctionSpace, start: np.ndarray) -> np.ndarray:
-    """Local unknowns (ghosts included) that no chain of cells connects with the unknowns `start` of any rank."""
-    dofs = space.dofmap.list
-    count = space.dofmap.index_map.size_local + space.dofmap.index_map.num_ghosts
-    pairs = np.column_stack([np.repeat(dofs[:, 0], dofs.shape[1] - 1), dofs[:, 1:].ravel()])
-    graph = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
-    number, part = csgraph.connected_components(graph, directed=False)
-    reached, mark = np.zeros(number, dtype=bool), fem.Function(space)
-    mark.x.array[start] = 1.0
-    comm = space.mesh.comm
-    while True:
-        before = int(reached.sum())
-        mark.x.scatter_reverse(la.InsertMode.add)
-        mark.x.scatter_forward()
-        reached |= np.bincount(part, weights=mark.x.array > 0, minlength=number) > 0
-        mark.x.array[:] = reached[part]
-        if not comm.allreduce(int(reached.sum()) - before):
-            return np.flatnonzero(~reached[part]).astype(np.int32)

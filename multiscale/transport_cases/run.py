@@ -1,15 +1,19 @@
 """`multiscale run` of a transport case: mesh, protocol in time with checkpoints, figures, files, report."""
 
 import contextlib
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
+from coupling.units import told
+from multiscale.connectivity import require_path
 from multiscale.pipeline import versions
 from multiscale.progress import Narrator
 from multiscale.single_run import run_once
@@ -21,6 +25,7 @@ from multiscale.transport.debye import DebyeUnresolved
 from multiscale.transport.kinetic_range import KineticRange
 from multiscale.transport.kinetics import EXPONENT_LIMIT
 from multiscale.transport_cases.case import TransportCase
+from multiscale.transport_cases.cell import COUNTER, WORKING, Cell
 from multiscale.transport_cases.check import limits
 from multiscale.transport_cases.fields import write_vtx
 from multiscale.transport_cases.geometry import build
@@ -30,7 +35,7 @@ from multiscale.transport_cases.maps import write_csv, write_maps
 from multiscale.transport_cases.meter import TransportMeter
 from multiscale.transport_cases.model import protocol_steps, step_control, transport_system
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever a change of the code changes what a run computes."""
 CHECKPOINT_S = 20.0
 """Wall time between two checkpoints, s."""
@@ -71,6 +76,39 @@ class KineticsLeft(RunFailure):
         )
 
 
+def _require_path(case: TransportCase, cell: Cell) -> None:
+    """Raise UserError that names [geometry] where the electrodes do not hang together."""
+    regions = [region for own in cell.regions.values() for region in own]
+    try:
+        require_path(cell.domain, tuple(cell.touches[WORKING]), tuple(cell.touches[COUNTER]), regions)
+    except UserError as error:
+        raise UserError(case.file.complaint(("geometry",), str(error))) from None
+
+
+def focusing_window(case: TransportCase, cell: Cell) -> float:
+    """Radius over which a face's current is averaged, m: output.window, or a share of the cell's width, at least a facet.
+
+    Raises:
+        UserError: output.window is wider than the cell, or below the facets of the working electrode.
+    """
+    domain, dim = cell.domain, cell.domain.dimension
+    if dim == 1:
+        return case.settings.output.window or WINDOW_SHARE
+    width = cell.area if dim == 2 else math.sqrt(cell.area)
+    if domain.axisymmetric:
+        width = math.sqrt(cell.area / math.pi)
+    facets = domain.facets(*cell.touches[WORKING])
+    sizes = domain.mesh.h(dim - 1, facets) if len(facets) else np.zeros(1)
+    facet = domain.comm.allreduce(float(sizes.max()), op=MPI.MAX)
+    wanted = case.settings.output.window
+    if wanted is None:
+        return max(WINDOW_SHARE * width, facet)
+    if not facet <= wanted <= width:
+        allowed = f"from {told(facet, 'm')} (a facet of the working electrode) to {told(width, 'm')} (the cell's width)"
+        raise UserError(case.file.complaint(("output", "window"), f"read {told(wanted, 'm')}; allowed: {allowed}"))
+    return wanted
+
+
 class _Run:
     """One run: what is shared between its parts."""
 
@@ -87,9 +125,10 @@ class _Run:
         """Everything, from the mesh to the report."""
         case = self.case
         cell = build(case, self.inputs, self.comm)
+        _require_path(case, cell)
         system, plating = transport_system(case, self.inputs, cell)
         self.cell, self.system = cell, system
-        window = case.settings.output.window or WINDOW_SHARE * cell.area ** (1 / max(system.domain.dimension - 1, 1))
+        window = focusing_window(case, cell)
         self.meter = TransportMeter(system, cell, window)
         self.stepper = TimeStepper(system, step_control(case, self.inputs, cell), plating=plating)
         self.log = Log(case, system, cell, self.meter, plating)
