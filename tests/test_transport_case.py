@@ -20,7 +20,9 @@ from coupling.constants import AVOGADRO, FARADAY, GAS_CONSTANT
 from coupling.errors import RunFailure, UserError
 from multiscale.transport_cases.case import is_transport_case, load_transport_case
 from multiscale.transport_cases.check import limits
+from multiscale.transport_cases.geometry import build
 from multiscale.transport_cases.inputs import resolve
+from multiscale.transport_cases.model import step_control
 from multiscale.transport_cases.run import run_transport
 
 T = 298.15
@@ -29,6 +31,7 @@ SIGMA = 0.03 * GAS_CONSTANT * T / (FARADAY**2 * 1000)
 CATION, ANION, LENGTH = 0.6 * SIGMA, 0.4 * SIGMA, 10e-6
 SALT = 2 * CATION * ANION / (CATION + ANION)
 
+TOLERANCE = "tolerance    = 3e-3"
 SPECIES = 'name   = "TFSI-"\ncharge = -1'
 BAD = [
     ('closure = "electroneutral"', 'closure = "neutral"', "neutral", "transport.polymer.closure", "allowed: 'ohm'"),
@@ -49,6 +52,12 @@ BAD = [
     ("lithium6 = 0.0759\n", "\n", "attenuation]", "output.attenuation", "has a lithium6"),
     (SPECIES, SPECIES.replace("-1", "-2"), "species]]", "transport.polymer.species", "1:1 salt only"),
     ('tolerance    = 3e-3', 'tolerance    = 3e-3\nfirst_steps = "1 s"', "first_steps", "protocol.first_steps", '"first_step"'),
+    (TOLERANCE, TOLERANCE + '\nsmallest_step = "10 s"\nlargest_step = "1 s"', "smallest_step", "protocol.smallest_step",
+     "longer than largest_step, 1 s"),
+    (TOLERANCE, TOLERANCE + '\nlargest_step = "1 s"\nfirst_step = "2 s"', "first_step", "protocol.first_step",
+     "longer than largest_step, 1 s"),
+    (TOLERANCE, TOLERANCE + '\nsmallest_step = "1 min"\nfirst_step = "2 s"', "smallest_step", "protocol.smallest_step",
+     "longer than first_step, 2 s"),
 ]  # fmt: skip
 
 
@@ -297,6 +306,18 @@ def test_a_step_below_the_minimum_is_named_and_keeps_the_state(tmp_path):
     text, out = failing(tmp_path, ("tolerance    = 3e-3", f"tolerance = 1e-9\n{steps}"))
     assert text.startswith("step below minimum")
     assert json.loads((out / "failure.json").read_text())["by"] == "step below minimum"
+
+
+@pytest.mark.parametrize(
+    ("stated", "steps"), [('smallest_step = "10 s"', (10, 10, 10)), ('largest_step = "1 us"', (1e-8, 1e-6, 1e-6))]
+)
+def test_steps_left_out_keep_within_those_stated(tmp_path, stated, steps):
+    """The first step of this case would be 2 ms; the user wrote nothing of it."""
+    text = cases.edited(cases.FLAT, (TOLERANCE, f"{TOLERANCE}\n{stated}"))
+    case = load_transport_case(cases.write(tmp_path, text))
+    inputs = resolve(case)
+    found = step_control(case, inputs, build(case, inputs, MPI.COMM_SELF))
+    assert (found.smallest, found.first, found.largest) == pytest.approx(steps)
 
 
 POISSON = (

@@ -199,7 +199,7 @@ def _step(step: Step) -> run.Step:
 
 
 def step_control(case: TransportCase, inputs: Inputs, cell: Cell) -> StepControl:
-    """Time steps: those of the case, else from the diffusion and charging times of the media.
+    """Time steps: those of the case, else from the diffusion and charging times of the media, within those of the case.
 
     The first step of a protocol step is a ten-thousandth of the shortest diffusion time L²/D (with Poisson's equation, a tenth
     of the time λ²/D in which a layer charges), the smallest a hundredth of it, the largest a twentieth of the longest
@@ -208,6 +208,8 @@ def step_control(case: TransportCase, inputs: Inputs, cell: Cell) -> StepControl
     wanted = case.settings.protocol
     longest = max(step.until.time for step in wanted.step)
     first = wanted.first_step or min(_shortest_time(case, inputs, cell), longest) * 1e-4
+    if wanted.first_step is None:
+        first = min(max(first, wanted.smallest_step or 0.0), wanted.largest_step or math.inf)
     smallest = wanted.smallest_step or first * 1e-2
     largest = wanted.largest_step or max(longest / 20, first)
     floor = 1e-3 * max((c for m in inputs.media.values() for c in m.concentration.values()), default=1.0)

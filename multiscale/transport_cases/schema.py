@@ -1,5 +1,6 @@
 """What a user may write in the case.toml of a transport case: ion transport through layers, in time."""
 
+import itertools
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
@@ -264,6 +265,7 @@ class Protocol(Table):
 
     `on_depletion`: what an ion running out is: "fail" (the run has failed) or "end" (the answer: its time is the result).
     `cycles`: how often the steps are gone through; fields and maps are written for the first and the last time.
+    Of the time steps, those left out follow from the case and keep within those that are stated.
     """
 
     cycles: Annotated[Whole, Field(ge=1, le=10_000)] = 1
@@ -273,6 +275,14 @@ class Protocol(Table):
     first_step: Time | None = None
     smallest_step: Time | None = None
     largest_step: Time | None = None
+
+    @model_validator(mode="after")
+    def _steps_are_in_order(self) -> "Protocol":
+        names = [key for key in ("smallest_step", "first_step", "largest_step") if getattr(self, key) is not None]
+        for low, high in itertools.pairwise(names):
+            if getattr(self, low) > getattr(self, high):
+                raise AtKey((low,), f"it is longer than {high}, {getattr(self, high):g} s; change one of the two")
+        return self
 
 
 class Attenuation(Table):
