@@ -20,6 +20,7 @@ from multiscale.conduction.case import is_conduction_case, load_conduction_case,
 from multiscale.conduction.geometry import build
 from multiscale.conduction.run import run_conduction
 from multiscale.conduction.schema import KINDS, json_schema
+from multiscale.kinds import load_any, validate_any
 from multiscale.reporting.preview import picture, write_preview
 
 STATED = 'conductivity = "0.1 S/m"\nsource = "stated for a test"'
@@ -205,6 +206,7 @@ BAD = [
     ("layered-polycrystal", ("dimension = 3", "dimension = 2"), "geometry.dimension", "read 2; allowed: 3"),
     ("packing", ('"particles.csv"', '"none.csv"'), "geometry.particles", 'read "none.csv"'),
     ("voxels", ("[conduction]", "[conduction]\nspeed = 1"), "conduction.speed", "unknown key"),
+    ("voxels", ('labels = "1..2"', 'labels = "1..x"'), "geometry.phase.labels", 'read "1..x"; write a whole number'),
     ("mesh", ('unit = "1 um"', "unit = 1"), "geometry.unit", "bare number"),
     ("mesh", ('temperature = "25 degC"', 'temperature = "90 degC"'), "conditions.temperature", "known at 25 degC only"),
     ("mesh", ('material = "Li6PS5Cl"', 'material = "Li"'), "geometry.regions.b.material", "Li.ionic_conductivity is not known"),
@@ -231,9 +233,9 @@ UNFIT = [
     ("packing", ("swell = 0.05", "swell = 0.001"), "geometry.particles"),
     ("packing", ("phases.particles", "phases.grains"), "geometry.phases"),
     ("voxels", ('lithium = ["left"]', 'lithium = ["side"]'), "geometry.lithium"),
-    ("voxels", ("dimension = 3", "dimension = 2"), "geometry.dimension"),
-    ("voxels", ('labels = "1..2"', 'labels = "1..x"'), "geometry"),
-    ("voxels", ("coarsen = 2", "coarsen = 20"), "geometry"),
+    ("voxels", ("dimension = 3", "dimension = 2"), "geometry.image"),
+    ("voxels", ("coarsen = 2", "coarsen = 20"), "geometry.coarsen"),
+    ("voxels", ("coarsen = 2", "coarsen = 1\ncrop = [[0, 13], [0, 2], [0, 2]]"), "geometry.crop"),
     ("mesh", ('counter = ["top"]', 'counter = ["lid"]'), "geometry"),
     ("mesh", ("regions.b", "regions.c"), "geometry"),
     ("mesh", ("dimension = 2", "dimension = 3"), "geometry"),
@@ -258,6 +260,52 @@ def test_what_cannot_be_drawn_names_file_line_and_key(tmp_path, kind, change, ke
     assert told.startswith(f"{case.folder}/case.toml:{line or ''}")
     assert f": {key}: " in told
     assert len(told.splitlines()) == 1
+
+
+TRANSPORT = """
+[transport.solid]
+closure = "ohm"
+[[transport.solid.species]]
+name   = "Li+"
+charge = 1
+[electrode.working]
+ion                      = "Li+"
+exchange_current_density = "1 A/m^2"
+source                   = "test"
+[electrode.counter]
+ion                      = "Li+"
+exchange_current_density = "1 A/m^2"
+source                   = "test"
+[protocol]
+[[protocol.step]]
+kind  = "rest"
+until = { time = "1 s" }
+"""
+IMAGES = {
+    "empty": (None, "cannot be read as an image"), "no voxel": (np.zeros((0, 3, 3), np.uint8), "holds no voxel"),
+    "no phase": (np.zeros((4, 4, 4), np.uint8), 'no voxel of phase "solid" (1..2); it holds the labels 0'),
+    "plane": (np.ones((4, 4), np.uint8), "2 axes, and geometry.dimension is 3"),
+    "halves": (np.full((4, 4, 4), 0.5), "values that are no labels such as 0.5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("kind", ["conduction", "transport"])
+def test_check_opens_the_image(tmp_path, kind, name):
+    """What cannot be meshed is refused before anything starts, at the line of geometry.image."""
+    labels, said = IMAGES[name]
+    folder = write(tmp_path / "case", "voxels", ("image.tif", "image.npy"))
+    if labels is None:
+        (folder / "image.npy").touch()
+    else:
+        np.save(folder / "image.npy", labels)
+    if kind == "transport":
+        text = (folder / "case.toml").read_text(encoding="utf-8")
+        (folder / "case.toml").write_text(text[: text.index("[conduction]")] + TRANSPORT, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        validate_any(load_any(folder))
+    assert f"/case.toml:{line_of('image', folder)}: geometry.image: {folder}/image.npy: " in str(caught.value)
+    assert said in str(caught.value)
 
 
 def test_a_window_finer_than_the_mesh_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from coupling.toml_input import Location, TomlFile, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.conduction.grains import Boundaries
 from multiscale.conduction.schema import KINDS, ConductionFile, Region, ThinBoundary, file_model
+from multiscale.conduction.voxel_image import require_image
 from multiscale.parameters import Parameter, candidates
 
 OTHER_KINDS = {"layers": "ion transport in time ([transport])", "layered-polycrystal": "the critical current, in 2-D"}
@@ -138,8 +139,9 @@ def parameters(case: ConductionCase) -> tuple[dict[str, Parameter], dict[str, fl
     """Every sourced number by key, and the conductivity of each region, S/m.
 
     Raises:
-        UserError: a conductivity is not known, or not at the case's temperature.
+        UserError: a conductivity is not known, or not at the case's temperature; an image that cannot be meshed.
     """
+    require_image(case, case.settings.geometry)
     temperature = case.settings.conditions.temperature
     found = {"conditions.temperature": _stated("conditions.temperature", temperature, "K", "case.toml: test condition")}
     values: dict[str, float] = {}

@@ -12,9 +12,9 @@ from mpi4py import MPI
 from coupling.errors import UserError
 from meshes import cavity, contact, foreign, packing, polycrystal3d, tip
 from meshes.drawing import NORMAL, MeshQuality, Sizes
-from meshes.voxels import Labels, read_image
 from multiscale.conduction.case import ConductionCase, regions
-from multiscale.conduction.voxel_mesh import voxel_domain, walls
+from multiscale.conduction.voxel_image import case_image, walls
+from multiscale.conduction.voxel_mesh import voxel_domain
 from multiscale.domain import Domain, integral
 from multiscale.structures import drawn, quality_of
 
@@ -135,18 +135,9 @@ def _packing(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
 
 
 def _voxels(case: Sketch, given: Any, comm: MPI.Comm) -> MeshedCase:
-    image = read_image(case.folder / given.image, given.voxel)
-    if len(image.shape) != given.dimension:
-        raise UserError(f"geometry.dimension: read {given.dimension}; the image has {len(image.shape)} axes")
-    if given.crop:
-        image = image.cropped(given.crop)
-    image = image.coarsened(given.coarsen)
+    image, phases = case_image(case.folder, given)
+    domain = voxel_domain(image, phases, comm)
     known = walls(given.dimension)
-    for key in ("lithium", "counter"):
-        for name in getattr(given, key):
-            if name not in known:
-                raise UserError(f'geometry.{key}: read "{name}"; allowed: {", ".join(known)}')
-    domain = voxel_domain(image, {phase.name: Labels.parse(phase.labels) for phase in given.phase}, comm)
     axis = min(known.index(name) for name in given.counter) // 2
     lengths = np.array(image.shape) * np.array(image.spacing)
     area = float(np.prod(np.delete(lengths, axis))) * len(given.counter)

@@ -4,7 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model, model_validator
 
+from coupling.errors import UserError
 from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
+from meshes.voxels import Labels
 from multiscale.case import Choice, CurrentDensity, Length, Temperature
 
 Angle = Annotated[float, InUnit("degree")]
@@ -133,6 +135,14 @@ class Phase(Region):
 
     name: str = Field(min_length=1)
     labels: str
+
+    @model_validator(mode="after")
+    def _labels_are_whole(self) -> "Phase":
+        try:
+            Labels.parse(self.labels)
+        except UserError as error:
+            raise AtKey(("labels",), str(error).partition("; ")[2]) from None
+        return self
 
 
 class Structure(Table):

@@ -13,20 +13,11 @@ from dolfinx import mesh
 from mpi4py import MPI
 from scipy import ndimage
 
-from coupling.errors import UserError
 from meshes.voxels import Labels, VoxelImage
+from multiscale.conduction.voxel_image import phase_numbers, walls
 from multiscale.domain import Domain
 
-WALLS = ("left", "right", "front", "back", "bottom", "top")
-"""Faces x, y and z, low and high; in 2-D y is "bottom" and "top"."""
 FREE = "free"
-LARGEST = 3_000_000
-"""Voxels above which the image is refused: `multiscale homogenize` is the way for large ones."""
-
-
-def walls(dimension: int) -> tuple[str, ...]:
-    """Names of the outer faces, low and high for each axis."""
-    return WALLS if dimension == 3 else (*WALLS[:2], *WALLS[4:])
 
 
 def voxel_domain(image: VoxelImage, phases: Mapping[str, Labels], comm: MPI.Comm = MPI.COMM_WORLD) -> Domain:
@@ -42,16 +33,7 @@ def voxel_domain(image: VoxelImage, phases: Mapping[str, Labels], comm: MPI.Comm
     Raises:
         UserError: too many voxels, or labels that the image does not hold.
     """
-    number = np.full(image.shape, -1, dtype=np.int32)
-    for k, (name, labels) in enumerate(phases.items()):
-        mask = labels.mask(image.labels)
-        if not mask.any():
-            held = ", ".join(map(str, list(image.counts())[:8]))
-            raise UserError(f'{image.name}: no voxel of phase "{name}" ({labels}); it holds the labels {held}')
-        number[mask] = k + 1
-    count = int((number > 0).sum())
-    if count > LARGEST:
-        raise UserError(f"{image.name}: {count} voxels to mesh, at most {LARGEST:.0g}; crop or coarsen it")
+    number = phase_numbers(image, phases)
     body = _mesh(image, number > 0, comm)
     d = len(image.shape)
     index_map = body.topology.index_map(d)

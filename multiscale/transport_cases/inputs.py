@@ -9,6 +9,7 @@ from coupling.errors import UserError
 from coupling.library import ORDER, QUANTITIES, Material, choose
 from coupling.record import Property
 from coupling.toml_input import Location
+from multiscale.conduction.voxel_image import require_image
 from multiscale.parameters import TEMPERATURE_TOLERANCE, Parameter, candidates
 from multiscale.transport_cases.case import TransportCase, faces
 from multiscale.transport_cases.face_schema import GrainBoundaries
@@ -134,13 +135,15 @@ def resolve(case: TransportCase) -> Inputs:
     """Every number of a case.
 
     Raises:
-        UserError: a number is known nowhere or not at the case's temperature; a start that is not electroneutral.
+        UserError: a number is known nowhere or not at the case's temperature; a start that is not electroneutral; an
+            image that cannot be meshed.
     """
     from multiscale.transport_cases.face_inputs import face_inputs
     from multiscale.transport_cases.mechanics import mechanical_inputs, parameters_of_electrodes
 
     collector, settings = Collector(case), case.settings
     _check_choice(case)
+    require_image(case, settings.geometry)
     media = {}
     for name, substance in case.media.items():
         media[name] = _medium(collector, name, substance, settings.transport[name])
