@@ -319,7 +319,7 @@ def test_an_image_that_does_not_conduct_is_told(tmp_path):
     np.save(folder / "image.npy", np.array([[[1, 1], [0, 0]], [[0, 0], [1, 1]], [[1, 1], [0, 0]]]))
     text = (folder / "case.toml").read_text().replace("image.tif", "image.npy").replace("coarsen = 2", "coarsen = 1")
     (folder / "case.toml").write_text(text.replace('labels = "1..2"', 'labels = "1"'))
-    with pytest.raises(UserError, match="no current flows"):
+    with pytest.raises(UserError, match="no path leads from electrode"):
         run_conduction(load_conduction_case(folder), tmp_path / "out", MPI.COMM_WORLD)
 
 
