@@ -22,6 +22,7 @@ from multiscale.transport_cases.case import is_transport_case, load_transport_ca
 from multiscale.transport_cases.check import limits
 from multiscale.transport_cases.geometry import build
 from multiscale.transport_cases.inputs import resolve
+from multiscale.transport_cases.lithium import holds_lithium, metal_ions
 from multiscale.transport_cases.model import step_control
 from multiscale.transport_cases.run import run_transport
 
@@ -31,6 +32,7 @@ SIGMA = 0.03 * GAS_CONSTANT * T / (FARADAY**2 * 1000)
 CATION, ANION, LENGTH = 0.6 * SIGMA, 0.4 * SIGMA, 10e-6
 SALT = 2 * CATION * ANION / (CATION + ANION)
 
+WORKING, COUNTER = '[electrode.working]\nion             = ', '[electrode.counter]\nion             = '
 TOLERANCE = "tolerance    = 3e-3"
 SPECIES = 'name   = "TFSI-"\ncharge = -1'
 BAD = [
@@ -52,6 +54,8 @@ BAD = [
     ("lithium6 = 0.0759\n", "\n", "attenuation]", "output.attenuation", "has a lithium6"),
     (SPECIES, SPECIES.replace("-1", "-2"), "species]]", "transport.polymer.species", "1:1 salt only"),
     ('tolerance    = 3e-3', 'tolerance    = 3e-3\nfirst_steps = "1 s"', "first_steps", "protocol.first_steps", '"first_step"'),
+    (WORKING + '"Li+"', WORKING + '"TFSI-"', 'ion             = "TFSI-"', "electrode.working.ion", "its own ion; allowed: Li+"),
+    (COUNTER + '"Li+"', COUNTER + '"Li"', 'ion             = "Li"', "electrode.counter.ion", "no such charged ion in ceramic"),
     (TOLERANCE, TOLERANCE + '\nsmallest_step = "10 s"\nlargest_step = "1 s"', "smallest_step", "protocol.smallest_step",
      "longer than largest_step, 1 s"),
     (TOLERANCE, TOLERANCE + '\nlargest_step = "1 s"\nfirst_step = "2 s"', "first_step", "protocol.first_step",
@@ -74,6 +78,20 @@ def test_bad_input_names_file_line_and_key(tmp_path, old, new, on_line, key, sai
     found, _, rest = complaint.removeprefix(f"{folder}/case.toml:").partition(": ")
     assert rest.startswith(f"{key}: "), complaint
     assert on_line.startswith("dimension") or abs(int(found) - numbers[0]) <= 3 or int(found) in numbers, complaint
+
+
+def test_both_electrodes_exchange_the_same_ion(tmp_path):
+    sodium = ('[[transport.ceramic.species]]\nname   = "Li+"', '[[transport.ceramic.species]]\nname = "Na+"')
+    text = cases.edited(cases.FLAT, sodium, (COUNTER + '"Li+"', COUNTER + '"Na+"'))
+    with pytest.raises(UserError, match=r'electrode\.counter\.ion: read "Na\+"; the working electrode exchanges Li\+'):
+        load_transport_case(cases.write(tmp_path, text))
+
+
+def test_names_of_lithium():
+    assert all(holds_lithium(name) for name in ("Li+", "Li", "LiTFSI", "lithium"))
+    assert not any(holds_lithium(name) for name in ("TFSI-", "Cl-", "Lignin-"))
+    assert metal_ions({"Li+": 1, "Na+": 1, "LiCl2-": -1}) == ["Li+"]
+    assert metal_ions({"Na+": 1, "Cl-": -1}) == ["Na+"]
 
 
 def test_numbers_of_the_salt_follow_from_its_material(tmp_path):

@@ -1,14 +1,16 @@
 """A transport case: a case folder whose case.toml has a [transport] table, checked before anything long starts."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from coupling.errors import UserError
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
+from multiscale.transport_cases.cell import COUNTER, WORKING
 from multiscale.transport_cases.face_schema import Reaction
+from multiscale.transport_cases.lithium import metal_ions
 from multiscale.transport_cases.mechanics_check import check_mechanics
 from multiscale.transport_cases.media import Substance, is_structure, refuse_unknown_media, substances, unknown_region
 from multiscale.transport_cases.schema import CELLS, KINDS, TransportFile, file_model, geometry_model
@@ -135,15 +137,34 @@ def _check_electrode(file: TomlFile, settings: TransportFile, side: str, medium:
         if name not in settings.transport:
             told = f"the geometry has no such medium; {nearest(name, list(settings.transport))}"
             raise UserError(file.complaint((*key, "on", name), told))
-        check_ion(file, settings, (*key, "on", name, "ion"), name, law.ion)
+        check_metal_ion(file, settings, (*key, "on", name, "ion"), [name], law.ion)
+        _require_same_ion(file, (*key, "on", name, "ion"), law.ion, side, electrode.ion)
         _refuse_double_layer(file, settings, (*key, "on", name), name, law)
+    check_metal_ion(file, settings, (*key, "ion"), list(settings.transport) if medium is None else [medium], electrode.ion)
     if medium is not None:
-        check_ion(file, settings, (*key, "ion"), medium, electrode.ion)
         _refuse_double_layer(file, settings, key, medium, electrode)
+    if side == COUNTER:
+        _require_same_ion(file, (*key, "ion"), electrode.ion, WORKING, settings.electrode.working.ion)
+
+
+def check_metal_ion(file: TomlFile, settings: TransportFile, key: Location, media: Sequence[str], ion: str) -> None:
+    """An electrode of metal exchanges its own ion with one of some media: a cation, lithium's if there is one. UserError."""
+    charges = {s.name: s.charge for name in media for s in settings.transport[name].species}
+    known = metal_ions(charges)
+    if ion in known:
         return
-    ions = list(dict.fromkeys(s.name for t in settings.transport.values() for s in t.species if s.charge))
-    if electrode.ion not in ions:
-        raise UserError(file.refusal((*key, "ion"), f"no medium has such a charged ion; {nearest(electrode.ion, ions)}"))
+    where = " or ".join(media)
+    if not known:
+        raise UserError(file.refusal(key, f"a metal exchanges its own ion, and there is no cation in {where}; add it"))
+    told = "a metal exchanges its own ion" if ion in charges else f"no such charged ion in {where}"
+    raise UserError(file.refusal(key, f"{told}; {nearest(ion, known)}"))
+
+
+def _require_same_ion(file: TomlFile, key: Location, ion: str, side: str, other: str) -> None:
+    """What enters at one place of the electrodes must leave at the others. Raises UserError."""
+    if ion != other:
+        told = f"the {side} electrode exchanges {other}: all of both electrodes exchange the same ion"
+        raise UserError(file.refusal(key, told))
 
 
 def check_ion(file: TomlFile, settings: TransportFile, key: Location, medium: str, ion: str) -> None:

@@ -18,7 +18,7 @@ from multiscale.domain import Domain
 from multiscale.structures import drawn
 from multiscale.transport.interfaces import outer_alone, split_boundary, touching, with_interfaces
 from multiscale.transport.thin_layers import grouped
-from multiscale.transport_cases.case import TransportCase, check_ion, missing_interface
+from multiscale.transport_cases.case import TransportCase, check_metal_ion, missing_interface
 from multiscale.transport_cases.cell import COUNTER, WORKING, Cell, Meeting, meeting_name
 from multiscale.transport_cases.media import SOLID_NAMES
 from multiscale.transport_cases.schema import SolidCell
@@ -146,7 +146,7 @@ def _touches(
     electrode = getattr(case.settings.electrode, side)
     for medium in dict.fromkeys(medium_of[part] for part in touched.values()):
         if medium not in electrode.on:
-            check_ion(case.file, case.settings, ("electrode", side, "ion"), medium, electrode.ion)
+            check_metal_ion(case.file, case.settings, ("electrode", side, "ion"), [medium], electrode.ion)
     for medium in electrode.on:
         if medium not in [medium_of[part] for part in touched.values()]:
             told = f"the {side} electrode does not touch {medium}; take it out"
