@@ -18,6 +18,7 @@ from mpi4py import MPI
 
 from coupling.constants import AVOGADRO, FARADAY, GAS_CONSTANT
 from coupling.errors import RunFailure, UserError
+from multiscale.transport_cases import report
 from multiscale.transport_cases.case import is_transport_case, load_transport_case
 from multiscale.transport_cases.check import limits
 from multiscale.transport_cases.geometry import build
@@ -148,6 +149,25 @@ def test_losses_follow_the_closed_forms(flat):
     salt = sum(split[name] for name in ("working, concentration", "polymer|ceramic, concentration", "polymer, concentration"))
     assert salt + split["polymer, ohmic"] == pytest.approx(kinetic_and_salt, rel=1e-5)
     assert flat[0]["asr_ohm_cm2"] == pytest.approx(sum(split.values()), rel=1e-9)
+
+
+def test_a_rest_has_no_charge_balance(flat):
+    """Two currents of rounding over each other are no number."""
+    summary, results = flat
+    assert [step["charge_balance"] is None for step in summary["steps"]] == [False, True, False]
+    rows = table(results / "time_series.csv")
+    flowing = [abs(float(row["current_density_A_per_m2"])) > 1e-9 for row in rows]
+    assert [row["charge_imbalance_1"] != "" for row in rows] == flowing
+    assert {row["step"] for row, flows in zip(rows, flowing, strict=True) if not flows} == {"2"}
+    assert summary["charge_balance"] < 1e-10
+
+
+def test_a_run_at_rest_alone_has_no_charge_balance(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "write_transport_report", lambda *a: None)
+    text = cases.FLAT[: cases.FLAT.index("[[protocol.step]]")] + '[[protocol.step]]\nkind = "rest"\nuntil = { time = "1 s" }\n'
+    summary = run_transport(load_transport_case(cases.write(tmp_path, text)), tmp_path / "out", MPI.COMM_SELF)
+    assert summary["charge_balance"] is None
+    assert "–" in next(row for row in report.answer(summary).split("<div") if "largest charge imbalance" in row)
 
 
 def expected(summary, results):

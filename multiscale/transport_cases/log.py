@@ -179,7 +179,7 @@ class Log:
         row: Row = {
             "time_s": record.time, "step": record.step + 1, "voltage_V": record.voltage,
             "current_density_A_per_m2": record.current_density, "charge_C_per_m2": record.charge,
-            "charge_imbalance_1": self.meter.imbalance(),
+            "charge_imbalance_1": self.imbalance(record),
         }  # fmt: skip
         if self.deposits:
             row["deposited_lithium_m"] = self.deposited(record)
@@ -199,13 +199,17 @@ class Log:
             self.stresses.append(self.stress.read())
         self.times.append(record.time)
 
+    def imbalance(self, record: Record) -> float | None:
+        """What enters at one electrode and does not leave at the other, over the current; None where none flows."""
+        return self.meter.imbalance() if flows(record) else None
+
     def figures(self, record: Record) -> dict[str, Any]:
         """The figures of the present state, JSON-ready; lengths in m, resistances in ohm cm²."""
         losses = self.meter.losses() if flows(record) else None
         found: dict[str, Any] = {
             "time_s": record.time, "step": record.step + 1, "voltage_V": record.voltage,
             "current_density_mA_per_cm2": record.current_density / 10, "charge_mAh_per_cm2": record.charge / 36000,
-            "charge_balance": self.meter.imbalance(),
+            "charge_balance": self.imbalance(record),
             "lowest_concentration_mol_per_m3": {name: value for name, (value, _) in self.meter.lowest().items()},
         }  # fmt: skip
         if self.deposits:

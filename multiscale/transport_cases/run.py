@@ -250,7 +250,7 @@ class _Run:
         return {
             "case": self.case.name, "kind": "transport", "title": settings.title, "question": settings.question,
             "ended": ended, "figures_of_step": top.get("step"), **{key: top.get(key) for key in keys},
-            "charge_balance": max((row["charge_imbalance_1"] or 0.0 for row in self.log.rows if _flowing(row)), default=0.0),
+            "charge_balance": max((row["charge_imbalance_1"] or 0.0 for row in self.log.rows if _flowing(row)), default=None),
             "lateral_stress": None if self.log.stress is None else self.log.stress.lateral,
             "steps": self.log.steps, "limits": limits(self.case, self.inputs),
             "time_steps": {"accepted": self.stepper.accepted, "rejected": self.stepper.rejected},
