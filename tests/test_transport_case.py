@@ -35,6 +35,7 @@ SALT = 2 * CATION * ANION / (CATION + ANION)
 
 WORKING, COUNTER = '[electrode.working]\nion             = ', '[electrode.counter]\nion             = '
 TOLERANCE = "tolerance    = 3e-3"
+LITHIUM6 = "lithium6 = 0.0759"
 SPECIES = 'name   = "TFSI-"\ncharge = -1'
 BAD = [
     ('closure = "electroneutral"', 'closure = "neutral"', "neutral", "transport.polymer.closure", "allowed: 'ohm'"),
@@ -57,6 +58,10 @@ BAD = [
     ('tolerance    = 3e-3', 'tolerance    = 3e-3\nfirst_steps = "1 s"', "first_steps", "protocol.first_steps", '"first_step"'),
     (WORKING + '"Li+"', WORKING + '"TFSI-"', 'ion             = "TFSI-"', "electrode.working.ion", "its own ion; allowed: Li+"),
     (COUNTER + '"Li+"', COUNTER + '"Li"', 'ion             = "Li"', "electrode.counter.ion", "no such charged ion in ceramic"),
+    (SPECIES, SPECIES + '\ndiffusivity = "1e-12 m^2/s"\nsource = "x"', "[[transport.polymer.species]]",
+     "transport.polymer.species.diffusivity", "missing for Li+, but stated for TFSI-"),
+    (LITHIUM6, LITHIUM6 + '\nconcentration = "1 mol/L"\nsource = "x"', "[[transport.polymer.species]]",
+     "transport.polymer.species.concentration", "missing for TFSI-, but stated for Li+"),
     (TOLERANCE, TOLERANCE + '\nsmallest_step = "10 s"\nlargest_step = "1 s"', "smallest_step", "protocol.smallest_step",
      "longer than largest_step, 1 s"),
     (TOLERANCE, TOLERANCE + '\nlargest_step = "1 s"\nfirst_step = "2 s"', "first_step", "protocol.first_step",
@@ -109,12 +114,29 @@ def test_numbers_of_the_salt_follow_from_its_material(tmp_path):
 def test_numbers_stated_in_the_case_win_and_must_be_neutral(tmp_path):
     stated = '\ndiffusivity = "2e-12 m^2/s"\nconcentration = "500 mol/m^3"\nsource = "test"'
     text = cases.edited(cases.FLAT, (SPECIES, SPECIES + stated))
+    cation = "lithium6 = 0.0759" + stated.replace("2e-12", "4e-12")
     with pytest.raises(UserError, match="do not add up to zero"):
-        resolve(load_transport_case(cases.write(tmp_path / "a", text)))
-    text = cases.edited(text, ("lithium6 = 0.0759", "lithium6 = 0.0759" + stated.replace("2e-12", "4e-12")))
+        resolve(load_transport_case(cases.write(tmp_path / "a", cases.edited(text, (LITHIUM6, cation.replace("500", "600"))))))
+    text = cases.edited(text, (LITHIUM6, cation))
     found = resolve(load_transport_case(cases.write(tmp_path / "b", text)))
     assert found.media["polymer"].diffusivity == {"Li+": 4e-12, "TFSI-": 2e-12}
     assert found.parameters["polymer.concentration of Li+"].used.source["reference"] == "case.toml: test"
+
+
+OF_SALT = ("ionic_conductivity", "transference_number", "salt_concentration")
+
+
+@pytest.mark.parametrize(
+    ("stated", "used"), [('diffusivity = "2e-12 m^2/s"', OF_SALT[2:]), ('concentration = "500 mol/m^3"', OF_SALT), ("", OF_SALT)]
+)
+def test_check_lists_what_it_takes_of_a_salt_and_no_more(tmp_path, stated, used):
+    more = f'\n{stated}\nsource = "test"'
+    text = cases.edited(cases.FLAT, (SPECIES, SPECIES + more), (LITHIUM6, LITHIUM6 + more))
+    found = resolve(load_transport_case(cases.write(tmp_path, text)))
+    assert [name for name in OF_SALT if f"PPC-LiTFSI.{name}" in found.parameters] == list(used)
+    share = 0.5 if "concentration" in stated else 1.0
+    κ = FARADAY**2 * 2 * 2e-12 * 1000 / (GAS_CONSTANT * T) if "diffusivity" in stated else 0.03 * share
+    assert found.media["polymer"].conductivity == pytest.approx(κ, rel=1e-12)
 
 
 @pytest.fixture(scope="module")

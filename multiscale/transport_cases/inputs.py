@@ -181,10 +181,7 @@ def _medium(collector: Collector, name: str, substance: Substance, transport: Tr
         told = f'a medium of closure "{transport.closure}" is of one material; name it in each of its regions'
         raise UserError(collector.case.file.complaint((*key, "closure"), told))
     material = substance.materials[0]
-    if any(ion.diffusivity is None or ion.concentration is None for ion in transport.species):
-        diffusivity, concentration = _from_salt(collector, name, material, transport)
-    else:
-        diffusivity, concentration = {}, {}
+    diffusivity, concentration = _from_salt(collector, name, material, transport)
     for ion in transport.species:
         if ion.diffusivity is not None:
             diffusivity[ion.name] = collector.state(f"{name}.diffusivity of {ion.name}", ion.diffusivity, "m^2/s", ion.source)
@@ -212,25 +209,43 @@ def conductivity(
 def _from_salt(
     collector: Collector, name: str, material: str, transport: Transport
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Diffusivities of the two ions of a 1:1 salt from conductivity, transference number and concentration.
+    """Diffusivities and concentrations of the two ions of a 1:1 salt that the case leaves to the material.
 
-    D₊ = t₊ κ RT/(F² c), D₋ = (1 - t₊) κ RT/(F² c): the ideal solution that conducts as measured.
+    D₊ = t₊ κ RT/(F² c), D₋ = (1 - t₊) κ RT/(F² c): the ideal solution that conducts as measured. Either of the two numbers is
+    stated for both ions or for none: one alone would keep neither κ nor t₊ of the material.
     """
     key: Location = ("transport", name, "species")
     ions = transport.species
+    left = {what for what in ("diffusivity", "concentration") if any(getattr(ion, what) is None for ion in ions)}
+    if not left:
+        return {}, {}
     if len(ions) != 2 or [ion.charge for ion in ions] != [1, -1]:
         told = "diffusivity and concentration follow from the material for a 1:1 salt only, cation first; state them for each ion"
         raise UserError(collector.case.file.complaint(key, told))
+    for what in sorted(left, reverse=True):
+        _refuse_half_given(collector.case, key, ions, what)
     mend = "state diffusivity and concentration of each ion, or "
+    c = collector.needed(material, key, "salt_concentration", mend=mend)[1]
+    concentration = {ion.name: c for ion in ions}
+    if "diffusivity" not in left:
+        return {}, concentration
     κ = collector.needed(material, key, "ionic_conductivity", mend=mend)[1]
     t = collector.needed(material, key, "transference_number", mend=mend)[1]
-    c = collector.needed(material, key, "salt_concentration", mend=mend)[1]
     mobility = κ * GAS_CONSTANT * collector.temperature / (FARADAY**2 * c)
     values = {ions[0].name: t * mobility, ions[1].name: (1 - t) * mobility}
     how = f"Nernst-Einstein from conductivity, transference number and salt concentration of {material}"
     for ion, value in values.items():
         collector.state(f"{name}.diffusivity of {ion}", value, "m^2/s", how, "derived")
-    return values, {ion.name: c for ion in ions}
+    return values, concentration
+
+
+def _refuse_half_given(case: TransportCase, key: Location, ions: Sequence[Ion], what: str) -> None:
+    """Refuse a salt of which one ion's number is stated and the other's left to the material. Raises UserError."""
+    given = [ion.name for ion in ions if getattr(ion, what) is not None]
+    for number, ion in enumerate(ions):
+        if given and getattr(ion, what) is None:
+            told = f"missing for {ion.name}, but stated for {given[0]}; state it for both ions, or for none (then the material's)"
+            raise UserError(case.file.complaint((*key, number, what), told))
 
 
 def _permittivity(collector: Collector, name: str, material: str, transport: Transport) -> float:

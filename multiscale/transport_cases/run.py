@@ -35,7 +35,7 @@ from multiscale.transport_cases.maps import write_csv, write_maps
 from multiscale.transport_cases.meter import TransportMeter
 from multiscale.transport_cases.model import protocol_steps, step_control, transport_system
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever a change of the code changes what a run computes."""
 CHECKPOINT_S = 20.0
 """Wall time between two checkpoints, s."""
