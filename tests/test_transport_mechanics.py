@@ -15,6 +15,7 @@ from coupling.errors import RunFailure, UserError
 from multiscale.solvers.constrained import ConstrainedSolver
 from multiscale.transport_cases import report
 from multiscale.transport_cases.case import load_transport_case
+from multiscale.transport_cases.inputs import resolve
 from multiscale.transport_cases.report import write_transport_report
 from multiscale.transport_cases.run import run_transport
 
@@ -73,6 +74,7 @@ source         = "test"
 
 {step()}{OUTPUT}"""
 LAYER = 'poissons_ratio = 0.25\nsource         = "test"\n'
+MOVES = 'moves = "metal"\nmolar_volume = "13 cm^3/mol"\n'
 WORKING = '[electrode.working]\nion                      = "Li+"\n'
 
 
@@ -98,6 +100,12 @@ def rows(folder):
 def one(tmp_path, *edits):
     run(tmp_path, cases.edited(ONE, *edits))
     return rows(tmp_path)[-1]
+
+
+def test_check_lists_the_molar_volume_that_mechanics_takes(tmp_path):
+    found = resolve(load_transport_case(cases.write(tmp_path, ONE))).parameters["electrode.working.molar_volume"].used
+    assert (found.value, found.unit) == (LITHIUM_MOLAR_VOLUME, "m^3/mol")
+    assert "CRC Handbook" in found.source["reference"]
 
 
 def test_a_layer_held_in_its_plane_has_the_stress_of_a_film(tmp_path):
@@ -262,7 +270,7 @@ def test_stress_drives_the_salt_back(tmp_path):
 
 MOVING = cases.edited(
     ONE, (ONE[ONE.index("[mechanics]") : ONE.index("[protocol]")], ""), (step(), '[[protocol.step]]\nkind = "potentiostatic"\n'
-    'voltage = "-50 mV"\nuntil = { time = "200 s" }\n\n'), (WORKING, WORKING + 'moves = "medium"\n'),
+    'voltage = "-50 mV"\nuntil = { time = "200 s" }\n\n'), (WORKING, WORKING + MOVES.replace("metal", "medium")),
     ("[protocol]\n", "[protocol]\ntolerance = 1e-4\n"),
 ).replace("1e5 A/m^2", "1e3 A/m^2")  # fmt: skip
 
@@ -295,7 +303,7 @@ def test_a_layer_that_grows_by_what_is_plated_follows_the_exact_law(tmp_path):
 
 METAL = cases.edited(
     cases.FLAT, (cases.FLAT[START:END], step("-5 mA/cm^2", "400 s")),
-    ("[electrode.working]\n", '[electrode.working]\nmoves = "metal"\n'),
+    ("[electrode.working]\n", f'[electrode.working]\n{MOVES}source = "x"\n'),
 )  # fmt: skip
 
 
@@ -320,7 +328,6 @@ def test_an_even_salt_is_kept_to_rounding(tmp_path):
     """The amount of anions, integrated on the moved mesh, in a run whose current varies."""
     from multiscale.solvers.timeloop import TimeStepper, run_protocol
     from multiscale.transport_cases.geometry import build
-    from multiscale.transport_cases.inputs import resolve
     from multiscale.transport_cases.log import DrivenCell
     from multiscale.transport_cases.model import protocol_steps, step_control, transport_system
 

@@ -84,7 +84,7 @@ class Electrode(MetalReaction):
 
     `moves` (flat layers): its face moves with the plating velocity V i/F. "metal": plated metal takes the place of the medium,
     whose immobile ions it sweeps along; "medium": what is plated becomes part of the medium, which grows. `molar_volume`: V of
-    the metal, or of what grows, per charge of the ion; lithium's unless stated with a `source`.
+    the metal, or of what grows, per charge of the ion, with its `source`. `moves` needs it; [mechanics] takes lithium's else.
     """
 
     on: dict[str, MetalReaction] = Field(default_factory=dict)

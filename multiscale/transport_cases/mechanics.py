@@ -16,6 +16,7 @@ from multiscale.transport.system import TransportSystem
 from multiscale.transport_cases.case import TransportCase
 from multiscale.transport_cases.cell import COUNTER, WORKING, Cell
 from multiscale.transport_cases.inputs import Collector, Inputs
+from multiscale.transport_cases.mechanics_check import OF_LITHIUM
 from multiscale.transport_cases.mechanics_schema import MediumMechanics
 from multiscale.transport_cases.schema import TransportFile
 
@@ -154,3 +155,6 @@ def parameters_of_electrodes(collector: Collector, settings: TransportFile) -> N
         electrode: Any = getattr(settings.electrode, side)
         if electrode.molar_volume is not None:
             collector.state(f"electrode.{side}.molar_volume", electrode.molar_volume, "m^3/mol", electrode.source)
+        elif settings.mechanics is not None:
+            V, told = molar_volume(settings, side), f"lithium: {OF_LITHIUM}"
+            collector.state(f"electrode.{side}.molar_volume", V, "m^3/mol", told, "derived")

@@ -1,11 +1,14 @@
 """Whether what a transport case says of mechanics and of moving faces belongs together."""
 
+from coupling.constants import LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
 from coupling.toml_input import Location, TomlFile, nearest
 from multiscale.transport_cases.cell import COUNTER, WORKING
 from multiscale.transport_cases.schema import TransportFile
 
 LITHIUM = "Li+"
+OF_LITHIUM = f'"{LITHIUM_MOLAR_VOLUME * 1e6:g} cm^3/mol", 6.94 g/mol over 534 kg/m^3, CRC Handbook'
+"""Molar volume of the metal, with its source, as a case may state it."""
 
 
 def check_mechanics(file: TomlFile, settings: TransportFile, media: list[str]) -> None:
@@ -37,6 +40,9 @@ def _check_electrode(file: TomlFile, settings: TransportFile, side: str, media: 
         raise UserError(file.complaint(where, f"{hosts[0]} takes that lithium up already; one medium can"))
     if electrode.moves is not None:
         _check_moving(file, settings, side, media)
+        if electrode.molar_volume is None:
+            needed = "the face moves by what is plated: add molar_volume and its source"
+            raise UserError(file.refusal((*key, "moves"), f"{needed} (of lithium: {OF_LITHIUM})"))
     needs = told is not None or electrode.moves is not None
     if needs and electrode.ion != LITHIUM and electrode.molar_volume is None:
         raise UserError(file.complaint((*key, "molar_volume"), f"missing: how much the metal of {electrode.ion} takes up"))

@@ -10,6 +10,7 @@ from multiscale.case import Choice, Length, Temperature
 from multiscale.conduction.schema import KINDS, GrainBlock, Grains, Spread
 from multiscale.transport.rate_expressions import DeclaredReaction, ExpressionError
 from multiscale.transport_cases.face_schema import Electrodes, GrainBoundaries, Junction, Voltage
+from multiscale.transport_cases.lithium import holds_lithium
 from multiscale.transport_cases.mechanics_schema import MOLAR_VOLUME, Mechanics, Shares, check_shares
 
 Current = Annotated[float, InUnit("A/m^2")]
@@ -133,6 +134,8 @@ class Ion(Table):
         if self.expansion_shares is not None and self.partial_molar_volume is None:
             raise AtKey(("expansion_shares",), "it goes with partial_molar_volume; add that or take this out")
         check_shares(self.expansion_shares, "expansion_shares")
+        if self.lithium6 is not None and not holds_lithium(self.name):
+            raise AtKey(("lithium6",), f"{self.name} holds no lithium; take it out, or write Li in the name of the species")
         if self.name == "potential":
             raise AtKey(("name",), "that is the name of the electric potential; choose another")
         return self
