@@ -190,6 +190,7 @@ def test_a_picture_of_a_packing_has_no_box(tmp_path):
     assert set(meshed.domain.regions) == {"particles"}
 
 
+SECOND = f'[[geometry.phase]]\nname = "{{}}"\nlabels = "{{}}"\n{STATED}\n[conditions]'
 BAD = [
     ("rough-contact", ("roughness =", "rougness ="), "geometry.contact.rougness", 'did you mean "roughness"'),
     ("rough-contact", ('"50 nm"', "50"), "geometry.contact.roughness", "bare number 50"),
@@ -207,6 +208,8 @@ BAD = [
     ("packing", ('"particles.csv"', '"none.csv"'), "geometry.particles", 'read "none.csv"'),
     ("voxels", ("[conduction]", "[conduction]\nspeed = 1"), "conduction.speed", "unknown key"),
     ("voxels", ('labels = "1..2"', 'labels = "1..x"'), "geometry.phase.labels", 'read "1..x"; write a whole number'),
+    ("voxels", ("[conditions]", SECOND.format("rest", "2")), "geometry.phase.labels", "solid has labels of these, 1..2"),
+    ("voxels", ("[conditions]", SECOND.format("solid", "0")), "geometry.phase.name", "two phases have this name"),
     ("mesh", ('unit = "1 um"', "unit = 1"), "geometry.unit", "bare number"),
     ("mesh", ('temperature = "25 degC"', 'temperature = "90 degC"'), "conditions.temperature", "known at 25 degC only"),
     ("mesh", ('material = "Li6PS5Cl"', 'material = "Li"'), "geometry.regions.b.material", "Li.ionic_conductivity is not known"),

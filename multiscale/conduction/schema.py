@@ -231,6 +231,18 @@ class Voxels(Structure):
     lithium: Names = ("bottom",)
     counter: Names = ("top",)
 
+    @model_validator(mode="after")
+    def _phases_are_apart(self) -> "Voxels":
+        for k, phase in enumerate(self.phase):
+            mine = Labels.parse(phase.labels)
+            for other in self.phase[:k]:
+                theirs = Labels.parse(other.labels)
+                if other.name == phase.name:
+                    raise AtKey(("phase", k, "name"), "two phases have this name; each needs one of its own")
+                if mine.first <= theirs.last and theirs.first <= mine.last:
+                    raise AtKey(("phase", k, "labels"), f"{other.name} has labels of these, {theirs}; each belongs to one phase")
+        return self
+
 
 class UserMesh(Structure):
     """A mesh file with named regions and boundaries; `unit` is the length of one of its units."""
