@@ -124,8 +124,12 @@ def test_the_window_is_a_share_of_the_width(axisymmetric: bool, radius: float) -
     assert focusing_window(_Case(None), disc(radius, 10, axisymmetric)) == pytest.approx(radius / 10)
 
 
-@pytest.mark.parametrize("window", [1e-9, 1.0])
-def test_a_window_that_averages_nothing_or_everything_is_refused(window: float) -> None:
-    """The message names the key and what is allowed."""
-    with pytest.raises(UserError, match=r"output\.window: read .*; allowed: from .* \(a facet"):
-        focusing_window(_Case(window), disc(6e-6, 10, True))
+def test_a_window_wider_than_the_cell_is_refused_and_one_below_a_facet_is_told() -> None:
+    """The message names the key; what cannot be resolved is averaged over a facet, and said."""
+    with pytest.raises(UserError, match=r"output\.window: read 1 m; the cell is 6 .m wide"):
+        focusing_window(_Case(1.0), disc(6e-6, 10, True))
+    lines: list[str] = []
+    assert focusing_window(_Case(1e-9), disc(6e-6, 10, True), lines.append) == pytest.approx(6e-7)
+    assert "output.window = 1 nm is narrower than a facet" in lines[0]
+    assert focusing_window(_Case(2e-6), disc(6e-6, 10, True), lines.append) == pytest.approx(2e-6)
+    assert len(lines) == 1

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,28 +86,34 @@ def _require_path(case: TransportCase, cell: Cell) -> None:
         raise UserError(case.file.complaint(("geometry",), str(error))) from None
 
 
-def focusing_window(case: TransportCase, cell: Cell) -> float:
+def focusing_window(case: TransportCase, cell: Cell, tell: Callable[[str], None] = lambda line: None) -> float:
     """Radius over which a face's current is averaged, m: output.window, or a share of the cell's width, at least a facet.
 
+    Args:
+        case: the checked case.
+        cell: its mesh.
+        tell: takes a sentence where the facets of the working electrode are wider than output.window.
+
     Raises:
-        UserError: output.window is wider than the cell, or below the facets of the working electrode.
+        UserError: output.window is wider than the cell.
     """
     domain, dim = cell.domain, cell.domain.dimension
+    wanted = case.settings.output.window
     if dim == 1:
-        return case.settings.output.window or WINDOW_SHARE
+        return wanted or WINDOW_SHARE
     width = cell.area if dim == 2 else math.sqrt(cell.area)
     if domain.axisymmetric:
         width = math.sqrt(cell.area / math.pi)
+    if wanted is not None and wanted > width:
+        read = f"read {told(wanted, 'm')}; the cell is {told(width, 'm')} wide"
+        raise UserError(case.file.complaint(("output", "window"), read))
     facets = domain.facets(*cell.touches[WORKING])
     sizes = domain.mesh.h(dim - 1, facets) if len(facets) else np.zeros(1)
     facet = domain.comm.allreduce(float(sizes.max()), op=MPI.MAX)
-    wanted = case.settings.output.window
-    if wanted is None:
-        return max(WINDOW_SHARE * width, facet)
-    if not facet <= wanted <= width:
-        allowed = f"from {told(facet, 'm')} (a facet of the working electrode) to {told(width, 'm')} (the cell's width)"
-        raise UserError(case.file.complaint(("output", "window"), f"read {told(wanted, 'm')}; allowed: {allowed}"))
-    return wanted
+    if wanted is not None and wanted < facet:
+        read = f"output.window = {told(wanted, 'm')} is narrower than a facet of the working electrode"
+        tell(f"{read}: averaged over {told(facet, 'm')}; raise geometry.resolution for a finer answer")
+    return max(WINDOW_SHARE * width if wanted is None else wanted, facet)
 
 
 class _Run:
@@ -128,7 +135,7 @@ class _Run:
         _require_path(case, cell)
         system, plating = transport_system(case, self.inputs, cell)
         self.cell, self.system = cell, system
-        window = focusing_window(case, cell)
+        window = focusing_window(case, cell, lambda line: self.narrator.say("note", line))
         self.meter = TransportMeter(system, cell, window)
         self.stepper = TimeStepper(system, step_control(case, self.inputs, cell), plating=plating)
         self.log = Log(case, system, cell, self.meter, plating)
