@@ -165,7 +165,8 @@ def test_a_residual_stress_is_held_against_weak_boundaries_and_random_minima(tmp
         resolve(weak)
     random = {
         'stack_pressure = "0 MPa"': stress, 'thickness = "40 um"': 'thickness = "16 um"', "elements = 3": "elements = 2",
-        'depth  = "10 um"': 'depth  = "8 um"', 'width     = "80 um"': 'width = "40 um"\ninhomogeneity = { modulus_deviation = 0.1,'
+        'depth  = "10 um"': 'depth  = "8 um"', 'width     = "80 um"':
+        'width = "40 um"\ninhomogeneity = { modulus_deviation = 0.1,'
         ' toughness_deviation = 0.4, correlation_length = "3 um", source = "test" }',
     }  # fmt: skip
     case = load_propagation_case(_case(tmp_path / "random", random))
