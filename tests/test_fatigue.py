@@ -104,7 +104,8 @@ def test_cycling_below_the_start_breaks_what_one_cycle_does_not(tmp_path):
     assert filament_checkpoint.read(tmp_path / "kept.npz", again, "key") == {}
     assert filament_checkpoint.read(tmp_path / "kept.npz", _cell(False), "key") is None
     one, two = (_cycled(model, 1)[-1] for model in (tired, again))
-    assert (two.pressure, two.crack_area, two.fracture) == pytest.approx((one.pressure, one.crack_area, one.fracture), rel=1e-6)
+    assert two.pressure == pytest.approx(one.pressure, rel=1e-6, abs=1.0)  # Pa: an emptied filament bears none, to rounding
+    assert (two.crack_area, two.fracture) == pytest.approx((one.crack_area, one.fracture), rel=1e-6)
 
 
 def test_history_is_given_back_with_a_step_that_is_taken_back():

@@ -166,7 +166,7 @@ def test_voxels_that_share_only_an_edge_do_not_conduct_to_each_other():
     """A step of voxels that touch in edges carries nothing; with one voxel more it is the chain that shares faces."""
     labels = np.zeros((2, 2, 1), dtype=int)
     labels[0, 0] = labels[1, 1] = 1
-    with pytest.raises(UserError, match="no current flows"):
+    with pytest.raises(UserError, match="no path leads from electrode"):
         Conduction(voxel_domain(VoxelImage(labels, (UM,) * 3), {"s": Labels(1, 1)}), {"s": 1.0}, ["left"], ["right"]).solve()
     labels = np.zeros((3, 3), dtype=int)
     labels[:, 0] = 1  # a straight column, and beside it a voxel that touches it in a corner
