@@ -8,7 +8,7 @@ unknown of the space to its column, or nowhere.
 
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,6 +186,7 @@ class ConstrainedSolver(NonlinearSolver):
             mine = mine[(mine >= first) & (mine < last)]
             sets.append((name, PETSc.IS().createGeneral(mine.astype(PETSc.IntType), comm=comm)))
         self.snes.getKSP().getPC().setFieldSplitIS(*sets)
+        _forget_fields(self.prefix, fields)
 
     def assemble(self) -> None:
         """Assemble the reduced matrix at the present values of the unknown."""
@@ -239,3 +240,12 @@ class ConstrainedSolver(NonlinearSolver):
         self.setup.begin(keep)
         self.snes.solve(None, self._x)
         return self._verdict(before)
+
+
+def _forget_fields(prefix: str, fields: Iterable[str]) -> None:
+    """Take back the options of fields that a split problem does not have, which PETSc would call unused at the end."""
+    database, mine = PETSc.Options(), f"{prefix}fieldsplit_"
+    kept = tuple(f"{mine}{name}_" for name in fields)
+    for key in database.getAll():
+        if key.startswith(mine) and not key.startswith(kept):
+            database.delValue(key)
