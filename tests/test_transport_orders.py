@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import ufl
-from dolfinx import fem
+from dolfinx import fem, mesh
 from fem_tools import rate, rectangle
 from petsc4py import PETSc
 from test_nernst_planck import CLOSURES, TERMS, THERMAL, _closure_error, _given, _term_error, box
 from ufl import cos, div, dot, exp, sin
 
 from coupling.constants import FARADAY
-from multiscale.domain import integral
+from multiscale.domain import Domain, integral
 from multiscale.solvers.timeloop import StepControl, TimeStepper
 from multiscale.transport import nernst_planck as planck
 from multiscale.transport.kinetics import butler_volmer, exchange_current, nernst_shift
@@ -53,9 +53,19 @@ SALT = Species("A+", 1, 0.7), Species("X-", -1, 1.1)
 LAW = Kinetics(3.0 * FARADAY, 0.3, 0.6, reference_concentration=1.2, concentration_exponent=0.4, equilibrium=0.01)
 
 
-def _kinetic_error(n, degree):
-    """Salt between exact values on three sides and an electrode on the fourth; sources make up for the exact fields there."""
-    domain = rectangle(n)
+def block(n):
+    """A unit cube whose face at x = 1 is "right", all else of its outside "left"."""
+    plain = box(n)
+    facets = plain.facets("left")
+    right = mesh.locate_entities_boundary(plain.mesh, 2, lambda x: np.isclose(x[0], 1.0))
+    marks = np.where(np.isin(facets, right), 2, 1).astype(np.int32)
+    return Domain(plain.mesh, plain.cell_tags, mesh.meshtags(plain.mesh, 2, facets, marks), {"body": 1}, {"left": 1, "right": 2})
+
+
+def _kinetic_error(n, degree, make=rectangle):
+    """Salt between exact values on all sides but one, where an electrode is; sources make up for the exact fields there."""
+    domain = make(n)
+    dim, held_on = domain.dimension, [name for name in domain.boundaries if name != "right"]
     x = ufl.SpatialCoordinate(domain.mesh)
     medium, electrode = Medium("body", Electroneutral(), SALT), Electrode("right", "body", "A+", LAW)
     system = TransportSystem(domain, [medium], [electrode], degree=degree)
@@ -73,8 +83,8 @@ def _kinetic_error(n, degree):
         part, _ = system.space.sub(system.index["body", name]).collapse()
         held, given = fem.Function(part), _given(domain, space, value)
         held.interpolate(given)
-        facets = domain.facets("left", "bottom", "top")
-        dofs = fem.locate_dofs_topological((system.space.sub(system.index["body", name]), part), 1, facets)
+        facets = domain.facets(*held_on)
+        dofs = fem.locate_dofs_topological((system.space.sub(system.index["body", name]), part), dim - 1, facets)
         system.bcs.append(fem.dirichletbc(held, dofs, system.space.sub(system.index["body", name])))
     system.set_field("body", "A+", 1.0)
     system.contacts["right"].control_potential(metal)
@@ -89,6 +99,11 @@ def _kinetic_error(n, degree):
 def test_order_with_kinetics_at_a_face(degree):
     sizes = (8, 16, 32) if degree == 1 else (4, 8, 16)
     assert rate(lambda n: _kinetic_error(n, degree), sizes) == pytest.approx(degree + 1, abs=0.1)
+
+
+@pytest.mark.parametrize(("degree", "sizes"), [(1, (4, 8)), (2, (3, 5))])
+def test_order_with_kinetics_at_a_face_in_three_dimensions(degree, sizes):
+    assert rate(lambda n: _kinetic_error(n, degree, block), sizes) == pytest.approx(degree + 1, abs=0.1)
 
 
 def _space_time_error(n, make=rectangle):
