@@ -47,7 +47,7 @@ def problems() -> list[Problem]:
     """All problems in the order of their ids."""
     groups = [
         *_cells(), *_ions(), *_alternating(), *_growth(), *_conduction(), *_mixtures(),
-        *_elasticity(), *_fracture(), *_kinetics(), *_lithium(), *_atoms(),
+        *_elasticity(), *_fracture(), *_detour(), *_kinetics(), *_lithium(), *_atoms(),
     ]  # fmt: skip
     return [
         Problem(identifier, quantity, exact, tolerance, solve)
@@ -246,6 +246,17 @@ def _fracture() -> list[Group]:
         ("V10g", 2e-2, fracture.smeared_release, {"smeared crack, over that of a sharp one": 1.0}),
         ("V28", 5e-2, fracture.growing_crack, start),
         ("V28", 2e-2, fracture.growing_crack, volume),
+    ]
+
+
+def _detour() -> list[Group]:
+    from multiscale.verification import detour_reference as exact
+    from multiscale.verification import flux_detour as detour
+
+    return [
+        ("V24", 2e-2, detour.inert_flaw, exact.inert_flaws()),
+        ("V24", 2e-2, detour.reacting_flaw, exact.reacting_flaws()),
+        ("V24", 2e-2, detour.reacting_filament, exact.reacting_filaments()),
     ]
 
 

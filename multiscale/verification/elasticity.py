@@ -115,6 +115,11 @@ def cracks(comm: MPI.Comm) -> Mapping[str, float]:
     }
 
 
+def penny_pressure(comm: MPI.Comm, radius: float) -> float:
+    """Pressure that breaks a resolved penny of a radius (m) at V10's toughness, Pa."""
+    return 1e8 * TOUGHNESS / _crack(comm, radius, penny=True)[1]
+
+
 def release(comm: MPI.Comm) -> Mapping[str, float]:
     """V10g: energy released by cracks of V10, per area of growth."""
     return {
