@@ -21,6 +21,7 @@ from multiscale.mechanics import phase_field
 from multiscale.mechanics.elasticity import equilibrium, strain
 from multiscale.mechanics.fatigue import Wear
 from multiscale.mechanics.phase_field import CrackModel
+from multiscale.solvers.anderson import Anderson
 from multiscale.solvers.bounded import BoundedSolver
 from multiscale.solvers.solver import LinearSolver, NonlinearSolver, PETSc, assemble_into, find_control, unknowns_of
 
@@ -39,12 +40,12 @@ class Alternation:
     Attributes:
         tolerance: largest change of the damage anywhere that counts as none.
         most: turns after which a step is given up.
-        relaxation: over-relaxation of the damage (1: none).
+        depth: turns that Anderson's acceleration looks back (0: none).
     """
 
     tolerance: float = 1e-4
     most: int = 1000
-    relaxation: float = 1.7
+    depth: int = 5
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class CrackedBody:
         self.displacement = fem.Function(self.space, name="displacement_m")
         self.damage = fem.Function(scalar, name="damage")
         self.lower, self.upper = fem.Function(scalar), fem.Function(scalar)
+        self._owned = scalar.dofmap.index_map.size_local
         self.upper.x.array[:] = 1.0
         self._p, length = domain.constant(0.0), domain.constant(model.length)
         self._loaded = moved or prestress is not None
@@ -166,8 +168,10 @@ class CrackedBody:
             self._by_displacement = NonlinearSolver(residual, self.displacement, self.supports, spd=True)
         q = ufl.TestFunction(scalar)
         driving = ufl.derivative(elastic + fracture - work, self.damage, q)
-        self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper)
+        self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper, quadratic=True)
         self._fresh = False
+        self._rest, self._opened = np.zeros_like(self.displacement.x.array), np.zeros_like(self.displacement.x.array)
+        """Displacement without pressure and what a unit pressure adds, of the last solve: first guesses of the next."""
         self.response = 0.0, 0.0
         """Volume without pressure, m³ (m²), and its change by a pressure, m³/Pa, as the last solve at a volume found them."""
         self.balance = Balance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
@@ -278,25 +282,31 @@ class CrackedBody:
     def _alternate(self, displace: Callable[[], None], potential: Callable[[], float]) -> int:
         """Take turns until the damage stands still; the displacement is solved last.
 
-        The potential must fall from turn to turn: where it rises, the over-relaxation is taken back, then damped.
+        From the second turn on, Anderson's acceleration chooses where the next turn starts. The potential must fall from turn
+        to turn: where it rises, the turn starts from the plain damage of the last one, and the past is forgotten.
         """
-        ω, energy, size = self.alternation.relaxation, np.inf, np.inf
+        past = Anderson(self.domain.comm, self.alternation.depth)
+        energy, size, plain = np.inf, np.inf, self.damage.x.array.copy()
         for turn in range(1, self.alternation.most + 1):
             displace()
             last, energy = energy, potential()
             if energy > last + ENERGY_ROUNDING * abs(last):
-                ω = 1.0 if ω > 1.0 else ω / 2
-            if self.too_far is not None and self.too_far():
-                raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
+                past.forget()
+                self.damage.x.array[:] = plain
+                displace()
+                energy = potential()
             before = self.damage.x.array.copy()
             self._by_damage.solve()
-            change = self.damage.x.array - before
-            size = self._largest(np.abs(change))
+            plain = self.damage.x.array.copy()
+            size = self._largest(np.abs(plain - before))
             if size <= self.alternation.tolerance:
                 displace()
                 return turn
-            step = change if turn == 1 else ω * change
-            self.damage.x.array[:] = np.clip(before + step, self.lower.x.array, self.upper.x.array)
+            if self.too_far is not None and self.too_far():
+                raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
+            self.damage.x.array[: self._owned] = past.next(before[: self._owned], plain[: self._owned])
+            self.damage.x.scatter_forward()
+            np.clip(self.damage.x.array, self.lower.x.array, self.upper.x.array, out=self.damage.x.array)
         raise RunFailure(
             f"fracture: damage still moved by {size:.2g} after {self.alternation.most} turns (a crack that runs away at fixed "
             "pressure, or a step that is too large); the last state is kept"
@@ -313,18 +323,20 @@ class CrackedBody:
         if not self._linear:
             self._search_volume(volume)
             return
-        self._p.value, rest, held = 0.0, np.zeros_like(self.displacement.x.array), 0.0
+        u, held = self.displacement.x.array, 0.0
         if self._loaded:
+            self._p.value, u[:] = 0.0, self._rest
             self._solve_displacement()
-            rest, held = self.displacement.x.array.copy(), self._sum(self._volume)
-        self._p.value = 1.0
+            self._rest, held = u.copy(), self._sum(self._volume)
+        self._p.value, u[:] = 1.0, self._rest + self._opened
         self._solve_displacement(reassemble=not self._loaded)
+        self._opened = u - self._rest
         unit = self._sum(self._volume) - held
         self.response = held, unit
         if not unit > 0:
             raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
         self._p.value = p = (volume - held) / unit
-        self.displacement.x.array[:] = rest + p * (self.displacement.x.array - rest)
+        u[:] = self._rest + p * self._opened
 
     def _search_volume(self, volume: float) -> None:
         """Pressure for a volume where the response is not linear; nearly proportional, so a secant gets there in a few."""

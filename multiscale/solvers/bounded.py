@@ -21,15 +21,38 @@ class BoundedSolver(NonlinearSolver):
         unknown: function that holds the first guess and receives the solution.
         lower, upper: functions of the same space (the upper of the size of the unknown); their values may
             change between solves.
+        quadratic: the energy is quadratic in the unknown, so that one matrix and one vector make a whole solve.
     """
 
     kind = "bounded"
 
-    def __init__(self, residual: ufl.Form, unknown: fem.Function, lower: fem.Function, upper: fem.Function) -> None:
+    def __init__(
+        self, residual: ufl.Form, unknown: fem.Function, lower: fem.Function, upper: fem.Function, quadratic: bool = False
+    ) -> None:
         """Compile the forms and set PETSc's SNES up."""
         super().__init__(residual, unknown, spd=True)
-        self.lower, self.upper = lower, upper
+        self.lower, self.upper, self.quadratic = lower, upper, quadratic
+        self._constant: Any = None
         self.snes.setType(BOUNDED)
+
+    def _begin(self) -> None:
+        """Matrix A and vector b of the residual A x + b of a quadratic energy, at the first guess."""
+        x, f = self._guess.x.petsc_vec, self._residual.x.petsc_vec
+        super()._evaluate(x, f)
+        super()._jacobian(self.snes, x, self.matrix, self.matrix)
+        self._constant = f.copy()
+        self.matrix.mult(x, f)
+        self._constant.axpy(-1.0, f)
+
+    def _evaluate(self, x: Any, f: Any) -> None:
+        if not self.quadratic:
+            super()._evaluate(x, f)
+            return
+        self.matrix.multAdd(x, self._constant, f)
+
+    def _jacobian(self, snes: Any, x: Any, matrix: Any, preconditioner: Any) -> None:
+        if not self.quadratic:
+            super()._jacobian(snes, x, matrix, preconditioner)
 
     def _aim(self, snes: Any, x: Any) -> None:
         """Residual to reach: the rounding error at the bounds' size, since terms of that size may cancel at x = 0."""
@@ -51,6 +74,8 @@ class BoundedSolver(NonlinearSolver):
         self._size = high.copy()
         self._size.abs()
         self.snes.setVariableBounds(low, high)
+        if self.quadratic:
+            self._begin()
         self.snes.solve(None, self._guess.x.petsc_vec)
         iterations, norm, name = self._verdict(before)
         self.u.x.array[:] = self._guess.x.array

@@ -195,7 +195,9 @@ class LinearSolver:
         self.ksp = PETSc.KSP().create(unknown.function_space.mesh.comm)
         self.ksp.setOperators(self.matrix)
         self.ksp.setErrorIfNotConverged(False)
-        _configure(self.ksp, self.prefix, OPTIONS[_method(method, self.unknowns, spd)])
+        chosen = _method(method, self.unknowns, spd)
+        self.ksp.setInitialGuessNonzero(chosen == "direct-reused")
+        _configure(self.ksp, self.prefix, OPTIONS[chosen])
         if spd:
             self.matrix.setOption(PETSc.Mat.Option.SPD, True)
         self._assembled = False

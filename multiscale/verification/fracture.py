@@ -33,7 +33,7 @@ class Rod:
         self.moduli, self.side = stiffness(self.domain, {"body": OXIDE}), side
         self.pulled = self.domain.constant(0.0)
         Gc = self.domain.constant(FRACTURE_ENERGY)
-        steps = Alternation(tolerance=1e-7, most=500, relaxation=1.5)
+        steps = Alternation(tolerance=1e-7, most=500, depth=5)
         self.body = CrackedBody(self.domain, self.moduli, Gc, model, self._supports, moved=True, alternation=steps)
         self.untouched = self.body.state()
 
