@@ -68,12 +68,13 @@ class FilamentModel:
         alternation: of displacement and damage.
         loads: stack pressure and residual stress of the cell, or None.
         worn: fatigue of the electrolyte, or None.
+        contact: whether dry faces that are pressed together touch (of a crack that stays on x = 0).
     """
 
     def __init__(
         self, domain: Domain, conductivity: Any, stiffness: Stiffness, fracture_energy: Any, crack: CrackModel, size: float,
         properties: FilamentProperties, flaw: float, mirrored: bool = False, alternation: Alternation | None = None,
-        loads: CellLoads | None = None, worn: Wear | None = None,
+        loads: CellLoads | None = None, worn: Wear | None = None, contact: bool = False,
     ) -> None:  # fmt: skip
         """Compile the forms and break the flaw; nothing flows yet.
 
@@ -81,7 +82,7 @@ class FilamentModel:
             Overloaded: the loads break sound material of the smeared crack model.
             RunFailure: a solve failed.
         """
-        self.domain, self.properties, self.size, self.flaw = domain, properties, size, flaw
+        self.domain, self.properties, self.size, self.flaw, self.contact = domain, properties, size, flaw, contact
         self.copies = 2 if mirrored else 1
         self.correction = crack.mesh_correction(size)
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
@@ -357,6 +358,8 @@ class FilamentModel:
     def _set_wetted(self, length: float) -> None:
         dry = self.front < length - self.size
         self._wetted.x.array[:] = np.where(self._distance <= self.front, 1.0, 0.0) if dry else 1.0
+        if dry and self.contact:
+            self.body.let_faces_touch(ufl.as_vector([1.0, 0.0, 0.0]))
 
     def _observe(
         self, time: float, current: float, rounds: int, volume: float = 0.0,

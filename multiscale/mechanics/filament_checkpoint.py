@@ -16,7 +16,7 @@ from dolfinx import fem
 from coupling.atomic import replacing
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.mechanics.fracture import Balance
+from multiscale.mechanics.fracture_state import Balance
 from multiscale.solvers.checkpoint import mesh_digest
 
 FIELDS = ("displacement", "damage", "lower", "potential", "last_force", "last_displacement")

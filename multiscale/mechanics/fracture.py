@@ -18,12 +18,14 @@ from coupling.errors import RunFailure, UserError
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
 from multiscale.mechanics import phase_field
+from multiscale.mechanics.contact import TouchingSolver, touching_energy
 from multiscale.mechanics.elasticity import equilibrium, strain
 from multiscale.mechanics.fatigue import Wear
+from multiscale.mechanics.fracture_state import Balance, Prestress
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.solvers.anderson import Anderson
 from multiscale.solvers.bounded import BoundedSolver
-from multiscale.solvers.solver import LinearSolver, NonlinearSolver, PETSc, assemble_into, find_control, unknowns_of
+from multiscale.solvers.solver import LinearSolver, PETSc, assemble_into, find_control, unknowns_of
 
 REUSED_ITERATIONS = 12
 """Conjugate-gradient iterations with an old factorisation above which the matrix is factorised anew."""
@@ -46,52 +48,6 @@ class Alternation:
     tolerance: float = 1e-4
     most: int = 1000
     depth: int = 5
-
-
-@dataclass(frozen=True)
-class Balance:
-    """Energies of a state, J (J/m in plane strain), and what entered since the start.
-
-    Attributes:
-        elastic, fracture: stored in the body, spent on the crack.
-        pressure_work: ∫ p dV since the start, by the trapezoidal rule over the steps.
-        load_work: work of moved supports since the start, alike: ∫ R·du of the nodal forces R they exert.
-        pressure: p in the crack, Pa.
-        volume: of the crack, m³ (m²).
-        dissipated: growth of `fracture` in the last step; never negative.
-        turns: of the alternation in the last step.
-    """
-
-    elastic: float
-    fracture: float
-    pressure_work: float
-    load_work: float
-    pressure: float
-    volume: float
-    dissipated: float
-    turns: int
-
-    @property
-    def residual(self) -> float:
-        """Energy that entered less energy that is there: the error of the step size and of sudden growth."""
-        return self.pressure_work + self.load_work - self.elastic - self.fracture
-
-
-@dataclass(frozen=True)
-class Prestress:
-    """Loads that are there before the crack: displacement and volume of the crack are counted from the sound body under them.
-
-    So a body that is only compressed moves nothing and opens nothing, and what a smeared mouth would take for volume when the
-    body moves along its crack is not there.
-
-    Attributes:
-        strain: ε0 of the sound body, elastic (3×3); ψ is that of ε(u) + ε0.
-        work: of the dead loads, made of u and of the share that sound material carries: ∫ g t·u ds. The part of the surface that
-            is crack hands its load to what fills the crack.
-    """
-
-    strain: Any
-    work: Callable[[Any, Any], Any]
 
 
 class GrewTooFar(RunFailure):
@@ -135,40 +91,23 @@ class CrackedBody:
         self._loaded = moved or prestress is not None
         whole = strain(self.displacement, domain)
         whole = whole if prestress is None else whole + prestress.strain
-        energy_lost, energy_kept = phase_field.split_energy(whole, stiffness, model.split, domain.mesh.geometry.dim)
-        elastic = (phase_field.degradation(self.damage) * energy_lost + energy_kept) * domain.dx()
         self.worn, self.lost = worn, 0.0
         """History of fatigue; energy spent on the crack beyond what it would cost with the toughness that is left, J (J/m)."""
         if worn is not None:
-            worn.watch(phase_field.degradation(self.damage) * energy_lost)
             fracture_energy = worn.share * fracture_energy
         fracture = fracture_energy * phase_field.crack_density(self.damage, model, length) * domain.dx()
         volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
-        self._elastic, self._fracture, self._volume = fem.form(elastic), fem.form(fracture), fem.form(volume)
+        self._fracture, self._volume = fem.form(fracture), fem.form(volume)
         work = self._p * volume
         self._load = None
         if prestress is not None:
             load = prestress.work(self.displacement, phase_field.degradation(self.damage))
             work, self._load = work + load, fem.form(load)
-        test, trial = ufl.TestFunction(self.space), ufl.TrialFunction(self.space)
-        residual = equilibrium(elastic, work, self.displacement, test)
         self.supports = supports(self.space)
-        self._linear = model.split == "none"
-        self._by_displacement: Any
-        if self._linear:
-            bilinear = ufl.derivative(equilibrium(elastic, None, self.displacement, test), self.displacement, trial)
-            linear = ufl.derivative(work, self.displacement, test)
-            if prestress is not None:
-                σ = phase_field.stress_of(prestress.strain, stiffness)
-                linear -= phase_field.degradation(self.damage) * ufl.inner(σ, strain(test, domain)) * domain.dx()
-            self._by_displacement = LinearSolver(
-                bilinear, linear, self.displacement, self.supports, method="direct-reused"
-            )
-        else:
-            self._by_displacement = NonlinearSolver(residual, self.displacement, self.supports, spd=True)
-        q = ufl.TestFunction(scalar)
-        driving = ufl.derivative(elastic + fracture - work, self.damage, q)
-        self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper, quadratic=True)
+        self._filled, self._stiffness, self._prestress = wetted, stiffness, prestress
+        self._terms = whole, fracture, work, volume
+        self._touching = False
+        self._equations(*phase_field.split_energy(whole, stiffness, model.split, domain.mesh.geometry.dim))
         self._fresh = False
         self._rest, self._opened = np.zeros_like(self.displacement.x.array), np.zeros_like(self.displacement.x.array)
         """Displacement without pressure and what a unit pressure adds, of the last solve: first guesses of the next."""
@@ -177,9 +116,51 @@ class CrackedBody:
         self.balance = Balance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
         self.too_far: Callable[[], bool] | None = None
         """Asked at every turn whether the crack has grown by more than the step may, which then ends at once (`GrewTooFar`)."""
-        self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
         self._force = fem.Function(self.space)
         self._last: dict[str, Any] = {"force": 0.0, "displacement": 0.0}
+
+    def _equations(self, lost: Any, kept: Any) -> None:
+        """Compile equilibrium and growth of damage for an elastic energy g(d) lost + kept (J/m³)."""
+        whole, fracture, work, volume = self._terms
+        elastic = (phase_field.degradation(self.damage) * lost + kept) * self.domain.dx()
+        if self.worn is not None:
+            self.worn.watch(phase_field.degradation(self.damage) * lost)
+        self._elastic = fem.form(elastic)
+        test, trial = ufl.TestFunction(self.space), ufl.TrialFunction(self.space)
+        self._linear = self.model.split == "none" and not self._touching
+        self._by_displacement: Any
+        if self._linear:
+            bilinear = ufl.derivative(equilibrium(elastic, None, self.displacement, test), self.displacement, trial)
+            linear = ufl.derivative(work, self.displacement, test)
+            if self._prestress is not None:
+                σ = phase_field.stress_of(self._prestress.strain, self._stiffness)
+                linear -= phase_field.degradation(self.damage) * ufl.inner(σ, strain(test, self.domain)) * self.domain.dx()
+            self._by_displacement = LinearSolver(
+                bilinear, linear, self.displacement, self.supports, method="direct-reused"
+            )
+        else:
+            residual = equilibrium(elastic, work, self.displacement, test)
+            loaded = None if self._prestress is None else self._prestress.strain
+            self._by_displacement = TouchingSolver(residual, self.displacement, self.supports, loaded, self.domain)
+        q = ufl.TestFunction(self.damage.function_space)
+        driving = ufl.derivative(elastic + fracture - work, self.damage, q)
+        self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper, quadratic=True)
+        self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
+
+    def let_faces_touch(self, normal: Any) -> None:
+        """From now on dry faces that are pressed together carry pressure (`contact`); nothing changes where lithium is.
+
+        Args:
+            normal: of the crack, vector of three.
+
+        Raises:
+            UserError: a split of the energy, or a cubic crystal.
+        """
+        if self.model.split != "none":
+            raise UserError(f'phase field: contact of dry faces goes with split "none", not "{self.model.split}"')
+        if not self._touching:
+            self._touching = True
+            self._equations(*touching_energy(self._terms[0], self._stiffness, self._filled, normal))
 
     @property
     def unknowns(self) -> int:
@@ -339,19 +320,34 @@ class CrackedBody:
         u[:] = self._rest + p * self._opened
 
     def _search_volume(self, volume: float) -> None:
-        """Pressure for a volume where the response is not linear; nearly proportional, so a secant gets there in a few."""
+        """Pressure for a volume where the response is not linear; nearly so, so a secant gets there in a few."""
+        seen: list[tuple[float, float]] = []
 
         def response(p: float) -> float:
             self._displace_at_pressure(p)
-            return self._sum(self._volume)
+            seen.append((p, self._sum(self._volume)))
+            return seen[-1][1]
 
+        first, second = self._guesses(volume, response)
+        find_control(response, volume, first, second)
+        if self._prestress is None:
+            self.response = 0.0, volume / self.pressure if self.pressure > 0 else seen[0][1] / seen[0][0]
+        else:  # the slope between the first two, which lie close once the damage stands still
+            (p0, v0), (p1, v1) = seen[:2]
+            unit = (v1 - v0) / (p1 - p0)
+            self.response = volume - unit * self.pressure, unit
+
+    def _guesses(self, volume: float, response: Callable[[float], float]) -> tuple[float, float]:
+        """Two pressures near that of a volume, not too close to one another."""
+        if self._prestress is not None:
+            (held, unit), first = self.response, self.pressure
+            second = (volume - held) / unit if unit > 0 else first
+            return first, second if abs(second - first) > 1e-3 * abs(first) else first + max(1e-3 * abs(first), 1.0)
         small = self.pressure or 1.0
         opened = response(small)
         if not opened > 0:
             raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
-        guess = small * volume / opened
-        find_control(response, volume, 0.98 * guess, guess)
-        self.response = 0.0, volume / self.pressure if self.pressure > 0 else opened / small
+        return 0.98 * small * volume / opened, small * volume / opened
 
     def _solve_displacement(self, reassemble: bool = True) -> None:
         """Solve for the displacement at the present damage and pressure (the same damage as before: no new matrix)."""

@@ -12,7 +12,7 @@ from coupling.errors import UserError
 from multiscale.domain import Domain
 from multiscale.materials import Elastic, Stiffness
 from multiscale.mechanics.elasticity import equilibrium, pressure_work, strain
-from multiscale.mechanics.fracture import Prestress
+from multiscale.mechanics.fracture_state import Prestress
 from multiscale.mechanics.phase_field import CrackModel, split_energy
 from multiscale.solvers.solver import LinearSolver, assemble_into
 

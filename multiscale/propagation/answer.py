@@ -181,6 +181,7 @@ def summary(
         "closing_stress_MPa": closing(settings.conditions, material),
         "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6, "pressure_at_start_MPa": start.pressure / 1e6,
         "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
+        "dry_faces": ("touch" if settings.faces_touch else "may overlap") if settings.loaded else "not pressed together",
         "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": found["holds"], "trials": found["trials"],
         "life": life(rows, shorted), "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12,
         "potential_mV": last.potential * 1e3, "charge_balance": charge_balance(rows, settings.geometry.width),
@@ -280,6 +281,8 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     tip = f"dry over {summary['dry_tip_um']:.3g} um" if summary["dry_tip_um"] > 0 else "filled with lithium"
     steps = f"{summary['steps']} steps, {summary['retries']} retried"
     lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
+    if summary["dry_tip_um"] > 0 and summary.get("dry_faces") == "may overlap":
+        lines.append("the loads may press dry faces into one another: there is no contact of faces in this cell (fracture.contact)")
     lines.append(f"plated until then {summary['life']['plated_mAh_per_cm2']:.4g} mAh/cm^2")
     return lines
 

@@ -44,7 +44,7 @@ def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any, 
     try:
         return FilamentModel(
             domain, made.conductivity, made.stiffness, made.fracture_energy, crack, size, inputs.filament, inputs.flaw_depth,
-            mirrored=not uneven, loads=loads, worn=worn,
+            mirrored=not uneven, loads=loads, worn=worn, contact=case.settings.faces_touch,
         )  # fmt: skip
     except Overloaded as error:
         conditions = case.settings.conditions

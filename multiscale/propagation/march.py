@@ -12,7 +12,7 @@ from multiscale.propagation.answer import STARTED
 from multiscale.propagation.cell import band_of
 from multiscale.propagation.settings import Hold, PropagationFile, TimeSteps
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever a change of the code changes what a run computes."""
 
 SHORT = 1.0

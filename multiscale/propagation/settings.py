@@ -119,7 +119,8 @@ class Fracture(Table):
     """The phase field: `length` is its l, `elements` the elements per l.
 
     `band`: half width of the fine strip that the crack may use, by default 3 l, and 8 l where it may turn aside (grains, random
-    fields); a run whose crack leaves it stops and says so.
+    fields); a run whose crack leaves it stops and says so. `contact`: whether dry faces that the loads of the cell press together
+    touch (a straight crack only); unless given, where the cell has loads and its crack stays straight.
     """
 
     model: Literal["AT1", "AT2"] = "AT1"
@@ -128,6 +129,7 @@ class Fracture(Table):
     band: Length | None = None
     split: Literal["none", "volumetric-deviatoric", "no-tension"] = "none"
     fatigue: Fatigue | None = None
+    contact: Flag | None = None
 
 
 SWITCHES = (
@@ -284,9 +286,26 @@ class PropagationFile(Table):
     properties: Choice = Choice()
     uncertainty: Uncertainty | None = None
 
+    @property
+    def straight(self) -> bool:
+        """Whether the crack stays on the line of the flaw, so that half of the cell is enough."""
+        return not (self.geometry.even() if not self.physics.mechanical_inhomogeneity else self.geometry).uneven
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a stack pressure or residual stress acts on the cell."""
+        return bool(self.conditions.stack_pressure or self.conditions.residual_stress)
+
+    @property
+    def faces_touch(self) -> bool:
+        """Whether dry faces of the crack that are pressed together touch (`fracture.contact`)."""
+        if self.fracture.contact is not None:
+            return self.fracture.contact
+        return self.loaded and self.straight and self.fracture.split == "none"
+
     @model_validator(mode="after")
     def _what_is_there_fits(self) -> "PropagationFile":
-        if self.fracture.split != "none" and (self.conditions.stack_pressure or self.conditions.residual_stress):
+        if self.fracture.split != "none" and self.loaded:
             raise AtKey(("fracture", "split"), 'a stack pressure or residual stress goes with split = "none" only')
         if self.physics.attribute and self.protocol.kind not in ("ccd-ramp", "ccd-bisection"):
             told = "the worth of a switch is told for a protocol of kind ccd-ramp or ccd-bisection"
@@ -299,6 +318,11 @@ class PropagationFile(Table):
             raise AtKey(("fracture", "band"), "at least twice the length, at most 0.45 of the cell's width")
         if self.fracture.model != "AT1" and self.geometry.electrolyte.grain_boundary:
             raise AtKey(("fracture", "model"), 'the toughness of grain boundaries goes with model = "AT1" only')
+        if self.fracture.contact and self.fracture.split != "none":
+            raise AtKey(("fracture", "contact"), 'contact of dry faces goes with split = "none" only')
+        if self.fracture.contact and not self.straight:
+            told = "a crack that may turn aside (grains, random fields, turned crystals) has no contact of its faces"
+            raise AtKey(("fracture", "contact"), f"{told}; leave the key out or write false")
         size = self.geometry.electrolyte.grain_size
         if size and size < 4 * self.fracture.length:
             raise AtKey(("fracture", "length"), "at most a quarter of the grain size; make it smaller")

@@ -1,0 +1,179 @@
+"""Contact of the dry faces of a crack: closed, open, partly closed, against the exact solutions; in a filament; on ranks."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import ufl
+from dolfinx import fem
+from launch import python
+from mpi4py import MPI
+from test_filament import EXCHANGE, OXIDE, A, T, _flat
+
+from coupling.errors import UserError
+from meshes.crack_path import CrackPath, draw_crack_path
+from multiscale.domain import integral, meshed
+from multiscale.materials import Stiffness, stiffness
+from multiscale.mechanics.contact import touching_energy
+from multiscale.mechanics.extrusion import Creep
+from multiscale.mechanics.filament import FilamentModel
+from multiscale.mechanics.filament_state import FilamentProperties
+from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.phase_field import CrackModel
+from multiscale.mechanics.prestress import CellLoads, biaxial_strain, prestress
+
+MODULUS = OXIDE.plane_strain_modulus
+ENERGY = 1.25e6**2 / MODULUS
+ALONG_X = ufl.as_vector([1.0, 0.0, 0.0])
+
+
+def _central(stress, filled_to, over=6.0, contact=True):
+    """A quarter of a plate with a crack of half length A along x = 0 under a stress across it, filled up to a distance."""
+    length = A / over
+    path = CrackPath(40 * A, 20 * A, 2 * A, 3 * length, length / 3, 2 * A, mirrored=True)
+    domain = meshed(draw_crack_path, MPI.COMM_WORLD, path=path)
+    moduli, crack = stiffness(domain, {"body": OXIDE}), CrackModel("AT1", length)
+
+    def supports(space):
+        return [domain.fixed(space, 0.0, "left", "right", component=0), domain.fixed(space, 0.0, "foot", component=1)]
+
+    held = prestress(domain, moduli, CellLoads(0.0, biaxial_strain(stress, OXIDE)), supports)
+    filled = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
+    filled.x.array[:] = 1.0
+    body = CrackedBody(
+        domain, moduli, domain.constant(ENERGY / crack.mesh_correction(path.size)), crack, supports, wetted=filled,
+        prestress=held, alternation=Alternation(1e-3, 400),
+    )  # fmt: skip
+    body.notch(lambda x: (x[1] <= A * (1 + 1e-9)) & (x[0] <= path.size / 2 * (1 + 1e-6)))
+    middles = domain.mesh.geometry.x[domain.mesh.geometry.dofmap].mean(axis=1)
+    filled.x.array[:] = np.where(middles[:, 1] <= filled_to, 1.0, 0.0)
+    if contact:
+        body.let_faces_touch(ALONG_X)
+    return body
+
+
+def _volume(body):
+    """Of the whole crack, dry part included, m²."""
+    return 4 * integral(-ufl.dot(body.displacement, ufl.grad(body.damage)) * body.domain.dx())
+
+
+def test_a_closed_dry_crack_is_not_there():
+    """Compression across a dry crack: nothing moves, so the stress is that of the sound plate and K is zero."""
+    body, open_as = _central(-100e6, 0.0), 2 * 100e6 * A / MODULUS
+    before = body.balance.fracture
+    balance = body.at_pressure(0.0)
+    assert np.abs(body.displacement.x.array).max() < 1e-9 * open_as
+    assert balance.fracture == pytest.approx(before, rel=1e-12)
+    sound = (1 - OXIDE.poisson_ratio) * (100e6) ** 2 / OXIDE.youngs_modulus * 400 * A**2
+    assert balance.elastic == pytest.approx(sound, rel=1e-9)
+    without = _central(-100e6, 0.0, contact=False)
+    without.at_pressure(0.0)
+    assert _volume(without) == pytest.approx(-2 * math.pi * 100e6 * A**2 / MODULUS, rel=0.15)  # the overlap that contact prevents
+
+
+def test_under_tension_the_dry_crack_opens_as_a_free_one():
+    """V = 2π σ a²/E' of a crack of half length a; the smeared one is a little longer, by what falls with l."""
+    errors = []
+    for over in (6.0, 12.0):
+        body = _central(100e6, 0.0, over)
+        body.at_pressure(0.0)
+        errors.append(_volume(body) / (2 * math.pi * 100e6 * A**2 / MODULUS) - 1)
+    assert 0 < errors[1] < 0.55 * errors[0]
+    assert abs(2 * errors[1] - errors[0]) < 0.02
+
+
+def test_a_partly_filled_crack_closes_where_the_exact_one_does():
+    """Pressure p on |y| < b, compression s everywhere: the crack is open to c = b/sin(π s/2p), where K vanishes, and holds
+    4 p b √(c² - b²)/E' (superposition of K = 2p √(c/π) asin(b/c) and -s √(πc); volume by reciprocity with √(c² - y²))."""
+    s, p, b = 100e6, 200e6, 0.5 * A
+    c = b / math.sin(math.pi * s / (2 * p))
+    exact, errors = 4 * p * b * math.sqrt(c**2 - b**2) / MODULUS, []
+    for over in (6.0, 12.0):
+        body = _central(-s, b, over)
+        body.at_pressure(p)
+        errors.append(_volume(body) / exact - 1)
+        nodes = body.space.tabulate_dof_coordinates()
+        column = (np.abs(nodes[:, 0] - A / over / 6) < 1e-3 * A / over) & (nodes[:, 1] < A)
+        gap = body.displacement.x.array[::2][column]
+        assert gap.min() > -0.02 * gap.max()
+        assert gap[nodes[column, 1] > c + 0.15 * A].max() < 0.02 * gap.max()
+        assert gap[nodes[column, 1] < c - 0.25 * A].min() > 0.1 * gap.max()
+    assert 0 < errors[1] < 0.55 * errors[0]
+    assert abs(2 * errors[1] - errors[0]) < 0.02
+
+
+def test_a_filled_crack_opens_by_what_its_pressure_exceeds_the_compression():
+    """V ∝ p - s, the same with and without contact: lithium holds its faces apart."""
+    volumes = []
+    for contact in (True, False):
+        body = _central(-100e6, 2 * A, contact=contact)
+        volumes.append([body.at_pressure(p) and _volume(body) for p in (120e6, 150e6, 180e6)])
+    assert volumes[0] == pytest.approx(volumes[1], rel=1e-6)
+    rises = np.diff(volumes[0])
+    assert rises[0] == pytest.approx(rises[1], rel=1e-3)
+    shut = 150e6 - volumes[0][1] / (rises[0] / 30e6)
+    assert shut == pytest.approx(100e6, rel=0.05)
+
+
+def _filament(contact, over=4.0):
+    """A flaw of 2 A under 150 MPa of residual compression, whose lithium has come half way; hard lithium that stays there."""
+    length = A / over
+    path = CrackPath(16 * A, 10 * A, 4 * A, 3 * length, length / 2, 2 * A, mirrored=True)
+    domain = meshed(draw_crack_path, MPI.COMM_WORLD, path=path)
+    hard = Creep(1e-9, 0.8e6, 6.6, 37e3, size_factor=100.0)
+    properties = FilamentProperties(
+        EXCHANGE, T, creep=hard, unloaded_half_opening=lambda s: np.maximum(10e-9 * (1 - s / (2 * A)), 0.0)
+    )
+    model = FilamentModel(
+        domain, domain.constant(10.0), stiffness(domain, {"body": OXIDE}), domain.constant(ENERGY), CrackModel("AT1", length),
+        path.size, properties, 2 * A, True, loads=CellLoads(0.0, biaxial_strain(-150e6, OXIDE)), contact=contact,
+    )  # fmt: skip
+    model.resume(A)
+    return model
+
+
+def test_dry_faces_of_a_filament_touch():
+    """The lithium starts from the pressure that presses the flaw shut; overlapping dry faces would have it start higher."""
+    starts, gaps = [], []
+    for contact in (True, False):
+        model = _filament(contact)
+        state = model.step(0.1, _flat(360e6))
+        nodes = model.body.space.tabulate_dof_coordinates()
+        dry = (np.abs(nodes[:, 0] - A / 16) < 1e-3 * A) & (nodes[:, 1] > 1.2 * A) & (nodes[:, 1] < 2 * A)
+        starts.append(state.pressure)
+        gaps.append(model.body.displacement.x.array[::2][dry].min())
+        assert state.volume == pytest.approx(1.3e-5 / 96485.33212 * state.charge - state.extruded, rel=1e-9)
+    assert starts[0] == pytest.approx(150e6, rel=0.04)
+    assert starts[1] > 190e6
+    assert abs(gaps[0]) < 0.01 * abs(gaps[1])
+    before, state = state, None
+    for _ in range(3):  # taking lithium out closes it further, the dry part stays shut
+        state = model.step(0.05, -_flat(360e6))
+    assert state.pressure < before.pressure
+
+
+def test_what_has_no_contact_is_refused():
+    cubic = Stiffness(1.0, 1.0, 1.0, np.eye(3))
+    with pytest.raises(UserError, match="isotropic grains only"):
+        touching_energy(ufl.Identity(3), cubic, 1.0, ALONG_X)
+
+
+SCRIPT = """
+import json, sys
+sys.path.insert(0, "tests")
+from mpi4py import MPI
+from test_contact import _filament, _flat
+state = _filament(True).step(0.1, _flat(360e6))
+if MPI.COMM_WORLD.rank == 0:
+    print(json.dumps([state.pressure, state.volume, state.elastic, state.potential]))
+"""
+
+
+@pytest.mark.timeout(450)
+def test_ranks_do_not_matter():
+    state = _filament(True).step(0.1, _flat(360e6))
+    done = python(SCRIPT, 2, timeout=140)
+    assert done.returncode == 0, done.stderr
+    here = [state.pressure, state.volume, state.elastic, state.potential]
+    assert json.loads(done.stdout.strip().splitlines()[-1]) == pytest.approx(here, rel=1e-5)
