@@ -87,6 +87,19 @@ def heterostructure(
     return joined
 
 
+def parts(joined: Atoms, vacuum: float) -> tuple[Atoms, Atoms]:
+    """The lower and the upper side of an interface alone, same cell in the plane, with `vacuum` Å of empty space each."""
+    pieces = []
+    for tag in (LOWER, UPPER):
+        piece = joined[joined.get_tags() == tag]
+        piece.positions[:, 2] -= piece.positions[:, 2].min()
+        edges = np.array(piece.cell)
+        edges[2] = [0.0, 0.0, piece.positions[:, 2].max() + vacuum]
+        piece.set_cell(edges)
+        pieces.append(piece)
+    return pieces[0], pieces[1]
+
+
 def match(below: Atoms, above: Atoms, max_area: float, max_strain: float) -> Fit:
     """Smallest common cell of two slabs within the limits; among equally small ones the least strained."""
     generator = ZSLGenerator(max_area=max_area, max_area_ratio_tol=0.3, max_length_tol=0.2, max_angle_tol=0.1)

@@ -4,7 +4,8 @@ Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), q
 adhesion), committee, disorder_cells, contact_thickness, shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a
 [[phase]] table for every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs
 (seeds a temperature), cell ("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does
-not hold). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
+not hold); for adhesion face (Miller indices of the phase), metal_face, max_area and max_strain of the common cell. Every run is
+one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 
 from atomistic import interface, structures
 from atomistic.scheduler import Progress
-from atomistic.study import Committee, Effort, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
+from atomistic.study import Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import run as run_study
 from coupling import toml_input
 from coupling.errors import UserError
@@ -26,6 +27,7 @@ METAL = "Li"
 Count = Annotated[Whole, Field(ge=1)]
 Length = Annotated[float, InUnit("m", above=0.0)]
 Time = Annotated[float, InUnit("s", above=0.0)]
+Miller = tuple[Whole, Whole, Whole]
 
 
 class PhaseTable(Table):
@@ -38,6 +40,10 @@ class PhaseTable(Table):
     production: Time | None = None
     runs: Count = 1
     cell: Literal["relaxed", "measured"] = "relaxed"
+    face: Miller | None = None
+    metal_face: Miller = (1, 0, 0)
+    max_area: Annotated[float, InUnit("m^2", above=0.0)] = 200 * Å**2
+    max_strain: Annotated[float, Field(gt=0, le=0.2)] = 0.065
 
 
 class PropertyStudy(Table):
@@ -82,8 +88,8 @@ def read_study(path: str | Path) -> PropertyStudy:
             raise UserError(file.refusal(where, "this phase stands there already"))
         if name not in structures.names():
             raise UserError(file.complaint(where, str(structures.unknown("structure", name, structures.names()))))
-        if "adhesion" in study.quantities and name not in (METAL, *interface.PHASES):
-            told = f"no contact of lithium with it is built; known for adhesion: {', '.join(interface.PHASES)}"
+        if "adhesion" in study.quantities and not study.phase[number].face and name not in (METAL, *interface.PHASES):
+            told = f"its contact with lithium needs a face (face = [1, 0, 0]); without one: {', '.join(interface.PHASES)}"
             raise UserError(file.refusal(where, told))
     if "surface" in study.quantities and METAL not in names:
         told = f"surfaces are those of {METAL}, which no [[phase]] names; leave surface out or add it"
@@ -98,8 +104,13 @@ def effort(study: PropertyStudy) -> Effort:
                                 phase.runs, phase.cell == "measured")
         for phase in study.phase
     }  # fmt: skip
+    faces = {
+        phase.name: Face(phase.face, phase.metal_face, phase.max_area / Å**2, phase.max_strain)
+        for phase in study.phase
+        if phase.face
+    }
     return Effort(diffusion, tuple(thickness / Å for thickness in study.slab_thicknesses), study.contact_thickness / Å,
-                  study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities)  # fmt: skip
+                  study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities, faces)  # fmt: skip
 
 
 def settings(study: PropertyStudy) -> StudySettings:

@@ -6,7 +6,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -51,6 +51,20 @@ class PhaseEffort:
 
 
 @dataclass(frozen=True)
+class Face:
+    """Which faces of a phase and of the metal make their contact.
+
+    Attributes:
+        phase, metal: Miller indices. area: largest of the common cell, Å². strain: largest, put on the metal (1).
+    """
+
+    phase: tuple[int, int, int]
+    metal: tuple[int, int, int] = (1, 0, 0)
+    area: float = 200.0
+    strain: float = 0.065
+
+
+@dataclass(frozen=True)
 class Effort:
     """Effort of a whole study.
 
@@ -58,7 +72,7 @@ class Effort:
         diffusion: per phase. slab_thicknesses: of the metal's surfaces, Å. contact_thickness: of each side of a contact, Å.
         shifts: in-plane shifts of each contact. disorder_seeds: disordered cells whose elastic tensors are averaged.
         committee: which members of the potential compute, where the study does not say.
-        faces: of the metal. quantities: what is run at all.
+        faces: of the metal. quantities: what is run at all. contact_faces: of phases whose contact the study describes itself.
     """
 
     diffusion: Mapping[str, PhaseEffort]
@@ -69,6 +83,7 @@ class Effort:
     committee: Committee = "all"
     faces: tuple[str, ...] = ("100", "110")
     quantities: tuple[Quantity, ...] = get_args(Quantity)
+    contact_faces: Mapping[str, Face] = field(default_factory=dict)
 
 
 def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dict[str, PhaseEffort]:
@@ -190,7 +205,9 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
     Raises:
         UserError: unknown potential or phase, or a phase with an element that the potential does not cover.
     """
-    from atomistic import interface, potential, structures
+    from atomistic import heterostructure, interface, potential, structures
+
+    wanted_effort = own_effort or effort(settings)
 
     def crystal(phase: str, seed: int) -> Atoms:
         return structures.argyrodite(settings.disorder, seed=seed) if phase == "Li6PS5Cl" else structures.bulk(phase)
@@ -199,10 +216,23 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
         return interface.li_slab(face, 0.1, thickness, vacuum=15.0, lattice_constant=lattice_constant)
 
     def contact(phase: str, thickness: float) -> tuple[Atoms, Atoms, Atoms, Any, str]:
+        if phase in wanted_effort.contact_faces:
+            return described_contact(phase, thickness, wanted_effort.contact_faces[phase])
         joined = interface.interface(phase, "100", thickness, thickness, vacuum=12.0, max_length=22.0, max_strain=0.065)
         metal, other = interface.parts(joined, vacuum=12.0)
         strain = ", ".join(f"{value:+.1%}" for value in joined.info["strain"])
         return joined, metal, other, joined.get_tags() == interface.METAL, f"lithium (100) strained by {strain} in the plane"
+
+    def described_contact(phase: str, thickness: float, face: Face) -> tuple[Atoms, Atoms, Atoms, Any, str]:
+        cell, sides = crystal(phase, settings.seed), (thickness, thickness)
+        joined = heterostructure.heterostructure(
+            cell, "Li", face.phase, face.metal, sides, face.area, face.strain, vacuum=12.0
+        )
+        other, metal = heterostructure.parts(joined, vacuum=12.0)
+        strain = ", ".join(f"{value:+.1%}" for value in joined.info["strain_upper"])
+        note = f"lithium ({_digits(face.metal)}) on ({_digits(face.phase)}), strained by {strain} in the plane"
+        note += ", a polar face" if joined.info["polar"][0] else ""
+        return joined, metal, other, joined.get_tags() == heterostructure.UPPER, note
 
     def load(dtype: str, member: int) -> BaseCalculator:
         return potential.load(
@@ -215,8 +245,8 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
     return Toolbox(
         sha256=described.sha256, caution=described.caution, load=load,
         members=1 if settings.engine == "chgnet" else described.members,
-        effort=own_effort or effort(settings), crystal=crystal, slab=slab,
-        contacts=tuple(phase for phase in settings.phases if phase in interface.PHASES), contact=contact,
+        effort=wanted_effort, crystal=crystal, slab=slab, contact=contact,
+        contacts=tuple(one for one in settings.phases if one in (*interface.PHASES, *wanted_effort.contact_faces)),
     )  # fmt: skip
 
 
@@ -308,6 +338,7 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
                 metal=tools.metal,
                 shifts=shifts,
                 thickness=tools.effort.contact_thickness,
+                **({"face": asdict(tools.effort.contact_faces[phase])} if phase in tools.effort.contact_faces else {}),
             )
     return listed
 
@@ -363,6 +394,11 @@ def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> l
             member = task.parameters.get("member", 0)
             told.append(f"member {member} alone: {answer['problem']}" if member else str(answer["problem"]))
     return told
+
+
+def _digits(face: tuple[int, int, int]) -> str:
+    """Miller indices in a row."""
+    return "".join(str(index) for index in face)
 
 
 def _repeat(cell: Atoms, length: float) -> tuple[int, int, int]:

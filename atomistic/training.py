@@ -72,7 +72,8 @@ def train(
     tasks = []
     for number, member in enumerate(recipe.members):
         what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": str(start or ""), "number": number}
-        label = f"{recipe.name} member {number} ({member.channels} channels, {member.r_max:g} Å)"
+        shape = f" ({member.channels} channels, {member.r_max:g} Å)" if start is None else ""
+        label = f"{recipe.name} member {number}{shape}"
         cost = float(member.epochs * member.channels)
         tasks.append(Task(digest(what), label, cost, "fit", {"number": number}))
 

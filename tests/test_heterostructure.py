@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from ase.calculators.lj import LennardJones
 
-from atomistic.heterostructure import LOWER, UPPER, contact, heterostructure
+from atomistic.heterostructure import LOWER, UPPER, contact, heterostructure, parts
 from atomistic.structures import bulk
+from atomistic.surface_energy import work_of_adhesion
 from coupling.errors import UserError
 
 
@@ -37,6 +39,25 @@ def test_sides_touch_as_hard_spheres_and_keep_their_composition(vacuum: float) -
     assert min(ratio) == pytest.approx(1.0, abs=1e-5)
     assert joined.info["interfaces"] == (1 if vacuum else 2)
     assert joined.info["area"] == pytest.approx(np.linalg.norm(np.cross(joined.cell[0], joined.cell[1])))
+
+
+def test_the_sides_of_an_oblique_contact_keep_their_cell_and_far_apart_do_not_adhere() -> None:
+    joined = heterostructure("Li2O", "Li", (1, 1, 0), (1, 0, 0), (5.0, 5.0), 160.0, 0.065, vacuum=12.0)
+    assert abs(joined.cell.angles()[2] - 90) > 5
+    lower, upper = parts(joined, vacuum=12.0)
+    assert len(lower) + len(upper) == len(joined)
+    for piece in (lower, upper):
+        assert np.array(piece.cell)[:2] == pytest.approx(np.array(joined.cell)[:2])
+        assert np.array(piece.cell)[2, 2] == pytest.approx(np.ptp(piece.positions[:, 2]) + 12.0)
+    apart = joined.copy()
+    moving = apart.get_tags() == UPPER
+    apart.positions[moving, 2] += 20.0
+    apart.set_cell(np.array(apart.cell) + np.diag([0.0, 0.0, 20.0]))
+    calculator = LennardJones(sigma=2.2, epsilon=0.01, rc=6.0)
+    shifts = [(0.0, 0.0), (1.0, 0.5)]
+    near, far = (work_of_adhesion(one, upper, lower, moving, shifts, calculator, steps=0) for one in (joined, apart))
+    assert far.value == pytest.approx(0.0, abs=1e-9)
+    assert near.value > 1e-3
 
 
 def test_no_match_tells_the_least_strain() -> None:

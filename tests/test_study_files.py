@@ -222,7 +222,7 @@ def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeyp
     (property_study, PROPERTIES, 'production = "0.8 ps"', "", "phase: .*needs temperatures and production"),
     (property_study, PROPERTIES, '"5 angstrom"', "5", "bare number"),
     (property_study, PROPERTIES, '"elasticity"', '"surface"', "quantities: .*surfaces are those of Li"),
-    (property_study, PROPERTIES.replace("LiCl", "Li2O"), '"elasticity"', '"adhesion"', "phase.name: .*no contact of lithium"),
+    (property_study, PROPERTIES.replace("LiCl", "Li2O"), '"elasticity"', '"adhesion"', "phase.name: .*needs a face"),
     (property_study, PROPERTIES, '"elasticity"', '"hardness"', "quantities.*allowed"),
     (property_study, PROPERTIES, "[[phase]]", '[[phase]]\nname = "LiCl"\ntemperatures = ["1 K"]\nproduction = "1 ps"\n[[phase]]',
      "stands there already"),
