@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.spatial import ConvexHull
-from scipy.stats import norm
 
 from coupling.errors import RunFailure, UserError
 
@@ -65,6 +63,8 @@ def images(points: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 def diagram(points: np.ndarray, weights: np.ndarray, box: np.ndarray) -> Diagram:
     """Cells of seeds (n, d) with weights (n,) in a box: the lower hull of the seeds lifted to |s|² - w, read as its dual."""
+    from scipy.spatial import ConvexHull  # here: reading a case imports this file and needs no geometry yet
+
     count, d = points.shape
     places = images(points, box)
     heavy = np.tile(weights, 1 + 2 * d)
@@ -166,8 +166,10 @@ def _growth(found: Diagram, count: int) -> np.ndarray:
 
 def drawn_diameters(count: int, spread: float, rng: np.random.Generator) -> np.ndarray:
     """Log-normal diameters over their median, in random order: one from each of `count` parts of equal probability."""
+    from scipy.special import ndtri
+
     quantiles = (np.arange(count) + rng.uniform(size=count)) / count
-    return np.exp(spread * norm.ppf(rng.permutation(quantiles)))
+    return np.exp(spread * ndtri(rng.permutation(quantiles)))
 
 
 @functools.lru_cache(maxsize=8)

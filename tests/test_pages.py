@@ -193,6 +193,38 @@ def test_the_viewer_picks_axes_filters_sorts_and_opens_a_report(opened, viewed):
     assert all(asked.startswith((host, "blob:", "data:")) for asked in page.asked)
 
 
+INKED = r"""(name) => {
+    const canvas = document.getElementById('sketch'), { width, height } = canvas;
+    const found = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+    const word = getComputedStyle(document.documentElement).getPropertyValue(name);
+    const alike = word.match(/\w\w/g).map((w) => parseInt(w, 16));
+    let count = 0;
+    for (let i = 0; i < found.length; i += 4)
+        count += found[i + 3] > 200 && alike.every((value, k) => Math.abs(value - found[i + k]) < 3);
+    return count; }"""  # how many pixels of the sketch have a colour of the page
+
+
+def test_all_points_stand_there_before_the_library_of_the_picture_has_come(opened, viewed):
+    page = opened("about:blank", DESK)
+    page.route("**/plotly.js", lambda route: route.abort())
+    page.goto(viewed[0])
+    page.wait_for_selector("#sketch[data-points='5']")
+    assert "All 5 points are drawn" in page.locator("#waiting").inner_text()
+    assert 5 * 15 < page.evaluate(INKED, "--series-1") < 5 * 50  # discs of 50 pixels, less edges and bars
+    page.select_option("#x", "state")
+    page.select_option("#color", "ccd (mA/cm^2)")
+    page.check("#ylog")
+    page.wait_for_function("document.querySelector('#waiting').textContent.startsWith('All 5')")
+    assert page.evaluate(INKED, "--series-1") == 0
+    at = "[-1, 10, 1e4].map((v) => axisOf({type: 'log'}, [1, 100, 1e4]).place(v))"  # 5 % of the axis' values beyond either end
+    assert page.evaluate(f"{at}.map(String)") == ["NaN", *(str(v) for v in (1.2 / 4.4, 4.2 / 4.4))]
+    assert page.evaluate("axisOf({type: 'linear'}, [0, 10]).ticks.map((t) => t[1])") == ["0", "2", "4", "6", "8", "10"]
+    assert page.evaluate("axisOf({type: 'category'}, ['b', 'a', 'b']).ticks") == [[0.25, "b"], [0.75, "a"]]
+    shades = page.evaluate("[shade(0), shade(1), shade(0.5 * (0.471 + 0.588))]")
+    assert shades == ["rgb(0,32,76)", "rgb(255,233,69)", "rgb(132,129,119)"]
+    opened.heard.clear()  # the browser complains of the library that was kept from it
+
+
 def test_the_viewer_follows_a_running_sweep_on_a_dark_phone(opened, viewed):
     address, store, names = viewed
     page = opened(address, PHONE, "dark")

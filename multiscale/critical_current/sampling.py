@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import qmc
 
 from coupling.atomic import write_json
 from coupling.errors import RunFailure
 from coupling.store import digest
-from multiscale.critical_current.surrogate import Scaling, fit
 
 MOST_FAILURES = 0.1
 """Share of failed model runs above which no answer is given; one failure among several is always allowed."""
@@ -83,6 +81,8 @@ def design(inputs: Mapping[str, np.ndarray], count: int, seed: int) -> list[dict
         `count` points, name → value; inputs that do not vary keep their value.
     """
     names = list(inputs)
+    from scipy.stats import qmc  # here: SciPy takes long to start, and looking at a finished sweep needs none of it
+
     sequence = qmc.Sobol(len(names), seed=np.random.default_rng(seed))
     ranks = sequence.random(2 ** int(np.ceil(np.log2(max(count, 2)))))[:count]
     return [{name: float(np.quantile(inputs[name], u[k])) for k, name in enumerate(names)} for u in ranks]
@@ -183,6 +183,8 @@ def propagate(
     Raises:
         RunFailure: too few runs, or runs that gave no positive answer.
     """
+    from multiscale.critical_current.surrogate import Scaling, fit
+
     inputs = inputs_of(leaves)
     names = [name for name in inputs if np.ptp(inputs[name]) > 0]
     good = [k for k, run in enumerate(runs) if run.failure is None]

@@ -183,7 +183,7 @@ function draw(places) {
   let traces;
   if (c >= 0 && numeric(state.color)) {
     const bar = { title: { text: plain(state.color), side: "right" }, outlinewidth: 0, tickfont: { color: color("--ink") }, thickness: 12 };
-    traces = [trace(shown, "", { color: shown.map((p) => state.rows[p][c]), colorscale: "Cividis", showscale: true, colorbar: bar })];
+    traces = [trace(shown, "", { color: shown.map((p) => state.rows[p][c]), colorscale: SCALE, showscale: true, colorbar: bar })];
   } else if (c >= 0) {
     const groups = new Map();
     for (const p of shown) {
@@ -201,9 +201,17 @@ function draw(places) {
     margin: { l: 60, r: 20, t: 20, b: 50 }, xaxis: axis(state.x, xlog), yaxis: axis(state.y, ylog), showlegend: traces.length > 1,
     legend: { orientation: "h", y: -0.25 }, hovermode: "closest", uirevision: `${state.x} ${state.y} ${xlog} ${ylog}` };
   const settings = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: "sweep" } };
+  if (!window.Plotly) return tellSketch(sketch($("sketch"), traces, layout));
   const isNew = !$("plot").classList.contains("js-plotly-plot");
+  if (isNew) $("sketch").remove();
   Plotly.react("plot", traces, layout, settings);
   if (isNew) $("plot").on("plotly_click", (event) => choose(event.points[0].customdata));
+}
+
+function tellSketch(count) {
+  $("sketch").dataset.points = count;
+  $("waiting").textContent = `All ${count} points are drawn; zoom, values and clicks follow.`;
+  $("waiting").hidden = false;
 }
 
 function link(row) {
@@ -258,7 +266,7 @@ function drawTable() {
   $("after").disabled = state.page >= pages - 1;
 }
 
-// The library of the picture takes longer to start than all else: the table stands there before it is asked for.
+// The library of the picture takes longer to start than all else: the table and a sketch of the picture stand there before it is asked for.
 let loading = null;
 function library() {
   loading ??= new Promise((ready, failed) => {
@@ -273,9 +281,19 @@ async function redraw() {
   $("shown").textContent = state.passing.length === state.rows.length ? "" : `${state.passing.length} of ${state.rows.length} rows pass`;
   drawTable();
   writeAddress();
-  performance.mark("table");  // for benchmarks/view.py
-  await library();
+  if (!window.Plotly) {
+    performance.mark("table");  // for benchmarks/view.py
+    draw(state.passing);
+    await shownOnScreen();
+    performance.mark("picture");
+    await library();
+    $("waiting").hidden = true;
+  }
   draw(state.passing);
+}
+
+function shownOnScreen() {
+  return document.hidden ? Promise.resolve() : new Promise((ready) => requestAnimationFrame(() => setTimeout(ready)));
 }
 
 function refilter() {

@@ -41,6 +41,7 @@ _REPORT = ("default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-
 """What a report may load: nothing beyond itself."""
 _KEPT = {
     "plotly.js": (_plotly(), "text/javascript"),
+    "sketch.js": (pages.asset("sketch.js"), "text/javascript"),
     "view.js": (pages.asset("view.js"), "text/javascript"), "view.css": (pages.asset("view.css"), "text/css"),
     "report.css": (pages.asset("report.css"), "text/css"),
 }  # fmt: skip
