@@ -81,7 +81,7 @@ def convergence(hold: float) -> None:
     from multiscale.propagation.cell import filament_model
     from multiscale.propagation.inputs import resolve
     from multiscale.propagation.march import bisect, bracket
-    from multiscale.propagation.settings import Bisection
+    from multiscale.propagation.protocols import Bisection
     from multiscale.propagation.spread import attempt, begin
 
     def critical(elements: float, largest: float) -> tuple[float, float]:

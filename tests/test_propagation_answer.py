@@ -5,7 +5,8 @@ import pytest
 from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.propagation.answer import answer_lines, closing, critical_current, energy_balance, hold_table, life
-from multiscale.propagation.settings import CellConditions, Hold
+from multiscale.propagation.protocols import Hold
+from multiscale.propagation.settings import CellConditions
 
 L = 2e-6
 
@@ -20,7 +21,7 @@ def _row(time, current, pressure, crack, **other):
 
 
 def _holds(*currents, time=10.0):
-    return tuple(Hold.model_construct(current=i, time=time) for i in currents)
+    return tuple(Hold(i, time) for i in currents)
 
 
 def _rows(*holds):

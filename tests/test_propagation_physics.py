@@ -20,7 +20,7 @@ from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import inputs_at, parameters
 from multiscale.propagation.march import March
-from multiscale.propagation.settings import Hold
+from multiscale.propagation.protocols import Hold
 
 L = 1e-6
 TOUGHNESS = 10.0
@@ -93,7 +93,7 @@ def _growth_time(case, **changed):
     for key, factor in changed.items():
         values[key] *= factor
     march = March.of(filament_model(case, inputs_at(case, found, values), MPI.COMM_SELF), case.settings, until_growth=True)
-    ended = march.run((Hold.model_construct(current=200.0, time=8.0),))
+    ended = march.run((Hold(200.0, 8.0),))
     return march.rows[-1].time if ended in ("growth", "short") else math.inf
 
 

@@ -17,8 +17,9 @@ from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.cell import filament_model, rows_of
 from multiscale.propagation.inputs import inputs_at, parameters, resolve
 from multiscale.propagation.march import NoStep, Trial, bisect, bracket
+from multiscale.propagation.protocols import Bisection, ConstantCurrent, Cycling
 from multiscale.propagation.run import run_propagation
-from multiscale.propagation.settings import SWITCHES, Bisection, ConstantCurrent, Cycling
+from multiscale.propagation.settings import SWITCHES
 from multiscale.propagation.spread import attribution, error_bar, without
 
 RAMP = 'kind      = "ccd-ramp"\nfirst     = "8 mA/cm^2"\nincrement = "2 mA/cm^2"\nmaximum   = "30 mA/cm^2"\nhold      = "10 s"'
@@ -62,9 +63,9 @@ def test_a_bracket_that_does_not_hold_the_threshold_is_a_bound(threshold, bound,
 
 def test_protocols_are_steps():
     cycling = Cycling.model_construct(kind="cycling", current=2.0, half_cycle=3600.0, rest=60.0, cycles=2)
-    assert [(hold.current, hold.time) for hold in cycling.step] == [(2.0, 3600.0), (0.0, 60.0), (-2.0, 3600.0), (0.0, 60.0)] * 2
+    assert [(hold.current, hold.time) for hold in cycling.own] == [(2.0, 3600.0), (0.0, 60.0), (-2.0, 3600.0), (0.0, 60.0)] * 2
     life = ConstantCurrent.model_construct(kind="constant-current", current=5.0, time=100.0)
-    assert [(hold.current, hold.time) for hold in life.step] == [(5.0, 100.0)]
+    assert [(hold.current, hold.time) for hold in life.own] == [(5.0, 100.0)]
 
 
 def test_rows_fit_the_flaw():

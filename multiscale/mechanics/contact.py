@@ -16,7 +16,7 @@ from mpi4py import MPI
 from coupling.errors import UserError
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
-from multiscale.solvers.solver import ROUNDING, NonlinearSolver, assemble_into
+from multiscale.solvers.solver import ROUNDING, NonlinearSolver, SolveReport, assemble_into
 
 MARGIN = 10.0
 """Multiple of the rounding error of the loads' own nodal forces at which Newton's method may end."""
@@ -62,7 +62,12 @@ class TouchingSolver(NonlinearSolver):
     def __init__(self, residual: Any, unknown: fem.Function, bcs: Any, strain: Any, domain: Domain) -> None:
         """Take the strain of the loads (3×3, or None without any)."""
         super().__init__(residual, unknown, bcs, spd=True)
-        self._moved = 0.0 if strain is None else _largest_change_of_length(strain, domain)
+        self._moved, self._loads = 0.0, None if strain is None else _Largest(strain, domain)
+
+    def solve(self) -> SolveReport:
+        """As `NonlinearSolver`, under the loads as they are now."""
+        self._moved = 0.0 if self._loads is None else self._loads.change_of_length()
+        return super().solve()
 
     def _aim(self, snes: Any, x: Any) -> None:
         super()._aim(snes, x)
@@ -71,11 +76,17 @@ class TouchingSolver(NonlinearSolver):
             snes.setTolerances(atol=self._rounding, **self._limits)
 
 
-def _largest_change_of_length(strain: Any, domain: Domain) -> float:
+class _Largest:
     """Largest √(∫ ε0:ε0 dx) of a cell: in the plane its strain times its size, m."""
-    cells = fem.functionspace(domain.mesh, ("DG", 0))
-    v, stretch = ufl.TestFunction(cells), fem.Function(cells)
-    assemble_into(stretch.x.petsc_vec, fem.form(ufl.inner(strain, strain) * v * domain.dx()))
-    owned = cells.dofmap.index_map.size_local
-    found = float(np.sqrt(np.max(stretch.x.array[:owned], initial=0.0)))
-    return float(domain.comm.allreduce(found, op=MPI.MAX))
+
+    def __init__(self, strain: Any, domain: Domain) -> None:
+        cells = fem.functionspace(domain.mesh, ("DG", 0))
+        self.comm, self._stretch = domain.comm, fem.Function(cells)
+        self._form = fem.form(ufl.inner(strain, strain) * ufl.TestFunction(cells) * domain.dx())
+
+    def change_of_length(self) -> float:
+        """Of the strain as it is, m."""
+        assemble_into(self._stretch.x.petsc_vec, self._form)
+        owned = self._stretch.function_space.dofmap.index_map.size_local
+        found = float(np.sqrt(np.max(self._stretch.x.array[:owned], initial=0.0)))
+        return float(self.comm.allreduce(found, op=MPI.MAX))

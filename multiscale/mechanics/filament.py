@@ -16,6 +16,7 @@ and plates nothing. Without creep it follows at once.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,26 +31,23 @@ from multiscale.domain import Domain
 from multiscale.materials import Stiffness
 from multiscale.mechanics.extrusion import extrusion_rate, slit_flow
 from multiscale.mechanics.fatigue import Wear
+from multiscale.mechanics.filament_circuit import DEGREE, FilamentCircuit
 from multiscale.mechanics.filament_state import FilamentProperties, FilamentState
 from multiscale.mechanics.fracture import Alternation, CrackedBody
 from multiscale.mechanics.phase_field import CrackModel, face_density
-from multiscale.mechanics.prestress import CellLoads, prestress, refuse_overload
+from multiscale.mechanics.prestress import CellLoads, checked_prestress
 from multiscale.solvers.root import near_root, rising_root
-from multiscale.solvers.solver import NonlinearSolver, assemble_into
-from multiscale.transport.kinetics import butler_volmer, overpotential_at
-from multiscale.transport.single_ion import current_inflow, ohmic_conduction
+from multiscale.solvers.solver import assemble_into
+from multiscale.transport.kinetics import overpotential_at
 
 BROKEN = 0.9
 """Damage from which a place counts as crack."""
-CRACK_CONDUCTIVITY = 1e-6
-"""Share of the ionic conductivity left in a dry crack. Around lithium the smeared band conducts as the sound solid does: the
-metal is thin, and current reaches its faces from both sides."""
 AGREEMENT, FAINT = 5e-3, 1e3
 """Relative difference of the pressures of transport and fracture at which a step ends; pressure that counts as none, Pa."""
 SOLVED = 1e-6
 """Relative tolerance of the pressure at frozen damage (the volume is computed from the charge at that pressure, exactly)."""
-ROUNDS, DEGREE = 25, 4
-"""Most rounds of a step; quadrature degree of the filament's surface."""
+ROUNDS = 25
+"""Most rounds of a step."""
 
 
 class FilamentModel:
@@ -87,17 +85,20 @@ class FilamentModel:
         self.correction = crack.mesh_correction(size)
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         self._wetted.x.array[:] = 1.0
-        self.stack_pressure = 0.0 if loads is None else loads.stack_pressure
-        held = None if loads is None else prestress(domain, stiffness, loads, self._supports)
-        if held is not None:
-            refuse_overload(held, stiffness, fracture_energy / self.correction, crack, domain)
+        self.stack_pressure = self._first_pressure = 0.0 if loads is None else loads.stack_pressure
+        self._cold = properties
+        self._held = held = None if loads is None else checked_prestress(
+            domain, stiffness, loads, self._supports, fracture_energy / self.correction, crack
+        )  # fmt: skip
         self.body = CrackedBody(
             domain, stiffness, fracture_energy / self.correction, crack, self._supports,
             alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted, prestress=held, worn=worn,
         )  # fmt: skip
         half = size / 2 * (1 + 1e-6)
         self.body.notch(lambda x: (x[1] <= flaw * (1 + 1e-9)) & (np.abs(x[0]) <= half))
-        self._electric(conductivity)
+        self.circuit = c = FilamentCircuit(domain, conductivity, self.body.damage, self._wetted, properties, self.stack_pressure)
+        self.potential, self.applied, self.open, self.face_current = c.potential, c.applied, c.open, c.face_current
+        self.ionic_current, self.filament_exchange = c.ionic_current, c.filament_exchange
         self._measures()
         self.front = self.length()[0]
         self.body.at_volume(0.0)
@@ -109,29 +110,21 @@ class FilamentModel:
         d = self.domain
         return [d.fixed(space, 0.0, "left", "right", component=0), d.fixed(space, 0.0, "top", component=1)]
 
-    def _electric(self, conductivity: Any) -> None:
-        """Ohm's law with plating on the flat electrode and on the filament."""
-        d, domain, p = self.body.damage, self.domain, self.properties
-        self.potential = fem.Function(d.function_space, name="potential_V")
-        self.applied, self.open = domain.constant(0.0), domain.constant(1.0)
-        self._pressure = domain.constant(0.0)
-        i0, T, α = (domain.constant(x) for x in (p.exchange_current_density, p.temperature, p.anodic_transfer))
-        αm = domain.constant(1 - p.anodic_transfer if p.mechanical_transfer is None else p.mechanical_transfer)
-        self.filament_exchange = domain.constant(p.exchange_current_density)
-        above = self._pressure - domain.constant(self.stack_pressure)
-        shift = above if p.pressure_feedback else 0.0 * above
-        flat = butler_volmer(-self.potential, i0, α, 1 - α, T)
-        face = butler_volmer(-self.potential, self.filament_exchange, α, 1 - α, T, shift, αm)
-        self.face_current = self.open * self._wetted * face * face_density(d)
-        dx, foot = domain.dx(degree=DEGREE), domain.ds("foot")
-        κ = conductivity * (self._wetted + (1 - self._wetted) * ((1 - d) ** 2 + CRACK_CONDUCTIVITY))
-        w = ufl.TestFunction(d.function_space)
-        residual = ohmic_conduction(κ, self.potential, w, dx) + current_inflow(self.applied, w, domain.ds("top"))
-        residual += current_inflow(flat, w, foot) + current_inflow(self.face_current, w, dx)
-        self.ionic_current = -κ * ufl.grad(self.potential)
-        self._transport = NonlinearSolver(residual, self.potential, spd=True)
-        self._into_filament, self._into_flat = fem.form(-self.face_current * dx), fem.form(-flat * foot)
-        self._counter = fem.form(self.potential * domain.ds("top"))
+    def under(self, temperature: float | None = None, stack_pressure: float | None = None) -> None:
+        """Set what the cell is under from here on, K and Pa (None: what it was at its start); the next step feels it.
+
+        Raises:
+            RunFailure: the sound cell under its loads was not found.
+        """
+        first, T = self._cold, temperature or self._cold.temperature
+        pressure = self._first_pressure if stack_pressure is None else stack_pressure
+        if (T, pressure) == (self.properties.temperature, self.stack_pressure):
+            return
+        exchange, conductivity = (first.exchange_current_density, 1.0) if first.temperature == T else first.elsewhere[T]
+        self.circuit.under(T, pressure, exchange, conductivity)
+        if pressure != self.stack_pressure and self._held is not None and self._held.press is not None:
+            self._held.press(pressure)
+        self.properties, self.stack_pressure = replace(first, temperature=T, exchange_current_density=exchange), pressure
 
     def _measures(self) -> None:
         """Integrals and places that observables need."""
@@ -144,6 +137,7 @@ class FilamentModel:
         self._cell_faces = fem.form(face_density(d) * v * surface)
         self._faces = fem.form(face_density(d) * surface)
         self._counter_length = self._sum(fem.form(domain.constant(1.0) * domain.ds("top")))
+        self._counter = fem.form(self.potential * domain.ds("top"))
         owned = domain.mesh.topology.index_map(domain.dimension).size_local
         corners = domain.mesh.geometry.dofmap
         middles = domain.mesh.geometry.x[corners].mean(axis=1)
@@ -198,9 +192,9 @@ class FilamentModel:
             self.potential.x.array[:] = -overpotential_at(
                 -i, p.exchange_current_density, p.anodic_transfer, temperature=p.temperature
             )
-        self._pressure.value = pressure
-        self._transport.solve()
-        return self.copies * self._sum(self._into_filament)
+        self.circuit.pressure.value = pressure
+        self.circuit.solver.solve()
+        return self.copies * self._sum(self.circuit.into_filament)
 
     def hot_spot(self) -> float:
         """Overpotential of largest magnitude in the solid at the crack, V (negative when plating)."""
@@ -246,7 +240,7 @@ class FilamentModel:
         while True:
             rounds += 1
             p, plated, left = self._pressure_after(seconds, before, places)
-            flat = self.copies * self._sum(self._into_flat) * seconds
+            flat = self.copies * self._sum(self.circuit.into_flat) * seconds
             volume = before.volume + plated * per_charge - left
             mechanical, held = volume / self.copies, self.body.response[0]
             self.body.rewind(first)
@@ -258,6 +252,7 @@ class FilamentModel:
                 told = f"filament: pressure of transport {p:.4g} Pa and of fracture {balance.pressure:.4g} Pa still differ"
                 raise RunFailure(f"{told} after {ROUNDS} rounds; the step is too large")
         self._wet(seconds)
+        self.transport(p)  # the potential of the crack as it is now
         passed = (before.charge + plated, before.flat_charge + flat, before.extruded + left, plated / seconds)
         state = self._observe(before.time + seconds, current_density, rounds, volume, passed)
         self.body.wear()
@@ -372,6 +367,8 @@ class FilamentModel:
             self._sum(self._counter) / self._counter_length, tip, length, self.crack_area(),
             min(self.front, length), copies * balance.elastic, copies * balance.fracture,
             copies * (balance.pressure_work + balance.load_work), copies * balance.dissipated, rounds,
+            self.circuit.small_signal.resistance() if np.any(self.potential.x.array) else 0.0,
+            self.properties.temperature, self.stack_pressure,
         )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:

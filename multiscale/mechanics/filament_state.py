@@ -1,8 +1,8 @@
 """What the filament model takes and gives: properties of electrode, lithium and test; the state at one time."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class FilamentProperties:
         unloaded_half_opening: half opening (m) of the flaw without load at a distance (m) from the mouth.
         anodic_transfer, mechanical_transfer: αa and αm of Butler-Volmer (αm = 1 - αa unless given).
         pressure_feedback: whether the filament's pressure shifts its equilibrium.
+        elsewhere: at other temperatures (K) of the test, exchange current density (A/m²) and ionic conductivity over that at
+            `temperature`.
     """
 
     exchange_current_density: float
@@ -30,6 +32,7 @@ class FilamentProperties:
     anodic_transfer: float = 0.5
     mechanical_transfer: float | None = None
     pressure_feedback: bool = True
+    elsewhere: Mapping[float, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse impossible values. Raises UserError naming the quantity."""
@@ -61,6 +64,8 @@ class FilamentState:
         elastic, fracture, work: energies of the body, and work of the pressure and of loads on the cell since the start, J/m.
         dissipated: fracture energy of this step, J/m.
         rounds: of transport and fracture in this step.
+        impedance: dV/di of the cell at this working point, crack and lithium held still, Ω m².
+        temperature, stack_pressure: of the cell, K and Pa.
     """
 
     time: float
@@ -81,6 +86,9 @@ class FilamentState:
     work: float
     dissipated: float
     rounds: int
+    impedance: float = 0.0
+    temperature: float = 0.0
+    stack_pressure: float = 0.0
 
     @property
     def dry_length(self) -> float:

@@ -121,7 +121,7 @@ class CrackedBody:
 
     def _equations(self, lost: Any, kept: Any) -> None:
         """Compile equilibrium and growth of damage for an elastic energy g(d) lost + kept (J/m³)."""
-        whole, fracture, work, volume = self._terms
+        _, fracture, work, volume = self._terms
         elastic = (phase_field.degradation(self.damage) * lost + kept) * self.domain.dx()
         if self.worn is not None:
             self.worn.watch(phase_field.degradation(self.damage) * lost)
@@ -390,6 +390,8 @@ class CrackedBody:
         vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         owned = self.space.dofmap.index_map.size_local * self.space.dofmap.index_map_bs
         force, moved = self._force.x.array[:owned].copy(), self.displacement.x.array[:owned].copy()
+        if self._prestress is not None and self._prestress.displacement is not None:  # loads that change move the sound body too
+            moved += self._prestress.displacement.x.array[:owned]
         work = float(np.dot(force + self._last["force"], moved - self._last["displacement"])) / 2
         self._last = {"force": force, "displacement": moved}
         return float(self.domain.comm.allreduce(work))

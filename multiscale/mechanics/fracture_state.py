@@ -45,7 +45,11 @@ class Prestress:
         strain: ε0 of the sound body, elastic (3×3); ψ is that of ε(u) + ε0.
         work: of the dead loads, made of u and of the share that sound material carries: ∫ g t·u ds. The part of the surface that
             is crack hands its load to what fills the crack.
+        displacement: of the sound body under its loads, m; or None where they do not change.
+        press: sets the stack pressure (Pa) and finds strain and displacement anew.
     """
 
     strain: Any
     work: Callable[[Any, Any], Any]
+    displacement: Any = None
+    press: Callable[[float], None] | None = None

@@ -27,10 +27,12 @@ class CellLoads:
     Attributes:
         stack_pressure: that lithium presses with on the electrolyte's face "foot", Pa; the counter electrode holds against it.
         residual_strain: elastic strain of the electrolyte as it was made, 3×3 (`biaxial_strain`), or None.
+        later: stack pressures of other parts of the test, Pa.
     """
 
     stack_pressure: float = 0.0
     residual_strain: Any = None
+    later: tuple[float, ...] = ()
 
 
 def biaxial_strain(stress: float, material: Elastic) -> Any:
@@ -84,6 +86,24 @@ def refuse_overload(found: Prestress, stiffness: Stiffness, fracture_energy: Any
         raise Overloaded(worst[0], worst[1:])
 
 
+def checked_prestress(
+    domain: Domain, stiffness: Stiffness, loads: CellLoads, supports: Callable[[Any], Sequence[Any]], fracture_energy: Any,
+    crack: CrackModel,
+) -> Prestress:  # fmt: skip
+    """The loads of a cell, every stack pressure of its test held against what sound material bears.
+
+    Raises:
+        Overloaded: one of them breaks it.
+        RunFailure: a solve failed.
+    """
+    found = prestress(domain, stiffness, loads, supports)
+    for pressure in (*loads.later, loads.stack_pressure):
+        assert found.press is not None
+        found.press(pressure)
+        refuse_overload(found, stiffness, fracture_energy, crack, domain)
+    return found
+
+
 def closing_stress(stack_pressure: float, residual_stress: float, material: Elastic) -> float:
     """Compression across a flaw normal to the lithium, Pa, in a cell whose sides do not move: ν P/(1 - ν) - σ.
 
@@ -115,5 +135,10 @@ def prestress(
     residual = equilibrium(energy, pressure_work(u, pressure, domain, "foot"), u, test)
     bilinear = ufl.derivative(residual, u, trial)
     solver = LinearSolver(bilinear, -residual, u, supports(space), method="direct-spd")
-    solver.solve()
-    return Prestress(total(u), lambda moved, share: pressure_work(moved, share * pressure, domain, "foot"))
+
+    def press(stack_pressure: float) -> None:
+        pressure.value, u.x.array[:] = stack_pressure, 0.0  # the residual is that of nothing moved
+        solver.solve()
+
+    press(loads.stack_pressure)
+    return Prestress(total(u), lambda moved, share: pressure_work(moved, share * pressure, domain, "foot"), u, press)

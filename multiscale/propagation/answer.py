@@ -15,7 +15,7 @@ from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.mechanics.prestress import closing_stress
 from multiscale.pipeline import read_json
-from multiscale.propagation.settings import Bisection, Hold
+from multiscale.propagation.protocols import Bisection, Hold
 
 if TYPE_CHECKING:
     from multiscale.propagation.march import March, Trial
@@ -24,6 +24,8 @@ STARTED = 0.5
 """Growth of the crack (by the area of its faces, over l) that counts as growth."""
 STILL = 0.05
 """Growth over l in the last quarter of a hold up to which the crack stood still then."""
+SHORTS = ("short", "voltage drop", "impedance drop")
+"""Ends of a run that are a short: bridging, and what `protocol.failure` adds."""
 SETTLED = 0.01
 """Relative rise of the pressure in another hold of the same length, at its rate at the end, up to which it had settled."""
 TO_MA_PER_CM2 = 0.1
@@ -64,12 +66,14 @@ def _held(number: int, hold: Hold, rows: Sequence[FilamentState], length: float)
     rise = slope * hold.time / last.pressure if last.pressure > 0 else 0.0
     return {
         "hold": number, "current_mA_per_cm2": hold.current * TO_MA_PER_CM2, "asked_s": hold.time, "held_s": seconds,
+        "temperature_C": last.temperature - 273.15, "stack_pressure_MPa": last.stack_pressure / 1e6,
         "pressure_MPa": last.pressure / 1e6, "largest_pressure_MPa": max(row.pressure for row in rows[1:]) / 1e6,
         "growth_um": (last.crack_area - first.crack_area) * 1e6,
         "grew": last.crack_area - first.crack_area > STARTED * length,
         "growing_at_its_end": last.crack_area - late.crack_area > STILL * length,
         "speed_um_per_s": (last.crack_area - late.crack_area) / (last.time - late.time) * 1e6,
         "pressure_rise_in_another_hold": rise, "length_um": last.length * 1e6, "potential_mV": last.potential * 1e3,
+        "impedance_ohm_cm2": last.impedance * 1e4,
     }  # fmt: skip
 
 
@@ -133,7 +137,7 @@ def bisected(trials: Sequence["Trial"], protocol: Bisection) -> dict[str, Any]:
     value = low if high is None else high if low == 0 else (low * high) ** 0.5
     words = {"growth": "let the crack grow", "short": "short the cell"}[protocol.criterion]
     ends = {"lower": f"no current up to it did {words}", "upper": f"already the smallest current did {words}"}
-    middle = f"largest current that did not {words} in {protocol.hold:g} s from the pristine cell, and smallest that did"
+    middle = f"largest current that did not {words} in {protocol.told} from the pristine cell, and smallest that did"
     told = ends.get(str(bound), middle)
     return {
         "value": value * TO_MA_PER_CM2, "low": low * TO_MA_PER_CM2, "high": (high or low) * TO_MA_PER_CM2, "bound": bound,
@@ -142,11 +146,16 @@ def bisected(trials: Sequence["Trial"], protocol: Bisection) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def trial_words(trial: "Trial", hold: float) -> str:
-    """How one trial of a bisection ended."""
-    told = {"growth": "the crack grows", "short": "short"}.get(trial.by)
+def trial_words(trial: "Trial", hold: str) -> str:
+    """How one trial of a bisection ended; `hold` is how long it was to last, in words."""
+    told = None if trial.by == "protocol" else {"growth": "the crack grows"}.get(trial.by, short_words(trial.by))
     pressure = f"{trial.pressure / 1e6:.4g} MPa"
-    return f"{told} after {trial.time:.4g} s at {pressure}" if told else f"holds for {hold:.4g} s, {pressure} at its end"
+    return f"{told} after {trial.time:.4g} s at {pressure}" if told else f"holds for {hold}, {pressure} at its end"
+
+
+def short_words(ended: str) -> str:
+    """A short by the criterion that found it."""
+    return "short" if ended == "short" else f"short (by its {ended})"
 
 
 def summary(
@@ -163,7 +172,7 @@ def summary(
     rows, settings, best = march.rows, case.settings, found["ccd"]
     start, last = rows[0], rows[-1]
     started = next((row for row in rows if row.crack_area - start.crack_area > STARTED * march.length), None)
-    shorted = found["ended"] == "short"
+    shorted = found["ended"] in SHORTS
     ccd = best | {name: bar[name] for name in ("value", "low", "high", "bound", "level")} if bar else best
     if bar:
         mesh = "surrogate and mesh" if bar["mesh_ratio"] is not None else "the surrogate; that of the mesh is not known"
@@ -173,10 +182,14 @@ def summary(
         "method": settings.protocol.kind, "ccd": ccd, "mechanisms": {"propagation": ccd}, "at_best_values": best,
         "error_bar": bar, "error_split": split, "attribution": worth, "fitted_parameters": [],
         "temperature_C": settings.conditions.temperature - 273.15, "stack_pressure_MPa": settings.conditions.stack_pressure / 1e6,
-        "ended": found["ended"], "time_s": last.time, "steps": len(rows) - 1, "retries": march.retries,
+        "ended": found["ended"], "failure": failure(settings.protocol, found["ended"]),
+        "time_s": last.time, "steps": len(rows) - 1, "retries": march.retries,
         "started": None if started is None else {
             "current_mA_per_cm2": started.current_density * TO_MA_PER_CM2, "pressure_MPa": started.pressure / 1e6,
-            "time_s": started.time, "net_pressure_MPa": started.pressure / 1e6 - closing(settings.conditions, material),
+            "time_s": started.time,
+            "net_pressure_MPa": (
+                started.pressure - closing_stress(started.stack_pressure, settings.conditions.residual_stress, material)
+            ) / 1e6,
         },
         "closing_stress_MPa": closing(settings.conditions, material),
         "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6, "pressure_at_start_MPa": start.pressure / 1e6,
@@ -188,6 +201,13 @@ def summary(
         "volume_over_charge_error": volume_error(last), "energy_balance": energy_balance(rows),
         "least_dissipation_J_per_m": min(row.dissipated for row in rows),
     }  # fmt: skip
+
+
+def failure(protocol: Any, ended: str) -> dict[str, Any]:
+    """What counted as a short, and which of it happened ("bridging", "voltage drop", "impedance drop", or None)."""
+    wanted = protocol.failure
+    met = ("bridging" if ended == "short" else ended) if ended in SHORTS else None
+    return {"bridging": True, "voltage_drop": wanted.voltage_drop, "impedance_drop": wanted.impedance_drop, "met": met}
 
 
 def closing(conditions: Any, material: Elastic) -> float:
@@ -282,7 +302,7 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     steps = f"{summary['steps']} steps, {summary['retries']} retried"
     lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
     if summary["dry_tip_um"] > 0 and summary.get("dry_faces") == "may overlap":
-        lines.append("the loads may press dry faces into one another: there is no contact of faces in this cell (fracture.contact)")
+        lines.append("the loads may press dry faces into one another: their contact is not in this cell (fracture.contact)")
     lines.append(f"plated until then {summary['life']['plated_mAh_per_cm2']:.4g} mAh/cm^2")
     return lines
 
@@ -292,7 +312,7 @@ def _protocol_lines(summary: dict[str, Any]) -> list[str]:
     ccd, seconds, last = summary["at_best_values"], summary["time_s"], summary["holds"][-1]
     ended = {"protocol": "the protocol", "number of time steps": "the number of time steps"}
     if ccd["criterion"] == "short":
-        told = f"short at {ccd['value']:.4g} mA/cm^2 after {seconds:.4g} s"
+        told = f"{short_words(summary['ended'])} at {ccd['value']:.4g} mA/cm^2 after {seconds:.4g} s"
     elif ccd["criterion"] == "growth":
         left = (summary["thickness_um"] - summary["crack_length_um"]) / last["speed_um_per_s"]
         told = (

@@ -13,6 +13,7 @@ from multiscale.mechanics.prestress import CellLoads, Overloaded, biaxial_strain
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.inputs import PropagationInputs
 from multiscale.propagation.microstructure import cell_fields
+from multiscale.propagation.protocols import surroundings
 from multiscale.propagation.settings import PropagationFile
 
 
@@ -35,9 +36,10 @@ def filament_model(case: PropagationCase, inputs: PropagationInputs, comm: Any, 
     crack = CrackModel(fracture.model, fracture.length, fracture.split)
     made = cell_fields(domain, geometry, inputs, fracture.length, size)
     loads = None
-    if inputs.stack_pressure or inputs.residual_stress:
+    later = tuple({p for hold in surroundings(case.settings.protocol) if (p := hold.stack_pressure)} - {inputs.stack_pressure})
+    if inputs.stack_pressure or inputs.residual_stress or later:
         residual = biaxial_strain(inputs.residual_stress, inputs.elastic) if inputs.residual_stress else None
-        loads = CellLoads(inputs.stack_pressure, residual)
+        loads = CellLoads(inputs.stack_pressure, residual, tuple(sorted(later)))
     worn = None
     if fracture.fatigue is not None:
         worn = Wear(domain, fracture.fatigue.threshold * float(crack.onset_energy(inputs.fracture_energy)))

@@ -1,14 +1,14 @@
 """Pictures of a filament run: pressure and length in time, damage with the current around it, and both as an animation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from coupling.atomic import replacing
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.propagation.film import Reel
+from multiscale.reporting.animation import blank, picture
 
 Frame = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]
 """Points (n, 2), triangles (m, 3), damage and current density (m,) of a time, and the applied current density, A/m²."""
@@ -56,33 +56,16 @@ def draw_map(drawing: Any, axes: Any, frame: Frame, height: float, ink: str = "b
     bar.ax.tick_params(colors=ink)
 
 
-def write_animation(path: Path, reel: Reel, height: float, pixels: int = 480, seconds: float = 6.0) -> None:
-    """Write a GIF or WebP of the frames (its name decides): the map, and pressure and crack against time up to each frame.
-
-    Raises:
-        RunFailure: the file cannot be written.
-    """
-    pictures = [_picture(reel, k, height, pixels) for k in range(len(reel.numbers))]
-    pause = [int(1000 * seconds / len(pictures))] * (len(pictures) - 1) + [1500]
-    if path.suffix.lower() == ".gif":
-        pictures = [picture.quantize(64) for picture in pictures]
-    with replacing(path) as temporary:
-        choices: dict[str, Any] = {"quality": 60, "method": 4} if path.suffix.lower() == ".webp" else {"optimize": True}
-        pictures[0].save(
-            temporary, format=path.suffix.lstrip(".").upper(), save_all=True, append_images=pictures[1:], duration=pause, loop=0,
-            **choices,
-        )  # fmt: skip
+def film(reel: Reel, height: float, frames: int, pixels: int) -> Iterator[Any]:
+    """Pictures of at most `frames` frames: the map, and pressure and crack against time up to each of them."""
+    count = len(reel.numbers)
+    for k in np.unique(np.linspace(0, count - 1, min(frames, count)).round().astype(int)):
+        yield _picture(reel, int(k), height, pixels)
 
 
 def _picture(reel: Reel, k: int, height: float, pixels: int) -> Any:
     """One frame as a Pillow image."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    drawing = Figure(figsize=(6.4, 3.0), dpi=pixels / 6.4, layout="constrained")
-    canvas = FigureCanvasAgg(drawing)
-    left, right = drawing.subplots(1, 2, width_ratios=(1, 1.2))
+    drawing, (left, right) = blank(pixels, (1, 1.2))
     t, so_far = reel.column("time"), slice(0, k + 1)
     left.plot(t[so_far], reel.column("pressure")[so_far] / 1e6, color="C3")
     left.set(xlim=(0, t[-1]), ylim=(0, 1.05 * reel.column("pressure").max() / 1e6), xlabel="time (s)", ylabel="pressure (MPa)")
@@ -93,5 +76,4 @@ def _picture(reel: Reel, k: int, height: float, pixels: int) -> Any:
     left.set_title(f"{t[k]:.3g} s, {reel.column('current_density')[k] / 10:.3g} mA/cm²", fontsize=9)
     frame = reel.points, reel.triangles, reel.damage[k].astype(float), reel.current_density[k], reel.column("current_density")[k]
     draw_map(drawing, right, frame, height)
-    canvas.draw()
-    return Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())).convert("RGB")
+    return picture(drawing)

@@ -18,6 +18,7 @@ from multiscale.mechanics.phase_field import CrackModel
 from multiscale.mechanics.weak_boundary import strip_toughness, strip_width
 from multiscale.parameters import FLAW_DEPTH, Parameter, candidates, nominal
 from multiscale.propagation.case import BOUNDARY, ELECTROLYTE, METAL, TRANSFER, PropagationCase
+from multiscale.propagation.protocols import surroundings
 
 CREEP = ("reference_rate", "reference_stress", "exponent", "activation_energy", "size_factor")
 LOSSLESS = 1e5
@@ -124,6 +125,7 @@ def inputs_at(case: PropagationCase, found: Mapping[str, Parameter], values: Map
         anodic_transfer=1 - cathodic,
         mechanical_transfer=values.get(f"{transfer}.mechanical_transfer_coefficient", cathodic),
         pressure_feedback=settings.physics.pressure_feedback,
+        elsewhere=_elsewhere(case, values),
     )
     boundary = None
     if electrolyte.grain_boundary:
@@ -135,6 +137,34 @@ def inputs_at(case: PropagationCase, found: Mapping[str, Parameter], values: Map
         Elastic(values[f"{bulk}.youngs_modulus"], values[f"{bulk}.poissons_ratio"]), values[f"{bulk}.fracture_toughness"],
         boundary, filament, values["conditions.stack_pressure"], values["conditions.residual_stress"], depth,
     )  # fmt: skip
+
+
+def _elsewhere(case: PropagationCase, values: Mapping[str, float]) -> dict[float, tuple[float, float]]:
+    """Exchange current density (A/m²) and conductivity (over that of the case) at the other temperatures of the test.
+
+    A drawn value keeps its ratio to the best one at every temperature. Raises UserError: one is not known there.
+    """
+    settings, found = case.settings, dict[float, tuple[float, float]]()
+    named = [
+        (settings.interface.charge_transfer, "exchange_current_density"),
+        (settings.geometry.electrolyte.material, "ionic_conductivity"),
+    ]  # fmt: skip
+    for hold in surroundings(settings.protocol):
+        there = hold.temperature
+        if there is None or there == settings.conditions.temperature or there in found:
+            continue
+        ratios = []
+        for name, quantity in named:
+            here, other = _known(case, name, quantity), _known(case, name, quantity, there)
+            if here is None or other is None:
+                told = f"{quantity} of {name} is not known at {there:g} K, which a step of the protocol asks for"
+                mend = f"add a [[property]] with it, its temperature and its source to {case.materials[name].path}"
+                raise UserError(case.file.refusal(("protocol",), f"{told}; {mend}"))
+            best = nominal({"here": here, "there": other})
+            ratios.append(float(best["there"][0] / best["here"][0]))
+        transfer, _ = named[0]
+        found[there] = (values[f"{transfer}.exchange_current_density"] * ratios[0], ratios[1])
+    return found
 
 
 def _refuse_stress_that_breaks(case: PropagationCase, inputs: PropagationInputs) -> None:
@@ -197,10 +227,14 @@ def _record(key: str, value: float, unit: str, source: str, spread: tuple[float,
     )
 
 
-def _known(case: PropagationCase, name: str, quantity: str) -> Parameter | None:
-    """A quantity of a material by the case's order of kinds, and those that were not used; None where it is not known."""
+def _known(case: PropagationCase, name: str, quantity: str, temperature: float | None = None) -> Parameter | None:
+    """A quantity of a material by the case's order of kinds, and those that were not used; None where it is not known.
+
+    `temperature`: other than the case's, K.
+    """
     label = f"{name}.{quantity}"
     first = case.settings.properties.use.get(label)
     order: Any = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
-    known = choose(candidates(case.materials[name], quantity, (), case.settings.conditions.temperature), order)
+    T = temperature or case.settings.conditions.temperature
+    known = choose(candidates(case.materials[name], quantity, (), T), order)
     return Parameter(label, known[0], tuple(known[1:])) if known else None

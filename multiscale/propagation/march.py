@@ -10,7 +10,8 @@ from multiscale.mechanics.filament_state import FilamentState
 from multiscale.mechanics.fracture import GrewTooFar
 from multiscale.propagation.answer import STARTED
 from multiscale.propagation.cell import band_of
-from multiscale.propagation.settings import Hold, PropagationFile, TimeSteps
+from multiscale.propagation.protocols import Failure, Hold
+from multiscale.propagation.settings import PropagationFile, TimeSteps
 
 FORMAT = 5
 """Raised whenever a change of the code changes what a run computes."""
@@ -37,6 +38,7 @@ class March:
         length, thickness: l of the phase field, of the electrolyte, m.
         band: half width of the fine strip, m; infinite where the crack cannot turn aside.
         until_growth: whether growth of the crack ends it, beside a short.
+        failure: what counts as a short beside bridging.
         rows, dt, retries: accepted times, next time step (s), steps taken back so far.
     """
 
@@ -46,6 +48,7 @@ class March:
     thickness: float
     band: float = math.inf
     until_growth: bool = False
+    failure: Failure = field(default_factory=Failure)
     rows: list[FilamentState] = field(default_factory=list)
     dt: float = 0.0
     retries: int = 0
@@ -56,7 +59,7 @@ class March:
         geometry, band = settings.geometry, band_of(settings)
         return cls(
             model, settings.time, settings.fracture.length, geometry.electrolyte.thickness, band if geometry.uneven else math.inf,
-            until_growth, [model.state], settings.time.first,
+            until_growth, settings.protocol.failure, [model.state], settings.time.first,
         )  # fmt: skip
 
     @property
@@ -71,14 +74,17 @@ class March:
         return state.tip[1] >= far and state.front >= min(state.length, far)
 
     def run(self, steps: Sequence[Hold], after: Callable[[], None] | None = None) -> str:
-        """Go through the holds (or what is left of them); what ended it: "short", "growth", "number of time steps", "protocol".
+        """Go through the holds (or what is left of them); what ended it: "short" (bridging), "voltage drop", "impedance drop",
+        "growth", "number of time steps", "protocol".
 
         Raises:
             NoStep: with the reason; the model stands at the last row.
         """
         end = 0.0
         for hold in steps:
-            end += hold.time
+            begin, end = end, end + hold.time
+            if self.model.state.time < end * (1 - 1e-12):
+                self.model.under(hold.temperature, hold.stack_pressure)
             while self.model.state.time < end * (1 - 1e-12):
                 if len(self.rows) > self.control.most:
                     return "number of time steps"
@@ -90,6 +96,8 @@ class March:
                     raise NoStep(f"filament: at {self.model.state.time:.6g} s {told}")
                 if self.shorted:
                     return "short"
+                if met := self.failure.met(row for row in self.rows if row.time > begin * (1 + 1e-12)):
+                    return met
                 if self.until_growth and self.grown:
                     return "growth"
         return "protocol"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from coupling.errors import UserError
 from multiscale.critical_current.switch_worth import sign_of
-from multiscale.propagation.answer import answer_lines, read_summary
+from multiscale.propagation.answer import answer_lines, read_summary, short_words
 from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.film import read_reel
 from multiscale.reporting import html
@@ -21,7 +21,7 @@ from multiscale.reporting.plates import Plate, curves_of, scripts, show
 
 ROWS = 60
 """Steps that the table of energies shows at most, spread over all; history.csv holds every one."""
-ENDINGS = {"short": "short", "growth": "the crack grows", "protocol": "holds"}
+ENDINGS = {"growth": "the crack grows", "protocol": "holds"}
 
 
 def propagation_page(results: Path, case: Path, alive: bool = False) -> str:
@@ -89,6 +89,7 @@ def _in_time(history: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> P
         "current density (mA/cm²)": (history["current_density"] / 10).tolist(),
         "crack (µm)": (history["length"] * 1e6).tolist(), "lithium (µm)": (history["front"] * 1e6).tolist(),
         "potential (mV)": (history["potential"] * 1e3).tolist(),
+        "impedance (Ω cm²)": (history["impedance"] * 1e4).tolist(),
     }  # fmt: skip
 
     def draw(palette: Palette = THEMED) -> Figure:
@@ -149,8 +150,8 @@ def _holds(summary: Mapping[str, Any]) -> str:
             ("current, mA/cm²", "n"), ("what happened", ""), ("after, s", "n"), ("pressure, MPa", "n"), ("growth, µm", "n"),
         )  # fmt: skip
         trials = [
-            (html.number(trial["current"] / 10, 4), escape(ENDINGS.get(trial["by"], trial["by"])), html.number(trial["time"], 4),
-             html.number(trial["pressure"] / 1e6, 4), html.number(trial["growth"] * 1e6))
+            (html.number(trial["current"] / 10, 4), escape(ENDINGS.get(trial["by"]) or short_words(trial["by"])),
+             html.number(trial["time"], 4), html.number(trial["pressure"] / 1e6, 4), html.number(trial["growth"] * 1e6))
             for trial in sorted(summary["trials"], key=lambda trial: trial["current"])
         ]  # fmt: skip
         return html.section("Currents tried, each from the pristine cell", html.table(tried, trials))

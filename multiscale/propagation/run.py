@@ -28,7 +28,7 @@ from multiscale.propagation.cell import filament_model
 from multiscale.propagation.film import Film, gather
 from multiscale.propagation.inputs import PropagationInputs, resolve
 from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect
-from multiscale.propagation.settings import Bisection
+from multiscale.propagation.protocols import Bisection, holds
 from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows, parameter_table
 
@@ -101,11 +101,11 @@ class _Run:
         self._resume()
         self.film.see(self.model)
         try:
-            ended = self.march.run(protocol.step, self._keep)
+            ended = self.march.run(holds(protocol), self._keep)
         except NoStep as failure:
             raise self._failed(failure) from failure
-        holds = answer.hold_table(self.march.rows, protocol.step, self.march.length)
-        return {"ccd": answer.critical_current(holds, ended == "short"), "ended": ended, "holds": holds, "trials": []}
+        table = answer.hold_table(self.march.rows, holds(protocol), self.march.length)
+        return {"ccd": answer.critical_current(table, ended in answer.SHORTS), "ended": ended, "holds": table, "trials": []}
 
     def _bisected(self) -> dict[str, Any]:
         """Trials until the bracket is narrow; the last way is that of the smallest current that failed, where one did."""
@@ -124,7 +124,7 @@ class _Run:
             done.append(trial)
             if self.leads:
                 write_json(self.results / "trials.json", {"key": self.key, "trials": [asdict(row) for row in done]})
-            self.narrator.say("bisection", f"{current / 10:.4g} mA/cm^2: {answer.trial_words(trial, protocol.hold)}")
+            self.narrator.say("bisection", f"{current / 10:.4g} mA/cm^2: {answer.trial_words(trial, protocol.told)}")
             return trial
 
         trials = bisect(protocol.lowest, protocol.highest, protocol.resolution, attempt, tuple(done))
@@ -134,9 +134,9 @@ class _Run:
             attempt(last.current)
         self.march, state, self.film = ways[last.current]
         self.model.restore(state)
-        holds = answer.hold_table(self.march.rows, protocol.held(last.current), self.march.length)
+        table = answer.hold_table(self.march.rows, protocol.held(last.current), self.march.length)
         rows = [asdict(trial) for trial in trials]
-        return {"ccd": answer.bisected(trials, protocol), "ended": last.by, "holds": holds, "trials": rows}
+        return {"ccd": answer.bisected(trials, protocol), "ended": last.by, "holds": table, "trials": rows}
 
     def _trials_kept(self) -> list[Trial]:
         """Trials of an earlier, unfinished run of the same case."""

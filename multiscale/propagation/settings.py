@@ -1,16 +1,13 @@
 """What case.toml of a propagation case may hold: its tables, each key with its unit, checked as far as one file allows."""
 
-import math
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole, require_within
 from multiscale.case import (
     Choice,
     Conditions,
-    CurrentDensity,
     GrainBoundary,
     Inhomogeneity,
     Interface,
@@ -18,9 +15,9 @@ from multiscale.case import (
     MouthWidth,
     Uncertainty,
 )
+from multiscale.propagation.protocols import Bisection, ConstantCurrent, Cycling, Ramp, Seconds, Steps, surroundings
 
-Current = Annotated[float, InUnit("A/m^2")]
-Seconds = Annotated[float, InUnit("s", above=0.0)]
+Protocol = Annotated[Steps | ConstantCurrent | Cycling | Ramp | Bisection, Field(discriminator="kind")]
 
 
 class Anisotropy(Table):
@@ -162,99 +159,6 @@ class Physics(Table):
     attribute: tuple[Switch, ...] = ()
 
 
-class Hold(Table):
-    """One current for a time; negative strips."""
-
-    current: Current
-    time: Seconds
-
-
-class Steps(Table):
-    """Currents one after the other, as they are given."""
-
-    kind: Literal["steps"]
-    step: tuple[Hold, ...] = Field(min_length=1)
-
-
-class ConstantCurrent(Table):
-    """One current until the short or for `time`: life and areal charge of the short."""
-
-    kind: Literal["constant-current"]
-    current: CurrentDensity
-    time: Seconds
-
-    @property
-    def step(self) -> tuple[Hold, ...]:
-        """The current as one step."""
-        return (Hold.model_construct(current=self.current, time=self.time),)
-
-
-class Cycling(Table):
-    """Plating and stripping half cycles of equal current and time, `cycles` times; a rest after each half where one is given."""
-
-    kind: Literal["cycling"]
-    current: CurrentDensity
-    half_cycle: Seconds
-    rest: Annotated[float, InUnit("s", at_least=0.0)] = 0.0
-    cycles: Annotated[Whole, Field(ge=1, le=10_000)]
-
-    @property
-    def step(self) -> tuple[Hold, ...]:
-        """The half cycles and rests as steps."""
-        pause = [(0.0, self.rest)] if self.rest > 0 else []
-        cycle = [(self.current, self.half_cycle), *pause, (-self.current, self.half_cycle), *pause]
-        return tuple(Hold.model_construct(current=i, time=t) for i, t in cycle * self.cycles)
-
-
-class Ramp(Table):
-    """The current is raised from `first` by `increment` after each `hold` until a short or `maximum`."""
-
-    kind: Literal["ccd-ramp"]
-    first: CurrentDensity
-    increment: CurrentDensity
-    maximum: CurrentDensity
-    hold: Seconds
-
-    @model_validator(mode="after")
-    def _goes_up(self) -> "Ramp":
-        if self.maximum < self.first:
-            raise AtKey(("maximum",), "maximum must not be below first")
-        if (self.maximum - self.first) / self.increment > 1000:
-            raise AtKey(("increment",), "more than 1000 steps to the maximum; take a larger one")
-        return self
-
-    @property
-    def step(self) -> tuple[Hold, ...]:
-        """The currents as steps."""
-        count = math.floor((self.maximum - self.first) / self.increment * (1 + 1e-12)) + 1
-        currents = self.first + self.increment * np.arange(count)
-        return tuple(Hold.model_construct(current=float(i), time=self.hold) for i in currents)
-
-
-class Bisection(Table):
-    """Each current is held for `hold` from the pristine cell; the bracket of the critical one is halved down to `resolution`.
-
-    `criterion`: what a current must not do in its hold, let the crack grow, or short.
-    """
-
-    kind: Literal["ccd-bisection"]
-    lowest: CurrentDensity
-    highest: CurrentDensity
-    resolution: Annotated[float, Field(ge=1e-4, le=1)]
-    hold: Seconds
-    criterion: Literal["growth", "short"] = "growth"
-
-    @model_validator(mode="after")
-    def _goes_up(self) -> "Bisection":
-        if self.highest <= self.lowest:
-            raise AtKey(("highest",), "highest must be above lowest")
-        return self
-
-    def held(self, current: float) -> tuple[Hold, ...]:
-        """One current as a step."""
-        return (Hold.model_construct(current=current, time=self.hold),)
-
-
 class TimeSteps(Table):
     """Time steps; one in which the crack grows by more than `growth` of the phase-field length is halved and tried again."""
 
@@ -281,7 +185,7 @@ class PropagationFile(Table):
     conditions: CellConditions
     physics: Physics
     fracture: Fracture
-    protocol: Annotated[Steps | ConstantCurrent | Cycling | Ramp | Bisection, Field(discriminator="kind")]
+    protocol: Protocol
     time: TimeSteps
     properties: Choice = Choice()
     uncertainty: Uncertainty | None = None
@@ -293,8 +197,9 @@ class PropagationFile(Table):
 
     @property
     def loaded(self) -> bool:
-        """Whether a stack pressure or residual stress acts on the cell."""
-        return bool(self.conditions.stack_pressure or self.conditions.residual_stress)
+        """Whether a stack pressure or residual stress acts on the cell, at least in one step."""
+        pressed = any(hold.stack_pressure for hold in surroundings(self.protocol))
+        return bool(self.conditions.stack_pressure or self.conditions.residual_stress or pressed)
 
     @property
     def faces_touch(self) -> bool:
@@ -318,6 +223,9 @@ class PropagationFile(Table):
             raise AtKey(("fracture", "band"), "at least twice the length, at most 0.45 of the cell's width")
         if self.fracture.model != "AT1" and self.geometry.electrolyte.grain_boundary:
             raise AtKey(("fracture", "model"), 'the toughness of grain boundaries goes with model = "AT1" only')
+        warmed = any(hold.temperature not in (None, self.conditions.temperature) for hold in surroundings(self.protocol))
+        if warmed and self.geometry.electrolyte.grain_boundary:
+            raise AtKey(("protocol",), "a cell with grain boundaries keeps its temperature; leave the temperatures of steps out")
         if self.fracture.contact and self.fracture.split != "none":
             raise AtKey(("fracture", "contact"), 'contact of dry faces goes with split = "none" only')
         if self.fracture.contact and not self.straight:

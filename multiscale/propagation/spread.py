@@ -15,12 +15,13 @@ from multiscale.critical_current.switch_worth import worth
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.parameters import MIXTURE_MODEL, Parameter, draw, nominal
 from multiscale.progress import Narrator
-from multiscale.propagation.answer import critical_current, hold_table
+from multiscale.propagation.answer import SHORTS, critical_current, hold_table
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import inputs_at
 from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect, bracket
-from multiscale.propagation.settings import Bisection, PropagationFile
+from multiscale.propagation.protocols import Bisection, holds
+from multiscale.propagation.settings import PropagationFile
 
 COARSE = 2.0
 """Elements per l of the sampled runs."""
@@ -56,8 +57,8 @@ def coarse_current(
         )  # fmt: skip
         return middle(*bracket(trials), trials)
     march = March.of(model, settings)
-    shorted = march.run(protocol.step) == "short"
-    found = critical_current(hold_table(march.rows, protocol.step, march.length), shorted)
+    shorted = march.run(holds(protocol)) in SHORTS
+    found = critical_current(hold_table(march.rows, holds(protocol), march.length), shorted)
     return found["value"] * 10, found["bound"]
 
 
@@ -83,8 +84,11 @@ def attempt(march: March, protocol: Bisection, current: float, after: Callable[[
     by = march.run(protocol.held(current), None if after is None else functools.partial(after, march))
     if by == "number of time steps":
         told = f"bisection: {march.control.most} time steps did not get through the hold at {current / 10:.4g} mA/cm^2"
-        raise NoStep(f"{told} (at {march.rows[-1].time:.4g} of {protocol.hold:g} s); raise time.most or time.largest")
-    last = march.rows[-1]
+        asked = sum(hold.time for hold in protocol.held(current))
+        raise NoStep(f"{told} (at {march.rows[-1].time:.4g} of {asked:g} s); raise time.most or time.largest")
+    last, before = march.rows[-1], sum(hold.time for hold in protocol.before)
+    if by != "protocol" and last.time < before * (1 - 1e-9):
+        raise NoStep(f"bisection: {by} at {last.time:.4g} s, in the conditioning already; nothing is left to be tested")
     growth = last.crack_area - march.rows[0].crack_area
     return Trial(current, by != "protocol", by, last.time, last.pressure, growth)
 
@@ -141,7 +145,7 @@ def searched(settings: PropagationFile) -> tuple[float, float]:
     protocol = settings.protocol
     if isinstance(protocol, Bisection):
         return protocol.lowest / BEYOND, protocol.highest
-    return protocol.step[0].current, protocol.step[-1].current
+    return protocol.own[0].current, protocol.own[-1].current
 
 
 def _fine(
