@@ -29,7 +29,7 @@ from coupling.errors import RunFailure, UserError
 from meshes.polycrystal import LayeredCell
 from multiscale.critical_current.cell_properties import CellProperties
 from multiscale.domain import Domain, fill, piecewise
-from multiscale.materials import Elastic
+from multiscale.materials import Elastic, Stiffness
 from multiscale.mechanics.extrusion import extrusion_rate
 from multiscale.mechanics.flaw import FlawMechanics, FlawResponse
 from multiscale.mechanics.random_field import RandomField
@@ -161,6 +161,11 @@ class InitiationModel:
     def displacement(self) -> fem.Function:
         """Displacement under the present pressures, m."""
         return self._mechanics.combined(float(self._constants["flaw"].value), self.properties.stack_pressure)
+
+    @property
+    def stiffness(self) -> Stiffness:
+        """Lamé fields, Pa."""
+        return self._mechanics.stiffness
 
     def surface_current(self, boundary: Literal["lithium", "flaw"]) -> Any:
         """i_n on one part of the lithium surface, A/m² (UFL; negative when plating)."""

@@ -73,6 +73,9 @@ class FlawMechanics:
         cell: its geometry, with a flaw.
         degree: of the displacement.
         modulus: random factor of the moduli of the polycrystal; None for even ones.
+
+    Attributes:
+        stiffness: Lamé fields, Pa, filled by `response`.
     """
 
     def __init__(self, domain: Domain, cell: LayeredCell, degree: int = 2, modulus: RandomField | None = None) -> None:
@@ -83,7 +86,7 @@ class FlawMechanics:
         space = fem.functionspace(domain.mesh, ("P", degree, (2,)))
         self.displacement = fem.Function(space, name="displacement_m")
         self._first_lame, self._shear = (piecewise(domain, dict.fromkeys(domain.regions, 1.0)) for _ in range(2))
-        stiffness = Stiffness(self._first_lame, self._shear)
+        self.stiffness = stiffness = Stiffness(self._first_lame, self._shear)
         self._in_flaw, self._on_lithium = domain.constant(0.0), domain.constant(0.0)
         trial, test = ufl.TrialFunction(space), ufl.TestFunction(space)
         energy = elastic_energy(self.displacement, stiffness, domain)

@@ -26,7 +26,7 @@ def memristor_page(results: Path, case: Path, alive: bool = False) -> str:
     Raises:
         UserError: the case has not been run, or its results are damaged.
     """
-    summary, cycles, loops = _read(results, case)
+    summary, cycles, loops = read_results(results, case)
     sections = (
         html.header(summary), _answer(summary), _published(summary),
         html.section("Loops", show(_loops(loops, "current"), alive), show(_loops(loops, "length"), alive)),
@@ -38,11 +38,11 @@ def memristor_page(results: Path, case: Path, alive: bool = False) -> str:
 
 def memristor_plates(results: Path, case: Path) -> list[Plate]:
     """Every figure of the page. Raises UserError as `memristor_page`."""
-    _, cycles, loops = _read(results, case)
+    _, cycles, loops = read_results(results, case)
     return [_loops(loops, "current"), _loops(loops, "length"), _resistances(cycles), _voltages(cycles)]
 
 
-def _read(results: Path, case: Path) -> tuple[dict[str, Any], Table, Table]:
+def read_results(results: Path, case: Path) -> tuple[dict[str, Any], Table, Table]:
     """summary.json, cycles.csv and loops.csv; an empty cell is None."""
     path, again = results / "summary.json", f"delete it and run `multiscale run {case}` again"
     if not path.is_file():

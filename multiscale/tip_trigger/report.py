@@ -28,7 +28,7 @@ def tip_page(results: Path, case: Path, alive: bool = False) -> str:
     Raises:
         UserError: the case has not been run, or its results are damaged.
     """
-    summary, found = _read(results, case)
+    summary, found = read_results(results, case)
     sections = (
         html.header(summary), _answer(summary),
         html.section("Where it triggers", show(_map(found)), show(_histogram(found), alive)),
@@ -40,11 +40,11 @@ def tip_page(results: Path, case: Path, alive: bool = False) -> str:
 
 def tip_plates(results: Path, case: Path) -> list[Plate]:
     """Every figure of the page. Raises UserError as `tip_page`."""
-    summary, found = _read(results, case)
+    summary, found = read_results(results, case)
     return [_map(found), _histogram(found), *([_radii(summary)] if summary["by_radius"] else [])]
 
 
-def _read(results: Path, case: Path) -> tuple[dict[str, Any], Map]:
+def read_results(results: Path, case: Path) -> tuple[dict[str, Any], Map]:
     """summary.json and the columns of map.csv; a point that did not trigger is NaN."""
     path, again = results / "summary.json", f"delete it and run `multiscale run {case}` again"
     if not path.is_file():
