@@ -33,7 +33,8 @@ from multiscale.mechanics.extrusion import extrusion_rate, slit_flow
 from multiscale.mechanics.fatigue import Wear
 from multiscale.mechanics.filament_circuit import DEGREE, FilamentCircuit
 from multiscale.mechanics.filament_state import FilamentProperties, FilamentState
-from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.fracture import CrackedBody
+from multiscale.mechanics.fracture_state import Alternation
 from multiscale.mechanics.phase_field import CrackModel, face_density
 from multiscale.mechanics.prestress import CellLoads, checked_prestress
 from multiscale.solvers.root import near_root, rising_root

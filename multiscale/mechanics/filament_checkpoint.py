@@ -19,7 +19,7 @@ from multiscale.mechanics.filament_state import FilamentState
 from multiscale.mechanics.fracture_state import Balance
 from multiscale.solvers.checkpoint import mesh_digest
 
-FIELDS = ("displacement", "damage", "lower", "potential", "last_force", "last_displacement")
+FIELDS = ("displacement", "damage", "lower")
 
 
 def write(path: Path, model: FilamentModel, key: str, notes: Any) -> None:
@@ -67,7 +67,7 @@ def read(path: Path, model: FilamentModel, key: str) -> Any | None:
     model.state = FilamentState(**(state | {"tip": tuple(state["tip"])}))
     balance = Balance(**told["balance"])
     owned = body.space.dofmap.index_map.size_local * body.space.dofmap.index_map_bs
-    last = {name: places[f"last_{name}"][:owned] for name in ("force", "displacement")}
+    last = {name: places[f"last_{name}"][:owned] for name in body.last_work}
     if body.worn is not None:
         body.worn.restore((places["worn_accumulated"], places["worn_last"]))
     body.lost = told["lost"]
@@ -78,7 +78,7 @@ def read(path: Path, model: FilamentModel, key: str) -> Any | None:
 
 def _fields(model: FilamentModel) -> dict[str, tuple[np.ndarray, fem.FunctionSpace]]:
     body = model.body
-    found = {name: (getattr(body, name).x.array, getattr(body, name).function_space) for name in FIELDS[:3]}
+    found = {name: (getattr(body, name).x.array, getattr(body, name).function_space) for name in FIELDS}
     if body.worn is not None:
         for name in ("accumulated", "last"):
             function = getattr(body.worn, name)

@@ -6,7 +6,6 @@ step's), until the damage stands still. Terms: `phase_field`; source: docs/physi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from multiscale.mechanics import phase_field
 from multiscale.mechanics.contact import TouchingSolver, touching_energy
 from multiscale.mechanics.elasticity import equilibrium, strain
 from multiscale.mechanics.fatigue import Wear
-from multiscale.mechanics.fracture_state import Balance, Prestress
+from multiscale.mechanics.fracture_state import Alternation, Balance, GrewTooFar, Prestress
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.solvers.anderson import Anderson
 from multiscale.solvers.bounded import BoundedSolver
@@ -33,25 +32,6 @@ REUSED_ITERATIONS = 12
 
 ENERGY_ROUNDING = 1e-10
 """Relative rise of the potential from one turn to the next that counts as rounding."""
-
-
-@dataclass(frozen=True)
-class Alternation:
-    """How displacement and damage take turns.
-
-    Attributes:
-        tolerance: largest change of the damage anywhere that counts as none.
-        most: turns after which a step is given up.
-        depth: turns that Anderson's acceleration looks back (0: none).
-    """
-
-    tolerance: float = 1e-4
-    most: int = 1000
-    depth: int = 5
-
-
-class GrewTooFar(RunFailure):
-    """The crack grew by more than a step may (the state is that of the last step)."""
 
 
 class CrackedBody:
@@ -146,6 +126,7 @@ class CrackedBody:
         driving = ufl.derivative(elastic + fracture - work, self.damage, q)
         self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper, quadratic=True)
         self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
+        self._held = fem.form(equilibrium(elastic, None, self.displacement, test))
 
     def let_faces_touch(self, normal: Any) -> None:
         """From now on dry faces that are pressed together carry pressure (`contact`); nothing changes where lithium is.
@@ -384,17 +365,27 @@ class CrackedBody:
         return Balance(elastic, fracture, work, done, self.pressure, volume, fracture - old.fracture, turns)
 
     def _work_of_loads(self) -> float:
-        """½(R + R₀)·(u - u₀) over the last step, J; remembers R and u for the next."""
-        vector = self._force.x.petsc_vec
-        assemble_into(vector, self._forces)
-        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        """½(R + R₀)·(u - u₀) over the last step, J; where loads changed, ½(F + F₀)·(s - s₀) beside it.
+
+        R are the nodal forces that supports and loads exert on the cracked body, F all that hold it (those of what fills the
+        crack too), s the displacement of the sound body. Remembers them for the next step.
+        """
         owned = self.space.dofmap.index_map.size_local * self.space.dofmap.index_map_bs
-        force, moved = self._force.x.array[:owned].copy(), self.displacement.x.array[:owned].copy()
-        if self._prestress is not None and self._prestress.displacement is not None:  # loads that change move the sound body too
-            moved += self._prestress.displacement.x.array[:owned]
-        work = float(np.dot(force + self._last["force"], moved - self._last["displacement"])) / 2
-        self._last = {"force": force, "displacement": moved}
+        now = {"force": self._nodal(self._forces)[:owned], "displacement": self.displacement.x.array[:owned].copy()}
+        sound = None if self._prestress is None else self._prestress.displacement
+        if sound is not None:
+            now |= {"held": self._nodal(self._held)[:owned], "sound": sound.x.array[:owned].copy()}
+        last, pairs = self._last, [("force", "displacement"), ("held", "sound")][: len(now) // 2]
+        work = sum(float(np.dot(now[f] + last.get(f, 0.0), now[u] - last.get(u, 0.0))) / 2 for f, u in pairs)
+        self._last = now
         return float(self.domain.comm.allreduce(work))
+
+    def _nodal(self, form: Any) -> np.ndarray:
+        """Nodal values of a linear form, summed over ranks (owned ones are whole)."""
+        vector = self._force.x.petsc_vec
+        assemble_into(vector, form)
+        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        return np.array(self._force.x.array)
 
     def _sum(self, form: Any) -> float:
         return float(self.domain.comm.allreduce(fem.assemble_scalar(form)))

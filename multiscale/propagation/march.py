@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from coupling.errors import RunFailure
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.mechanics.fracture import GrewTooFar
+from multiscale.mechanics.fracture_state import GrewTooFar
 from multiscale.propagation.answer import STARTED
 from multiscale.propagation.cell import band_of
 from multiscale.propagation.protocols import Failure, Hold
