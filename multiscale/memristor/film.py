@@ -106,9 +106,8 @@ def _picture(loop: Loop, k: int, field: np.ndarray, thickness: float, radius: fl
     )  # fmt: skip
     bar = drawing.colorbar(shown, ax=right)
     bar.set_label("voltage of electrons (V, plating positive)", fontsize=8)
-    metal = {"color": "0.15", "lw": 0}
-    right.add_patch(Rectangle((-electrode * 1e9, -0.03 * top), 2 * electrode * 1e9, 0.03 * top, **metal))
-    right.add_patch(Rectangle((-radius * 1e9, 0), 2 * radius * 1e9, length * 1e9, **metal))
+    right.add_patch(Rectangle((-electrode * 1e9, -0.03 * top), 2 * electrode * 1e9, 0.03 * top, color="0.15", lw=0))
+    right.add_patch(Rectangle((-radius * 1e9, 0), 2 * radius * 1e9, length * 1e9, color="0.15", lw=0))
     right.axhline(top, color="0.15", lw=3)
     right.set_facecolor("#dddddd")
     if np.isnan(field).all():
