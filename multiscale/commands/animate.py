@@ -10,6 +10,8 @@ from coupling.errors import UserError
 from multiscale.console import show
 
 KINDS = (".gif", ".webp")
+SOLVED = 16
+"""Pictures of a critical-current case at most: each is a steady state that is solved."""
 
 
 def animate(
@@ -107,7 +109,9 @@ def _critical_current(case: Path, results: Path, frames: int, pixels: int) -> It
     critical = float(kept.get("reference", {}).get("critical", {}).get("current_density", 0.0))
     if critical <= 0:
         raise UserError(f"{results}: the flaw opens without a current, or reference.json is damaged; there is nothing to show")
-    found = solved(loaded, continuum_inputs(loaded, inputs), critical, frames)
+    count = min(frames, SOLVED)
+    show(f"solving the cell at {count} currents up to {critical / 10:.4g} mA/cm^2")
+    found = solved(loaded, continuum_inputs(loaded, inputs), critical, count)
     return film(found, pixels, inside(loaded, inputs, [frame.current for frame in found.frames]))
 
 
