@@ -139,7 +139,7 @@ def _remarks(measured: Measurement, case: CaseResult) -> list[str]:
 def consistent(measured: Measurement, low: float, high: float, *, open_above: bool = False) -> bool:
     """Whether the predicted interval [low, high] (open upwards where the prediction is a lower bound) allows the measurement."""
     top = math.inf if open_above else high
-    if measured.ccd_kind == "lower_bound":
+    if measured.ccd_kind in ("lower_bound", "full_cell_rate"):
         return top >= measured.ccd_mA_cm2
     if measured.ccd_kind == "dc_short":
         return low <= measured.ccd_mA_cm2

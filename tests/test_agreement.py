@@ -23,6 +23,7 @@ def row(kind: str, measured: float, log_mean: float = 0.0, log_deviation: float 
     half = 1.6448536 * log_deviation
     low, high = math.exp(log_mean - half), math.exp(log_mean + half)
     allowed = {"ccd": low <= measured <= high, "lower_bound": measured <= high, "dc_short": measured >= low}
+    allowed["stripping_critical"] = allowed["ccd"]
     return {
         "kind": kind, "comparable": True, "measured": measured, "predicted": math.exp(log_mean), "low": low, "high": high,
         "level": 0.9, "log_mean": log_mean, "log_deviation": log_deviation, "consistent": allowed[kind],
@@ -117,8 +118,10 @@ def test_censored_likelihood_is_the_closed_form(measured):
 def test_a_bound_far_outside_keeps_a_finite_likelihood():
     assert log_likelihood("lower_bound", 1e30, 0.0, 1.0) < -2000
     assert math.isfinite(log_likelihood("lower_bound", 1e30, 0.0, 1.0))
-    with pytest.raises(ValueError, match="says nothing"):
-        log_likelihood("stripping_critical", 1.0, 0.0, 1.0)
+    assert log_likelihood("full_cell_rate", 3.0, 0.0, 1.0) == log_likelihood("lower_bound", 3.0, 0.0, 1.0)
+    assert log_likelihood("stripping_critical", 3.0, 0.0, 1.0) == log_likelihood("ccd", 3.0, 0.0, 1.0)
+    with pytest.raises(ValueError, match="is no kind of measurement"):
+        log_likelihood("plating", 1.0, 0.0, 1.0)
 
 
 def test_the_truth_is_the_most_likely_also_of_bounds():
@@ -136,12 +139,14 @@ def test_the_truth_is_the_most_likely_also_of_bounds():
 
 def test_kinds_are_never_pooled():
     rows = [row("ccd", 1.0 + k) for k in range(4)] + [row("lower_bound", 1e6), row("dc_short", 1e-6)]
-    rows.append({"kind": "stripping_critical", "comparable": False, "measured": 0.2})
+    rows += [row("stripping_critical", 0.2), {"kind": "stripping_critical", "comparable": False, "measured": 0.2}]
     ccd, low, short, voids = (agreement(rows, kind) for kind in ("ccd", "lower_bound", "dc_short", "stripping_critical"))
     alone = agreement(rows[:4], "ccd")
     assert ccd == alone
     assert (low["compared"], low["allowed"], short["compared"], short["allowed"]) == (1, 0, 1, 0)
     assert low["log_likelihood"] < -50
-    assert voids == {"kind": "stripping_critical", "listed": 1, "compared": 0}
+    assert (voids["listed"], voids["compared"]) == (2, 1)
+    assert voids["median_factor"]["value"] == pytest.approx(5.0)
+    assert agreement(rows[-1:], "stripping_critical") == {"kind": "stripping_critical", "listed": 1, "compared": 0}
     assert "spearman" not in low
     assert "spearman" not in agreement(rows[:2], "ccd")

@@ -122,6 +122,13 @@ WRONG_FILES = {
     "an assumption out of the survey": ('range  = ["18 degC", "30 degC"]', 'range  = ["18 degC", "160 degC"]', "survey.temperature"),  # noqa: E501
     "a share above one": ("range  = [0.5, 1.0]", "range  = [0.5, 1.5]", "between 0 and 1"),
     "a share of nothing": ("range  = [0.5, 1.0]", "range  = [0.0, 1.0]", "greater than 0"),
+    "a surface below the geometric one": (
+        "[[remark]]", '[assumed.surface_factor]\nvalue = 1.0\nrange = [0.5, 2.0]\nsource = "x"\n[[remark]]',
+        "greater than or equal to 1",
+    ),
+    "voids that are not asked for": (
+        "[case.protocol]", '[case.voiding]\nvoids = "Li-voids"\n[case.protocol]', 'add "voiding", or leave that table out'
+    ),
     "no reason": ('source = "room temperature"', 'source = ""', "source: "),
     "no assumption": ("[assumed.stack_pressure]", "[assumed.pressure]", "pressure: unknown key"),
     "an unknown material": ('material       = "LLZO"', 'material       = "LLZZ"', 'unknown material "LLZZ"; did you mean "LLZO"'),

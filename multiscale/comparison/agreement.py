@@ -14,8 +14,8 @@ LEAST = 3
 """Rank correlation and coverage are told from this many measurements on."""
 LEVEL = 0.9
 """Of the intervals of the statistics."""
-PLATING = ("ccd", "lower_bound", "dc_short")
-"""Kinds that say something about the critical current of plating; each is told for itself."""
+CRITICAL = ("ccd", "stripping_critical")
+"""Kinds that are a critical current, of plating or of stripping; the others bound one. Each kind is told for itself."""
 
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -115,35 +115,37 @@ def log_likelihood(kind: str, measured: float, log_mean: float, log_deviation: f
     * lower_bound: P(i_c ≥ x) = Φ((μ − ln x)/s), censored above;
     * dc_short: P(i_c ≤ x) = Φ((ln x − μ)/s), censored below.
 
+    A stripping_critical is as a ccd, of its own limit; a full_cell_rate as a lower_bound.
+
     Args:
-        kind: one of `PLATING`.
+        kind: one of `coupling.experiments.KINDS`.
         measured: x, mA/cm².
         log_mean, log_deviation: μ and s of ln(i_c in mA/cm²).
     """
     z = (math.log(measured) - log_mean) / log_deviation
-    if kind == "ccd":
+    if kind in CRITICAL:
         return float(norm.logpdf(z) - math.log(log_deviation))
-    if kind == "lower_bound":
+    if kind in ("lower_bound", "full_cell_rate"):
         return float(norm.logsf(z))
     if kind == "dc_short":
         return float(norm.logcdf(z))
-    raise ValueError(f"{kind} says nothing about a critical current of plating")
+    raise ValueError(f"{kind} is no kind of measurement")
 
 
 def agreement(rows: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
     """Statistics of the comparable rows of one kind, JSON-ready.
 
-    Plating critical currents (`ccd`): rank correlation and median factor with bootstrap errors, bias, coverage, mean log
-    density. Bounds: how many are allowed by the interval, and the censored likelihood. Other kinds are only counted.
+    Critical currents: rank correlation and median factor with bootstrap errors, bias, coverage, mean log density. Bounds: how
+    many are allowed by the interval, and the censored likelihood.
     """
     of_kind = [row for row in rows if row["kind"] == kind]
     used = [row for row in of_kind if row["comparable"]]
     told: dict[str, Any] = {"kind": kind, "listed": len(of_kind), "compared": len(used)}
-    if kind not in PLATING or not used:
+    if not used:
         return told
     scores = [log_likelihood(kind, row["measured"], row["log_mean"], row["log_deviation"]) for row in used]
     told |= {"log_likelihood": float(np.sum(scores)), "log_likelihood_per_row": float(np.mean(scores))}
-    if kind != "ccd":
+    if kind not in CRITICAL:
         told["allowed"] = sum(bool(row["consistent"]) for row in used)
         return told | {"mean_probability": float(np.mean(np.exp(scores)))}
     measured, predicted = [row["measured"] for row in used], [row["predicted"] for row in used]

@@ -61,6 +61,13 @@ class AssumedShare(Assumed):
     range: tuple[Share, Share]
 
 
+class AssumedFactor(Assumed):
+    """Surface over which the current spreads, times the geometric area that a current density is told for."""
+
+    value: Annotated[float, Field(ge=1)]
+    range: tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1)]]
+
+
 class Assumptions(Table):
     """What is taken where a source is silent."""
 
@@ -68,6 +75,7 @@ class Assumptions(Table):
     stack_pressure: AssumedPressure
     charge_transfer_share: AssumedShare
     interlayer_thickness: AssumedThickness | None = None
+    surface_factor: AssumedFactor | None = None
 
 
 class Survey(Table):
@@ -115,6 +123,12 @@ class CellFile(Table):
         return self
 
     @model_validator(mode="after")
+    def _voids_are_asked_for(self) -> Self:
+        if self.case.voiding is not None and "voiding" not in self.case.physics.mechanisms:
+            raise AtKey(("case", "physics", "mechanisms"), 'the cell has [case.voiding]: add "voiding", or leave that table out')
+        return self
+
+    @model_validator(mode="after")
     def _assumptions_lie_in_the_survey(self) -> Self:
         for name in ("temperature", "stack_pressure"):
             (low, high), (least, most) = getattr(self.assumed, name).range, getattr(self.survey, name)
@@ -154,6 +168,12 @@ class Cell:
         """Name of the interlayer's material; None for a cell without one."""
         layer = self.case.settings.geometry.interlayer
         return layer.material if layer else None
+
+    @property
+    def voids(self) -> str | None:
+        """Name of the file of the voids that stripping opens; None for a cell that is held against no stripping."""
+        voiding = self.case.settings.voiding
+        return voiding.voids if voiding else None
 
     @property
     def is_bare(self) -> bool:

@@ -10,12 +10,13 @@ from coupling.errors import UserError
 from coupling.experiments import KINDS, Measurement, read_experiments
 from coupling.lock import alone
 from coupling.store import digest
-from multiscale.compare import NOT_COMPARED, consistent
+from multiscale.compare import consistent
 from multiscale.comparison import predictions
 from multiscale.comparison.agreement import agreement
 from multiscale.comparison.audit import Audit, audit
 from multiscale.comparison.cells import Cell, read_cells
 from multiscale.comparison.matching import NOT_MODELLED, Match, conditions_of, match
+from multiscale.comparison.stripping import RUNS, match_stripping, predict_stripping
 from multiscale.comparison.survey import QUALITIES, InitiationRuns, Model, Surveyed, survey
 from multiscale.comparison.without_cell import read_reasons
 from multiscale.progress import Narrator
@@ -41,12 +42,18 @@ def sort_out(measurements: Sequence[Measurement], cells: Sequence[Cell], why: Ma
     matches: dict[str, Match] = {}
     reasons: dict[str, str] = {}
     for measured in measurements:
-        found = NOT_COMPARED.get(measured.ccd_kind) or match(conditions_of(measured), cells)
+        found = _matched(measured, cells)
         if isinstance(found, str):
             reasons[measured.id] = (why or {}).get(measured.id, found)
         else:
             matches[measured.id] = found
     return Sorted(tuple(measurements), matches, reasons)
+
+
+def _matched(measured: Measurement, cells: Sequence[Cell]) -> Match | str:
+    """The cell of a measurement for the limit that its kind is about (a full cell's rate: plating)."""
+    known = conditions_of(measured)
+    return match_stripping(known, cells) if measured.ccd_kind == "stripping_critical" else match(known, cells)
 
 
 def compare_all(
@@ -72,7 +79,7 @@ def compare_all(
         raise UserError(f'--quality: read "{quality}"; allowed: {", ".join(QUALITIES)}')
     measurements = read_experiments(experiments)
     found = sort_out(measurements, read_cells(cells), read_reasons(experiments, [measured.id for measured in measurements]))
-    wanted = {item.cell.name: item.cell for item in found.matches.values()}
+    wanted = {item.cell.name: item.cell for item in found.matches.values() if item.limit == "plating"}
     solve = solve or InitiationRuns()
     with alone(store / ".lock", comm):
         surveyed = {name: survey(cell, quality, store, comm, narrator, solve) for name, cell in sorted(wanted.items())}
@@ -96,12 +103,15 @@ def _row(measured: Measurement, found: Sorted, surveyed: Mapping[str, Surveyed],
     item = found.matches.get(measured.id)
     if item is None:
         nothing = dict.fromkeys(("cell", "predicted", "low", "high", "level", "predicted_bound", "ratio", "consistent"))
-        return fixed | nothing | {"comparable": False, "reason": found.reasons[measured.id], "stated": [], "assumed": []}
-    made = predictions.predict(item, surveyed[item.cell.name], store)
+        reason = found.reasons[measured.id]
+        return fixed | nothing | {"limit": None, "comparable": False, "reason": reason, "stated": [], "assumed": []}
+    stripped = item.limit == "stripping"
+    made = predict_stripping(item, store) if stripped else predictions.predict(item, surveyed[item.cell.name], store)
     inside = consistent(measured, made.low, made.high, open_above=made.bound == "lower")
-    return fixed | predictions.as_row(made) | {
+    said = {"reason": "; ".join((*item.remarks, NOT_MODELLED)), "stated": list(item.stated), "assumed": list(item.assumed)}
+    return fixed | predictions.as_row(made) | said | {
         "cell": item.cell.name, "ratio": made.median / measured.ccd_mA_cm2, "consistent": inside, "comparable": True,
-        "reason": "; ".join((*item.remarks, NOT_MODELLED)), "stated": list(item.stated), "assumed": list(item.assumed),
+        "limit": item.limit,
     }  # fmt: skip
 
 
@@ -129,13 +139,13 @@ def _of_cell(item: Surveyed) -> dict[str, Any]:
 
 
 def _audited(found: Sorted, surveyed: Mapping[str, Surveyed], experiments: Path) -> Audit:
-    cells = [item.cell for item in surveyed.values()]
+    cells = list({item.cell.name: item.cell for item in found.matches.values()}.values())
 
     def key_of(measured: Measurement) -> str:
-        fresh = match(conditions_of(measured), cells)
+        fresh = _matched(measured, cells)
         if isinstance(fresh, str):
             return digest(fresh)
-        return predictions.prediction_key(fresh, surveyed[fresh.cell.name].key)
+        return predictions.prediction_key(fresh, RUNS if fresh.limit == "stripping" else surveyed[fresh.cell.name].key)
 
     compared = [measured for measured in found.measurements if measured.id in found.matches]
     return audit(found.matches, compared, experiments, key_of)

@@ -6,6 +6,7 @@ prediction depends on can come from what it is held against (`audit` checks that
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from multiscale.comparison.cells import Cell
 from multiscale.parameters import TEMPERATURE_TOLERANCE, Parameter, Samples, candidates, continuum_inputs, resolve
 
 TEMPERATURE, PRESSURE, THICKNESS = "conditions.temperature", "conditions.stack_pressure", "geometry.interlayer.thickness"
+SURFACE = "geometry.surface_factor"
 CELSIUS = 273.15
 STATED = "stated with the measurement"
 NOT_MODELLED = "step, half-cycle capacity and number of cycles are not in the model (steady ramp)"
@@ -46,6 +48,7 @@ class Match:
         remarks: what else differs between sample and cell.
         transfer_follows_temperature: whether the exchange current density is scaled from the file's temperature to the test's
             (one that comes from a resistance was measured at the test's).
+        limit: which limit is predicted, that of plating or that of stripping.
     """
 
     cell: Cell
@@ -54,6 +57,7 @@ class Match:
     assumed: tuple[str, ...]
     remarks: tuple[str, ...]
     transfer_follows_temperature: bool
+    limit: Literal["plating", "stripping"] = "plating"
 
 
 def conditions_of(measured: Measurement) -> Conditions:
@@ -71,7 +75,7 @@ def transfer_key(cell: Cell) -> str:
 
 def base_parameters(cell: Cell) -> dict[str, Parameter]:
     """Inputs of a cell from the material files, activation energies included where a file states one."""
-    parameters = resolve(cell.case, ())
+    parameters = {key: value for key, value in resolve(cell.case, ()).items() if not key.startswith(f"{cell.voids}.")}
     for name in filter(None, (cell.bulk, cell.transfer, cell.layer)):
         found = choose(candidates(cell.case.materials[name], "activation_energy", (), 0.0))
         if found:
@@ -100,9 +104,21 @@ def _stated(key: str, value: float, unit: str) -> Parameter:
 
 def match(conditions: Conditions, cells: Sequence[Cell]) -> Match | str:
     """The cell of a measurement under its conditions, or in words why none can be held against it."""
+    cell = cell_of(conditions, cells)
+    if isinstance(cell, str):
+        return cell
+    found = assembled(conditions, cell)
+    return outside_runs(found) or _without_activation(found) or found
+
+
+def cell_of(conditions: Conditions, cells: Sequence[Cell]) -> Cell | str:
+    """The cell of a measurement, or in words what is missing."""
     cell = next((cell for cell in cells if cell.stands_for(conditions.electrolyte, conditions.interlayer)), None)
-    if cell is None:
-        return _why_no_cell(conditions, cells)
+    return _why_no_cell(conditions, cells) if cell is None else cell
+
+
+def assembled(conditions: Conditions, cell: Cell) -> Match:
+    """A cell with what a measurement states and what is assumed for the rest, whether or not its model runs reach there."""
     parameters, stated, assumed = base_parameters(cell), [], []
     taken = cell.settings.assumed
     if conditions.temperature_C is not None:
@@ -129,6 +145,11 @@ def match(conditions: Conditions, cells: Sequence[Cell]) -> Match | str:
         else:
             low, high = (end * 1e9 for end in taken.interlayer_thickness.range)
             assumed.append(f"layer {low:g} … {high:g} nm")
+    if taken.surface_factor is not None:
+        low, high = taken.surface_factor.range
+        assumed.append(f"surface {low:g} … {high:g} times the geometric area")
+        wanted_factor = taken.surface_factor
+        parameters[SURFACE] = _assumed(cell, SURFACE, wanted_factor.value, wanted_factor.range, "1", wanted_factor.source)
     if conditions.asr_interface_ohm_cm2 is not None:
         parameters[transfer_key(cell)] = exchange_from_resistance(cell, conditions.asr_interface_ohm_cm2, parameters)
         stated.append(f"interface {conditions.asr_interface_ohm_cm2:g} ohm cm²")
@@ -138,10 +159,8 @@ def match(conditions: Conditions, cells: Sequence[Cell]) -> Match | str:
         used = parameters[transfer_key(cell)].used
         low, high = (used.low or used.value, used.high or used.value)
         assumed.append(f"exchange current {low / 10:.3g} … {high / 10:.3g} mA/cm² of {cell.transfer}.toml")
-    found = Match(
-        cell, parameters, tuple(stated), tuple(assumed), _remarks(conditions, cell), conditions.asr_interface_ohm_cm2 is None
-    )
-    return _outside(found) or found
+    follows = conditions.asr_interface_ohm_cm2 is None
+    return Match(cell, parameters, tuple(stated), tuple(assumed), remarks_of(conditions, cell), follows)
 
 
 def exchange_from_resistance(cell: Cell, resistance: float, parameters: Mapping[str, Parameter]) -> Parameter:
@@ -170,12 +189,13 @@ def _why_no_cell(conditions: Conditions, cells: Sequence[Cell]) -> str:
     return f'no material and cell for the interlayer "{conditions.interlayer}" (there: none, {there})'
 
 
-def _remarks(conditions: Conditions, cell: Cell) -> tuple[str, ...]:
+def remarks_of(conditions: Conditions, cell: Cell) -> tuple[str, ...]:
+    """What else differs between sample and cell, as the cell file tells it."""
     sample = f"{conditions.electrolyte} {conditions.composition}".lower()
     return tuple(remark.text for remark in cell.settings.remark if remark.composition.lower() in sample)
 
 
-def _outside(found: Match) -> str | None:
+def outside_runs(found: Match) -> str | None:
     """Why the conditions lie outside what the cell's model runs cover, or None."""
     survey, cell = found.cell.settings.survey, found.cell
     ranges = {
@@ -189,7 +209,7 @@ def _outside(found: Match) -> str | None:
             ends = f"{least * scale + shift:.4g} … {most * scale + shift:.4g} {unit}"
             shown = f"{used.value * scale + shift:.4g} {unit}"
             return f"{name} {shown} lies outside the cell's model runs ({ends}, {cell.file.path.name})"
-    return _without_activation(found)
+    return None
 
 
 def _without_activation(found: Match) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coupling.experiments import KIND_LABELS
+from multiscale.comparison.agreement import CRITICAL
 from multiscale.reporting.figures import KIND_MARKERS, PRINT, STYLE, dress, plain_log_ticks
 
 FACES = {"A": 1.0, "B": 0.35, "C": 0.0}
@@ -56,8 +57,8 @@ def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
     axes.plot(x, y, KIND_MARKERS[row["kind"]], markersize=7, markerfacecolor=face, markeredgecolor=color, linestyle="none")
     aside = _ASIDE[number % len(_ASIDE)]
     axes.annotate(str(number), (x, y), xytext=aside, textcoords="offset points", fontsize=8, color=PRINT.ink)
-    if row["kind"] != "ccd":
-        end = x * (1.8 if row["kind"] == "lower_bound" else 1 / 1.8)
+    if row["kind"] not in CRITICAL:
+        end = x * (1 / 1.8 if row["kind"] == "dc_short" else 1.8)
         axes.annotate("", (end, y), (x, y), arrowprops={"arrowstyle": "-|>", "color": color})
 
 

@@ -1,7 +1,7 @@
 """The predicted critical current of each measurement with its interval, kept under a hash of what it depends on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from coupling.atomic import write_json
 from coupling.store import digest
-from multiscale.comparison.matching import Match, inputs_of
+from multiscale.comparison.matching import SURFACE, Match, inputs_of
 from multiscale.comparison.survey import LARGEST, Surveyed, logarithms
 from multiscale.critical_current.answer import CLOSURE, SMALLEST_CURRENT
 from multiscale.critical_current.sampling import error_split
@@ -61,13 +61,18 @@ def prediction_key(found: Match, surveyed_key: str) -> str:
 def predict(found: Match, surveyed: Surveyed, store: Path | None = None) -> Prediction:
     """The prediction of a match from the model runs of its cell; read from the store where it is kept there already."""
     key = prediction_key(found, surveyed.key)
+    return keep(found.cell.name, key, store, lambda: _predicted(found, surveyed, key))
+
+
+def keep(cell: str, key: str, store: Path | None, make: Callable[[], Prediction]) -> Prediction:
+    """A prediction from the store, else made and kept there under its key."""
     path = store / "predictions" / f"{key}.json" if store else None
     kept = _kept(path) if path else None
     if kept is not None:
         return kept
-    made = _predicted(found, surveyed, key)
+    made = make()
     if path:
-        write_json(path, {"prediction": asdict(made), "unit": "mA/cm^2", "cell": surveyed.cell.name})
+        write_json(path, {"prediction": asdict(made), "unit": "mA/cm^2", "cell": cell})
     return made
 
 
@@ -79,7 +84,10 @@ def _kept(path: Path) -> Prediction | None:
 
 
 def _predicted(found: Match, surveyed: Surveyed, key: str) -> Prediction:
-    """Every input drawn from its range, through the surrogates; their error, mesh and closure widen the interval."""
+    """Every input drawn from its range, through the surrogates; their error, mesh and closure widen the interval.
+
+    A current that spreads over more than the geometric area (`SURFACE`) is that many times larger when told for the latter.
+    """
     wanted, cell = found.cell.case.settings.uncertainty, found.cell
     leaves: dict[str, np.ndarray] = draw(found.parameters, wanted.samples, wanted.seed)
     rng = np.random.default_rng([wanted.seed, 2])
@@ -90,8 +98,9 @@ def _predicted(found: Match, surveyed: Surveyed, key: str) -> Prediction:
     def logarithm(mixed: Mapping[str, np.ndarray], closure: np.random.Generator | None = None) -> np.ndarray:
         count = len(next(iter(mixed.values())))
         full = {name: mixed.get(name, np.full(count, values[0])) for name, values in leaves.items()}
-        shares = full.pop(CLOSURE)
-        return logarithms(surveyed, inputs_of(cell, full, found.transfer_follows_temperature), shares, closure)
+        shares, surface = full.pop(CLOSURE), full.pop(SURFACE, 1.0)
+        inputs = inputs_of(cell, full, found.transfer_follows_temperature)
+        return logarithms(surveyed, inputs, shares, closure) + np.log(surface)
 
     logs = logarithm(leaves, rng) + noise * rng.standard_normal(wanted.samples)
     samples = np.clip(np.exp(logs), SMALLEST_CURRENT, LARGEST) * SCALE

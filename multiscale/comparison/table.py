@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from coupling.experiments import COLUMNS, KIND_LABELS
+from multiscale.comparison.agreement import CRITICAL
 
-SIGN = {"lower_bound": "≥ ", "dc_short": "≤ "}
+SIGN = {"lower_bound": "≥ ", "dc_short": "≤ ", "full_cell_rate": "≥ "}
 PREDICTED = (
     "comparable", "cell", "predicted", "low", "high", "level", "ratio", "consistent", "stated", "assumed", "largest_error",
     "reason",
@@ -39,7 +40,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     """A row's outcome in a few words."""
     if not row["comparable"]:
         return "not compared"
-    if row["kind"] == "ccd":
+    if row["kind"] in CRITICAL:
         return f"{'inside' if row['consistent'] else 'OUTSIDE'}, predicted/measured {row['ratio']:.3g}"
     return "allowed" if row["consistent"] else "CONTRADICTED"
 
