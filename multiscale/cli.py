@@ -16,6 +16,7 @@ from multiscale.commands.compare import compare
 from multiscale.commands.growth import register as _register_growth
 from multiscale.commands.homogenize import homogenize
 from multiscale.commands.interphase import register as _register_interphase
+from multiscale.commands.lithium import register as _register_lithium
 from multiscale.commands.picture import register as _register_picture
 from multiscale.commands.potential import potential_app
 from multiscale.commands.preview import preview
@@ -54,6 +55,7 @@ app.command()(view)
 _register_picture(app)
 _register_transport(app)
 _register_growth(app)
+_register_lithium(app)
 _register_starter(app)
 
 

@@ -14,6 +14,7 @@ import basix.ufl
 import numpy as np
 import ufl
 from dolfinx import fem
+from mpi4py import MPI
 from ufl import dev, inner, tr
 
 from coupling.constants import GAS_CONSTANT
@@ -243,6 +244,7 @@ class LithiumBody:
         n = self._direction
         flow = self._secant * inner(dev(εu), dev(εw)) + (self._slope - self._secant) * inner(n, εu) * inner(n, εw)
         tangent = (K * tr(εu) * tr(εw) + 2 * μ * flow) * dx
+        self.residual = residual
         self._solver = _Flow(self, residual, tangent, supports(space))
         self.time = 0.0
 
@@ -282,6 +284,11 @@ class LithiumBody:
         flat = self._shape[0], self._shape[1], 9
         self._stress.x.array.reshape(-1, 9)[tensors] = (deviator + K * volume).reshape(flat)
         self._direction.x.array.reshape(-1, 9)[tensors] = direction.reshape(flat)
+
+    def largest_strain(self) -> float:
+        """Largest principal strain anywhere, by magnitude; beyond a few per cent take `lithium_finite_strain`."""
+        ε = np.asarray(self._strain.eval(self.domain.mesh, self.domain.cells())).reshape(self._shape)
+        return float(self.domain.comm.allreduce(float(np.abs(np.linalg.eigvalsh(ε)).max(initial=0.0)), op=MPI.MAX))
 
     def set_elastic_tangent(self) -> None:
         """Tangent factors of the body at rest."""
