@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,9 @@ from multiscale.comparison.without_cell import read_reasons
 from multiscale.mechanics.extrusion import Creep, extrusion_rate
 from multiscale.parameters import nominal
 from multiscale.reporting.figures import write_figure
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
+import comparison_table
 
 CASES = Path(__file__).parent.parent / "cases"
 TABLE = CASES / "_experiments" / "ccd.csv"
@@ -353,6 +357,18 @@ def test_table_text_and_picture_name_every_measurement(compared, tmp_path):
     drawn = (tmp_path / "p.svg").read_text(encoding="utf-8")
     assert all(f"{name} [{ROWS[name].confidence}]" in drawn for name in COMPARED)
     write_figure(parity(told | {"rows": []}), tmp_path / "none.svg")
+
+
+def test_the_page_takes_its_tables_from_the_answer(compared):
+    told, page = compared[0], comparison_table.PAGE.read_text(encoding="utf-8")
+    made = comparison_table.rewritten(page, told)
+    assert all(f"| {name} |" in made for name in ROWS)
+    assert "·10^" in made  # no computer's exponents
+    assert "critical current of stripping (voids): 2 listed, 2 compared" in made
+    assert comparison_table.rewritten(made, told) == made
+    assert made.endswith(page[page.index("## What that says") :])  # what a person wrote stays
+    with pytest.raises(ValueError, match="<!-- numbers -->"):
+        comparison_table.rewritten(page.replace("<!-- numbers -->", ""), told)
 
 
 def test_wrong_words_are_refused(tmp_path):
