@@ -105,6 +105,19 @@ def test_where_electrons_cross_the_interphase_easily_its_outer_face_is_likeliest
     assert y[np.argmax(logs)] == easy.cell.interphase_thickness == easy.cell.lowest(float(easy.current_density(0.05)), 0.05)
 
 
+def test_an_island_is_expected_at_every_draw_however_small_its_overpotential():
+    """Draws whose critical overpotentials span six decades, found together: each is the root of its own ln Γ, to 1e-5."""
+    layers = np.geomspace(1e-13, 1e-2, 40)  # a layer that hardly conducts drops its voltage at any current
+    own = dataclasses.replace(INPUTS, cell=dataclasses.replace(CELL, interphase_conductivity=layers))
+    area, half_cycle = 1e-4, 3600.0
+    η = inside.critical_overpotential(own, area, half_cycle, len(layers))
+    assert η.max() > 1e6 * η.min()
+    for κ, one in zip(layers, η, strict=True):
+        alone = dataclasses.replace(INPUTS, cell=dataclasses.replace(CELL, interphase_conductivity=κ))
+        below, above = (float(inside.log_face_rate(alone, one * share)) for share in (1 - 1e-5, 1 + 1e-5))
+        assert below < -math.log(area * half_cycle) < above
+
+
 def test_one_island_is_expected_at_the_critical_current_and_the_stochastic_source_agrees():
     area, half_cycle, cycles = 1e-4, 3600.0, 20_000
     η = float(inside.critical_overpotential(INPUTS, area, half_cycle, 1)[0])
@@ -197,7 +210,7 @@ def test_best_values_are_those_of_the_mechanism_that_comes_first():
     assert best_values(reference_of(20.0, 15.0), None)["value"] == 2.0
 
 
-def test_the_error_split_is_that_of_the_smallest_current(case):
+def test_the_error_split_is_that_of_the_smallest_current(case, monkeypatch):
     """Where initiation never limits, its inputs and errors carry nothing; where it always does, the split is its own."""
     parameters = resolve(case)
     leaves = draw(parameters, 2000, 1)
@@ -217,6 +230,7 @@ def test_the_error_split_is_that_of_the_smallest_current(case):
     assert never[toughness] == never[SURROGATE] == never[CLOSURE] == 0.0
     assert max(never, key=never.get) == MIXTURE_MODEL  # the layer's conductivity sets the local overpotential
     assert never["Li-Li6PS5Cl-nucleus.surface_energy"] > 0
+    monkeypatch.setattr(first_mechanism, "_nucleation", lambda case, leaves, normal, kept: np.full(len(normal), np.inf))
     always = smallest_split(case, leaves, scaled(1e-2), normal, 256)
     parts = {toughness: np.var(np.log(leaves[toughness])), SURROGATE: 0.09, CLOSURE: 1 / 12}
     for origin, part in parts.items():

@@ -6,12 +6,13 @@ the mechanism. Islands come one by one, independently (Poisson): the seeded sour
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from coupling.constants import AVOGADRO, BOLTZMANN, FARADAY, LITHIUM_MOLAR_VOLUME
+from coupling.errors import RunFailure
 from coupling.rate_table import RateTable
 from multiscale.transport.interphase_leakage import LeakyCell
 from multiscale.transport.kinetics import butler_volmer
@@ -22,8 +23,10 @@ CLOSEST = 0.02e-9
 """Least distance of these depths from the faces, m."""
 LARGEST_OVERPOTENTIAL = 3.0
 """Overpotential of charge transfer up to which a critical current is sought, V."""
-HALVINGS, SECANTS = 10, 7
-"""Halvings of that range, and steps of the false position (Illinois) after them: ln Γ is nearly straight by then."""
+SMALLEST_OVERPOTENTIAL, AGREES = 1e-9, 1e-6
+"""And from which on, V: its current is none; relative error that ends the search, of η or of the rate."""
+HALVINGS, MOST = 10, 80
+"""Halvings of that range on a logarithmic scale; steps at most: after them false positions (Illinois), every third a halving."""
 
 
 @dataclass(frozen=True)
@@ -110,30 +113,54 @@ def log_face_rate(inputs: NucleationInputs, overpotential: Any) -> Any:
 def critical_overpotential(inputs: NucleationInputs, area: float, half_cycle: float, count: int) -> np.ndarray:
     """Overpotential of charge transfer at which one island is expected on a face in a half cycle, shape (count,), V; inf beyond.
 
-    Γ rises with it, so a bracket of all draws at once finds it; the end at which it is enough is given.
+    Γ rises with it, so a bracket of ln η of all draws at once finds it, each to AGREES; the end at which it is enough is given.
+
+    Raises:
+        RunFailure: a draw was not found (never seen).
     """
-    low: np.ndarray = np.zeros(count)
-    high: np.ndarray = np.full(count, LARGEST_OVERPOTENTIAL)
-
-    def excess(η: np.ndarray) -> np.ndarray:
-        return np.asarray(log_face_rate(inputs, η)) + math.log(area * half_cycle)
-
-    under: np.ndarray = np.full(count, -np.inf)
-    last: np.ndarray = np.zeros(count)
-    over = excess(high)
-    beyond = over < 0
-    for step in range(HALVINGS + SECANTS):
-        straight = np.isfinite(under) & (step >= HALVINGS) & (over > under)
+    least, largest = (np.full(count, math.log(end)) for end in (SMALLEST_OVERPOTENTIAL, LARGEST_OVERPOTENTIAL))
+    under, over = (_excess(inputs, end, area * half_cycle) for end in (least, largest))
+    found = np.where(under >= 0, SMALLEST_OVERPOTENTIAL, np.inf)
+    active = np.flatnonzero((under < 0) & (over >= 0))
+    state = np.array([least, largest, under, over, np.zeros(count)])[:, active]
+    own = _part(inputs, active, count)
+    for step in range(MOST):
+        low, high, under, over, last = state
+        straight = np.isfinite(under) & (step >= HALVINGS) & (step % 3 > 0) & (over > under)
         with np.errstate(invalid="ignore", divide="ignore"):
             trial = np.where(straight, (low * over - high * under) / (over - under), (low + high) / 2)
-        found = excess(trial)
-        enough = found >= 0
+        value = _excess(own, trial, area * half_cycle)
+        enough = value >= 0
         side = np.where(enough, 1.0, -1.0)
         same = straight & (side == last)  # Illinois: halve the weight of the end that has stayed
-        under = np.where(enough, np.where(same, under / 2, under), found)
-        over = np.where(enough, found, np.where(same, over / 2, over))
-        low, high, last = np.where(enough, low, trial), np.where(enough, trial, high), side
-    return np.where(beyond, np.inf, high)
+        under = np.where(enough, np.where(same, under / 2, under), value)
+        over = np.where(enough, value, np.where(same, over / 2, over))
+        low, high = np.where(enough, low, trial), np.where(enough, trial, high)
+        done = (high - low <= AGREES) | (enough & (value <= AGREES))
+        found[active[done]] = np.exp(high[done])
+        state, active = np.array([low, high, under, over, side])[:, ~done], active[~done]
+        if not len(active):
+            return found
+        if done.any():
+            own = _part(inputs, active, count)
+    raise RunFailure("nucleation: the overpotential of an island was not found; please report the case")
+
+
+def _excess(inputs: NucleationInputs, logarithm: np.ndarray, face_and_time: float) -> np.ndarray:
+    """Logarithm of the islands expected on a face in a time (m² s) at the logarithm of an overpotential (V)."""
+    return np.asarray(log_face_rate(inputs, np.exp(logarithm))) + math.log(face_and_time)
+
+
+def _part(inputs: Any, which: np.ndarray, count: int) -> Any:
+    """Inputs (or their cell) of some of `count` draws."""
+    changed = {}
+    for field in fields(inputs):
+        value = getattr(inputs, field.name)
+        if isinstance(value, LeakyCell):
+            changed[field.name] = _part(value, which, count)
+        elif isinstance(value, np.ndarray) and value.shape == (count,):
+            changed[field.name] = value[which]
+    return replace(inputs, **changed)
 
 
 def critical_currents(inputs: NucleationInputs, area: float, half_cycle: float, count: int) -> np.ndarray:
