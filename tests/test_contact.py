@@ -15,11 +15,12 @@ from coupling.errors import UserError
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale.domain import integral, meshed
 from multiscale.materials import Stiffness, stiffness
+from multiscale.mechanics.alternation import Alternation
 from multiscale.mechanics.contact import touching_energy
 from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentProperties
-from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.fracture import CrackedBody
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.mechanics.prestress import CellLoads, biaxial_strain, prestress
 

@@ -14,10 +14,11 @@ from meshes.shapes import draw_blocks
 from multiscale.domain import meshed
 from multiscale.materials import stiffness
 from multiscale.mechanics import filament_checkpoint
+from multiscale.mechanics.alternation import Alternation
 from multiscale.mechanics.fatigue import Wear, toughness_left
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentProperties
-from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.fracture import CrackedBody
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.cell import filament_model

@@ -226,7 +226,7 @@ def test_failed_step_leaves_the_model_as_it_was(monkeypatch):
     model = _model()
     model.step(0.5, 20.0)
     before = model.snapshot()
-    monkeypatch.setattr(model.body, "at_volume", _refuse)
+    monkeypatch.setattr(model.body, "at_volume", lambda *given: _refuse(given))
     with pytest.raises(RunFailure, match="refused"):
         model.step(0.5, 40.0)
     after = model.snapshot()

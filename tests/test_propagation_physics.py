@@ -12,8 +12,9 @@ from test_propagation import SMALL, _case
 from meshes.crack_path import CrackPath, draw_crack_path
 from multiscale.domain import integral, meshed
 from multiscale.materials import Stiffness, stiffness
+from multiscale.mechanics.alternation import Alternation
 from multiscale.mechanics.elasticity import crack_driving_force, extension_field
-from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.fracture import CrackedBody
 from multiscale.mechanics.phase_field import CrackModel, degradation
 from multiscale.parameters import nominal
 from multiscale.propagation.case import load_propagation_case

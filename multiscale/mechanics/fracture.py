@@ -17,21 +17,17 @@ from coupling.errors import RunFailure, UserError
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
 from multiscale.mechanics import phase_field
+from multiscale.mechanics.alternation import Alternation, Turns, alternate
 from multiscale.mechanics.contact import TouchingSolver, touching_energy
 from multiscale.mechanics.elasticity import equilibrium, strain
 from multiscale.mechanics.fatigue import Wear
-from multiscale.mechanics.fracture_state import Alternation, Balance, GrewTooFar, Prestress
+from multiscale.mechanics.fracture_state import Balance, Prestress
 from multiscale.mechanics.phase_field import CrackModel
-from multiscale.solvers.anderson import Anderson
 from multiscale.solvers.bounded import BoundedSolver
 from multiscale.solvers.solver import LinearSolver, PETSc, assemble_into, find_control, unknowns_of
 
-REUSED_ITERATIONS = 12
+REUSED_ITERATIONS = 4
 """Conjugate-gradient iterations with an old factorisation above which the matrix is factorised anew."""
-
-
-ENERGY_ROUNDING = 1e-10
-"""Relative rise of the potential from one turn to the next that counts as rounding."""
 
 
 class CrackedBody:
@@ -65,7 +61,6 @@ class CrackedBody:
         self.displacement = fem.Function(self.space, name="displacement_m")
         self.damage = fem.Function(scalar, name="damage")
         self.lower, self.upper = fem.Function(scalar), fem.Function(scalar)
-        self._owned = scalar.dofmap.index_map.size_local
         self.upper.x.array[:] = 1.0
         self._p, length = domain.constant(0.0), domain.constant(model.length)
         self._loaded = moved or prestress is not None
@@ -182,22 +177,34 @@ class CrackedBody:
                 threshold); damage, displacement and pressure are those of the last step.
         """
         return self._step(
-            lambda: self._displace_at_pressure(pressure),
+            lambda nearly: self._displace_at_pressure(pressure, nearly),
             lambda: self._stored() - pressure * self._sum(self._volume) - self._loads(),
         )
 
-    def at_volume(self, volume: float) -> Balance:
+    def at_volume(self, volume: float, at: float = 0.0, slack: float = 0.0) -> Balance:
         """Step to a volume of the crack, m³ (m²); the pressure follows.
+
+        Args:
+            volume: that is to be held, at the pressure `at` where there is slack.
+            at: pressure, Pa.
+            slack: how much less volume there is to hold at a higher pressure, m³/Pa (m²/Pa): V = volume - slack (p - at).
+                Without effect where the response is not linear.
 
         Raises:
             RunFailure: as `at_pressure`.
         """
-        return self._step(lambda: self._displace_at_volume(volume), lambda: self._stored() - self._loads())
+        slack = slack if self._linear else 0.0
+        return self._step(
+            lambda nearly: self._displace_at_volume(volume + slack * at, slack, nearly),
+            lambda: self._stored() - self._loads() + slack * self.pressure**2 / 2,
+        )
 
-    def _step(self, displace: Callable[[], None], potential: Callable[[], float]) -> Balance:
-        kept = self.state()
+    def _step(self, displace: Callable[[bool], None], potential: Callable[[], float]) -> Balance:
+        kept, damage = self.state(), self.damage
         try:
-            turns = self._alternate(displace, potential)
+            turns = alternate(
+                Turns(damage, self.lower, self.upper, displace, self._by_damage.solve, potential, self.too_far), self.alternation
+            )
         except RunFailure:
             self.restore(kept)
             raise
@@ -241,64 +248,40 @@ class CrackedBody:
         self.lower.x.array[:] = state["lower"]
         self.balance, self._last = state["balance"], dict(state["last"])
 
-    def _alternate(self, displace: Callable[[], None], potential: Callable[[], float]) -> int:
-        """Take turns until the damage stands still; the displacement is solved last.
-
-        From the second turn on, Anderson's acceleration chooses where the next turn starts. The potential must fall from turn
-        to turn: where it rises, the turn starts from the plain damage of the last one, and the past is forgotten.
-        """
-        past = Anderson(self.domain.comm, self.alternation.depth)
-        energy, size, plain = np.inf, np.inf, self.damage.x.array.copy()
-        for turn in range(1, self.alternation.most + 1):
-            displace()
-            last, energy = energy, potential()
-            if energy > last + ENERGY_ROUNDING * abs(last):
-                past.forget()
-                self.damage.x.array[:] = plain
-                displace()
-                energy = potential()
-            before = self.damage.x.array.copy()
-            self._by_damage.solve()
-            plain = self.damage.x.array.copy()
-            size = self._largest(np.abs(plain - before))
-            if size <= self.alternation.tolerance:
-                displace()
-                return turn
-            if self.too_far is not None and self.too_far():
-                raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
-            self.damage.x.array[: self._owned] = past.next(before[: self._owned], plain[: self._owned])
-            self.damage.x.scatter_forward()
-            np.clip(self.damage.x.array, self.lower.x.array, self.upper.x.array, out=self.damage.x.array)
-        raise RunFailure(
-            f"fracture: damage still moved by {size:.2g} after {self.alternation.most} turns (a crack that runs away at fixed "
-            "pressure, or a step that is too large); the last state is kept"
-        )
-
-    def _displace_at_pressure(self, pressure: float) -> None:
+    def _displace_at_pressure(self, pressure: float, nearly: bool = False) -> None:
         self._p.value = pressure
         if pressure == 0 and not self._loaded:
             self.displacement.x.array[:] = 0.0
             return
-        self._solve_displacement()
+        if self._linear:
+            self.displacement.x.array[:] = self._rest + pressure * self._opened
+        self._solve_displacement(nearly=nearly)
 
-    def _displace_at_volume(self, volume: float) -> None:
+    def _displace_at_volume(self, volume: float, slack: float, nearly: bool) -> None:
         if not self._linear:
             self._search_volume(volume)
             return
         u, held = self.displacement.x.array, 0.0
         if self._loaded:
             self._p.value, u[:] = 0.0, self._rest
-            self._solve_displacement()
+            nearly = nearly and self._largest(self._opened) > 0
+            self._solve_displacement(nearly=nearly)
             self._rest, held = u.copy(), self._sum(self._volume)
-        self._p.value, u[:] = 1.0, self._rest + self._opened
-        self._solve_displacement(reassemble=not self._loaded)
-        self._opened = u - self._rest
-        unit = self._sum(self._volume) - held
+        self._p.value = probe = self._probe()
+        u[:] = self._rest + probe * self._opened
+        self._solve_displacement(reassemble=not self._loaded, nearly=nearly)
+        self._opened = (u - self._rest) / probe
+        unit = (self._sum(self._volume) - held) / probe
         self.response = held, unit
         if not unit > 0:
             raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
-        self._p.value = p = (volume - held) / unit
+        self._p.value = p = (volume - held) / (unit + slack)
         u[:] = self._rest + p * self._opened
+
+    def _probe(self) -> float:
+        """Pressure that moves the body about as much as its loads do, Pa, so that little is lost in the difference of both."""
+        at_rest, opened = self._largest(self._rest), self._largest(self._opened)
+        return at_rest / opened if at_rest > 0 and opened > 0 else 1.0
 
     def _search_volume(self, volume: float) -> None:
         """Pressure for a volume where the response is not linear; nearly so, so a secant gets there in a few."""
@@ -330,7 +313,7 @@ class CrackedBody:
             raise RunFailure("fracture: pressure opens no volume: there is no crack yet (`notch` makes one)")
         return 0.98 * small * volume / opened, small * volume / opened
 
-    def _solve_displacement(self, reassemble: bool = True) -> None:
+    def _solve_displacement(self, reassemble: bool = True, nearly: bool = False) -> None:
         """Solve for the displacement at the present damage and pressure (the same damage as before: no new matrix)."""
         if not self._linear:
             self._by_displacement.solve()
@@ -338,14 +321,18 @@ class CrackedBody:
         solver, reused = self._by_displacement, self._fresh
         solver.ksp.getPC().setReusePreconditioner(reused)
         try:
-            report = solver.solve(reassemble=reassemble)
+            report = solver.solve(reassemble=reassemble, nearly=nearly)
         except RunFailure:
             if not reused:
                 raise
             solver.ksp.getPC().setReusePreconditioner(False)  # damage has changed too much for the old factorisation
-            report = solver.solve(reassemble=True)
+            self.displacement.x.array[:] = 0.0
+            report = solver.solve(reassemble=True, nearly=nearly)
         if reassemble:
             self._fresh = report.iterations <= REUSED_ITERATIONS
+
+    def _largest(self, values: np.ndarray) -> float:
+        return float(self.domain.comm.allreduce(float(np.abs(values).max(initial=0.0)), op=MPI.MAX))
 
     def _stored(self) -> float:
         """Elastic and fracture energy, J."""
@@ -389,6 +376,3 @@ class CrackedBody:
 
     def _sum(self, form: Any) -> float:
         return float(self.domain.comm.allreduce(fem.assemble_scalar(form)))
-
-    def _largest(self, values: np.ndarray) -> float:
-        return float(self.domain.comm.allreduce(float(values.max(initial=0.0)), op=MPI.MAX))

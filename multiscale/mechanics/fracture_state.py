@@ -1,29 +1,8 @@
-"""What a cracking body is told and tells: how its fields take turns, its energies, the loads that were there before the crack."""
+"""What a cracking body is told and tells: its energies, the loads that were there before the crack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-from coupling.errors import RunFailure
-
-
-@dataclass(frozen=True)
-class Alternation:
-    """How displacement and damage take turns.
-
-    Attributes:
-        tolerance: largest change of the damage anywhere that counts as none.
-        most: turns after which a step is given up.
-        depth: turns that Anderson's acceleration looks back (0: none).
-    """
-
-    tolerance: float = 1e-4
-    most: int = 1000
-    depth: int = 5
-
-
-class GrewTooFar(RunFailure):
-    """The crack grew by more than a step may (the state is that of the last step)."""
 
 
 @dataclass(frozen=True)

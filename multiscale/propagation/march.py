@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from coupling.errors import RunFailure
+from multiscale.mechanics.alternation import GrewTooFar
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.mechanics.fracture_state import GrewTooFar
 from multiscale.propagation.answer import STARTED
 from multiscale.propagation.cell import band_of
 from multiscale.propagation.protocols import Failure, Hold
 from multiscale.propagation.settings import PropagationFile, TimeSteps
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever a change of the code changes what a run computes."""
 
 SHORT = 1.0

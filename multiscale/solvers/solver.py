@@ -30,6 +30,8 @@ ROUNDING, STAGNATION = 1.5e-15, 10.0
 stagnates), and the multiple of it at which it may stagnate."""
 TRUE_RESIDUAL = 1e-5
 """Largest residual, relative to the right side and computed anew, of a linear solve that counts as converged."""
+NEARLY = 1e-8
+"""Reduction of the residual of a linear solve that need not be an end result."""
 SMALLEST = 1e-300
 """Stands for zero where PETSc asks for a residual below a limit."""
 
@@ -198,12 +200,17 @@ class LinearSolver:
         chosen = _method(method, self.unknowns, spd)
         self.ksp.setInitialGuessNonzero(chosen == "direct-reused")
         _configure(self.ksp, self.prefix, OPTIONS[chosen])
+        self._rtol = self.ksp.getTolerances()[0]
         if spd:
             self.matrix.setOption(PETSc.Mat.Option.SPD, True)
         self._assembled = False
 
-    def solve(self, reassemble: bool = False) -> SolveReport:
-        """Assemble the right side (and the matrix when asked or not yet done) and solve.
+    def solve(self, reassemble: bool = False, nearly: bool = False) -> SolveReport:
+        """Assemble the right side and solve.
+
+        Args:
+            reassemble: the matrix too (always where that has not been done yet).
+            nearly: an iterative method may stop at NEARLY, as one part of an iteration may whose end is solved in full.
 
         Raises:
             RunFailure: the solver did not converge; the message names the prefix and PETSc's reason.
@@ -219,6 +226,7 @@ class LinearSolver:
         fem_petsc.apply_lifting(b, [self.a], [self.bcs])
         b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         fem_petsc.set_bc(b, self.bcs)
+        self.ksp.setTolerances(rtol=max(NEARLY, self._rtol) if nearly else self._rtol)
         self.ksp.solve(b, self.u.x.petsc_vec)
         self.u.x.scatter_forward()
         reason = self.ksp.getConvergedReason()

@@ -14,7 +14,8 @@ from multiscale.domain import Domain, integral, meshed
 from multiscale.materials import stiffness
 from multiscale.mechanics import elasticity as mechanics
 from multiscale.mechanics import phase_field
-from multiscale.mechanics.fracture import Alternation, CrackedBody
+from multiscale.mechanics.alternation import Alternation
+from multiscale.mechanics.fracture import CrackedBody
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.verification.elasticity import OXIDE, TOUGHNESS
 
