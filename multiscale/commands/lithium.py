@@ -58,8 +58,10 @@ def squeeze(
     from multiscale.mechanics.lithium_squeeze import squeeze as press
 
     found = _numbers(material)
-    creep = Creep(*(found[f"creep_{name}"] for name in ("reference_rate", "reference_stress", "exponent", "activation_energy")),
-                  size_factor=size_factor)  # fmt: skip
+    creep = Creep(
+        found["creep_reference_rate"], found["creep_reference_stress"], found["creep_exponent"], found["creep_activation_energy"],
+        size_factor=size_factor,
+    )  # fmt: skip
     disc: Any = Disc(radius, h0, plates, strain)  # type: ignore[arg-type]
     elastic = Elastic(found["youngs_modulus"], found["poissons_ratio"])
     rows = press(disc, elastic, Norton(creep), T, speed, math.log(h0 / h1))

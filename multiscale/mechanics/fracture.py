@@ -74,9 +74,9 @@ class CrackedBody:
         volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
         self._fracture, self._volume = fem.form(fracture), fem.form(volume)
         work = self._p * volume
-        self._load = None
+        self._load = self._load_work = None
         if prestress is not None:
-            load = prestress.work(self.displacement, phase_field.degradation(self.damage))
+            self._load_work = load = prestress.work(self.displacement, phase_field.degradation(self.damage))
             work, self._load = work + load, fem.form(load)
         self.supports = supports(self.space)
         self._filled, self._stiffness, self._prestress = wetted, stiffness, prestress
@@ -118,7 +118,13 @@ class CrackedBody:
             loaded = None if self._prestress is None else self._prestress.strain
             self._by_displacement = TouchingSolver(residual, self.displacement, self.supports, loaded, self.domain)
         q = ufl.TestFunction(self.damage.function_space)
-        driving = ufl.derivative(elastic + fracture - work, self.damage, q)
+        if self._filled is None:
+            by_pressure = ufl.derivative(work, self.damage, q)
+        else:
+            by_pressure = self._p * phase_field.volume_by_damage(self.displacement, q, self.domain, self._filled)
+            if self._load_work is not None:
+                by_pressure += ufl.derivative(self._load_work, self.damage, q)
+        driving = ufl.derivative(elastic + fracture, self.damage, q) - by_pressure
         self._by_damage = BoundedSolver(driving, self.damage, self.lower, self.upper, quadratic=True)
         self._forces = fem.form(equilibrium(elastic, self._p * volume, self.displacement, test))
         self._held = fem.form(equilibrium(elastic, None, self.displacement, test))

@@ -16,7 +16,7 @@ from ufl import dot, grad, inner, tr
 from coupling.errors import UserError
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
-from multiscale.mechanics.elasticity import crack_driving_force
+from multiscale.mechanics.elasticity import crack_driving_force, gradient
 
 Model = Literal["AT1", "AT2"]
 Split = Literal["none", "volumetric-deviatoric", "no-tension"]
@@ -206,3 +206,14 @@ def crack_volume(displacement: Any, damage: Any, domain: Domain, wetted: Any = 1
     Source: Bourdin, Chukwudozie & Yoshioka, SPE 159154 (2012); docs/physics.md 1.5.
     """
     return -wetted * dot(displacement, grad(damage)) * domain.dx()
+
+
+def volume_by_damage(displacement: Any, test: Any, domain: Domain, wetted: Any) -> Any:
+    """How the volume of the wetted part of a crack changes with damage, m³ (m²): ∫ s q ∇·u dx - ∮ s q u·n ds.
+
+    Where all is wetted (s = 1) it is the variation of `crack_volume`, -∫ u·∇q dx, by Green's theorem. Where s jumps, that one
+    holds a term q u·∇s beside it, which would have the pressure break sound material along the line on which s was cut; lithium
+    ends at its front within the crack and presses on nothing there.
+    """
+    swelling = wetted * test * tr(gradient(displacement, domain)) * domain.dx()
+    return swelling - wetted * test * dot(displacement, domain.normal) * domain.ds()
