@@ -1,15 +1,20 @@
 """Speed and convergence of filament propagation: prints tables.
 
-    env/exec mpirun -n 2 python benchmarks/propagation.py --speed    200 steps, about 60 000 unknowns (aim: 10 min on 2 cores)
+    env/exec python benchmarks/propagation.py --speed               200 steps, 55 216 unknowns (aim: 10 min on 2 cores)
+    env/exec mpirun -n 2 python benchmarks/propagation.py --speed   the same on two ranks
     env/exec python benchmarks/propagation.py --initiation          one critical current of initiation (aim: 3 s)
     env/exec python benchmarks/propagation.py --convergence         critical current by bisection against mesh and time step
 
-The convergence table holds l, refines the mesh by factors of two, and extrapolates after Richardson with the order that three
-meshes show; a time step five times smaller stands beside it. --initiation wants the records of `multiscale run cases/li-lpscl`.
+The convergence table holds l = 2 um. Against the mesh, each current follows on the largest one that stalled and is held until
+it stalls too; against the time step, each is held for 20 s from the pristine cell, on three elements per l. The order that
+three answers show and the limit after Richardson stand below. Rows found are kept in --kept, and not computed again.
+--initiation wants the records of `multiscale run cases/li-lpscl`.
 """
 
 import argparse
+import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -18,21 +23,27 @@ from mpi4py import MPI
 from coupling.errors import RunFailure
 
 ROOT = Path(__file__).resolve().parent.parent
+MESHES = 2.0, 4.0, 8.0, 16.0
+"""Elements per l."""
+STEPS = 4.0, 2.0, 1.0, 0.5
+"""Time steps, s."""
+STALL = 0.25
+"""Share of the steps of --speed in which the crack stalls."""
 
 
-def _case(length: float, largest: float):
-    """The shipped penny-flaw with another l (m) and largest time step (s)."""
+def _case(length: float, largest: float, first: float | None = None):
+    """The shipped penny-flaw with another l (m), largest and first time step (s)."""
     from multiscale.propagation.case import PropagationCase, load_propagation_case
 
     case = load_propagation_case(ROOT / "cases" / "penny-flaw")
     fracture = case.settings.fracture.model_copy(update={"length": length})
-    steps = case.settings.time.model_copy(update={"largest": largest})
+    steps = case.settings.time.model_copy(update={"largest": largest, "first": first or case.settings.time.first, "growth": 10.0})
     settings = case.settings.model_copy(update={"fracture": fracture, "time": steps})
     return PropagationCase(case.folder, settings, case.materials, case.file)
 
 
 def speed(steps: int) -> None:
-    """Time steps through stall and growth on a fine mesh."""
+    """A fine mesh from stall to the counter electrode: a quarter of the steps at 12 mA/cm², the rest at 15 mA/cm²."""
     from multiscale.propagation.cell import filament_model
     from multiscale.propagation.inputs import resolve
 
@@ -41,21 +52,28 @@ def speed(steps: int) -> None:
     model = filament_model(case, resolve(case), comm, elements=9.0)
     unknowns = model.body.unknowns + model.body.unknowns // 3
     if comm.rank == 0:
-        print(f"{comm.size} ranks · {unknowns} unknowns · set-up {time.perf_counter() - start:.1f} s", flush=True)
-    start, busy, turns, every = time.perf_counter(), time.process_time(), 0, max(steps // 10, 1)
+        print(f"{comm.size} ranks · {unknowns} unknowns · set-up {time.perf_counter() - start:.1f} s · load {load()}", flush=True)
+        print("  steps   wall  processor of rank 0  seconds a step since the last line  rounds  crack", flush=True)
+    start, busy, rounds, every, before = time.perf_counter(), time.process_time(), 0, max(steps // 20, 1), 0.0
     for number in range(steps):
-        current = 120.0 if number < steps // 4 else 150.0
+        stalls = number < STALL * steps
         try:
-            model.step(0.4, current, 2e-6)
+            state = model.step(80.0 / steps if stalls else 40.0 / steps, 120.0 if stalls else 150.0, 2e-6)
         except RunFailure as error:  # the crack runs: a step like the others is over
             if comm.rank == 0:
                 print(f"step {number}: {error}")
             break
-        turns += model.body.balance.turns
+        rounds += state.rounds
         if comm.rank == 0 and (number + 1) % every == 0:
             wall, processor = time.perf_counter() - start, time.process_time() - busy
-            told = f"{turns / (number + 1):5.1f} turns a step  {model.state.length * 1e6:.4g} um"
-            print(f"{number + 1:4d} steps  {wall:7.1f} s (processor {processor:.1f} s)  {told}", flush=True)
+            told = f"{(processor - before) / every:5.2f}  {rounds / (number + 1):4.1f}  {state.length * 1e6:.4g} um"
+            print(f"  {number + 1:4d}  {wall:7.1f}  {processor:7.1f}  {told}  load {load()}", flush=True)
+            before = processor
+
+
+def load() -> str:
+    """Processes that wanted to run in the last minute, on how many cores."""
+    return f"{os.getloadavg()[0]:.1f} on {os.cpu_count()}"
 
 
 def initiation() -> None:
@@ -76,41 +94,78 @@ def initiation() -> None:
     print(f"{model.unknowns} unknowns · {critical.solves} solves · {time.perf_counter() - start:.2f} s")
 
 
-def convergence(hold: float) -> None:
-    """Current at which the flaw starts, by bisection to 0.5 %, on three meshes and two time steps."""
+def _trials(name: str, elements: float, step: float, hold: float, standing: bool, resolution: float) -> dict[str, float]:
+    """Current at which the flaw starts, by bisection: A/m² between `low` and `high`, largest pressure that held, what it took.
+
+    Args:
+        name: of the row, told while it is worked on.
+        elements: per l.
+        step: largest time step, s; the first one too unless `standing`.
+        hold: of each current, s.
+        standing: each current follows on the largest one that held, without unloading; else the cell is pristine each time.
+        resolution: of the bracket, relative.
+    """
     from multiscale.propagation.cell import filament_model
     from multiscale.propagation.inputs import resolve
-    from multiscale.propagation.march import bisect, bracket
-    from multiscale.propagation.protocols import Bisection
-    from multiscale.propagation.spread import attempt, begin
+    from multiscale.propagation.march import March, Trial, bisect, bracket
+    from multiscale.propagation.protocols import Hold
 
-    def critical(elements: float, largest: float) -> tuple[float, float]:
-        case = _case(2e-6, largest)
-        protocol = Bisection.model_construct(kind="ccd-bisection", hold=hold, criterion="growth", resolution=0.005)
-        model = filament_model(case, resolve(case), MPI.COMM_SELF, elements=elements)
-        pristine, pressures = model.snapshot(), []
+    start, case = time.process_time(), _case(2e-6, step, first=step / 10 if standing else step)
+    model = filament_model(case, resolve(case), MPI.COMM_SELF, elements=elements)
+    kept, pristine, steps = model.snapshot(), model.state, 0
 
-        def one(current: float):
-            trial = attempt(begin(model, case.settings, protocol, pristine), protocol, current)
-            pressures.append((trial.failed, trial.pressure))
-            return trial
+    def one(current: float) -> Trial:
+        nonlocal kept, steps
+        model.restore(kept)
+        march = March.of(model, case.settings, until_growth=True)
+        march.rows = [pristine]
+        by = march.run([Hold(current, model.state.time + hold)])
+        if by == "protocol" and standing:
+            kept = model.snapshot()
+        steps += len(march.rows) - 1
+        last = march.rows[-1]
+        print(f"  {name}: {current / 10:.4f} mA/cm² {by} at {last.time:.4g} s, {last.pressure / 1e6:.2f} MPa", flush=True)
+        return Trial(current, by != "protocol", by, last.time, last.pressure, last.crack_area - pristine.crack_area)
 
-        low, high = bracket(bisect(90.0, 160.0, 0.005, one))
-        return math.sqrt(low * high) / 10, max(pressure for failed, pressure in pressures if not failed) / 1e6
+    trials = bisect(100.0, 160.0, resolution, one)
+    low, high = bracket(trials)
+    pressure = max((trial.pressure for trial in trials if not trial.failed), default=math.nan)
+    unknowns = model.body.unknowns + model.body.unknowns // 3
+    return {
+        "low": low, "high": high, "pressure": pressure, "unknowns": unknowns, "steps": steps,
+        "seconds": time.process_time() - start,
+    }  # fmt: skip
 
-    print("elements per l, largest step (s), critical current (mA/cm²), largest pressure held (MPa)")
-    found = []
-    for elements, largest in ((2.0, 50.0), (4.0, 50.0), (8.0, 50.0), (4.0, 10.0)):
-        start = time.perf_counter()
-        current, pressure = critical(elements, largest)
-        found.append(current)
-        print(f"{elements:g}  {largest:g}  {current:.4f}  {pressure:.2f}   ({time.perf_counter() - start:.0f} s)", flush=True)
-    first, second, third = found[:3]
-    ratio = (first - second) / (second - third) if second != third else math.nan
-    order = math.log2(abs(ratio)) if ratio > 0 else math.nan
-    limit = third + (third - second) / (2**order - 1) if order > 0 else math.nan
-    told = f"time step five times smaller: {found[3] / second - 1:+.2%}"
-    print(f"observed order {order:.2f}; extrapolated {limit:.4f} mA/cm²; {told}")
+
+def convergence(kept: Path) -> None:
+    """Critical current of growth against mesh (currents held until they stall) and against time step (held for 20 s)."""
+    rows: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
+    wanted = {f"mesh {n:g}": (n, 50.0, 200.0, True, 1e-3) for n in MESHES}
+    wanted |= {f"step {step:g}": (3.0, step, 20.0, False, 2e-3) for step in STEPS}
+    for name, how in wanted.items():
+        if name not in rows:
+            rows[name] = _trials(name, *how)
+            kept.write_text(json.dumps(rows, indent=1))
+    print("elements per l, or step (s)  unknowns  current (mA/cm²)  bracket  largest pressure held (MPa)  steps  processor")
+    for name, row in rows.items():
+        value, width = math.sqrt(row["low"] * row["high"]) / 10, row["high"] / row["low"] - 1
+        told = f"{row['pressure'] / 1e6:.2f}  {row['steps']:.0f}  {row['seconds']:.0f} s"
+        print(f"{name:9s}  {row['unknowns']:.0f}  {value:.4f}  {width:.2%}  {told}")
+    for kind, numbers in (("mesh", MESHES), ("step", STEPS)):
+        found = [math.sqrt(rows[f"{kind} {n:g}"]["low"] * rows[f"{kind} {n:g}"]["high"]) / 10 for n in numbers]
+        for three in zip(found, found[1:], found[2:], strict=False):
+            print(f"{kind}: " + ", ".join(f"{value:.4f}" for value in three) + ": " + richardson(*three))
+
+
+def richardson(coarse: float, middle: float, fine: float) -> str:
+    """Observed order and extrapolated value of three answers, each of half the mesh size or time step of the one before."""
+    if (coarse - middle) * (middle - fine) <= 0:
+        return "the differences do not keep their sign: no order"
+    order = math.log2((coarse - middle) / (middle - fine))
+    if order <= 0:
+        return f"the differences grow (order {order:.2f}): no limit"
+    limit = fine + (fine - middle) / (2**order - 1)
+    return f"observed order {order:.2f}, extrapolated {limit:.4f}, the finest {fine / limit - 1:+.2%} off"
 
 
 def main() -> None:
@@ -120,14 +175,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--initiation", action="store_true")
     parser.add_argument("--convergence", action="store_true")
-    parser.add_argument("--hold", type=float, default=200.0, help="hold time of the bisection, s")
+    parser.add_argument("--kept", type=Path, default=Path("build/propagation-convergence.json"), help="rows of --convergence")
     chosen = parser.parse_args()
     if chosen.speed:
         speed(chosen.steps)
     if chosen.initiation:
         initiation()
     if chosen.convergence:
-        convergence(chosen.hold)
+        convergence(chosen.kept)
     if not (chosen.speed or chosen.initiation or chosen.convergence):
         parser.print_help()
 
