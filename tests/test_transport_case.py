@@ -1,6 +1,5 @@
 """Transport cases: refusals that name the key, a run against closed forms, resumed after a kill, failures that keep the state."""
 
-import csv
 import json
 import math
 import os
@@ -15,6 +14,7 @@ import transport_cases as cases
 from expected_rows import require
 from launch import MPI_SETTINGS, ROOT, kill_tree, multiscale, python
 from mpi4py import MPI
+from transport_cases import numbers, table
 
 from coupling.constants import AVOGADRO, FARADAY, GAS_CONSTANT
 from coupling.errors import RunFailure, UserError
@@ -148,11 +148,6 @@ def flat(tmp_path_factory):
     folder = cases.write(tmp_path_factory.mktemp("flat") / "flat")
     case = load_transport_case(folder)
     return run_transport(case, folder / "results", MPI.COMM_SELF), folder / "results"
-
-
-def table(path):
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def face(c, i0, reference=1000.0):
@@ -302,19 +297,6 @@ transport_run.run_transport(load_transport_case("FOLDER"), __import__("pathlib")
 def script(folder, out, sleep=0.0, every=0.0):
     script = SCRIPT.replace("FOLDER", str(folder)).replace("OUT", str(out)).replace("SLEEP", str(sleep))
     return script.replace("EVERY", str(every))
-
-
-def numbers(value, path=""):
-    """Every number of a nested structure with its place."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key not in ("wall_s", "versions"):
-                yield from numbers(inner, f"{path}.{key}")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from numbers(inner, f"{path}[{index}]")
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield path, float(value)
 
 
 @pytest.mark.timeout(900)  # ranks wait for one another where processors are shared

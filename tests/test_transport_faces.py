@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import transport_cases as cases
 from mpi4py import MPI
+from transport_cases import solved
 
 from coupling.errors import UserError
 from meshes.session import gmsh_model
@@ -26,10 +27,6 @@ CERAMIC = '[[geometry.layer]]\nname      = "ceramic"'
 OHM = '[transport.coating]\nclosure = "ohm"\n[[transport.coating.species]]\nname = "Li+"\ncharge = 1\n\n[transport.ceramic]'
 
 
-def summary(folder, text):
-    return run_transport(load_transport_case(cases.write(folder, text)), folder / "out", MPI.COMM_SELF)
-
-
 def test_a_film_equals_the_meshed_coating(tmp_path):
     """20 nm between polymer and ceramic: as a layer of the mesh, and as a film of the interface."""
     material = 'name = "coating"\n[[property]]\nquantity = "ionic_conductivity"\nvalue = "2e-5 S/m"\nkind = "assumed"\n'
@@ -41,9 +38,9 @@ def test_a_film_equals_the_meshed_coating(tmp_path):
         SHORT, (CERAMIC, COATING.replace("LLZO", "coating") + CERAMIC), ("[transport.ceramic]", OHM),
         (FACE, FACE.replace('"ceramic"]', '"coating"]') + ideal),
     )  # fmt: skip
-    meshed = summary(tmp_path / "meshed", layered)
-    film = summary(tmp_path / "film", cases.edited(SHORT, (FACE, FACE + STATED)))
-    bare = summary(tmp_path / "bare", SHORT)
+    meshed = solved(tmp_path / "meshed", layered)
+    film = solved(tmp_path / "film", cases.edited(SHORT, (FACE, FACE + STATED)))
+    bare = solved(tmp_path / "bare", SHORT)
     assert film["asr_ohm_cm2"] == pytest.approx(meshed["asr_ohm_cm2"], rel=1e-6)
     assert film["asr_split"]["polymer|ceramic, film"] == pytest.approx(10.0, rel=1e-6)
     assert film["asr_ohm_cm2"] - bare["asr_ohm_cm2"] == pytest.approx(10.0, rel=1e-2)  # its charging is over by then

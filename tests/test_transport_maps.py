@@ -2,16 +2,11 @@
 
 import numpy as np
 import pytest
-import transport_cases as cases
-from mpi4py import MPI
 from scipy.special import j0, j1, jn_zeros
-from test_transport_case import table
+from transport_cases import no_report, solved, table  # noqa: F401
 
 from meshes.session import gmsh_model
 from meshes.shapes import draw_blocks
-from multiscale.transport_cases import report
-from multiscale.transport_cases.case import load_transport_case
-from multiscale.transport_cases.run import run_transport
 
 HEAD = 'title = "Columns"\nquestion = "Is the spectrum that of the columns?"\n[conditions]\ntemperature = "25 degC"\n'
 IMAGE = """
@@ -69,16 +64,9 @@ fields = false
 STEP = 0.3 - 0.1
 
 
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch):
-    """Pages take longer than these runs."""
-    monkeypatch.setattr(report, "write_transport_report", lambda *_: "none")
-
-
 def spectra(folder, geometry):
     """The run's summary, and amplitudes of each level in the order of the waves."""
-    case = load_transport_case(cases.write(folder, HEAD + geometry + REST))
-    summary = run_transport(case, folder / "out", MPI.COMM_SELF)
+    summary = solved(folder, HEAD + geometry + REST)
     levels = {}
     for row in table(folder / "out" / "steps" / "1" / "spectrum.csv"):
         levels.setdefault(row["depth_m"], []).append((float(row["wavelength_m"]), float(row["amplitude_over_mean_1"])))

@@ -9,15 +9,14 @@ import pytest
 import transport_cases as cases
 from mpi4py import MPI
 from scipy.optimize import brentq
+from transport_cases import no_report, rows, solved  # noqa: F401
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME
 from coupling.errors import RunFailure, UserError
 from multiscale.solvers.constrained import ConstrainedSolver
-from multiscale.transport_cases import report
 from multiscale.transport_cases.case import load_transport_case
 from multiscale.transport_cases.inputs import resolve
 from multiscale.transport_cases.report import write_transport_report
-from multiscale.transport_cases.run import run_transport
 
 RT = GAS_CONSTANT * 298.15
 START, END = cases.FLAT.index("[[protocol.step]]"), cases.FLAT.index("[output]")
@@ -82,23 +81,8 @@ SOURCE = 'source                   = "test"'
 UNEVEN = 'source = "test"\nanodic_transfer = 0.3\ncathodic_transfer = 0.7'
 
 
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch):
-    """Pages take longer than these runs; one test writes its own."""
-    monkeypatch.setattr(report, "write_transport_report", lambda *_: "none")
-
-
-def run(folder, text, comm=MPI.COMM_SELF):
-    return run_transport(load_transport_case(cases.write(folder, text)), folder / "out", comm)
-
-
-def rows(folder):
-    with (folder / "out" / "time_series.csv").open(encoding="utf-8") as stream:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
-
-
 def one(tmp_path, *edits):
-    run(tmp_path, cases.edited(ONE, *edits))
+    solved(tmp_path, cases.edited(ONE, *edits))
     return rows(tmp_path)[-1]
 
 
@@ -197,13 +181,13 @@ def test_kinetics_reach_their_limits(tmp_path):
     assert linear == pytest.approx(-RT / FARADAY * 10.0 / 1e5, rel=1e-8)
     for number, i0 in enumerate((1e-3, 1e-18)):
         text = ONE.replace("1e5 A/m^2", f"{i0:g} A/m^2").replace(SOURCE, UNEVEN)
-        run(tmp_path / str(number), text)
+        solved(tmp_path / str(number), text)
         found = rows(tmp_path / str(number))[-1]
         assert found["loss_working_charge_transfer_V"] == pytest.approx(-RT / (0.7 * FARADAY) * math.log(10.0 / i0), rel=1e-6)
         assert found["loss_counter_charge_transfer_V"] == pytest.approx(-RT / (0.3 * FARADAY) * math.log(10.0 / i0), rel=1e-6)
         assert found["charge_imbalance_1"] < 1e-9
     hold = '[[protocol.step]]\nkind = "potentiostatic"\nvoltage = "-50 V"\nuntil = { time = "1 s" }\n\n'
-    run(tmp_path / "far", cases.edited(text.replace("1e-18", "1"), (step(), hold)))
+    solved(tmp_path / "far", cases.edited(text.replace("1e-18", "1"), (step(), hold)))
     found = rows(tmp_path / "far")[-1]
     i = -found["current_density_A_per_m2"]
     surface = RT / FARADAY * math.log(i) * (1 / 0.7 + 1 / 0.3)
@@ -213,7 +197,7 @@ def test_kinetics_reach_their_limits(tmp_path):
 def test_a_reaction_beyond_its_exponential_is_no_answer(tmp_path):
     """10 A/m² over i0 = 1e-29 A/m² are exp(69): the run fails by name and keeps its state, instead of a voltage of -7e6 V."""
     with pytest.raises(RunFailure, match=r"the reaction at working, counter needs exp\(50\) times .* no answer; .*check both"):
-        run(tmp_path, ONE.replace("1e5 A/m^2", "1e-29 A/m^2"))
+        solved(tmp_path, ONE.replace("1e5 A/m^2", "1e-29 A/m^2"))
     told = json.loads((tmp_path / "out" / "failure.json").read_text(encoding="utf-8"))
     assert told["by"] == "kinetics out of range"
     assert not (tmp_path / "out" / "summary.json").exists()
@@ -245,7 +229,7 @@ OHM = '[transport.layer]\nclosure = "ohm"\n\n[[transport.layer.species]]\nname  
 def test_stress_drives_the_salt_back(tmp_path):
     """A salt that swells its host: c + g c²/2 falls evenly, g = E V²/(9 (1 - ν) RT); without it the ends differ thrice."""
     edits = [(OHM, SALT), ('"1 um"', '"10 um"'), ("100 GPa", "5 GPa"), (step(), step("5 mA/cm^2", "1000 s")), ("0.4", "1")]
-    run(tmp_path, cases.edited(ONE, *edits))
+    solved(tmp_path, cases.edited(ONE, *edits))
     found = rows(tmp_path)[-1]
     L, slope = 1e-5, 50.0 / (2 * FARADAY * 2e-12)
     g = 5e9 * 1e-4**2 / (9 * 0.75 * RT)
@@ -277,7 +261,7 @@ MOVING = cases.edited(
 
 def test_a_layer_that_grows_by_what_is_plated_follows_the_exact_law(tmp_path):
     """At constant voltage dL/dt = V i/F and i = U/(R + L/κ): L²/2κ + R L rises by V U t/F; resistance and current follow."""
-    run(tmp_path, MOVING)
+    solved(tmp_path, MOVING)
     series, κ = rows(tmp_path), json.loads((tmp_path / "out" / "parameters.json").read_text(encoding="utf-8"))
     κ = next(p["value"] for p in κ["parameters"] if p["key"].endswith("LLZO.ionic_conductivity"))
     last = series[-1]
@@ -309,7 +293,7 @@ METAL = cases.edited(
 
 def test_plated_metal_sweeps_the_salt_along(tmp_path):
     """The polymer becomes thinner by V q/F and keeps every anion: the mean concentration rises in the same proportion."""
-    run(tmp_path, METAL)
+    solved(tmp_path, METAL)
     last = rows(tmp_path)[-1]
     left = 1e-5 - LITHIUM_MOLAR_VOLUME * 50.0 * 400 / FARADAY
     assert last["thickness_of_polymer_m"] == pytest.approx(left, rel=1e-8)
@@ -378,7 +362,7 @@ def test_a_killed_run_goes_on_to_the_same_answer(tmp_path, text, monkeypatch):
     """Stopped after a checkpoint in the middle of its step; the mesh is moved at that moment."""
     from multiscale.transport_cases import run as module
 
-    whole = run(tmp_path / "whole", text)
+    whole = solved(tmp_path / "whole", text)
     keep, seen = module._Run._keep, []
 
     def stops(self, progress):
@@ -390,9 +374,9 @@ def test_a_killed_run_goes_on_to_the_same_answer(tmp_path, text, monkeypatch):
 
     monkeypatch.setattr(module._Run, "_keep", stops)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "killed", text)
+        solved(tmp_path / "killed", text)
     monkeypatch.setattr(module._Run, "_keep", keep)
-    again = run(tmp_path / "killed", text)
+    again = solved(tmp_path / "killed", text)
     one, two = (found["steps"][-1] for found in (whole, again))
     assert two["voltage_V"] == pytest.approx(one["voltage_V"], rel=1e-10)
     assert two["deposited_lithium_um"] == pytest.approx(one["deposited_lithium_um"], rel=1e-12)
@@ -425,4 +409,4 @@ def test_what_does_not_belong_together_is_refused(tmp_path, text, edits, told):
 def test_a_layer_that_is_used_up_stops_the_run_by_name(tmp_path):
     text = cases.edited(METAL, (step("-5 mA/cm^2", "400 s"), step("-5 mA/cm^2", "4000 s")))
     with pytest.raises(RunFailure, match="medium polymer is used up"):
-        run(tmp_path, text)
+        solved(tmp_path, text)

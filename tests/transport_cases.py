@@ -1,6 +1,11 @@
-"""Small transport cases that run in seconds: flat layers in one dimension, and a tiny polycrystal."""
+"""Small transport cases that run in seconds (flat layers in one dimension, a tiny polycrystal), their run and its tables."""
 
+import csv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 SHIPPED = Path(__file__).resolve().parent.parent / "cases" / "polymer-ceramic" / "case.toml"
 FLAT = """\
@@ -99,6 +104,49 @@ def edited(text: str, *changes: tuple[str, str]) -> str:
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
         text = text.replace(old, new)
     return text
+
+
+def solved(folder: Path, text: str) -> dict[str, Any]:
+    """Write a case and run it on this process alone into FOLDER/out: its summary."""
+    from mpi4py import MPI
+
+    from multiscale.transport_cases.case import load_transport_case
+    from multiscale.transport_cases.run import run_transport
+
+    return run_transport(load_transport_case(write(folder, text)), folder / "out", MPI.COMM_SELF)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV table."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    """The time series of a case that was run by `solved`, as numbers."""
+    found = table(folder / "out" / "time_series.csv")
+    return [{name: float(value) for name, value in row.items() if value} for row in found]
+
+
+def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a nested structure with its place; how long it took, and with what, is left out."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in ("wall_s", "versions"):
+                yield from numbers(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from numbers(inner, f"{path}[{index}]")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, float(value)
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages take longer than these runs; a test that wants one writes its own. In use wherever it is imported."""
+    from multiscale.transport_cases import report
+
+    monkeypatch.setattr(report, "write_transport_report", lambda *_: "none")
 
 
 def crystal() -> str:
