@@ -21,11 +21,13 @@ from multiscale.mechanics.prestress import CellLoads, Overloaded, biaxial_strain
 ENERGY = 1.25e6**2 / OXIDE.plane_strain_modulus
 
 
-def _model(stack=0.0, residual=0.0, over=4.0, split="none", mirrored=True, **properties):
+def _model(stack=0.0, residual=0.0, over=4.0, split="none", mirrored=True, later=(), **properties):
     length = A / over
     path = CrackPath(16 * A, 10 * A, 2 * A, 3 * length, length / 2, 2 * A, mirrored=mirrored)
     domain = meshed(draw_crack_path, MPI.COMM_WORLD, path=path)
-    loads = CellLoads(stack, biaxial_strain(residual, OXIDE) if residual else None) if stack or residual else None
+    loads = None
+    if stack or residual or later:
+        loads = CellLoads(stack, biaxial_strain(residual, OXIDE) if residual else None, later)
     values = {"exchange_current_density": EXCHANGE, "temperature": T} | properties
     return FilamentModel(
         domain, domain.constant(10.0), stiffness(domain, {"body": OXIDE}), domain.constant(ENERGY),

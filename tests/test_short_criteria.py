@@ -135,6 +135,18 @@ def test_a_step_of_stack_pressure_moves_the_lithium_by_its_closing_stress():
     assert again.elastic == pytest.approx(before.elastic, rel=2e-3)
 
 
+def test_a_pressure_that_comes_and_goes_leaves_an_unloaded_cell():
+    model = _loaded(later=(50e6,))
+    model.under(stack_pressure=50e6)
+    pressed = model.step(0.1, _flat(150e6))
+    model.under()
+    free = [model.step(0.1, -_flat(150e6)) for _ in range(8)][-1]  # emptied: nothing drives the cell any more
+    assert pressed.stack_pressure == 50e6
+    assert free.stack_pressure == 0.0
+    assert free.pressure == 0.0
+    assert free.elastic < 1e-6 * pressed.elastic
+
+
 def test_a_step_of_temperature_moves_the_stall():
     """No losses in the solid: the lithium stalls at (2RT/V) asinh(i/2 i0(T))."""
     warm, current = 333.15, 20.0

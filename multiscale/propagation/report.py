@@ -89,8 +89,9 @@ def _in_time(history: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> P
         "current density (mA/cm²)": (history["current_density"] / 10).tolist(),
         "crack (µm)": (history["length"] * 1e6).tolist(), "lithium (µm)": (history["front"] * 1e6).tolist(),
         "potential (mV)": (history["potential"] * 1e3).tolist(),
-        "impedance (Ω cm²)": (history["impedance"] * 1e4).tolist(),
     }  # fmt: skip
+    if "impedance" in history:  # not in results of older versions
+        columns["impedance (Ω cm²)"] = (history["impedance"] * 1e4).tolist()
 
     def draw(palette: Palette = THEMED) -> Figure:
         drawing = _panels(4, palette)

@@ -227,6 +227,8 @@ class LinearSolver:
         b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         fem_petsc.set_bc(b, self.bcs)
         self.ksp.setTolerances(rtol=max(NEARLY, self._rtol) if nearly else self._rtol)
+        if not b.norm():  # nothing drives it: an old solution as first guess would leave its rounding
+            self.u.x.array[:] = 0.0
         self.ksp.solve(b, self.u.x.petsc_vec)
         self.u.x.scatter_forward()
         reason = self.ksp.getConvergedReason()
