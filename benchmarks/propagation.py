@@ -27,6 +27,13 @@ MESHES = 2.0, 4.0, 8.0, 16.0
 """Elements per l."""
 STEPS = 4.0, 2.0, 1.0, 0.5
 """Time steps, s."""
+STALLED, HELD, RESOLUTION = (108.0, 128.0), (112.0, 150.0), 1e-3
+"""Brackets to begin with, of currents that stall and of currents held for 20 s, A/m², and the relative width to end with."""
+BEFORE = (
+    "before turns were accelerated (commit 74614bb; one rank, 0.4 s a step, load 6): processor time a step 1.2 to 2.7 s while\n"
+    "the crack stalls, 9 to 10.6 s while it grows (about 50 turns in three rounds)"
+)
+"""What was measured with over-relaxed turns, on the machine of README's table."""
 STALL = 0.25
 """Share of the steps of --speed in which the crack stalls."""
 
@@ -42,8 +49,8 @@ def _case(length: float, largest: float, first: float | None = None):
     return PropagationCase(case.folder, settings, case.materials, case.file)
 
 
-def speed(steps: int) -> None:
-    """A fine mesh from stall to the counter electrode: a quarter of the steps at 12 mA/cm², the rest at 15 mA/cm²."""
+def speed(steps: int, most: int) -> None:
+    """A fine mesh from stall to the counter electrode: a quarter of the steps at 12 mA/cm², the rest at 15 mA/cm²; or `most`."""
     from multiscale.propagation.cell import filament_model
     from multiscale.propagation.inputs import resolve
 
@@ -53,9 +60,10 @@ def speed(steps: int) -> None:
     unknowns = model.body.unknowns + model.body.unknowns // 3
     if comm.rank == 0:
         print(f"{comm.size} ranks · {unknowns} unknowns · set-up {time.perf_counter() - start:.1f} s · load {load()}", flush=True)
+        print(BEFORE)
         print("  steps   wall  processor of rank 0  seconds a step since the last line  rounds  crack", flush=True)
     start, busy, rounds, every, before = time.perf_counter(), time.process_time(), 0, max(steps // 20, 1), 0.0
-    for number in range(steps):
+    for number in range(min(steps, most)):
         stalls = number < STALL * steps
         try:
             state = model.step(80.0 / steps if stalls else 40.0 / steps, 120.0 if stalls else 150.0, 2e-6)
@@ -94,7 +102,7 @@ def initiation() -> None:
     print(f"{model.unknowns} unknowns · {critical.solves} solves · {time.perf_counter() - start:.2f} s")
 
 
-def _trials(name: str, elements: float, step: float, hold: float, standing: bool, resolution: float) -> dict[str, float]:
+def _trials(name: str, elements: float, step: float, hold: float, standing: bool, ends: tuple[float, float]) -> dict[str, float]:
     """Current at which the flaw starts, by bisection: A/m² between `low` and `high`, largest pressure that held, what it took.
 
     Args:
@@ -103,7 +111,10 @@ def _trials(name: str, elements: float, step: float, hold: float, standing: bool
         step: largest time step, s; the first one too unless `standing`.
         hold: of each current, s.
         standing: each current follows on the largest one that held, without unloading; else the cell is pristine each time.
-        resolution: of the bracket, relative.
+        ends: of the bracket to begin with, A/m²; it is halved down to RESOLUTION.
+
+    Raises:
+        RunFailure: the current is not between these ends.
     """
     from multiscale.propagation.cell import filament_model
     from multiscale.propagation.inputs import resolve
@@ -127,8 +138,11 @@ def _trials(name: str, elements: float, step: float, hold: float, standing: bool
         print(f"  {name}: {current / 10:.4f} mA/cm² {by} at {last.time:.4g} s, {last.pressure / 1e6:.2f} MPa", flush=True)
         return Trial(current, by != "protocol", by, last.time, last.pressure, last.crack_area - pristine.crack_area)
 
-    trials = bisect(100.0, 160.0, resolution, one)
+    trials = bisect(*ends, RESOLUTION, one)
     low, high = bracket(trials)
+    if not 0 < low < high < math.inf:
+        told = f"the flaw does not start between {ends[0] / 10:g} and {ends[1] / 10:g} mA/cm²"
+        raise RunFailure(f"{name}: {told}; set STALLED or HELD wider")
     pressure = max((trial.pressure for trial in trials if not trial.failed), default=math.nan)
     unknowns = model.body.unknowns + model.body.unknowns // 3
     return {
@@ -140,8 +154,8 @@ def _trials(name: str, elements: float, step: float, hold: float, standing: bool
 def convergence(kept: Path) -> None:
     """Critical current of growth against mesh (currents held until they stall) and against time step (held for 20 s)."""
     rows: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
-    wanted = {f"mesh {n:g}": (n, 50.0, 200.0, True, 1e-3) for n in MESHES}
-    wanted |= {f"step {step:g}": (3.0, step, 20.0, False, 2e-3) for step in STEPS}
+    wanted = {f"step {step:g}": (3.0, step, 20.0, False, HELD) for step in STEPS}
+    wanted |= {f"mesh {n:g}": (n, 50.0, 200.0, True, STALLED) for n in MESHES}
     for name, how in wanted.items():
         if name not in rows:
             rows[name] = _trials(name, *how)
@@ -173,12 +187,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--most", type=int, default=10**9, help="end --speed after so many of its steps")
     parser.add_argument("--initiation", action="store_true")
     parser.add_argument("--convergence", action="store_true")
     parser.add_argument("--kept", type=Path, default=Path("build/propagation-convergence.json"), help="rows of --convergence")
     chosen = parser.parse_args()
     if chosen.speed:
-        speed(chosen.steps)
+        speed(chosen.steps, chosen.most)
     if chosen.initiation:
         initiation()
     if chosen.convergence:

@@ -91,7 +91,7 @@ class FilamentModel:
         )  # fmt: skip
         self.body = CrackedBody(
             domain, stiffness, fracture_energy / self.correction, crack, self._supports,
-            alternation=alternation or Alternation(tolerance=1e-3, most=400), wetted=self._wetted, prestress=held, worn=worn,
+            alternation=alternation or Alternation(tolerance=1e-4, most=400), wetted=self._wetted, prestress=held, worn=worn,
         )  # fmt: skip
         half = size / 2 * (1 + 1e-6)
         self.body.notch(lambda x: (x[1] <= flaw * (1 + 1e-9)) & (np.abs(x[0]) <= half))
