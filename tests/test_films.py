@@ -114,3 +114,16 @@ def test_a_case_that_was_not_run_says_so(tmp_path):
         animate(write(tmp_path / "case"), None, 200, 3, None)
     with pytest.raises(UserError, match=r"profiles.csv or time_series.csv is not there"):
         animate(ROOT / "cases" / "llzo-ppc" / "cycling", None, 200, 3, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["llzo-ppc", "llzo-tip", "llzo-memristor", "lpscl-interphase", "penny-flaw"])
+def test_films_ship_small_and_are_shown(name):
+    from launch import ROOT
+
+    path = ROOT / "cases" / name / "film.webp"
+    with Image.open(path) as film:
+        assert film.n_frames > 8
+    assert path.stat().st_size < 300e3
+    readme = (path.parent / "README.md").read_text(encoding="utf-8")
+    assert "](film.webp)" in readme
+    assert f"--out cases/{name}/film.webp" in readme
