@@ -11,8 +11,8 @@ is implicit in the pressure:
 2. fracture under the volume that this charge makes; the pressure falls where the crack grows; back to 1 until both agree.
 
 The volume is computed from the charge, so that they agree to rounding. Reversed current takes lithium out; the crack stays.
-With creep, lithium reaches new crack only as fast as it flows there: the part beyond `front` is dry, carries no pressure
-and plates nothing. Without creep it follows at once.
+With creep, lithium reaches new crack only as fast as it flows there: the part beyond `front` (by more than an element) is dry,
+in the step that breaks it too, carries no pressure and plates nothing. Without creep it follows at once.
 """
 
 from collections.abc import Callable
@@ -100,6 +100,7 @@ class FilamentModel:
         self.ionic_current, self.filament_exchange = c.ionic_current, c.filament_exchange
         self._measures()
         self.front = self.length()[0]
+        self._set_wetted(self.front)
         self.body.at_volume(0.0)
         if self.body.response[0] > 0:  # tension in the body opens the flaw further than its lithium fills
             self.body.at_pressure(0.0)
@@ -354,7 +355,8 @@ class FilamentModel:
 
     def _set_wetted(self, length: float) -> None:
         dry = self.front < length - self.size
-        self._wetted.x.array[:] = np.where(self._distance <= self.front, 1.0, 0.0) if dry else 1.0
+        slow = self.properties.creep is not None
+        self._wetted.x.array[:] = np.where(self._distance <= self.front + self.size, 1.0, 0.0) if slow else 1.0
         if dry and self.contact:
             self.body.let_faces_touch(ufl.as_vector([1.0, 0.0, 0.0]))
 
