@@ -9,7 +9,7 @@ import ufl
 from dolfinx import fem
 from launch import python
 from mpi4py import MPI
-from test_filament import EXCHANGE, OXIDE, A, T, _flat
+from test_filament import EXCHANGE, GRIFFITH, OXIDE, A, T, _flat, _model
 
 from coupling.errors import UserError
 from meshes.crack_path import CrackPath, draw_crack_path
@@ -206,6 +206,20 @@ def test_a_dry_tip_does_not_break_the_solid_beside_the_front():
         model.body.at_pressure(p)
     assert model.length()[0] == pytest.approx(2 * A, rel=0.01)
     assert model.crack_area() == pytest.approx(before, rel=0.01)
+
+
+def test_the_books_close_while_a_dry_tip_grows():
+    """Hard lithium stays where it is plated: its work is what is stored and broken, and what sudden growth loses."""
+    hard = Creep(1e-9, 0.8e6, 6.6, 37e3, size_factor=100.0)
+    flaw = {"creep": hard, "unloaded_half_opening": lambda s: np.maximum(1e-8 * (1 - s / A), 0.0)}
+    model = _model(10.0, over=4.0, width=16, height=10, **flaw)
+    start, current = model.state, _flat(2.5 * GRIFFITH)
+    for seconds in (0.2, 0.2, 0.2, 0.2, 0.2, 0.4, 0.4):
+        state = model.step(seconds, current)
+        stored = state.elastic + state.fracture - start.elastic - start.fracture
+        assert -0.005 * state.work < state.work - start.work - stored < 0.06 * state.work
+    assert state.dry_length > 0.2 * A
+    assert state.front < 1.05 * A
 
 
 def test_what_has_no_contact_is_refused():
