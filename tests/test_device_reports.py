@@ -65,7 +65,7 @@ def test_what_has_not_been_run_or_is_damaged_is_refused(device):
             report_text(case, case / "results", None)
     summary.write_text(kept)
     table.write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="delete it and run"):
+    with pytest.raises(UserError, match=r"delete its summary\.json and run"):
         report_text(case, case / "results", None)
     table.unlink()
     with pytest.raises(UserError, match="damaged"):

@@ -15,9 +15,9 @@ from dolfinx import fem
 from expected_rows import require
 from launch import ROOT, answers_of_ranks
 from mpi4py import MPI
+from refusals import told_with_its_line
 
 from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME
-from coupling.errors import UserError
 from meshes.filament_gap import FilamentGap, draw
 from multiscale.domain import integral
 from multiscale.kinds import load_any, validate_any
@@ -344,7 +344,4 @@ def test_the_field_does_not_depend_on_the_number_of_ranks(tmp_path):
 )  # fmt: skip
 def test_wrong_input_is_told_with_its_line(tmp_path, old, new, said):
     folder = _case(tmp_path, {old: new})
-    with pytest.raises(UserError, match=said) as caught:
-        validate_any(load_any(folder))
-    assert "case.toml:" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    told_with_its_line(lambda: validate_any(load_any(folder)), said)

@@ -11,6 +11,7 @@ import pytest
 from expected_rows import require
 from launch import ROOT, multiscale
 from mpi4py import MPI
+from refusals import told_with_its_line
 
 from coupling.errors import RunFailure, UserError
 from multiscale.mechanics import filament_checkpoint
@@ -79,10 +80,7 @@ def test_the_case_is_known():
 )  # fmt: skip
 def test_wrong_input_is_told_with_its_line(tmp_path, old, new, said):
     folder = _case(tmp_path, {old: new})
-    with pytest.raises(UserError, match=said) as caught:
-        resolve(load_propagation_case(folder))
-    assert "case.toml:" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    told_with_its_line(lambda: resolve(load_propagation_case(folder)), said)
 
 
 def test_run_to_a_short(finished):

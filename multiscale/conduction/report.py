@@ -1,35 +1,20 @@
 """The report of a conduction run: one HTML page that opens from a file and fetches nothing."""
 
 import base64
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from coupling.errors import UserError
 from coupling.toml_input import read
 from multiscale.reporting import html
 from multiscale.reporting.plates import Plate, bars_of, link
-
-
-def read_summary(results: Path, case: Path) -> dict[str, Any]:
-    """The summary of a conduction run. Raises UserError: not there yet, damaged, or of another kind."""
-    path, again = results / "summary.json", f"delete it and run `multiscale run {case}` again"
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read ({error}); {again}") from None
-    if not isinstance(summary, dict) or summary.get("kind") != "conduction":
-        raise UserError(f"{path}: not the summary of a conduction run; {again}")
-    return summary
+from multiscale.reporting.results import read_summary
 
 
 def conduction_page(results: Path, case: Path) -> str:
     """The page as HTML. Raises UserError as `read_summary`, or where case.toml cannot be read."""
-    summary, told = read_summary(results, case), read(case / "case.toml").data
+    summary, told = read_summary(results, case, "conduction"), read(case / "case.toml").data
     title = str(told.get("title", summary["case"]))
     sections = (
         html.header({**told, "case": summary["case"], "title": title}),
@@ -85,7 +70,7 @@ def _shares(summary: Mapping[str, Any]) -> dict[str, float]:
 
 def resistance_plate(results: Path, case: Path) -> list[Plate]:
     """The parts of the resistance as a figure with its numbers."""
-    return [_plate(summary)] if _shares(summary := read_summary(results, case)) else []
+    return [_plate(summary)] if _shares(summary := read_summary(results, case, "conduction")) else []
 
 
 def _plate(summary: Mapping[str, Any]) -> Plate:

@@ -1,7 +1,6 @@
 """The report of a memristor case: one HTML page that opens from a file and fetches nothing, and its figures."""
 
 import csv
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from coupling.errors import UserError
 from multiscale.memristor.figure import LEAST_A
 from multiscale.memristor.run import answer_lines
 from multiscale.reporting import html
 from multiscale.reporting.figures import THEMED, Palette, figure
 from multiscale.reporting.plates import Column, Plate, axis, scripts, show
+from multiscale.reporting.results import read_summary, whole
 
 Table = list[dict[str, float | None]]
 
@@ -44,21 +43,14 @@ def memristor_plates(results: Path, case: Path) -> list[Plate]:
 
 def read_results(results: Path, case: Path) -> tuple[dict[str, Any], Table, Table]:
     """summary.json, cycles.csv and loops.csv; an empty cell is None."""
-    path, again = results / "summary.json", f"delete it and run `multiscale run {case}` again"
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        if summary["kind"] != "memristor":
-            raise ValueError("of another kind")
+    summary = read_summary(results, case, "memristor")
+    with whole(results, case, "memristor"):
         cycles, loops = (_table(results / name) for name in ("cycles.csv", "loops.csv"))
         if not {"cycle", "set_V", "reset_V", "on_ohm", "off_ohm"} <= set(cycles[0]):
             raise ValueError("cycles.csv lacks a column")
         if not {"cycle", "voltage_V", "current_A", "length_m"} <= set(loops[0]):
             raise ValueError("loops.csv lacks a column")
         return summary, cycles, loops
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{results}: not the results of a memristor run, or damaged ({error}); {again}") from None
 
 
 def _table(path: Path) -> Table:

@@ -1,7 +1,6 @@
 """The report of a tip case: one HTML page that opens from a file and fetches nothing, and its figures."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -11,10 +10,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from coupling.errors import UserError
 from multiscale.reporting import html
 from multiscale.reporting.figures import STYLE, THEMED, Palette, figure
 from multiscale.reporting.plates import Plate, axis, scripts, show
+from multiscale.reporting.results import read_summary, whole
 from multiscale.tip_trigger.contact import MECHANISMS
 from multiscale.tip_trigger.run import answer_lines
 
@@ -46,13 +45,8 @@ def tip_plates(results: Path, case: Path) -> list[Plate]:
 
 def read_results(results: Path, case: Path) -> tuple[dict[str, Any], Map]:
     """summary.json and the columns of map.csv; a point that did not trigger is NaN."""
-    path, again = results / "summary.json", f"delete it and run `multiscale run {case}` again"
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        if summary["kind"] != "tip":
-            raise ValueError("of another kind")
+    summary = read_summary(results, case, "tip")
+    with whole(results, case, "tip"):
         with (results / "map.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         names = ("x_m", "y_m", "on_boundary", "trigger_V", "nucleation_V", "pressure_Pa")
@@ -61,8 +55,6 @@ def read_results(results: Path, case: Path) -> tuple[dict[str, Any], Map]:
         if side < 2 or side * side != len(rows):
             raise ValueError("the map is no square")
         return summary, found
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{results}: not the results of a tip run, or damaged ({error}); {again}") from None
 
 
 def _answer(summary: Mapping[str, Any]) -> str:

@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coupling.atomic import write_text
-from coupling.errors import UserError
 from multiscale.reporting import critical_plates, html
 from multiscale.reporting.field_maps import CurrentMap, read_current_map
 from multiscale.reporting.figures import STYLE, THEMED, Palette, dress, figure
 from multiscale.reporting.plates import Plate, axis, bars_of, curves_of, link, scripts, show
+from multiscale.reporting.results import read_summary
 from multiscale.transport_cases.mechanics_report import mechanics_plates, mechanics_section
 
 Table = dict[str, list[Any]]
@@ -38,7 +38,7 @@ def write_transport_report(results: Path, case: Path) -> Path:
 
 def transport_page(results: Path, case: Path, alive: bool = False) -> str:
     """The page as HTML; `alive` adds figures to be read off. Raises UserError as `write_transport_report`."""
-    summary = read_summary(results, case)
+    summary = read_summary(results, case, "transport")
     sections = (
         html.header(summary), answer(summary), maps(results, summary), spectrum(results, alive), histories(results, alive),
         profiles(results, alive), mechanics_section(results, summary, alive), radiograph(results, alive), losses(summary),
@@ -49,7 +49,7 @@ def transport_page(results: Path, case: Path, alive: bool = False) -> str:
 
 def transport_plates(results: Path, case: Path) -> list[Plate]:
     """Every figure of the page for which the run has numbers."""
-    summary = read_summary(results, case)
+    summary = read_summary(results, case, "transport")
     field, _ = _field(results, summary)
     split = summary.get("asr_split") or {}
     found = [
@@ -58,20 +58,6 @@ def transport_plates(results: Path, case: Path) -> list[Plate]:
         bars_of("resistance", "voltage over current by place and cause", "", split, "ohm cm^2", 3) if split else None,
     ]  # fmt: skip
     return [plate for plate in found if plate is not None]
-
-
-def read_summary(results: Path, case: Path) -> dict[str, Any]:
-    """The summary of a transport run. Raises UserError: not there yet, damaged, or of another kind."""
-    path = results / "summary.json"
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; `multiscale run {case}` makes it")
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete it and run `multiscale run {case}` again") from None
-    if not isinstance(summary, dict) or summary.get("kind") != "transport":
-        raise UserError(f"{path}: not the summary of a transport run; delete it and run `multiscale run {case}` again")
-    return summary
 
 
 def answer(summary: Mapping[str, Any]) -> str:
