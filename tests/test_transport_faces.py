@@ -131,6 +131,7 @@ def test_a_thin_boundary_across_the_current_adds_its_resistance(tmp_path):
     assert split["ceramic, ohmic"] == pytest.approx(1e4 * 2e-6 / 0.1, rel=1e-6)
     assert found["steps"][0]["asr_unaccounted_ohm_cm2"] == pytest.approx(0, abs=1e-9)
     assert found["charge_balance"] < 1e-10
+    assert found["detour_factor"] == pytest.approx(1.0, abs=1e-9)  # straight through
 
 
 def test_one_electrode_touches_both_grains_with_laws_of_their_own(tmp_path):

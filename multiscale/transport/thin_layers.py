@@ -23,7 +23,7 @@ import ufl
 from ufl import dot, grad
 
 from coupling.errors import UserError
-from multiscale.domain import Domain
+from multiscale.domain import Domain, piecewise
 from multiscale.transport.interfaces import with_interfaces
 from multiscale.transport.media import FILM, POTENTIAL, Network
 from multiscale.transport.nernst_planck import SingleIon
@@ -90,7 +90,7 @@ def path_correction(system: Any, network: Network, degree: int) -> Any:
     """
     n, δ, form = ufl.FacetNormal(system.domain.mesh)("+"), network.layer.thickness, 0
     for boundary, *media in network.faces:
-        first, second = (system.current(name)("+") for name in media)
+        first, second = (_on_its_side(system, name, system.current(name)) for name in media)
         ψ = sum(system.field(name) for name in media)("+") / 2
         along = network.layer.along * surface_gradient(ψ, n)
         across = dot((first + second) / 2, n)
@@ -99,6 +99,15 @@ def path_correction(system: Any, network: Network, degree: int) -> Any:
             size -= (ufl.sqrt(dot(first, first)) + ufl.sqrt(dot(second, second))) / 2
         form += δ * size * system.domain.dS(boundary, degree=degree)
     return form
+
+
+def _on_its_side(system: Any, medium: str, vector: Any) -> Any:
+    """A vector of a medium at inner facets, seen from the side on which the medium lies; the mean where it lies on both.
+
+    A medium's field means nothing in the cells of others, and which side of a facet is "+" depends on the mesh and its partition.
+    """
+    own = piecewise(system.domain, dict.fromkeys(system.media[medium].regions, 1.0), default=0.0)
+    return (own("+") * vector("+") + own("-") * vector("-")) / (own("+") + own("-"))
 
 
 def _modes(one: Any, other: Any, mean: Any = None) -> tuple[Any, Any, Any]:
