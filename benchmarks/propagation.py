@@ -154,14 +154,15 @@ def _trials(name: str, elements: float, step: float, hold: float, standing: bool
 def convergence(kept: Path) -> None:
     """Critical current of growth against mesh (currents held until they stall) and against time step (held for 20 s)."""
     rows: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
-    wanted = {f"step {step:g}": (3.0, step, 20.0, False, HELD) for step in STEPS}
-    wanted |= {f"mesh {n:g}": (n, 50.0, 200.0, True, STALLED) for n in MESHES}
+    wanted = {}
+    for n, step in zip(MESHES, STEPS, strict=True):  # what takes longest comes last
+        wanted |= {f"step {step:g}": (3.0, step, 20.0, False, HELD), f"mesh {n:g}": (n, 50.0, 200.0, True, STALLED)}
     for name, how in wanted.items():
         if name not in rows:
             rows[name] = _trials(name, *how)
             kept.write_text(json.dumps(rows, indent=1))
     print("elements per l, or step (s)  unknowns  current (mA/cm²)  bracket  largest pressure held (MPa)  steps  processor")
-    for name, row in rows.items():
+    for name, row in ((name, rows[name]) for name in sorted(wanted, key=lambda name: name.split()[0])):
         value, width = math.sqrt(row["low"] * row["high"]) / 10, row["high"] / row["low"] - 1
         told = f"{row['pressure'] / 1e6:.2f}  {row['steps']:.0f}  {row['seconds']:.0f} s"
         print(f"{name:9s}  {row['unknowns']:.0f}  {value:.4f}  {width:.2%}  {told}")

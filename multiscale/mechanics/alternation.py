@@ -87,11 +87,11 @@ def alternate(turns: Turns, how: Alternation) -> int:
         turns.break_on()
         plain = damage.array.copy()
         size = float(comm.allreduce(float(np.abs(plain - before).max(initial=0.0)), op=MPI.MAX))
+        if turns.too_far is not None and turns.too_far():
+            raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
         if size <= how.tolerance:
             turns.displace(False)
             return turn
-        if turns.too_far is not None and turns.too_far():
-            raise GrewTooFar(f"fracture: the crack grew beyond what a step may, after {turn} turns; the last state is kept")
         damage.array[:owned] = past.next(before[:owned], plain[:owned])
         damage.scatter_forward()
         np.clip(damage.array, low, high, out=damage.array)
