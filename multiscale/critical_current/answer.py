@@ -21,7 +21,7 @@ from multiscale.critical_current.shelf import Shelf
 from multiscale.parameters import Parameter, continuum_inputs, draw, nominal
 from multiscale.progress import Narrator
 
-VERSION = 3
+VERSION = 4
 """Raised whenever a change of the code changes a critical current; part of every key."""
 FOCUS_WINDOW = 20e-9
 """Length along the lithium surface over which the focused current is averaged, m."""
