@@ -36,7 +36,7 @@ class March:
         model: as it stands after the last row.
         control: of the time steps.
         length, thickness: l of the phase field, of the electrolyte, m.
-        band: half width of the fine strip, m; infinite where the crack cannot turn aside.
+        band: half width of the fine strip, m: a crack that leaves it, or branches out of it, ends the run.
         until_growth: whether growth of the crack ends it, beside a short.
         failure: what counts as a short beside bridging.
         rows, dt, retries: accepted times, next time step (s), steps taken back so far.
@@ -56,9 +56,8 @@ class March:
     @classmethod
     def of(cls, model: FilamentModel, settings: PropagationFile, until_growth: bool = False) -> "March":
         """The march of a case from the model's present state."""
-        geometry, band = settings.geometry, band_of(settings)
         return cls(
-            model, settings.time, settings.fracture.length, geometry.electrolyte.thickness, band if geometry.uneven else math.inf,
+            model, settings.time, settings.fracture.length, settings.geometry.electrolyte.thickness, band_of(settings),
             until_growth, settings.protocol.failure, [model.state], settings.time.first,
         )  # fmt: skip
 
@@ -93,7 +92,8 @@ class March:
                     after()
                 if self.band < math.inf and self.model.sideways() > self.band - self.length:
                     told = f"the crack leaves the fine strip (half width {self.band * 1e6:.3g} um); widen fracture.band"
-                    raise NoStep(f"filament: at {self.model.state.time:.6g} s {told}")
+                    mend = "or take a smaller fracture.length (it turns aside too soon ahead of a dry tip below 2 l)"
+                    raise NoStep(f"filament: at {self.model.state.time:.6g} s {told}, {mend}")
                 if self.shorted:
                     return "short"
                 if met := self.failure.met(row for row in self.rows if row.time > begin * (1 + 1e-12)):
