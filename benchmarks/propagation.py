@@ -69,7 +69,8 @@ def speed(steps: int, most: int) -> None:
             state = model.step(80.0 / steps if stalls else 40.0 / steps, 120.0 if stalls else 150.0, 2e-6)
         except RunFailure as error:  # the crack runs: a step like the others is over
             if comm.rank == 0:
-                print(f"step {number}: {error}")
+                spent = f"{time.perf_counter() - start:.1f} s, processor {time.process_time() - busy:.1f} s"
+                print(f"step {number} ({spent}): {error}")
             break
         rounds += state.rounds
         if comm.rank == 0 and (number + 1) % every == 0:
@@ -154,7 +155,7 @@ def _trials(name: str, elements: float, step: float, hold: float, standing: bool
 def convergence(kept: Path) -> None:
     """Critical current of growth against mesh (currents held until they stall) and against time step (held for 20 s)."""
     rows: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
-    wanted = {}
+    wanted: dict[str, tuple[float, float, float, bool, tuple[float, float]]] = {}
     for n, step in zip(MESHES, STEPS, strict=True):  # what takes longest comes last
         wanted |= {f"step {step:g}": (3.0, step, 20.0, False, HELD), f"mesh {n:g}": (n, 50.0, 200.0, True, STALLED)}
     for name, how in wanted.items():
