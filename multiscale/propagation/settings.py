@@ -115,7 +115,7 @@ class Fatigue(Table):
 class Fracture(Table):
     """The phase field: `length` is its l, `elements` the elements per l.
 
-    `band`: half width of the fine strip that the crack may use (one that leaves it ends the run), by default 3 l, and 8 l where it may turn aside (grains, random
+    `band`: half width of the fine strip that the crack may use, by default 3 l, and 8 l where it may turn aside (grains, random
     fields); a run whose crack leaves it stops and says so. `contact`: whether dry faces that the loads of the cell press together
     touch (a straight crack only); unless given, where the cell has loads and its crack stays straight.
     """
