@@ -197,7 +197,6 @@ def test_capacities_and_conditioning_are_holds(tmp_path):
         ('kind = "constant-current"\ncurrent = "2 mA/cm^2"\ntime = "1 h"\nfailure = { current_drop = 0.5 }', "current_drop"),
         ('kind = "constant-current"\ncurrent = "2 mA/cm^2"\ntime = "1 h"\nconditioning = { current = "1 mA/cm^2", cycles = 1 }',
          "either half_cycle or capacity"),
-        ('kind = "steps"\nstep = [{ current = "1 mA/cm^2", time = "1 s", temperature = "80 degC" }]', "is not known at 353.15 K"),
         ('kind = "steps"\nstep = [{ current = "1 mA/cm^2", time = "1 s", stack_pressure = "-2 MPa" }]', "stack_pressure"),
     ],
 )  # fmt: skip

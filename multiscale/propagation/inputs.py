@@ -3,12 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from coupling.errors import UserError
-from coupling.library import ORDER, choose
 from coupling.record import Property
 from coupling.toml_input import Location
 from multiscale.materials import Elastic
@@ -16,9 +14,9 @@ from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.filament_state import FilamentProperties
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.mechanics.weak_boundary import strip_toughness, strip_width
-from multiscale.parameters import FLAW_DEPTH, Parameter, candidates, nominal
+from multiscale.parameters import FLAW_DEPTH, Parameter, nominal
+from multiscale.propagation import tempered
 from multiscale.propagation.case import BOUNDARY, ELECTROLYTE, METAL, TRANSFER, PropagationCase
-from multiscale.propagation.protocols import surroundings
 
 CREEP = ("reference_rate", "reference_stress", "exponent", "activation_energy", "size_factor")
 LOSSLESS = 1e5
@@ -68,13 +66,12 @@ def parameters(case: PropagationCase) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for name, key, quantities in _needed(case):
         for quantity, needed in quantities:
-            parameter = _known(case, name, quantity)
+            parameter = tempered.known(case, name, quantity)
             if parameter is not None:
                 found[parameter.key] = parameter
             elif needed:
-                told = f"{quantity} of {name} is not known at this temperature"
-                mend = f"add a [[property]] with it and its source to {case.materials[name].path}"
-                raise UserError(case.file.complaint(key, f"{told}; {mend}"))
+                raise tempered.unknown(case, name, quantity, key)
+    found |= tempered.energies(case, _activated(case))
     flaw = case.settings.geometry.flaw
     found[FLAW_DEPTH] = Parameter(FLAW_DEPTH, _record(FLAW_DEPTH, flaw.depth, "m", f"case.toml: {flaw.source}", flaw.depth_range))
     for stated, value, unit, source in _stated(case):
@@ -117,54 +114,45 @@ def inputs_at(case: PropagationCase, found: Mapping[str, Parameter], values: Map
         """The unloaded wedge: half the mouth at the surface, nothing at the tip and beyond."""
         return np.maximum(mouth / 2 * (1 - s / depth), 0.0)
 
+    (exchange, conductivity), *_ = (tempers := at_temperatures(case, values)).values()
     filament = FilamentProperties(
-        exchange_current_density=values[f"{transfer}.exchange_current_density"],
+        exchange_current_density=exchange,
         temperature=settings.conditions.temperature,
         creep=Creep(**creep) if creep else None,
         unloaded_half_opening=half_opening,
         anodic_transfer=1 - cathodic,
         mechanical_transfer=values.get(f"{transfer}.mechanical_transfer_coefficient", cathodic),
         pressure_feedback=settings.physics.pressure_feedback,
-        elsewhere=_elsewhere(case, values),
+        elsewhere={T: (i0, κ / conductivity) for T, (i0, κ) in tempers.items() if T != settings.conditions.temperature},
     )
     boundary = None
     if electrolyte.grain_boundary:
         c, t, m = (values.get(f"{electrolyte.grain_boundary.material}.{name}", 1.0) for name in BOUNDARY_RATIOS)
         boundary = (c, t, m)
-    conductivity = values[f"{bulk}.ionic_conductivity"] * (1.0 if settings.physics.flux_detour else LOSSLESS)
     return PropagationInputs(
-        dict(found), conductivity,
+        dict(found), conductivity * (1.0 if settings.physics.flux_detour else LOSSLESS),
         Elastic(values[f"{bulk}.youngs_modulus"], values[f"{bulk}.poissons_ratio"]), values[f"{bulk}.fracture_toughness"],
         boundary, filament, values["conditions.stack_pressure"], values["conditions.residual_stress"], depth,
     )  # fmt: skip
 
 
-def _elsewhere(case: PropagationCase, values: Mapping[str, float]) -> dict[float, tuple[float, float]]:
-    """Exchange current density (A/m²) and conductivity (over that of the case) at the other temperatures of the test.
+def _activated(case: PropagationCase) -> dict[str, str]:
+    """Materials whose number changes with temperature, and that number."""
+    transfer, bulk = case.settings.interface.charge_transfer, case.settings.geometry.electrolyte.material
+    return {transfer: "exchange_current_density", bulk: "ionic_conductivity"}
 
-    A drawn value keeps its ratio to the best one at every temperature. Raises UserError: one is not known there.
+
+def at_temperatures(case: PropagationCase, values: Mapping[str, float]) -> dict[float, tuple[float, float]]:
+    """Exchange current density (A/m²) and ionic conductivity (S/m) at every temperature (K) of the test, the case's own first.
+
+    Raises:
+        UserError: one is not known there, and no activation energy takes it there.
     """
-    settings, found = case.settings, dict[float, tuple[float, float]]()
-    named = [
-        (settings.interface.charge_transfer, "exchange_current_density"),
-        (settings.geometry.electrolyte.material, "ionic_conductivity"),
-    ]  # fmt: skip
-    for hold in surroundings(settings.protocol):
-        there = hold.temperature
-        if there is None or there == settings.conditions.temperature or there in found:
-            continue
-        ratios = []
-        for name, quantity in named:
-            here, other = _known(case, name, quantity), _known(case, name, quantity, there)
-            if here is None or other is None:
-                told = f"{quantity} of {name} is not known at {there:g} K, which a step of the protocol asks for"
-                mend = f"add a [[property]] with it, its temperature and its source to {case.materials[name].path}"
-                raise UserError(case.file.refusal(("protocol",), f"{told}; {mend}"))
-            best = nominal({"here": here, "there": other})
-            ratios.append(float(best["there"][0] / best["here"][0]))
-        transfer, _ = named[0]
-        found[there] = (values[f"{transfer}.exchange_current_density"] * ratios[0], ratios[1])
-    return found
+    def at(T: float) -> tuple[float, float]:
+        i0, κ = (tempered.value_at(case, values, name, quantity, T) for name, quantity in _activated(case).items())
+        return i0, κ
+
+    return {T: at(T) for T in tempered.temperatures(case)}
 
 
 def _refuse_stress_that_breaks(case: PropagationCase, inputs: PropagationInputs) -> None:
@@ -225,16 +213,3 @@ def _record(key: str, value: float, unit: str, source: str, spread: tuple[float,
     return Property(
         material, quantity, value, unit, low=low, high=high, kind="assumed", confidence="low", source={"reference": source}
     )
-
-
-def _known(case: PropagationCase, name: str, quantity: str, temperature: float | None = None) -> Parameter | None:
-    """A quantity of a material by the case's order of kinds, and those that were not used; None where it is not known.
-
-    `temperature`: other than the case's, K.
-    """
-    label = f"{name}.{quantity}"
-    first = case.settings.properties.use.get(label)
-    order: Any = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
-    T = temperature or case.settings.conditions.temperature
-    known = choose(candidates(case.materials[name], quantity, (), T), order)
-    return Parameter(label, known[0], tuple(known[1:])) if known else None

@@ -20,13 +20,14 @@ from multiscale.dolfinx_compat import interpolation_points
 from multiscale.mechanics import filament_checkpoint
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
+from multiscale.parameters import nominal
 from multiscale.pipeline import read_json, versions
 from multiscale.progress import Narrator
-from multiscale.propagation import answer, spread
+from multiscale.propagation import answer, spread, tempered
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.film import Film, gather
-from multiscale.propagation.inputs import PropagationInputs, resolve
+from multiscale.propagation.inputs import PropagationInputs, at_temperatures, resolve
 from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect
 from multiscale.propagation.protocols import Bisection, holds
 from multiscale.single_run import run_once
@@ -39,10 +40,15 @@ CHECKPOINT_S, LINE_S = 20.0, 5.0
 def show_check(case: PropagationCase, as_json: bool) -> None:
     """Print what `multiscale check` tells of a propagation case: every number with its source."""
     found = resolve(case).parameters
+    numbers = at_temperatures(case, {key: float(values[0]) for key, values in nominal(found).items()})
     if as_json:
-        show_json({"case": case.name, "parameters": parameter_rows(found)})
+        rows = [
+            {"temperature_K": T, "exchange_current_density_A_per_m2": i0, "ionic_conductivity_S_per_m": κ}
+            for T, (i0, κ) in numbers.items()
+        ]
+        show_json({"case": case.name, "parameters": parameter_rows(found), "at_temperatures": rows})
     else:
-        show(parameter_table(case, found, "a propagation case runs none"))
+        show("\n".join([parameter_table(case, found, "a propagation case runs none"), *tempered.told(numbers)]))
 
 
 def run_propagation(case: PropagationCase, results: Path, comm: Any, every_s: float = CHECKPOINT_S) -> dict[str, Any]:
