@@ -1,5 +1,6 @@
 """What counts as a short, and what a test may hold: impedance and voltage against Ohm's law, conditioning, changing loads."""
 
+import csv
 import math
 from dataclasses import replace
 
@@ -12,9 +13,12 @@ from test_propagation import SMALL, _case
 from test_propagation_answer import _row
 
 from coupling.errors import UserError
+from multiscale.mechanics.intact_cell import intact_voltage
 from multiscale.mechanics.prestress import closing_stress
+from multiscale.propagation import march as march_module
 from multiscale.propagation.answer import answer_lines
 from multiscale.propagation.case import load_propagation_case
+from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import resolve
 from multiscale.propagation.march import March
 from multiscale.propagation.protocols import Failure, Hold
@@ -66,10 +70,18 @@ class Stub:
         return self.state
 
 
-def _march(**criteria):
-    stub = Stub()
+@pytest.fixture(autouse=True)
+def _stub_without_its_filament(monkeypatch):
+    """A stub without its filament obeys Ohm's law of a plane."""
+    true = march_module.intact_voltage
+    stubbed = lambda model, i: i * HEIGHT / KAPPA if isinstance(model, Stub) else true(model, i)  # noqa: E731
+    monkeypatch.setattr(march_module, "intact_voltage", stubbed)
+
+
+def _march(stub=None, **criteria):
+    stub = stub or Stub()
     steps = TimeSteps.model_construct(first=1.0, smallest=1.0, largest=1.0, growth=10.0, most=1000)
-    return March(stub, steps, 10 * A, HEIGHT + 20 * A, failure=Failure(**criteria), rows=[stub.state], dt=1.0)
+    return March(stub, steps, A, HEIGHT + 20 * A, failure=Failure(**criteria), rows=[stub.state], dt=1.0)
 
 
 def _expected(share):
@@ -84,6 +96,70 @@ def test_the_short_comes_at_the_step_of_ohms_law(share):
         march = _march(**{criterion: share})
         assert march.run((Hold(100.0, 1000.0),)) == name
         assert len(march.rows) - 1 == _expected(share)
+
+
+class Discharging(Stub):
+    """A filament that stands still in its first hold and discharges in the second; it grows from 40 s on (or never)."""
+
+    def __init__(self, grows):
+        super().__init__()
+        self.grows = grows
+
+    def step(self, seconds, current, growth):
+        time = self.state.time + seconds
+        length = self.state.length + (0.1 * A if self.grows and time > 40 else 0.0)
+        pressed = 1 + 2.0 * math.exp(-(time - 10) / 3) if time > 10 else 1.0
+        self.state = _row(time, current, 0.0, length, potential=pressed * current * _ohm(length), impedance=_ohm(length))
+        return self.state
+
+
+def test_a_pressed_flaw_that_discharges_is_no_short():
+    """The voltage falls to a third in the second hold while the crack stands; growth from 40 s on shorts at Ohm's step."""
+    holds = (Hold(100.0, 10.0), Hold(2.5, 300.0))
+    assert _march(Discharging(False), voltage_drop=0.1).run(holds) == "protocol"
+    for criteria, name in (({"voltage_drop": 0.1}, "voltage drop"), ({"impedance_drop": 0.1}, "impedance drop")):
+        march = _march(Discharging(True), **criteria)
+        assert march.run(holds) == name
+        first = _ohm(A)
+        steps = next(k for k in range(1, 200) if _ohm(A + 0.1 * A * k) <= 0.9 * first)
+        assert len(march.rows) - 1 == 40 + steps
+
+
+def test_a_discharge_while_the_crack_grows_counts_from_the_intact_cell():
+    """Above the voltage of the cell without a crack nothing has fallen yet: 2 V of 1 V without a crack may go down to 0.9 V."""
+    rows = [_row(float(k), 10.0, 0.0, (1 + k) * A, potential=v) for k, v in enumerate((2.0, 1.5, 0.95, 0.89))]
+    drop = Failure(voltage_drop=0.1)
+    assert [drop.met(rows[:k], 0.5 * A, 1.0) for k in (1, 2, 3, 4)] == [None, None, None, "voltage drop"]
+    assert drop.met(rows[:2], 0.5 * A) == "voltage drop"
+
+
+def test_the_intact_cell_obeys_ohm_and_butler_volmer():
+    """i L/κ + (2RT/F) asinh(i/2i₀) to rounding, stripping as well, and the model is left as it was."""
+    model = _model(KAPPA, over=4.0, width=12, height=14, flaw=3 * A, exchange_current_density=10.0)
+    model.applied.value = 100.0
+    model.transport(0.0)
+    before = model.potential.x.array.copy()
+    for current in (100.0, 1.0, -40.0):
+        flat = 2 * 8.314462618 * T / 96485.33212 * math.asinh(current / 20.0)
+        assert intact_voltage(model, current) == pytest.approx(current * HEIGHT / KAPPA + flat, rel=1e-6)
+    assert (model.potential.x.array == before).all()
+    assert (model.applied.value, model.open.value) == (100.0, 1.0)
+
+
+FALSE = (
+    'kind = "steps"\nfailure = { voltage_drop = 0.1 }\n'
+    'step = [{ current = "10 mA/cm^2", time = "10 s" }, { current = "0.3 mA/cm^2", time = "20 s" }]'
+)
+
+
+def test_a_flaw_that_discharges_after_a_large_current_does_not_short_the_cell(tmp_path):
+    """Found by an attack: the voltage of the small current falls by more than a tenth, and the crack never started."""
+    case = _changed(tmp_path, FALSE)
+    march = March.of(filament_model(case, resolve(case), MPI.COMM_SELF), case.settings)
+    assert march.run(case.settings.protocol.own) == "protocol"
+    assert not march.grown
+    late = [row.potential for row in march.rows if row.time > 10]
+    assert late[-1] < 0.8 * late[0]
 
 
 def test_a_drop_is_counted_within_a_hold():
@@ -108,8 +184,6 @@ def test_a_run_ends_where_its_voltage_has_fallen(tmp_path):
     assert summary["failure"] == {"bridging": True, "voltage_drop": 0.05, "impedance_drop": None, "met": "voltage drop"}
     assert summary["ccd"]["criterion"] == "short"
     assert "short (by its voltage drop) at 40 mA/cm^2" in "\n".join(answer_lines(summary))
-    import csv
-
     rows = list(csv.DictReader((tmp_path / "results" / "history.csv").open()))[1:]
     volts, largest = [float(row["potential"]) for row in rows], 0.0
     for number, value in enumerate(volts):
@@ -209,7 +283,8 @@ def test_wrong_tests_are_refused_with_their_line(tmp_path, protocol, said):
 
 def test_the_drop_is_that_of_the_last_state():
     rows = [_row(float(k), 10.0, 0.0, A, potential=v) for k, v in enumerate((0.10, 0.12, 0.07, 0.11))]
-    assert Failure(voltage_drop=0.3).met(rows[:3]) == "voltage drop"
-    assert Failure(voltage_drop=0.3).met(rows) is None
-    assert Failure(voltage_drop=0.3).met([replace(row, potential=-row.potential) for row in rows[:3]]) == "voltage drop"
-    assert Failure().met(rows[:3]) is None
+    assert Failure(voltage_drop=0.3).met(rows[:3], 0.9 * A) == "voltage drop"
+    assert Failure(voltage_drop=0.3).met(rows, 0.9 * A) is None
+    assert Failure(voltage_drop=0.3).met([replace(row, potential=-row.potential) for row in rows[:3]], 0.9 * A) == "voltage drop"
+    assert Failure().met(rows[:3], 0.9 * A) is None
+    assert Failure(voltage_drop=0.3).met(rows[:3], 1.1 * A) is None

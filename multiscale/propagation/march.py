@@ -8,7 +8,8 @@ from coupling.errors import RunFailure
 from multiscale.mechanics.alternation import GrewTooFar
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.propagation.answer import STARTED
+from multiscale.mechanics.intact_cell import intact_voltage
+from multiscale.propagation.answer import STARTED, STILL
 from multiscale.propagation.cell import band_of
 from multiscale.propagation.protocols import Failure, Hold
 from multiscale.propagation.settings import PropagationFile, TimeSteps
@@ -96,11 +97,24 @@ class March:
                     raise NoStep(f"filament: at {self.model.state.time:.6g} s {told}, {mend}")
                 if self.shorted:
                     return "short"
-                if met := self.failure.met(row for row in self.rows if row.time > begin * (1 + 1e-12)):
+                if met := self._failed(begin):
                     return met
                 if self.until_growth and self.grown:
                     return "growth"
         return "protocol"
+
+    def _failed(self, begin: float) -> str | None:
+        """Which criterion of a short beside bridging the hold that began at a time (s) meets now."""
+        wanted = self.failure
+        if wanted.voltage_drop is None and wanted.impedance_drop is None:
+            return None
+        held = [row for row in self.rows if row.time > begin * (1 + 1e-12)]
+        standing = self.rows[-len(held) - 1].crack_area + STILL * self.length
+        if held[-1].crack_area <= standing:
+            return None
+        current = held[-1].current_density
+        intact = intact_voltage(self.model, current) if wanted.voltage_drop is not None and current else math.inf
+        return wanted.met(held, standing, intact)
 
     def _advance(self, left: float, current: float) -> None:
         """One accepted step; smaller ones where it fails or the crack runs."""

@@ -94,25 +94,36 @@ class Conditioning(Table):
 
 
 class Failure(Table):
-    """What counts as a short beside bridging, which always does.
+    """What counts as a short beside bridging, which always does. Neither counts unless given.
 
-    `voltage_drop`: share by which the cell's voltage falls below its largest of the same hold; `impedance_drop`: the same for the
-    cell's impedance at low frequency, dV/di at the working point. Neither counts unless given.
+    `voltage_drop`: share by which the cell's voltage falls below its largest since the crack last stood in this hold (or below
+    that of the cell without a crack at this current, if that is less); `impedance_drop`: the same for the cell's impedance at
+    low frequency, dV/di at the working point. While the crack stands nothing counts: a new current is followed by a transient in
+    which the pressed lithium of the flaw discharges, and the voltage falls without a short.
     """
 
     voltage_drop: Share | None = None
     impedance_drop: Share | None = None
 
-    def met(self, rows: Iterable[Any]) -> str | None:
-        """Which criterion the last of a hold's states (`FilamentState`) meets: "voltage drop", "impedance drop", None."""
+    def met(self, rows: Iterable[Any], standing: float, intact: float = math.inf) -> str | None:
+        """Which criterion the last of a hold's states (`FilamentState`) meets: "voltage drop", "impedance drop", None.
+
+        Args:
+            rows: of the hold.
+            standing: crack area up to which the crack has stood since the hold began, m.
+            intact: voltage of the cell without a crack at the current of the hold, V.
+        """
         held = list(rows)
-        if not held:
+        grown = next((k for k, row in enumerate(held) if row.crack_area > standing), len(held))
+        if grown == len(held):
             return None
+        since = held[max(grown - 1, 0) :]
         for share, name in ((self.voltage_drop, "potential"), (self.impedance_drop, "impedance")):
-            values = [abs(getattr(row, name)) for row in held]
-            rests = name == "potential" and held[-1].current_density == 0
-            if share is not None and not rests and values[-1] <= (1 - share) * max(values):
-                return "voltage drop" if name == "potential" else "impedance drop"
+            values = [abs(getattr(row, name)) for row in since]
+            volts = name == "potential"
+            reference = min(max(values), abs(intact)) if volts else max(values)
+            if share is not None and not (volts and held[-1].current_density == 0) and values[-1] <= (1 - share) * reference:
+                return "voltage drop" if volts else "impedance drop"
         return None
 
 
