@@ -148,7 +148,7 @@ def _filament(contact, over=4.0, loads=True):
         path.size, properties, 2 * A, True, contact=contact,
         loads=CellLoads(0.0, biaxial_strain(-150e6, OXIDE)) if loads else None,
     )  # fmt: skip
-    model.resume(A)
+    model.resume(A - model.reach)
     return model
 
 
@@ -214,12 +214,12 @@ def test_the_books_close_while_a_dry_tip_grows():
     flaw = {"creep": hard, "unloaded_half_opening": lambda s: np.maximum(1e-8 * (1 - s / A), 0.0)}
     model = _model(10.0, over=4.0, width=16, height=10, **flaw)
     start, current = model.state, _flat(2.5 * GRIFFITH)
-    for seconds in (0.2, 0.2, 0.2, 0.2, 0.2, 0.4, 0.4):
+    for seconds in (*(0.1,) * 4, 0.2, 0.2, 0.2, 0.4, 0.4):
         state = model.step(seconds, current)
         stored = state.elastic + state.fracture - start.elastic - start.fracture
         assert -0.005 * state.work < state.work - start.work - stored < 0.06 * state.work
     assert state.dry_length > 0.2 * A
-    assert state.front < 1.05 * A
+    assert state.front < 1.05 * A + model.reach
 
 
 def test_what_has_no_contact_is_refused():

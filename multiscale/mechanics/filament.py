@@ -11,8 +11,8 @@ is implicit in the pressure:
 2. fracture under the volume that this charge makes; the pressure falls where the crack grows; back to 1 until both agree.
 
 The volume is computed from the charge, so that they agree to rounding. Reversed current takes lithium out; the crack stays.
-With creep, lithium reaches new crack only as fast as it flows there: the part beyond `front` (by more than an element) is dry,
-in the step that breaks it too, carries no pressure and plates nothing. Without creep it follows at once.
+With creep, lithium reaches new crack only as it flows there: what is more than `REACH` l beyond `front` is dry (in the step that
+breaks it too), carries no pressure and plates nothing. Without creep it follows at once.
 """
 
 from collections.abc import Callable
@@ -45,8 +45,10 @@ BROKEN = 0.9
 """Damage from which a place counts as crack."""
 AGREEMENT, FAINT = 5e-3, 1e3
 """Relative difference of the pressures of transport and fracture at which a step ends; pressure that counts as none, Pa."""
-ROUNDS = 25
-"""Most rounds of a step."""
+ROUNDS = 25  # most in a step
+REACH = 2.0
+"""How far over l lithium is let in at once beyond the place to which it has flowed: half the width of a smeared crack. A full flaw
+is so pressed over its tip's whole profile and starts as without creep. What is let in never draws back, which would give energy."""
 
 
 class FilamentModel:
@@ -81,7 +83,7 @@ class FilamentModel:
         """
         self.domain, self.properties, self.size, self.flaw, self.contact = domain, properties, size, flaw, contact
         self.copies = 2 if mirrored else 1
-        self.correction = crack.mesh_correction(size)
+        self.correction, self.reach = crack.mesh_correction(size), REACH * crack.length
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         self._wetted.x.array[:] = 1.0
         self.stack_pressure = self._first_pressure = 0.0 if loads is None else loads.stack_pressure
@@ -354,10 +356,9 @@ class FilamentModel:
         return float(current / area) if area > 0 else 0.0
 
     def _set_wetted(self, length: float) -> None:
-        dry = self.front < length - self.size
-        slow = self.properties.creep is not None
-        self._wetted.x.array[:] = np.where(self._distance <= self.front + self.size, 1.0, 0.0) if slow else 1.0
-        if dry and self.contact:
+        wet, slow = self.front + self.reach, self.properties.creep is not None
+        self._wetted.x.array[:] = np.where(self._distance <= wet, 1.0, 0.0) if slow else 1.0
+        if wet < length and self.contact:
             self.body.let_faces_touch(ufl.as_vector([1.0, 0.0, 0.0]))
 
     def _observe(
@@ -369,7 +370,7 @@ class FilamentModel:
         return FilamentState(
             time, current, self.body.pressure, volume, *passed,
             self._sum(self._counter) / self._counter_length, tip, length, self.crack_area(),
-            min(self.front, length), copies * balance.elastic, copies * balance.fracture,
+            min(self.front + self.reach, length), copies * balance.elastic, copies * balance.fracture,
             copies * (balance.pressure_work + balance.load_work), copies * balance.dissipated, rounds,
             self.circuit.small_signal.resistance() if np.any(self.potential.x.array) else 0.0,
             self.properties.temperature, self.stack_pressure,

@@ -60,7 +60,7 @@ class FilamentState:
         tip: furthest broken place, (x, y), m.
         length: distance of the tip from the mouth, m.
         crack_area: crack length by the area of its faces, m (`FilamentModel.crack_area`).
-        front: how far lithium fills the crack from the mouth, m; below `length` the tip is dry.
+        front: how far lithium fills the crack from the mouth, m (with `filament.REACH`); below `length` the tip is dry.
         elastic, fracture, work: energies of the body, and work of the pressure and of loads on the cell since the start, J/m.
         dissipated: fracture energy of this step, J/m.
         rounds: of transport and fracture in this step.
