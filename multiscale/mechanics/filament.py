@@ -47,8 +47,8 @@ AGREEMENT, FAINT = 5e-3, 1e3
 """Relative difference of the pressures of transport and fracture at which a step ends; pressure that counts as none, Pa."""
 ROUNDS = 25  # most in a step
 REACH = 2.0
-"""How far over l lithium is let in at once beyond the place to which it has flowed: half the width of a smeared crack. A full flaw
-is so pressed over its tip's whole profile and starts as without creep. What is let in never draws back, which would give energy."""
+"""How far over l lithium is let in at once beyond where it has flowed to: half the width of a smeared crack. A full flaw is
+pressed over its tip's whole profile, then, and starts as without creep. It never draws back, which would give energy."""
 
 
 class FilamentModel:

@@ -62,7 +62,7 @@ class FilamentState:
         crack_area: crack length by the area of its faces, m (`FilamentModel.crack_area`).
         front: how far lithium fills the crack from the mouth, m (with `filament.REACH`); below `length` the tip is dry.
         elastic, fracture, work: energies of the body, and work of the pressure and of loads on the cell since the start, J/m.
-        dissipated: fracture energy of this step, J/m.
+        dissipated: what broke for good in this step, J/m (`fracture_state.Balance`).
         rounds: of transport and fracture in this step.
         impedance: dV/di of the cell at this working point, crack and lithium held still, Ω m².
         temperature, stack_pressure: of the cell, K and Pa.

@@ -72,7 +72,8 @@ class CrackedBody:
             fracture_energy = worn.share * fracture_energy
         fracture = fracture_energy * phase_field.crack_density(self.damage, model, length) * domain.dx()
         volume = phase_field.crack_volume(self.displacement, self.damage, domain, 1.0 if wetted is None else wetted)
-        self._fracture, self._volume = fem.form(fracture), fem.form(volume)
+        broken = fracture_energy * phase_field.broken_density(self.damage, self.lower, model, length) * domain.dx()
+        self._fracture, self._volume, self._broken = fem.form(fracture), fem.form(volume), fem.form(broken)
         work = self._p * volume
         self._load = self._load_work = None
         if prestress is not None:
@@ -355,7 +356,7 @@ class CrackedBody:
             fracture = max(fracture, old.fracture)
         work = old.pressure_work + (self.pressure + old.pressure) / 2 * (volume - old.volume)
         done = old.load_work + (self._work_of_loads() if self._loaded else 0.0)
-        return Balance(elastic, fracture, work, done, self.pressure, volume, fracture - old.fracture, turns)
+        return Balance(elastic, fracture, work, done, self.pressure, volume, self._sum(self._broken), turns)
 
     def _work_of_loads(self) -> float:
         """½(R + R₀)·(u - u₀) over the last step, J; where loads changed, ½(F + F₀)·(s - s₀) beside it.

@@ -15,7 +15,8 @@ class Balance:
         load_work: work of moved supports since the start, alike: ∫ R·du of the nodal forces R they exert.
         pressure: p in the crack, Pa.
         volume: of the crack, m³ (m²).
-        dissipated: growth of `fracture` in the last step; never negative.
+        dissipated: what broke for good in the last step (`phase_field.broken_density`); never negative. `fracture` holds the
+            energy of the damage's gradient too, which a profile that widens gives back.
         turns: of the alternation in the last step.
     """
 

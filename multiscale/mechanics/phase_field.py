@@ -93,8 +93,35 @@ def crack_density(damage: Any, model: CrackModel, length: Any) -> Any:
 
     Source: docs/physics.md 1.5.
     """
-    local, c = (damage, 2 / 3) if model.kind == "AT1" else (damage**2, 1 / 2)
+    local, c = local_damage(damage, model)
     return (local / length + length * dot(grad(damage), grad(damage))) / (4 * c)
+
+
+def local_damage(damage: Any, model: CrackModel) -> tuple[Any, float]:
+    """w(d) and c_w of the model."""
+    return (damage, 2 / 3) if model.kind == "AT1" else (damage**2, 1 / 2)
+
+
+def broken_density(damage: Any, before: Any, model: CrackModel, length: Any) -> Any:
+    """What breaks for good when damage grows, per volume, 1/m: [w(d) - w(d₀)]/(4 c_w l); never negative where d ≥ d₀ ≥ 0.
+
+    The other part of `crack_density`, l |∇d|²/(4 c_w), belongs to the profile and can come back: pressure in the crack holds
+    damage back beside the mouth (it compresses the solid there, ∇·u < 0); when it goes, the profile widens, and about 1e-5 of
+    the fracture energy is given back. So the material is a standard generalised one: the gradient is of the free energy, the
+    dissipation potential is w'(d) ḋ.
+
+    ======  ============  =====
+    symbol  variable      unit
+    ======  ============  =====
+    d, d₀   damage, before  1
+    l       length        m (fem.Constant of model.length)
+    ======  ============  =====
+
+    Source: w of Pham, Amor, Marigo & Maurini, Int. J. Damage Mech. 20, 618 (2011); split as Lorentz & Andrieux, Int. J. Plast.
+    15, 119 (1999), both from memory.
+    """
+    local, c = local_damage(damage, model)
+    return (local - local_damage(before, model)[0]) / (4 * c * length)
 
 
 def face_density(damage: Any) -> Any:
