@@ -111,6 +111,19 @@ def test_ccd_command_tells_the_answer(finished):
     assert json.loads(done.stdout)["ccd"]["value"] == summary["ccd"]["value"]
 
 
+@pytest.mark.parametrize("cut", [0.3, 0.998])
+def test_a_half_written_history_is_told(finished, tmp_path, cut):
+    """Cut between or within rows: the page is refused, not made of what is left."""
+    from multiscale.reporting.by_kind import report_text
+
+    case, results, _ = finished
+    (tmp_path / "summary.json").write_bytes((results / "summary.json").read_bytes())
+    text = (results / "history.csv").read_text()
+    (tmp_path / "history.csv").write_text(text[: int(cut * len(text))])
+    with pytest.raises(UserError, match="or damaged"):
+        report_text(case.folder, tmp_path, None)
+
+
 def test_report_and_film(finished):
     """The page tells how it ended, holds its figures and every input, and fetches nothing; the film is a small GIF."""
     from multiscale.commands.animate import animate

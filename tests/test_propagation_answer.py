@@ -4,7 +4,17 @@ import pytest
 
 from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.propagation.answer import answer_lines, closing, critical_current, energy_balance, hold_table, life
+from multiscale.propagation.answer import (
+    answer_lines,
+    closing,
+    critical_current,
+    energy_balance,
+    energy_missing,
+    energy_words,
+    given_back,
+    hold_table,
+    life,
+)  # fmt: skip
 from multiscale.propagation.protocols import Hold
 from multiscale.propagation.settings import CellConditions
 
@@ -48,12 +58,7 @@ def test_growth_that_time_cut_off_is_no_lower_bound():
     assert (ccd["low"], ccd["value"], ccd["high"]) == (12.0, 14.0, 14.0)
     assert "still rising (by up to 10.0% in another hold)" in ccd["interval"]
     assert "held for 10 s" in ccd["interval"]
-    summary = {
-        "ccd": ccd, "holds": holds, "time_s": 20.0, "ended": "protocol", "thickness_um": 40.0, "crack_length_um": 20.0,
-        "started": None, "largest_pressure_MPa": 205.0, "dry_tip_um": 0.0, "steps": 8, "retries": 0,
-        "life": {"plated_mAh_per_cm2": 0.07}, "error_bar": {}, "attribution": {}, "method": "ccd-ramp", "at_best_values": ccd,
-    }  # fmt: skip
-    told = "\n".join(answer_lines(summary))
+    told = "\n".join(answer_lines(_summary(ccd, holds)))
     assert "the protocol ended while the crack was still growing at 14 mA/cm^2 (1 um/s; at that speed 20 s more" in told
     assert "no lower bound" in told
     assert "above it" not in told
@@ -110,4 +115,43 @@ def test_life_counts_what_was_plated():
 
 def test_energy_balance_is_what_is_missing():
     rows = [_row(0.0, 0.0, 0.0, L, fracture=5.0), _row(1.0, 1.0, 0.0, L, work=10.0, elastic=4.0, fracture=10.0)]
-    assert energy_balance(rows) == pytest.approx(0.1)
+    assert energy_balance(rows) == {"at_the_end": pytest.approx(0.1), "least": 0.0}
+
+
+def test_the_energy_that_is_missing_is_measured_by_the_largest_and_told_by_its_sign():
+    """A cycle that takes nearly all work out again: the same 0.4 is 4 % of what was there, not 80 % of what is left."""
+    begin, full = _row(0.0, 0.0, 0.0, L, fracture=5.0), _row(1.0, 1.0, 0.0, L, work=10.0, elastic=9.9, fracture=5.5)
+    empty = _row(2.0, -1.0, 0.0, L, work=0.5, elastic=0.0, fracture=5.9)
+    found = energy_balance([begin, full, empty])
+    assert found == {"at_the_end": pytest.approx(-0.04), "least": pytest.approx(-0.04)}
+    for elastic, said in ((9.9, "More is stored and spent than the work that was counted"), (1.0, "is lost in sudden growth")):
+        told = energy_words(*energy_missing([0.0, 10.0], [0.0, elastic], [5.0, 5.5]))
+        assert said in told
+    assert "Before, up to 0.04 more was there" in energy_words(*energy_missing([0, 10.0, 10.0], [0, 9.9, 2.0], [5.0, 5.5, 6.0]))
+
+
+def test_what_a_profile_gives_back_is_told():
+    rows = [_row(float(k), 1.0, 0.0, L, fracture=energy) for k, energy in enumerate((5.0, 7.0, 6.5, 6.9, 6.8))]
+    assert given_back(rows) == pytest.approx(0.6)
+
+
+def test_a_test_that_only_strips_says_nothing_about_a_critical_current():
+    holds = hold_table(_rows((-100.0, 10e-6, 10e-6, 0.0, 0.0)), _holds(-100.0), L)
+    ccd = critical_current(holds, shorted=False)
+    assert "nothing was plated" in ccd["interval"]
+    told = "\n".join(answer_lines(_summary(ccd, holds)))
+    assert "nothing was plated" in told
+    assert "nothing follows about a critical current" in told
+    assert "above it" not in told
+    assert "the crack never started; it grew by 0.3 um in all" in told
+    cut = [hold | {"asked_s": 40.0} for hold in hold_table(_rows(QUIET), _holds(120.0), L)]
+    assert "no current was held to the end" in "\n".join(answer_lines(_summary(critical_current(cut, shorted=False), cut)))
+
+
+def _summary(ccd, holds):
+    """What answer_lines reads, of a run without a short."""
+    return {
+        "ccd": ccd, "holds": holds, "time_s": 20.0, "ended": "protocol", "thickness_um": 40.0, "crack_length_um": 20.0,
+        "started": None, "largest_pressure_MPa": 205.0, "dry_tip_um": 0.0, "steps": 8, "retries": 0, "growth_um": 0.3,
+        "life": {"plated_mAh_per_cm2": 0.07}, "error_bar": {}, "attribution": {}, "method": "ccd-ramp", "at_best_values": ccd,
+    }  # fmt: skip

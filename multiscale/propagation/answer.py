@@ -26,6 +26,8 @@ STILL = 0.05
 """Growth over l in the last quarter of a hold up to which the crack stood still then."""
 SHORTS = ("short", "voltage drop", "impedance drop")
 """Ends of a run that are a short: bridging, and what `protocol.failure` adds."""
+BOOKS = 1e-3
+"""Share of the largest energy up to which the error of the time steps is not told beside the one at the end."""
 SETTLED = 0.01
 """Relative rise of the pressure in another hold of the same length, at its rate at the end, up to which it had settled."""
 TO_MA_PER_CM2 = 0.1
@@ -111,6 +113,8 @@ def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str
 def _interval(holds: Sequence[dict[str, Any]], quiet: Sequence[dict[str, Any]], criterion: str) -> str:
     """What low and high are, and what the hold time has to do with them."""
     told = "one run at best values; no error of the inputs is in it"
+    if not any(hold["current_mA_per_cm2"] > 0 for hold in holds):
+        return "nothing was plated: no critical current was looked for"
     if criterion == "none":
         return f"largest current held in full; {told}"
     if not quiet:
@@ -169,7 +173,7 @@ def summary(
         found: "ccd" of the run itself, "ended", "holds" and "trials".
         bar, split, worth: of `spread`; empty where they were not asked for.
     """
-    rows, settings, best = march.rows, case.settings, found["ccd"]
+    rows, settings, best, books = march.rows, case.settings, found["ccd"], energy_balance(march.rows)
     start, last = rows[0], rows[-1]
     started = next((row for row in rows if row.crack_area - start.crack_area > STARTED * march.length), None)
     shorted = found["ended"] in SHORTS
@@ -193,12 +197,14 @@ def summary(
         },
         "closing_stress_MPa": closing(settings.conditions, material),
         "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6, "pressure_at_start_MPa": start.pressure / 1e6,
+        "growth_um": (last.crack_area - start.crack_area) * 1e6,
         "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
         "dry_faces": ("touch" if settings.faces_touch else "may overlap") if settings.loaded else "not pressed together",
         "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": found["holds"], "trials": found["trials"],
         "life": life(rows, shorted), "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12,
         "potential_mV": last.potential * 1e3, "charge_balance": charge_balance(rows, settings.geometry.width),
-        "volume_over_charge_error": volume_error(last), "energy_balance": energy_balance(rows),
+        "volume_over_charge_error": volume_error(last), "energy_balance": books["at_the_end"],
+        "energy_balance_least": books["least"], "fracture_energy_given_back_J_per_m": given_back(rows),
         "least_dissipation_J_per_m": min(row.dissipated for row in rows),
     }  # fmt: skip
 
@@ -245,12 +251,45 @@ def volume_error(state: FilamentState) -> float:
     return abs(state.volume - plated + state.extruded) / scale
 
 
-def energy_balance(rows: Sequence[FilamentState]) -> float:
-    """Share of the work done on the body that is neither stored nor spent on the crack: sudden growth and the time steps."""
-    first, last = rows[0], rows[-1]
-    work = last.work - first.work
-    stored = last.elastic + last.fracture - first.elastic - first.fracture
-    return (work - stored) / work if work else 0.0
+def energy_missing(work: Any, elastic: Any, fracture: Any) -> tuple[np.ndarray, float]:
+    """Energy that came in and is neither stored nor spent on the crack, at every time (J/m), and the largest energy.
+
+    Positive: lost in sudden growth. Negative: more is there than the work that was counted; ∫ p dV goes by the trapezoidal rule,
+    which misses what the pressure rises above the line between two times (it falls as the square of the time step).
+    The largest of work, elastic and fracture energy since the start stays a measure where a cycle takes the work out again.
+
+    Args:
+        work, elastic, fracture: at every time, the start first, J/m.
+    """
+    parts = [np.asarray(values, dtype=float) - values[0] for values in (work, elastic, fracture)]
+    return parts[0] - parts[1] - parts[2], max(float(np.abs(part).max()) for part in parts)
+
+
+def energy_balance(rows: Sequence[FilamentState]) -> dict[str, float]:
+    """`energy_missing` at the end and at its least, over the largest energy."""
+    missing, largest = energy_missing(*([getattr(row, name) for row in rows] for name in ("work", "elastic", "fracture")))
+    shares = missing / largest if largest else missing
+    return {"at_the_end": float(shares[-1]), "least": float(shares.min())}
+
+
+def energy_words(missing: np.ndarray, largest: float) -> str:
+    """What the energy that is missing means, in a sentence that fits its sign."""
+    share, least = (float(value) / largest if largest else 0.0 for value in (missing[-1], missing.min()))
+    told = f"{abs(share):.2g} of the largest energy of the run at its end"
+    words = (
+        f"What came in and is neither stored nor spent ({told}) is lost in sudden growth, or is the error of the time steps."
+        if share >= 0 else
+        f"More is stored and spent than the work that was counted ({told}): the error of the time steps, between which the "
+        "pressure peaked. Smaller steps (time.largest, time.growth) make it less."
+    )  # fmt: skip
+    if share >= 0 and least < -BOOKS:
+        words += f" Before, up to {-least:.2g} more was there than had been counted: the error of the time steps."
+    return words
+
+
+def given_back(rows: Sequence[FilamentState]) -> float:
+    """Fracture energy that profiles gave back as they widened (`phase_field.broken_density`), all falls together, J/m."""
+    return sum(max(old.fracture - new.fracture, 0.0) for old, new in pairwise(rows))
 
 
 def show_answer(case: Any, results: Path, as_json: bool) -> None:
@@ -297,7 +336,9 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
         net = f", {s['net_pressure_MPa']:.4g} MPa above what presses the flaw shut" if summary["closing_stress_MPa"] else ""
         lines.append(f"crack started at {s['current_mA_per_cm2']:.4g} mA/cm^2 and {s['pressure_MPa']:.4g} MPa{net}")
     else:
-        lines.append(f"the crack never started; largest pressure {summary['largest_pressure_MPa']:.4g} MPa")
+        growth = summary.get("growth_um", 0.0)
+        grown = f"it grew by {growth:.2g} um in all, less than counts as a start; " if growth > 0 else ""
+        lines.append(f"the crack never started; {grown}largest pressure {summary['largest_pressure_MPa']:.4g} MPa")
     tip = f"dry over {summary['dry_tip_um']:.3g} um" if summary["dry_tip_um"] > 0 else "filled with lithium"
     steps = f"{summary['steps']} steps, {summary['retries']} retried"
     lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
@@ -320,6 +361,10 @@ def _protocol_lines(summary: dict[str, Any]) -> list[str]:
             f"{last['current_mA_per_cm2']:.4g} mA/cm^2 ({last['speed_um_per_s']:.3g} um/s; at that speed {left:.3g} s more to "
             "the other side): this is no lower bound of the current of a short"
         )
+    elif not ccd["value"]:
+        plated = any(hold["current_mA_per_cm2"] > 0 for hold in summary["holds"])
+        why = "no current was held to the end of its time" if plated else "nothing was plated, but taken out or left at rest"
+        told = f"no short in {seconds:.4g} s; {why}: nothing follows about a critical current"
     else:
         told = (
             f"no short up to {ccd['value']:.4g} mA/cm^2 in {seconds:.4g} s, and the crack stood still at the end: for holds of "

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from coupling.errors import UserError
 from multiscale.critical_current.switch_worth import sign_of
-from multiscale.propagation.answer import answer_lines, read_summary, short_words
+from multiscale.propagation.answer import answer_lines, energy_missing, energy_words, read_summary, short_words
 from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.film import read_reel
 from multiscale.reporting import html
@@ -49,8 +49,10 @@ def _read(results: Path, case: Path) -> tuple[dict[str, Any], dict[str, np.ndarr
     """summary.json and the columns of history.csv."""
     summary = read_summary(load_propagation_case(case), results)
     try:
-        with (results / "history.csv").open(encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
+        text = (results / "history.csv").read_text(encoding="utf-8")
+        rows = list(csv.DictReader(text.splitlines()))
+        if len(rows) != summary["steps"] + 1 or not text.endswith("\n"):
+            raise ValueError(f"history.csv holds {len(rows)} whole or broken rows of {summary['steps'] + 1}")
         return summary, {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         told = f"{results}: not the results of a propagation run, or damaged ({error})"
@@ -63,8 +65,11 @@ def _answer(summary: dict[str, Any]) -> str:
     sign = {"lower": "≥ ", "upper": "≤ "}.get(str(ccd.get("bound")), "")
     span = f"{html.number(ccd['low'])} … {html.number(ccd['high'])} mA/cm²"
     told = f"{100 * ccd['level']:.0f} % interval: {span}" if summary["error_bar"] else f"bracket of one run: {span}"
+    value = f'{sign}{html.number(ccd["value"])}<span class="unit">mA/cm²</span>'
+    if not ccd["value"]:  # nothing was plated, or nothing held
+        value, told = "no critical current", "this run found none"
     lines = [
-        f'<div class="number">{sign}{html.number(ccd["value"])}<span class="unit">mA/cm²</span></div>',
+        f'<div class="number">{value}</div>',
         f'<div class="range">{told}</div>', *(html.paragraph(escape(line)) for line in answer_lines(summary)),
     ]  # fmt: skip
     cards = [
@@ -73,7 +78,11 @@ def _answer(summary: dict[str, Any]) -> str:
         ("plated until the end", html.number(summary["life"]["plated_mAh_per_cm2"], 4), "mAh/cm²"),
         ("charge that is missing", html.number(summary["charge_balance"]), "of what moved"),
         ("volume against charge", html.number(summary["volume_over_charge_error"]), "relative"),
-        ("work neither stored nor spent on the crack", html.number(100 * summary["energy_balance"]), "%"),
+        (
+            "energy neither stored nor spent on the crack" if summary["energy_balance"] >= 0 else
+            "energy beyond the work counted (time steps)",
+            html.number(100 * abs(summary["energy_balance"])), "% of the largest",
+        ),
     ]
     return f'<div class="answer">{"".join(lines)}</div>{html.facts(cards)}'
 
@@ -182,7 +191,7 @@ def _energy_columns(history: Mapping[str, np.ndarray]) -> dict[str, list[float]]
         "time (s)": history["time"].tolist(), "work done on the cell (µJ/m)": (gone["work"] * 1e6).tolist(),
         "stored elastically (µJ/m)": (gone["elastic"] * 1e6).tolist(),
         "spent on the crack (µJ/m)": (gone["fracture"] * 1e6).tolist(),
-        "neither (µJ/m)": ((gone["work"] - gone["elastic"] - gone["fracture"]) * 1e6).tolist(),
+        "neither; negative: work not counted (µJ/m)": ((gone["work"] - gone["elastic"] - gone["fracture"]) * 1e6).tolist(),
     }  # fmt: skip
 
 
@@ -199,10 +208,8 @@ def _energy_plate(history: Mapping[str, np.ndarray]) -> Plate:
             drawing.axes[0].legend(labelcolor=palette.ink)
         return drawing
 
-    caption = (
-        "Per metre of depth, of the whole cell. What is neither stored nor spent on the crack is lost in sudden growth, or is "
-        "the error of the time steps."
-    )
+    told = energy_words(*energy_missing(history["work"], history["elastic"], history["fracture"]))
+    caption = f"Per metre of depth, of the whole cell. {told}"
     return curves_of(draw, "energies", "Energies since the start", caption, columns, "time (s)", list(columns)[1:])
 
 
