@@ -20,6 +20,7 @@ from coupling.store import digest
 from multiscale.sweeps import driver, kept_table
 from multiscale.sweeps.designs import points
 from multiscale.sweeps.ledger import Store
+from multiscale.sweeps.result_stamps import stamps
 from multiscale.sweeps.settings import load_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +58,10 @@ def write(folder: Path, designs: int) -> Path:
         ccd = 1.0 + math.sin(number) ** 2
         answers = {"ccd": ccd, "ccd_low": ccd / 2, "ccd_high": 2 * ccd, "asr": 10 + ccd, "limited_by": "stall", "unknowns": 9000}
         told = {"state": "done", "answers": answers, "wall_s": 1.5, "worker": "w", "host": "h", "attempts": 1}
-        store.design(row["design"]).mkdir(parents=True)
+        (store.design(row["design"]) / "results").mkdir(parents=True)
+        whole = {"ccd": {"value": ccd, "low": ccd / 2, "high": 2 * ccd, "level": 0.9}}
+        (store.design(row["design"]) / "results" / "summary.json").write_text(json.dumps(whole), encoding="utf-8")
+        told["results"] = stamps(store.design(row["design"]))
         (store.design(row["design"]) / "status.json").write_text(json.dumps(told), encoding="utf-8")
     kept_table.keep(driver.look_at(sweep, store.folder))  # as `multiscale sweep run` does at its end
     return case

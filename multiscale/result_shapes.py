@@ -87,6 +87,13 @@ class Distribution(TypedDict):
 
 
 @with_config(_STRICT)
+class BestAnswers(TypedDict):
+    """best_values.json of a sweep's design without error bar."""
+
+    answers: dict[str, Any]
+
+
+@with_config(_STRICT)
 class Point(TypedDict):
     """A diffusivity (m²/s) at a temperature."""
 
@@ -126,7 +133,7 @@ class Phase(TypedDict):
 
 _SHAPES: dict[str, Any] = {
     "summary.json": Summary, "parameters.json": Parameters, "distribution.json": Distribution,
-    "arrhenius.json": dict[str, Phase],
+    "arrhenius.json": dict[str, Phase], "best_values.json": BestAnswers,
 }  # fmt: skip
 
 

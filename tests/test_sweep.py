@@ -177,6 +177,37 @@ def test_only_what_is_missing_is_computed_and_failures_are_told(tmp_path):
     assert sorted(sweep_cases.runs(folder)) == [1] * 5 + [2]
 
 
+def test_a_finished_design_whose_results_are_gone_or_halved_is_computed_again(tmp_path):
+    folder = sweep_cases.fake(tmp_path / "case", 5)
+    prepared, _ = run_here(folder)
+    one, two, three, _, untouched = (prepared.store.design(name) / "results" / "summary.json" for name in prepared.names)
+    shutil.rmtree(one.parent)
+    two.write_text(two.read_text()[:20])
+    three.unlink()
+    untouched.write_text(untouched.read_text())  # written again as it was: it is read, and it is whole
+    reasons = [prepared.store.status(name).reason or "" for name in prepared.names]
+    assert [prepared.store.status(name).state for name in prepared.names] == ["waiting"] * 3 + ["failed", "done"]
+    assert ["gone" in text for text in reasons[:3]] == [True, False, True]
+    assert "summary.json is damaged" in reasons[1]
+    told = multiscale("sweep", "status", folder)
+    assert "5 designs: 1 done, 1 failed, 0 running, 3 waiting" in told.stdout
+    assert told.stdout.count("waits to be computed again: was done, but its result file summary.json") == 3
+    assert [row["state"] for row in table.build(prepared).rows] == ["waiting"] * 3 + ["failed", "done"]
+    _, tally = run_here(folder)
+    assert (tally.done, tally.failed, tally.before) == (4, 1, 2)
+    runs = {name: len((prepared.store.design(name) / "runs").read_text()) for name in prepared.names}
+    assert list(runs.values()) == [2, 2, 2, 1, 1]
+    status = prepared.store.design(prepared.names[0]) / "status.json"
+    told = json.loads(status.read_text())
+    del told["results"]  # of an earlier version, which left no sizes
+    status.write_text(json.dumps(told))
+    assert prepared.store.status(prepared.names[0]).state == "done"
+    one.write_text("{")
+    assert "damaged" in prepared.store.status(prepared.names[0]).reason
+    one.unlink()
+    assert "its results are gone" in prepared.store.status(prepared.names[0]).reason
+
+
 def test_results_that_do_not_hold_are_no_results(tmp_path):
     folder = sweep_cases.fake(tmp_path / "case", 2)
     script = folder / "fake.py"
@@ -264,7 +295,7 @@ def test_a_worker_that_was_buried_by_mistake_loses_nothing(tmp_path):
     store.say("a", Status(state="running", worker="w1"))
     assert ledger.bury(store, "a", "w2", "signal SIGKILL").state == "running"
     assert ledger.bury(store, "a", "w1", "signal SIGKILL").deaths == 1
-    store.say("a", Status(state="done", worker="w1"))
+    sweep_cases.finish(store, "a", Status(state="done", worker="w1"))
     assert ledger.bury(store, "a", "w1", "signal SIGKILL").state == "done"
 
 

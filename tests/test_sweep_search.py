@@ -70,7 +70,7 @@ class Formula:
                 raise KeyboardInterrupt
             x, y = (float(str(row["values"][name]).split()[0]) for name in "xy")
             f1 = x / 1000
-            store.say(row["design"], Status(state="done", answers={"asr": f1, "focusing_factor": (1 + y) / f1}))
+            sweep_cases.finish(store, row["design"], Status(state="done", answers={"asr": f1, "focusing_factor": (1 + y) / f1}))
             self.solved += 1
         return job.name
 
@@ -164,7 +164,7 @@ def test_pictures_of_a_sweep_are_drawn(tmp_path):
     for k, name in enumerate(prepared.names):
         value = 1.0 + k
         answers = {"ccd": value, "ccd_low": value / 2, "ccd_high": 2 * value, "asr": value}
-        prepared.store.say(name, Status(state="done", answers=answers))
+        sweep_cases.finish(prepared.store, name, Status(state="done", answers=answers))
     assert [path.name for path in pictures.draw_all(prepared, tmp_path)] == ["effects.png", "map.png"]
     write_figure(pictures.indices(sensitivity.of_sweep(prepared)), tmp_path / "indices.png")
     logs = np.linspace(0.0, 1.0, 50)

@@ -129,6 +129,15 @@ def test_a_finished_sweep_is_read_from_one_file_while_it_holds(tmp_path, monkeyp
     assert rows.told(version)["counts"] == before["counts"] | {"done": 8, "failed": 0}
     assert kept_table.read(case, store.folder) is None
     assert kept_table.keep(prepared)
+    summary = store.design(names[2]) / "results" / "summary.json"
+    text = summary.read_text(encoding="utf-8")
+    summary.write_text(text[:30], encoding="utf-8")  # results that are halved or gone are no longer shown as done
+    assert kept_table.read(case, store.folder) is None
+    assert SweepRows(case, store.folder).told("")["counts"]["done"] == 7
+    summary.unlink()
+    assert not kept_table.keep(prepared)
+    summary.write_text(text, encoding="utf-8")
+    assert kept_table.keep(prepared)
     (case / "sweep.toml").write_text((case / "sweep.toml").read_text() + "# a remark\n", encoding="utf-8")
     assert kept_table.read(case, store.folder) is None
     assert kept_table.keep(prepared)

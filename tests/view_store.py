@@ -34,6 +34,10 @@ def say(store: Store, name: str, state: str, ccd: float = 1.0) -> None:
     answers = {"ccd": ccd, "ccd_low": ccd / 2, "ccd_high": 2 * ccd, "limited_by": "stall"} if state == "done" else {}
     told = {"state": state, "answers": answers, "wall_s": 1.5, "reason": "it cracked <i>early</i>" if state == "failed" else None}
     store.design(name).mkdir(parents=True, exist_ok=True)
+    if state == "done":
+        summary = {"ccd": {"value": ccd, "low": ccd / 2, "high": 2 * ccd, "level": 0.9}}
+        (store.design(name) / "results").mkdir(exist_ok=True)
+        (store.design(name) / "results" / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     (store.design(name) / "status.json").write_text(json.dumps(told), encoding="utf-8")
 
 

@@ -157,12 +157,15 @@ def status(case: Folder, out: StoreOption = None, as_json: JsonOption = False) -
     left = sum(item.state == "running" and not prepared.store.is_held(name) for name, item in states.items())
     counts |= {"running": counts["running"] - left, "waiting": counts["waiting"] + left}  # begun, then killed: to be done again
     failed = [{"design": name, "reason": item.reason} for name, item in states.items() if item.state == "failed"]
+    again = [{"design": name, "reason": item.reason} for name, item in states.items() if item.state == "waiting" and item.reason]
     if as_json:
-        show_json({"case": str(case), "designs": len(prepared.rows), **counts, "failures": failed})
+        show_json({"case": str(case), "designs": len(prepared.rows), **counts, "failures": failed, "again": again})
         return
     show(f"{len(prepared.rows)} designs: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
     for item in failed[:20]:
         show(f"  {item['design']}  {item['reason']}")
+    for item in again[:20]:
+        show(f"  {item['design']}  waits to be computed again: {item['reason']}")
 
 
 @sweep_app.command("table")

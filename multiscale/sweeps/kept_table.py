@@ -1,12 +1,11 @@
 """The table of a sweep in which nothing is left to do, in one file: a viewer need not read ten thousand to show it.
 
 It is believed only while everything it follows from is unchanged: the bytes of the files that decide which designs there are, and
-the time of the last change of each design's status. The store remains the only truth about what is done.
+the times and sizes of each design's status and result files. The store remains the only truth about what is done.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from coupling.atomic import write_text
 from multiscale.case_folder import material_folders
+from multiscale.sweeps.result_stamps import FILES, entry
 
 if TYPE_CHECKING:
     from multiscale.sweeps.driver import Prepared
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a change of the code changes what the file holds."""
 NAME = "finished.json"
 """Its name in the store."""
@@ -34,7 +34,8 @@ class KeptTable:
     Attributes:
         columns: names in their order. variables: column of each variable. answers: column of each answer, by its name.
         cells: the values of each column, one a point.
-        written: time of the last change of each design's status, ns.
+        written: of each design, what `changed` gives of the files it has.
+        files: result files that its designs have.
     """
 
     title: str
@@ -44,6 +45,7 @@ class KeptTable:
     answers: Mapping[str, str]
     cells: Mapping[str, Sequence[Any]]
     written: Mapping[str, int]
+    files: tuple[str, ...]
 
 
 def stamp(case: Path) -> str:
@@ -61,12 +63,10 @@ def stamp(case: Path) -> str:
     return told.hexdigest()[:16]
 
 
-def changed(store: Path, design: str) -> int:
-    """When the status of a design was last changed, ns; 0 where there is none."""
-    try:
-        return os.stat(f"{store}/designs/{design}/status.json").st_mtime_ns
-    except OSError:
-        return 0
+def changed(store: Path, design: str, files: Sequence[str] = FILES) -> int:
+    """A number that changes with the status of a design and with its result files: their sizes and times (ns) added up."""
+    places = ("status.json", *(f"results/{name}" for name in files))
+    return sum(sum(entry(f"{store}/designs/{design}/{place}") or (0,)) for place in places)
 
 
 def keep(prepared: "Prepared") -> bool:
@@ -88,7 +88,8 @@ def keep(prepared: "Prepared") -> bool:
     before, key = stamp(case), list_key(sweep)
     if list_key(load_sweep(case)) != key or store.read_list(key) != list(prepared.rows):  # edited meanwhile, or a part of it
         return False
-    written = {name: changed(store.folder, name) for name in prepared.names}  # looked at before the status is read
+    files = [file for file in FILES if any(entry(store.design(name) / "results" / file) for name in prepared.names)]
+    written = {name: changed(store.folder, name, files) for name in prepared.names}  # looked at before the status is read
     statuses = {name: store.status(name) for name in written}
     if not all(status.is_over for status in statuses.values()):
         return False
@@ -96,7 +97,7 @@ def keep(prepared: "Prepared") -> bool:
     rows = [found.row(number, row, statuses[row["design"]]) for number, row in enumerate(prepared.rows)]
     told = {
         "stamp": before, "title": sweep.settings.title, "fidelity": sweep.settings.fidelity, "columns": list(found.columns),
-        "variables": list(found.variables.values()), "answers": dict(found.answers), "designs": list(written),
+        "variables": list(found.variables.values()), "answers": dict(found.answers), "designs": list(written), "files": files,
         "written": list(written.values()), "cells": {name: _packed([row[name] for row in rows]) for name in found.columns},
     }  # fmt: skip
     write_text(store.folder / NAME, json.dumps(told, separators=(",", ":"), ensure_ascii=False))
@@ -119,10 +120,11 @@ def read(case: Path, store: Path) -> KeptTable | None:
         if told["stamp"] != stamp(case):
             return None
         written = dict(zip(told["designs"], told["written"], strict=True))
-        if any(changed(store, name) != when for name, when in written.items()):
+        files = tuple(map(str, told["files"]))
+        if any(changed(store, name, files) != when for name, when in written.items()):
             return None
         cells = {name: _unpacked(told["cells"][name]) for name in told["columns"]}
         return KeptTable(told["title"], told["fidelity"], tuple(told["columns"]), tuple(told["variables"]), told["answers"],
-                         cells, written)  # fmt: skip
+                         cells, written, files)  # fmt: skip
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -3,7 +3,8 @@
 STORE/designs/HASH/   case.toml, materials/, design.json, results/, log.txt   the design, a case like any other
                       .lock        held by every rank that works on it, free as soon as the last of them is gone, however it went
                       heartbeat    touched while it is worked on: seen from other machines whose locks do not reach here
-                      status.json  replaced in one step; says "done" only after the results have been read and checked
+                      status.json  replaced in one step; says "done" only after the results have been read and checked, and is
+                                   believed only while they lie there (`result_stamps`)
 STORE/lists/          which designs a sweep consists of, in its order
 """
 
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.lock import alone
 from coupling.store import digest
+from multiscale.sweeps.result_stamps import Stamps, damage, stamps
 
 State = Literal["waiting", "running", "done", "failed"]
 BEAT = 10.0
@@ -38,13 +40,14 @@ class Status:
     """What is known of a design.
 
     Attributes:
-        reason: why it failed.
+        reason: why it failed, or has to be computed again.
         worker, host, pid: who works or worked on it.
         started, finished: seconds since 1970.
         wall_s: of the run that finished it.
         attempts: how often it was begun.
         deaths: how often its process died by itself.
         answers: numbers of the finished design, by column.
+        results: size and last change of its result files when it was finished.
     """
 
     state: State = "waiting"
@@ -58,6 +61,7 @@ class Status:
     attempts: int = 0
     deaths: int = 0
     answers: Mapping[str, Any] = field(default_factory=dict)
+    results: Stamps = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -79,16 +83,20 @@ class Store:
         return self.folder / "designs" / name
 
     def status(self, name: str) -> Status:
-        """What is known of a design; "waiting" where nothing is, or nothing that can be read."""
+        """What is known of a design; "waiting" where nothing is, or nothing that can be read, or its results are gone."""
         try:
             with open(f"{self.folder}/designs/{name}/status.json", encoding="utf-8") as stream:  # read by the ten thousand
                 data = json.loads(stream.read())
-            return Status(**{key: value for key, value in data.items() if key in _FIELDS})
+            found = Status(**{key: value for key, value in data.items() if key in _FIELDS})
+            lost = damage(f"{self.folder}/designs/{name}", found.results) if found.state == "done" else None
         except (OSError, ValueError, TypeError, AttributeError):
             return Status()
+        return Status(reason=f"was done, but {lost}", attempts=found.attempts) if lost else found
 
     def say(self, name: str, status: Status) -> None:
         """Replace what is known of a design, in one step. Raises RunFailure where it cannot be written."""
+        if status.state == "done":
+            status = replace(status, results=stamps(self.design(name)))
         write_json(self.design(name) / "status.json", asdict(status))
 
     def write_list(self, rows: Sequence[Mapping[str, Any]], key: str = "") -> Path:

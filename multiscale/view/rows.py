@@ -140,7 +140,8 @@ class SweepRows:
         if self._kept is None:
             return False
         failed = {name for name, state in zip(self._cells["design"], self._cells["state"], strict=True) if state != "done"}
-        return any(kept_table.changed(self.store.folder, name) != self._kept.written[name] for name in failed)
+        kept, store = self._kept, self.store.folder
+        return any(kept_table.changed(store, name, kept.files) != kept.written[name] for name in failed)
 
     def told(self, since: str) -> dict[str, Any]:
         """See `Rows`."""
