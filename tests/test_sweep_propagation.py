@@ -100,5 +100,5 @@ def test_a_case_of_initiation_has_no_propagation_and_brackets_are_not_ranked(tmp
     with pytest.raises(UserError, match="asks for a critical current of initiation; write one of"):
         load_sweep(write(tmp_path / "other", text, "li-lpscl"))
     prepared = driver.prepare(load_sweep(write(tmp_path / "case")), tmp_path / "store")
-    with pytest.raises(UserError, match="no two choices are done"):
+    with pytest.raises(UserError, match=r"sweep\.toml:\d+: .*brackets are not ranked"):
         ranking.rank(prepared, "toughness")

@@ -144,6 +144,9 @@ def rank(prepared: Prepared, by: str, seed: int = 0) -> Ranking:
     if prepared.sweep.settings.fidelity in ("screening", "best-values"):
         told = "its designs carry no error bar, so nothing can be ranked with confidence; write fidelity = \"initiation\""
         raise UserError(prepared.sweep.file.refusal(("fidelity",), told))
+    if prepared.sweep.settings.fidelity == "propagation" and prepared.sweep.case.settings.uncertainty is None:
+        told = "the case has no [uncertainty], so its designs answer with a bracket of one run; brackets are not ranked"
+        raise UserError(prepared.sweep.file.refusal(("fidelity",), told))
     found: dict[str, dict[str, list[Evidence]]] = {}
     for row in prepared.rows:
         status = prepared.store.status(row["design"])
