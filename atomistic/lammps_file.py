@@ -23,7 +23,7 @@ from ase.data import atomic_numbers
 from pydantic import Field, model_validator
 
 from coupling.errors import UserError
-from coupling.toml_input import Table, read, validate
+from coupling.toml_input import Source, Table, read, validate
 
 FIXES = (
     "qeq/reaxff", "qeq/reax", "qeq/rel/reaxff", "acks2/reaxff", "qeq/point", "qeq/shielded", "qeq/slater", "qeq/dynamic",
@@ -57,7 +57,7 @@ class LammpsFile(Table):
     atom_style: Literal["atomic", "charge"] = "atomic"
     charges: dict[str, float] = Field(default_factory=dict)
     commands: tuple[str, ...] = ()
-    source: str = Field(min_length=1)
+    source: Source
 
     @model_validator(mode="after")
     def _elements_exist_and_lines_are_harmless(self) -> Self:

@@ -14,5 +14,7 @@ PLANCK = 6.62607015e-34
 """Planck constant, J s."""
 LITHIUM_MOLAR_VOLUME = 1.300e-5
 """Molar volume of lithium, m³/mol (M/ρ = 6.94 g/mol / 534 kg/m³; CRC Handbook)."""
+LITHIUM_MELTING_POINT = 453.65
+"""At which lithium melts, K (180.5 °C; CRC Handbook)."""
 ROOM_TEMPERATURE = 298.15
 """Reference temperature, K."""

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from coupling.errors import UserError
 from coupling.record import Property
-from coupling.toml_input import Table, TomlFile, nearest, read, validate
+from coupling.toml_input import Source, Table, TomlFile, nearest, read, validate
 from coupling.units import UnitError, to_si
 
 _POSITIVE = (0.0, math.inf)
@@ -90,7 +90,7 @@ class PropertyEntry(Table):
     bound: Literal["upper", "lower"] | None = None
     conditions: dict[str, str | float] = Field(default_factory=dict)
     kind: Literal["measured", "derived", "assumed", "md"]
-    source: str = Field(min_length=1)
+    source: Source
     confidence: Literal["verified", "memory", "computed", "low"]
     grade: Literal["A", "B", "C"]
     note: str = ""
@@ -107,7 +107,7 @@ class Mixture(Table):
     """A material made of phases; its effective properties lie between Hashin–Shtrikman bounds."""
 
     components: tuple[Component, ...] = Field(min_length=2)
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class MaterialFile(Table):

@@ -9,9 +9,9 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import core_schema
 
 from coupling.errors import UserError
@@ -36,16 +36,31 @@ Flag = Annotated[bool, Field(strict=True)]
 """true or false."""
 
 
+def _not_blank(text: str) -> str:
+    """Refuse a text of nothing but spaces. Raises ValueError."""
+    if not text.strip():
+        raise ValueError(f"read {json.dumps(text)}; write where it comes from")
+    return text
+
+
+Source = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+"""Where a number comes from, in words."""
+
+
 @dataclass(frozen=True)
 class InUnit:
     """Metadata of a pydantic float: a TOML string with a unit, held in the SI `unit`; a bare number is refused.
 
-    `above` and `at_least` are limits in `unit`. Use: ``Length = Annotated[float, InUnit("m", above=0.0)]``.
+    `above`, `at_least`, `below` and `at_most` are limits in `unit`, `why` is told beside the upper ones.
+    Use: ``Length = Annotated[float, InUnit("m", above=0.0)]``.
     """
 
     unit: str
     above: float | None = None
     at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+    why: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         """Validate a text with a unit."""
@@ -63,6 +78,11 @@ class InUnit:
             raise ValueError(f'read "{value}"; it must be above {told(self.above, self.unit)}')
         if self.at_least is not None and not number >= self.at_least:
             raise ValueError(f'read "{value}"; it must be at least {told(self.at_least, self.unit)}')
+        reason = f": {self.why}" if self.why else ""
+        if self.below is not None and not number < self.below:
+            raise ValueError(f'read "{value}"; it must be below {told(self.below, self.unit)}{reason}')
+        if self.at_most is not None and not number <= self.at_most:
+            raise ValueError(f'read "{value}"; it must be at most {told(self.at_most, self.unit)}{reason}')
         return number
 
 
@@ -229,7 +249,7 @@ def _complaints(file: TomlFile, model: type[BaseModel], error: ValidationError) 
         if item["type"] == "extra_forbidden":
             *table, name = item["loc"]
             inside = item["input"] if isinstance(item["input"], dict) else {}
-            for meant in _close(str(name), _known_keys(model, tuple(table))):
+            for meant in _close(str(name), _known_keys(model, file.data, tuple(table))):
                 echoes |= {(*table, meant), *((*table, meant, key) for key in inside)}
     return [_explain(file, model, item) for item in items if item["loc"] not in echoes]
 
@@ -242,7 +262,7 @@ def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> st
     location = _without_tags(file.data, tuple(part for part in item["loc"] if not (isinstance(part, str) and "[" in part)))
     kind, read_value, limits = item["type"], item.get("input"), item.get("ctx", {})
     if kind == "extra_forbidden":
-        known = sorted(_known_keys(model, location[:-1]))
+        known = sorted(_known_keys(model, file.data, location[:-1]))
         return file.complaint(location, f"unknown key; {nearest(str(location[-1]), known)}")
     if kind == "missing" and isinstance(location[-1], int):
         return file.refusal(location[:-1], "too few values; add what is missing")
@@ -294,27 +314,37 @@ _MENDS = {
 """What to write instead, by pydantic's kind of error, where its own words do not say."""
 
 
-def _known_keys(model: type[BaseModel], location: Location) -> Sequence[str]:
+def _known_keys(model: type[BaseModel], data: Any, location: Location) -> Sequence[str]:
+    """The keys that a table of a file (at `location` in its `data`) may hold; of alternatives, those of the one it names."""
     current: Any = model
     named = False  # whether the part before was a table whose keys are names of the user's
-    for part in location:
+    for part in _without_tags(data, location):
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
         if isinstance(part, int) or named:
             named = False
             continue
         field = getattr(current, "model_fields", {}).get(part)
-        current = _model_in(field.annotation) if field is not None else None
+        current = _model_of(field.annotation, data) if field is not None else None
         named = field is not None and getattr(field.annotation, "__origin__", None) is dict
     return list(getattr(current, "model_fields", {}))
 
 
-def _model_in(annotation: Any) -> Any:
-    """The pydantic model inside an annotation such as ``X | None`` or ``tuple[X, ...]``."""
+def _model_of(annotation: Any, data: Any) -> Any:
+    """The pydantic model inside an annotation such as ``X | None`` or ``tuple[X, ...]``; of several, that of the table's kind."""
+    found = _models_in(annotation)
+    kind = data.get("kind") if isinstance(data, dict) else None
+    of_kind = [one for one in found if "kind" in one.model_fields and kind in get_args(one.model_fields["kind"].annotation)]
+    return next(iter([*of_kind, *found]), None)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every pydantic model inside an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if (found := _model_in(inner)) is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

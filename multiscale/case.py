@@ -15,8 +15,8 @@ from coupling.toml_input import (
     Flag,
     InUnit,
     Location,
+    Source,
     Table,
-    TomlFile,
     Whole,
     fraction,
     nearest,
@@ -24,16 +24,10 @@ from coupling.toml_input import (
     require_within,
     validate,
 )
-from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
+from multiscale.case_folder import CaseFolder, material_folders, materials_named, refuse_other_kinds, require_case
+from multiscale.case_units import CurrentDensity, Length, LithiumTemperature, MouthWidth, Pressure, refuse_twice
 
 Kind = Literal["md", "measured", "derived", "assumed"]
-ATOM = 0.3e-9
-"""Narrowest mouth of a flaw, m: one atom (in the metal, lithium atoms are 0.304 nm apart: bcc, a = 0.351 nm)."""
-Length = Annotated[float, InUnit("m", above=0.0)]
-MouthWidth = Annotated[float, InUnit("m", at_least=ATOM)]
-Temperature = Annotated[float, InUnit("K", above=0.0)]
-Pressure = Annotated[float, InUnit("Pa", at_least=0.0)]
-CurrentDensity = Annotated[float, InUnit("A/m^2", above=0.0)]
 
 
 class GrainBoundary(Table):
@@ -75,7 +69,7 @@ class Contact(Table):
     roughness: Length
     correlation_length: Length
     void_fraction: Annotated[float, Field(gt=0, le=0.9)]
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class Inhomogeneity(Table):
@@ -87,7 +81,7 @@ class Inhomogeneity(Table):
     modulus_deviation: Annotated[float, Field(ge=0, le=1)]
     toughness_deviation: Annotated[float, Field(ge=0, le=1)]
     correlation_length: Length
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class Flaw(Table):
@@ -101,7 +95,7 @@ class Flaw(Table):
     depth_range: tuple[Length, Length] | None = None
     mouth: MouthWidth
     at: Literal["grain-boundary", "grain"]
-    source: str = Field(min_length=1)
+    source: Source
 
     @model_validator(mode="after")
     def _depth_lies_in_its_range(self) -> "Flaw":
@@ -126,7 +120,7 @@ class Geometry(Table):
 class Conditions(Table):
     """Temperature and the pressure that the cell is held under."""
 
-    temperature: Temperature
+    temperature: LithiumTemperature
     stack_pressure: Pressure
 
 
@@ -164,6 +158,7 @@ class Physics(Table):
     def _initiation_is_always_there(self) -> "Physics":
         if "initiation" not in self.mechanisms:
             raise AtKey(("mechanisms",), 'the others are told beside it: add "initiation"')
+        refuse_twice(self.attribute)
         return self
 
     def off(self) -> frozenset[str]:
@@ -281,6 +276,9 @@ class CaseFile(Table):
                 raise AtKey((name,), f'physics.mechanisms names "{name}": add this table, or take the mechanism out')
         if "nucleation" in self.physics.mechanisms and self.geometry.interlayer is None:
             raise AtKey(("physics", "mechanisms"), "nucleation is that inside an interlayer: add [geometry.interlayer]")
+        if "mechanical-inhomogeneity" in self.physics.attribute and self.geometry.inhomogeneity is None:
+            told = '"mechanical-inhomogeneity" switches nothing off here: add [geometry.inhomogeneity], or take the name out'
+            raise AtKey(("physics", "attribute"), told)
         return self
 
 
@@ -322,7 +320,7 @@ def load_case(folder: str | Path) -> Case:
     folder = Path(folder)
     require_case(folder)
     file = read(folder / "case.toml")
-    _refuse_other_kinds(file)
+    refuse_other_kinds(file)
     settings = validate(file, CaseFile)
     case = Case(folder, settings, materials_of(file.path, settings, material_folders(folder)), file)
     _check_choice(case)
@@ -331,25 +329,6 @@ def load_case(folder: str | Path) -> Case:
     except UserError as error:
         raise UserError(file.complaint(("nucleation", "rates"), str(error))) from None
     return case
-
-
-OTHER_KINDS = {"transport": "ion transport in time", "conduction": "steady conduction", "fracture": "crack propagation"}
-"""Tables that mark other kinds of case, and what they ask for."""
-OTHER_GEOMETRIES = {"tip-on-polycrystal": "trigger voltages under a tip", "filament-device": "sweeps of a memristor"}
-"""Geometries that mark other kinds of case."""
-
-
-def _refuse_other_kinds(file: TomlFile) -> None:
-    """One sentence for a case of another kind, instead of a complaint for each of its keys. Raises UserError."""
-    for table, question in OTHER_KINDS.items():
-        if isinstance(file.data.get(table), dict):
-            told = f"this case asks for {question}; wanted here is one that asks for a critical current of initiation"
-            raise UserError(file.complaint((table,), f"{told} (without this table)"))
-    geometry = file.data.get("geometry")
-    if isinstance(geometry, dict) and geometry.get("kind") in OTHER_GEOMETRIES:
-        question = OTHER_GEOMETRIES[geometry["kind"]]
-        told = f"this case asks for {question}; wanted here is one that asks for a critical current of initiation"
-        raise UserError(file.refusal(("geometry", "kind"), told))
 
 
 ELECTROLYTE: Location = ("geometry", "electrolyte", "material")

@@ -91,3 +91,22 @@ def materials_named(path: Path, named: "Sequence[tuple[str, Location]]", folders
         for number, component in enumerate(material.mixture.components if material.mixture else ()):
             waiting.append((component.material, material.path, ("mixture", "components", number, "material")))
     return found
+
+
+OTHER_KINDS = {"transport": "ion transport in time", "conduction": "steady conduction", "fracture": "crack propagation"}
+"""Tables that mark other kinds of case, and what they ask for."""
+OTHER_GEOMETRIES = {"tip-on-polycrystal": "trigger voltages under a tip", "filament-device": "sweeps of a memristor"}
+"""Geometries that mark other kinds of case."""
+
+
+def refuse_other_kinds(file: "TomlFile") -> None:
+    """One sentence for a case of another kind, instead of a complaint for each of its keys. Raises UserError."""
+    for table, question in OTHER_KINDS.items():
+        if isinstance(file.data.get(table), dict):
+            told = f"this case asks for {question}; wanted here is one that asks for a critical current of initiation"
+            raise UserError(file.complaint((table,), f"{told} (without this table)"))
+    geometry = file.data.get("geometry")
+    if isinstance(geometry, dict) and geometry.get("kind") in OTHER_GEOMETRIES:
+        question = OTHER_GEOMETRIES[geometry["kind"]]
+        told = f"this case asks for {question}; wanted here is one that asks for a critical current of initiation"
+        raise UserError(file.refusal(("geometry", "kind"), told))

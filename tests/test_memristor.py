@@ -338,6 +338,7 @@ def test_the_field_does_not_depend_on_the_number_of_ranks(tmp_path):
         ('compliance        = "10 uA"', 'compliance        = "0 A"', "above 0 A"),
         ('"plating", "fracture", "nucleation"]', '"plating", "cracking"]', "plating"),
         ("cycles   = 200", "cycles   = 0", "cycles"),
+        ('["plating", "fracture", "nucleation"]', '["nucleation"]', "without plating no filament grows"),
         ('lithium         = "Li-contact"', 'lithium         = "Li"', "not known at this temperature"),
         ("on_off_ratio = 1e5", "on_off_ratio = 0.5", "greater than 1"),
     ],

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coupling.constants import LITHIUM_MELTING_POINT
 from coupling.errors import UserError
 from multiscale.commands.quantities import quantity
 from multiscale.console import JsonOption, show, show_json
@@ -49,6 +50,8 @@ def squeeze(
     if h1 >= h0:
         raise UserError(f'--to: read "{to}"; it must be below the thickness at the start, {thickness}')
     speed, T = quantity("--rate", rate, "1/s", 0.0), quantity("--temperature", temperature, "K", 0.0)
+    if T >= LITHIUM_MELTING_POINT:
+        raise UserError(f'--temperature: read "{temperature}"; it must be below 180.5 degC, at which lithium melts')
     radius = quantity("--diameter", diameter, "m", 0.0) / 2
 
     from multiscale.materials import Elastic

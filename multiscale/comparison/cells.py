@@ -13,8 +13,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from coupling.errors import UserError
 from coupling.toml_input import AtKey, Location, Table, TomlFile, fraction, read, validate
-from multiscale.case import Case, CaseFile, Choice, CurrentDensity, Length, Pressure, Temperature, named_materials
+from multiscale.case import Case, CaseFile, Choice, named_materials
 from multiscale.case_folder import material_folders, materials_named
+from multiscale.case_units import CurrentDensity, Length, Pressure, Temperature
 
 Share = Annotated[float, AfterValidator(fraction), Field(gt=0)]
 Words = Annotated[str, Field(min_length=1)]

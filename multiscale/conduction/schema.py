@@ -7,7 +7,8 @@ from pydantic import Field, create_model, model_validator
 from coupling.errors import UserError
 from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
 from meshes.voxels import Labels
-from multiscale.case import Choice, CurrentDensity, Length, Temperature
+from multiscale.case import Choice
+from multiscale.case_units import CurrentDensity, Length, Temperature
 
 Angle = Annotated[float, InUnit("degree")]
 Seed = Annotated[Whole, Field(ge=0)]

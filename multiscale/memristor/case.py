@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from coupling.toml_input import AtKey, InUnit, Location, Table, Whole, read, require_within, validate
-from multiscale.case import Choice, Length, Temperature
+from coupling.toml_input import AtKey, InUnit, Location, Source, Table, Whole, read, require_within, validate
+from multiscale.case import Choice
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.case_numbers import Numbers
+from multiscale.case_units import Length, LithiumTemperature
 from multiscale.parameters import Parameter
 
 KIND = "filament-device"
@@ -33,7 +34,7 @@ class Cylinder(Table):
 
     radius: Radius
     radius_range: tuple[Radius, Radius] | None = None
-    source: str = Field(min_length=1)
+    source: Source
 
     @model_validator(mode="after")
     def _lies_in_its_range(self) -> "Cylinder":
@@ -71,23 +72,29 @@ class Circuit(Table):
 
     series_resistance: Ohms
     compliance: Amperes
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class DeviceConditions(Table):
     """What the device is held at."""
 
-    temperature: Temperature
+    temperature: LithiumTemperature
 
 
 class DevicePhysics(Table):
-    """Switches. Without "plating" nothing happens; without "fracture" no pressure opens the channel; "nucleation" delays plating.
+    """Switches. "plating" always; without "fracture" no pressure opens the channel; "nucleation" delays plating.
 
     `nucleation`: "median" takes the median voltage in each cycle, "seeded" draws one.
     """
 
     mechanisms: tuple[Literal["plating", "fracture", "nucleation"], ...] = ("plating", "fracture", "nucleation")
     nucleation: Literal["median", "seeded"] = "seeded"
+
+    @model_validator(mode="after")
+    def _lithium_is_plated(self) -> "DevicePhysics":
+        if "plating" not in self.mechanisms:
+            raise AtKey(("mechanisms",), 'without plating no filament grows and nothing switches: add "plating"')
+        return self
 
 
 class BipolarSweep(Table):
@@ -114,7 +121,7 @@ class Published(Table):
     """A measured device to tell beside the computed one; it enters nothing."""
 
     on_off_ratio: Annotated[float, Field(gt=1)]
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class MemristorFile(Table):

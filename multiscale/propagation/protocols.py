@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from coupling.toml_input import AtKey, InUnit, Table, Whole
-from multiscale.case import CurrentDensity, Pressure, Temperature
+from multiscale.case_units import CurrentDensity, LithiumTemperature, Pressure
 
 Current = Annotated[float, InUnit("A/m^2")]
-Seconds = Annotated[float, InUnit("s", above=0.0)]
+Seconds = Annotated[float, InUnit("s", above=0.0, at_most=3.2e8, why="ten years")]
 Capacity = Annotated[float, InUnit("C/m^2", above=0.0)]
 """Charge density of a step; 1 mAh/cm² is 36 000 C/m²."""
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -51,7 +51,7 @@ class Step(Table):
     current: Current
     time: Seconds | None = None
     capacity: Capacity | None = None
-    temperature: Temperature | None = None
+    temperature: LithiumTemperature | None = None
     stack_pressure: Pressure | None = None
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class Conditioning(Table):
     capacity: Capacity | None = None
     rest: Annotated[float, InUnit("s", at_least=0.0)] = 0.0
     cycles: Annotated[Whole, Field(ge=1, le=1000)]
-    temperature: Temperature | None = None
+    temperature: LithiumTemperature | None = None
     stack_pressure: Pressure | None = None
 
     @model_validator(mode="after")

@@ -4,17 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole, require_within
-from multiscale.case import (
-    Choice,
-    Conditions,
-    GrainBoundary,
-    Inhomogeneity,
-    Interface,
-    Length,
-    MouthWidth,
-    Uncertainty,
-)
+from coupling.toml_input import AtKey, Flag, InUnit, Source, Table, Whole, require_within
+from multiscale.case import Choice, Conditions, GrainBoundary, Inhomogeneity, Interface, Uncertainty
+from multiscale.case_units import Length, MouthWidth, refuse_twice
 from multiscale.propagation.protocols import Bisection, ConstantCurrent, Cycling, Ramp, Seconds, Steps, surroundings
 
 Protocol = Annotated[Steps | ConstantCurrent | Cycling | Ramp | Bisection, Field(discriminator="kind")]
@@ -28,7 +20,7 @@ class Anisotropy(Table):
 
     zener_ratio: Annotated[float, Field(ge=0.1, le=10)]
     angle: Annotated[float, InUnit("rad")] | None = None
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class Slab(Table):
@@ -54,7 +46,7 @@ class Line(Table):
     depth_range: tuple[Length, Length] | None = None
     mouth: MouthWidth
     at: Literal["grain", "grain-boundary"] = "grain"
-    source: str = Field(min_length=1)
+    source: Source
 
     @model_validator(mode="after")
     def _depth_lies_in_its_range(self) -> "Line":
@@ -109,7 +101,7 @@ class Fatigue(Table):
     """
 
     threshold: Annotated[float, Field(ge=0.01, le=1e9)]
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class Fracture(Table):
@@ -158,6 +150,11 @@ class Physics(Table):
     mechanical_inhomogeneity: Flag = True
     attribute: tuple[Switch, ...] = ()
 
+    @model_validator(mode="after")
+    def _each_switch_once(self) -> "Physics":
+        refuse_twice(self.attribute)
+        return self
+
 
 class TimeSteps(Table):
     """Time steps; one in which the crack grows by more than `growth` of the phase-field length is halved and tried again."""
@@ -196,6 +193,18 @@ class PropagationFile(Table):
         return not (self.geometry.even() if not self.physics.mechanical_inhomogeneity else self.geometry).uneven
 
     @property
+    def idle_switches(self) -> dict[str, str]:
+        """Switches whose physics is not in the case, and what would put it there."""
+        uneven = self.geometry.inhomogeneity or self.geometry.electrolyte.anisotropy
+        there = {
+            "mechanical-inhomogeneity": (uneven, "[geometry.inhomogeneity] or [geometry.electrolyte.anisotropy]"),
+            "grain-boundaries": (self.geometry.electrolyte.grain_boundary, "[geometry.electrolyte.grain_boundary]"),
+            "stress-of-the-cell": (self.conditions.stack_pressure or self.conditions.residual_stress, "a stress in [conditions]"),
+            "fatigue": (self.fracture.fatigue, "[fracture.fatigue]"),
+        }
+        return {name: mend for name, (given, mend) in there.items() if not given}
+
+    @property
     def loaded(self) -> bool:
         """Whether a stack pressure or residual stress acts on the cell, at least in one step."""
         pressed = any(hold.stack_pressure for hold in surroundings(self.protocol))
@@ -215,6 +224,10 @@ class PropagationFile(Table):
         if self.physics.attribute and self.protocol.kind not in ("ccd-ramp", "ccd-bisection"):
             told = "the worth of a switch is told for a protocol of kind ccd-ramp or ccd-bisection"
             raise AtKey(("physics", "attribute"), told)
+        for name in self.physics.attribute:
+            if mend := self.idle_switches.get(name):
+                told = f'"{name}" switches nothing off here: add {mend}, or take the name out'
+                raise AtKey(("physics", "attribute"), told)
         if self.uncertainty and self.protocol.kind not in ("ccd-ramp", "ccd-bisection"):
             raise AtKey(("uncertainty",), "an error bar goes with a protocol of kind ccd-ramp or ccd-bisection")
         if self.fracture.split != "none" and self.geometry.electrolyte.anisotropy:

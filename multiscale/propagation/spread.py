@@ -173,15 +173,18 @@ def _bar(found: sampling.Propagated, level: float, lowest: float, largest: float
     }  # fmt: skip
 
 
+FLAGS = {
+    "flux-detour": "flux_detour", "lithium-creep": "lithium_creep", "pressure-feedback": "pressure_feedback",
+    "mechanical-inhomogeneity": "mechanical_inhomogeneity",
+}  # fmt: skip
+"""Switches that are a key of [physics] themselves."""
+
+
 def without(settings: PropagationFile, name: str) -> PropagationFile:
     """The settings with one of `SWITCHES` turned off."""
     geometry, physics = settings.geometry, settings.physics
-    flags = {
-        "flux-detour": "flux_detour", "lithium-creep": "lithium_creep", "pressure-feedback": "pressure_feedback",
-        "mechanical-inhomogeneity": "mechanical_inhomogeneity",
-    }  # fmt: skip
-    if name in flags:
-        return settings.model_copy(update={"physics": physics.model_copy(update={flags[name]: False})})
+    if name in FLAGS:
+        return settings.model_copy(update={"physics": physics.model_copy(update={FLAGS[name]: False})})
     if name == "grain-boundaries":
         electrolyte = geometry.electrolyte.model_copy(update={"grain_boundary": None})
         return settings.model_copy(update={"geometry": geometry.model_copy(update={"electrolyte": electrolyte})})
@@ -194,14 +197,15 @@ def without(settings: PropagationFile, name: str) -> PropagationFile:
 def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narrator) -> dict[str, Any]:
     """What the switches of `physics.attribute` are worth, at best values on the coarse mesh, over the microstructures, mA/cm².
 
-    By switch the row of `switch_worth.worth`. Empty where nothing is asked for.
+    By switch the row of `switch_worth.worth`. Empty where nothing is asked for; what the case turns off itself is left out.
 
     Raises:
         RunFailure: too many runs failed.
     """
     from multiscale.propagation.inputs import parameters as numbers
 
-    wanted = case.settings.physics.attribute
+    physics = case.settings.physics
+    wanted = [name for name in physics.attribute if name not in FLAGS or getattr(physics, FLAGS[name])]
     if not wanted:
         return {}
     count = case.settings.uncertainty.microstructures if case.settings.uncertainty and case.settings.geometry.uneven else 1

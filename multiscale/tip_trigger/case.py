@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from coupling.errors import UserError
-from coupling.toml_input import AtKey, Flag, InUnit, Location, Table, Whole, read, require_within, validate
-from multiscale.case import Choice, GrainBoundary, Length, MouthWidth, Temperature
+from coupling.toml_input import AtKey, Flag, InUnit, Location, Source, Table, Whole, read, require_within, validate
+from multiscale.case import Choice, GrainBoundary
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
 from multiscale.case_numbers import Numbers
+from multiscale.case_units import Length, LithiumTemperature, MouthWidth
 from multiscale.materials import Elastic
 from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.tip_contact import dome_extrusion
@@ -27,7 +28,8 @@ LARGEST_MAP = 400
 """Points along a side of the map."""
 Radius = Annotated[float, InUnit("m", at_least=SMALLEST_RADIUS)]
 Volts = Annotated[float, InUnit("V", above=0.0)]
-VoltageRate = Annotated[float, InUnit("V/s", above=0.0)]
+VoltageRate = Annotated[float, InUnit("V/s", above=0.0, at_most=1e4, why="faster, the double layer does not follow")]
+"""Charging the double layer under a tip takes C r/κ, some 1e-8 s (0.1 F/m², 20 nm, 0.1 S/m): far less than a step of mV here."""
 
 
 class Grains(Table):
@@ -46,16 +48,18 @@ class Hemisphere(Table):
     """
 
     radius: Radius
-    radii: tuple[Radius, ...] = Field(default=(), max_length=12)
+    radii: tuple[Radius, ...] = Field(default=(), min_length=1, max_length=12)
     gap: MouthWidth
     gap_range: tuple[MouthWidth, MouthWidth] | None = None
-    source: str = Field(min_length=1)
+    source: Source
 
     @model_validator(mode="after")
     def _is_a_tip(self) -> "Hemisphere":
         for key, values in (("radius", (self.radius,)), ("radii", self.radii)):
             if any(value > LARGEST_RADIUS for value in values):
                 raise AtKey((key,), "at most 1 um; make it smaller")
+        if len(set(self.radii)) < len(self.radii):
+            raise AtKey(("radii",), "name each radius once")
         require_within("gap", self.gap, self.gap_range)
         if self.gap > 0.2 * min(self.radius, *self.radii, self.radius):
             raise AtKey(("gap",), "at most a fifth of the (smallest) radius; make it narrower")
@@ -67,7 +71,7 @@ class NanoFlaw(Table):
 
     depth: Length
     depth_range: tuple[Length, Length] | None = None
-    source: str = Field(min_length=1)
+    source: Source
 
     @model_validator(mode="after")
     def _lies_in_its_range(self) -> "NanoFlaw":
@@ -105,7 +109,7 @@ class TipInterface(Table):
 class TipConditions(Table):
     """What the sample is held at."""
 
-    temperature: Temperature
+    temperature: LithiumTemperature
 
 
 class TipPhysics(Table):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from coupling.toml_input import AtKey, InUnit, Table
-from multiscale.case import Length
+from multiscale.case_units import Length
 from multiscale.transport_cases.mechanics_schema import MOLAR_VOLUME
 
 Voltage = Annotated[float, InUnit("V")]

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
 
-from coupling.toml_input import AtKey, Flag, InUnit, Table, Whole
-from multiscale.case import Choice, Length, Temperature
+from coupling.toml_input import AtKey, Flag, InUnit, Source, Table, Whole
+from multiscale.case import Choice
+from multiscale.case_units import Length, Temperature
 from multiscale.conduction.schema import KINDS, GrainBlock, Grains, Spread
 from multiscale.transport.rate_expressions import DeclaredReaction, ExpressionError
 from multiscale.transport_cases.face_schema import Electrodes, GrainBoundaries, Junction, Voltage
@@ -151,7 +152,7 @@ class Turnover(Table):
     makes: dict[str, Annotated[float, Field(ge=-20, le=20)]] = Field(min_length=1)
     species: dict[str, str] = Field(default_factory=dict)
     constants: dict[str, str] = Field(default_factory=dict)
-    source: str = Field(min_length=1)
+    source: Source
 
     @property
     def declared(self) -> DeclaredReaction:
@@ -293,7 +294,7 @@ class Attenuation(Table):
 
     path: Length
     absorption_cross_section: Annotated[float, InUnit("m^2", above=0.0)]
-    source: str = Field(min_length=1)
+    source: Source
 
 
 class Output(Table):
