@@ -1,19 +1,26 @@
 """Runs the `multiscale` command as a user would, alone or under mpirun, with a time limit."""
 
+import atexit
 import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SESSIONS = tempfile.mkdtemp(prefix="mpi-")
+"""Where mpirun keeps its sessions: one left by a killed run is in the way of a later one that gets its process number."""
+atexit.register(shutil.rmtree, SESSIONS, ignore_errors=True)
 MPI_SETTINGS = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "PRTE_MCA_prte_tmpdir_base": SESSIONS,
     "OMPI_MCA_mpi_yield_when_idle": "1",  # ranks that wait must not take a shared core from the one they wait for
 }  # fmt: skip
 
