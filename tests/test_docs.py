@@ -113,3 +113,27 @@ def test_signs_of_formulas_survive():
     assert escaped(table) == [
         *head, "   * - symbol", "     - unit", r"   * - α\_", "     - V; wider than it should be", "",
     ]  # fmt: skip
+
+
+def test_the_example_of_the_sweep_page_runs(tmp_path):
+    import tomllib
+
+    import sweep_cases
+    from typer.main import get_command
+
+    from multiscale.cli import app
+    from multiscale.sweeps.settings import load_sweep
+
+    page = (ROOT / "docs" / "site" / "howto" / "sweeps.md").read_text(encoding="utf-8")
+    written = re.search(r"```toml\n(.*?)```", page, re.DOTALL).group(1)
+    sweep = load_sweep(sweep_cases.write(tmp_path, written))
+    assert sweep.settings.title == tomllib.loads(written)["title"]
+    root = get_command(app)
+    lines = re.findall(r"multiscale sweep ([^#`\n]+)", page)
+    assert {"run my-case", "rank my-case --by thickness"} <= {line.strip() for line in lines}
+    for line in lines:
+        name, *words = line.split()
+        given = root.commands["sweep"].commands[name].make_context(name, words)  # a required option that is left out is refused
+        assert given.params["case"].name == "my-case"
+        if name == "rank":
+            sweep.axis(given.params["by"])
