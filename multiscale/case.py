@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from coupling.errors import UserError
 from coupling.library import ORDER, QUANTITIES, Material
@@ -25,7 +25,7 @@ from coupling.toml_input import (
     validate,
 )
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, refuse_other_kinds, require_case
-from multiscale.case_units import CurrentDensity, Length, LithiumTemperature, MouthWidth, Pressure, refuse_twice
+from multiscale.case_units import CurrentDensity, Length, LithiumTemperature, MouthWidth, Pressure, refuse_others, refuse_twice
 
 Kind = Literal["md", "measured", "derived", "assumed"]
 
@@ -153,6 +153,11 @@ class Physics(Table):
     flux_detour: Flag = True
     mechanical_inhomogeneity: Flag = True
     attribute: tuple[Switch, ...] = ()
+
+    @field_validator("mechanisms", mode="before")
+    @classmethod
+    def _of_this_kind(cls, mechanisms: object) -> object:
+        return refuse_others(mechanisms, ("propagation",))
 
     @model_validator(mode="after")
     def _initiation_is_always_there(self) -> "Physics":

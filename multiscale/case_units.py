@@ -1,5 +1,6 @@
 """Quantities of case files with their units and limits."""
 
+import json
 from typing import Annotated
 
 from coupling.constants import LITHIUM_MELTING_POINT
@@ -16,6 +17,19 @@ MOST_PRESSURE = 1e9
 """Largest pressure on a cell, Pa: more than pellets are pressed with, and a strain of 0.01 of the electrolyte."""
 Pressure = Annotated[float, InUnit("Pa", at_least=0.0, at_most=MOST_PRESSURE, why="no cell is held under more")]
 CurrentDensity = Annotated[float, InUnit("A/m^2", above=0.0)]
+
+
+KINDS_APART = (
+    "initiation (with nucleation and voiding) and propagation are cases of two kinds, each with its own cell and protocol; run "
+    "one of each, then `multiscale ccd CASE --beside OTHER` tells both critical currents and the smaller"
+)
+
+
+def refuse_others(mechanisms: object, others: tuple[str, ...]) -> object:
+    """Refuse mechanisms of the other kind of case. Raises ValueError with what was read and what to do instead."""
+    if isinstance(mechanisms, list) and any(name in others for name in mechanisms):
+        raise ValueError(f"read {json.dumps(mechanisms)}; {KINDS_APART}")
+    return mechanisms
 
 
 def refuse_twice(attribute: tuple[str, ...]) -> None:

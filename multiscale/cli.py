@@ -199,11 +199,23 @@ def check(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False
 
 
 @app.command()
-def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) -> None:
+def ccd(
+    case: CaseArgument,
+    out: OutOption = None,
+    other: Annotated[
+        Path | None, typer.Option("--beside", metavar="CASE", help="A case of the other kind: initiation beside propagation.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Print the critical current density, its error bar and its mechanism.
+
+    Initiation and propagation are cases of two kinds; `--beside` tells the mechanisms of both, the smallest, and where the
+    cells differ.
 
     Example: multiscale ccd cases/li-lpscl --json
     """
+    if other is not None:
+        return _beside(case, other, out, as_json)
     from multiscale.case_folder import require_case
     from multiscale.propagation.case import is_propagation_case, load_propagation_case
 
@@ -222,6 +234,33 @@ def ccd(case: CaseArgument, out: OutOption = None, as_json: JsonOption = False) 
     from multiscale.tables import answer_lines
 
     _show(answer_lines(summary))
+
+
+def _beside(case: Path, other: Path, out: Path | None, as_json: bool) -> None:
+    """`ccd --beside`. Raises UserError: one of the cases has not been run, or both tell of the same mechanism."""
+    from multiscale.beside import beside, beside_lines, differences
+
+    summaries = {str(case): _answer(case, out), str(other): _answer(other, None)}
+    found, apart = beside(summaries), differences([case, other])
+    if as_json:
+        _show_json(found | {"differences": apart})
+    else:
+        _show("\n".join(beside_lines(found, apart)))
+
+
+def _answer(case: Path, out: Path | None) -> dict[str, Any]:
+    """The summary of a case that asks for a critical current, of either kind, if it is not stale. Raises UserError."""
+    from multiscale.case_folder import require_case
+    from multiscale.propagation.case import is_propagation_case, load_propagation_case
+
+    require_case(case)
+    if is_propagation_case(case):
+        from multiscale.propagation.answer import read_summary
+
+        return read_summary(load_propagation_case(case), _results(case, out))
+    summary = _summary(case, out)
+    _refuse_stale(case, summary)
+    return summary
 
 
 @app.command()

@@ -90,6 +90,10 @@ FILES = [
     *[("propagation", "pressure_feedback = true", f'pressure_feedback = true\nattribute = ["{name}"]', "physics.attribute: read",
        f'"{name}" switches nothing off here: add ')
       for name in ("fatigue", "grain-boundaries", "stress-of-the-cell", "mechanical-inhomogeneity")],
+    ("propagation", '["propagation"]', '["initiation", "propagation"]', 'physics.mechanisms: read ["initiation", "propagation"]',
+     "`multiscale ccd CASE --beside OTHER` tells both"),
+    ("initiation", '["initiation"]', '["initiation", "propagation"]', 'physics.mechanisms: read ["initiation", "propagation"]',
+     "are cases of two kinds"),
     # values that no cell has
     ("propagation", 'hold      = "10 s"', 'hold = "1e300 s"', 'protocol.hold: read "1e300 s"', "ten years"),
     ("propagation", '"0 MPa"', '"10 GPa"', 'conditions.stack_pressure: read "10 GPa"', "it must be at most"),

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from coupling.toml_input import AtKey, Flag, InUnit, Source, Table, Whole, require_within
 from multiscale.case import Choice, Conditions, GrainBoundary, Inhomogeneity, Interface, Uncertainty
-from multiscale.case_units import Length, MouthWidth, refuse_twice
+from multiscale.case_units import Length, MouthWidth, refuse_others, refuse_twice
 from multiscale.propagation.protocols import Bisection, ConstantCurrent, Cycling, Ramp, Seconds, Steps, surroundings
 
 Protocol = Annotated[Steps | ConstantCurrent | Cycling | Ramp | Bisection, Field(discriminator="kind")]
@@ -149,6 +149,11 @@ class Physics(Table):
     flux_detour: Flag = True
     mechanical_inhomogeneity: Flag = True
     attribute: tuple[Switch, ...] = ()
+
+    @field_validator("mechanisms", mode="before")
+    @classmethod
+    def _of_this_kind(cls, mechanisms: object) -> object:
+        return refuse_others(mechanisms, ("initiation", "nucleation", "voiding"))
 
     @model_validator(mode="after")
     def _each_switch_once(self) -> "Physics":
