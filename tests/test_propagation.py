@@ -111,6 +111,28 @@ def test_ccd_command_tells_the_answer(finished):
     assert json.loads(done.stdout)["ccd"]["value"] == summary["ccd"]["value"]
 
 
+def test_conditioning_runs_and_is_told(tmp_path):
+    """To the end: the cell is cycled under its own pressure first; summary and page tell of it."""
+    from multiscale.reporting.by_kind import report_text
+
+    text = (_case(tmp_path, SMALL) / "case.toml").read_text(encoding="utf-8")
+    table = '[protocol]\nkind = "constant-current"\ncurrent = "10 mA/cm^2"\ntime = "3 s"\n'
+    table += 'conditioning = { current = "20 mA/cm^2", half_cycle = "2 s", rest = "1 s", cycles = 1, stack_pressure = "8 MPa" }\n\n'
+    text = text[: text.index("[protocol]")] + table + text[text.index("[time]") :]
+    (tmp_path / "case.toml").write_text(text.replace('stack_pressure = "0 MPa"', 'stack_pressure = "2 MPa"'), encoding="utf-8")
+    summary = run_propagation(load_propagation_case(tmp_path), tmp_path / "results", MPI.COMM_SELF)
+    assert summary["time_s"] == pytest.approx(9.0)
+    assert [hold["conditioning"] for hold in summary["holds"]] == [True] * 4 + [False]
+    assert [hold["stack_pressure_MPa"] for hold in summary["holds"]] == pytest.approx([8.0] * 4 + [2.0])
+    assert summary["ccd"]["value"] == 10.0
+    assert summary["conditioning"]["plated_mAh_per_cm2"] == pytest.approx(200 * 2 / 36e3)
+    assert summary["charge_balance"] < 1e-8
+    assert summary["least_dissipation_J_per_m"] >= -1e-15
+    page = report_text(tmp_path, tmp_path / "results", None)
+    assert "conditioned before by 1 cycle at 20 mA/cm^2: 6 of 6 s passed" in page
+    assert page.count("(conditioning)") == 4
+
+
 @pytest.mark.parametrize("cut", [0.3, 0.998])
 def test_a_half_written_history_is_told(finished, tmp_path, cut):
     """Cut between or within rows: the page is refused, not made of what is left."""

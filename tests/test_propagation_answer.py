@@ -4,18 +4,9 @@ import pytest
 
 from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.propagation.answer import (
-    answer_lines,
-    closing,
-    critical_current,
-    energy_balance,
-    energy_missing,
-    energy_words,
-    given_back,
-    hold_table,
-    life,
-)  # fmt: skip
-from multiscale.propagation.protocols import Hold
+from multiscale.propagation.answer import answer_lines, closing, conditioned, critical_current, hold_table, life
+from multiscale.propagation.books import energy_balance, energy_missing, energy_words, given_back
+from multiscale.propagation.protocols import Conditioning, ConstantCurrent, Hold, holds
 from multiscale.propagation.settings import CellConditions
 
 L = 2e-6
@@ -146,6 +137,24 @@ def test_a_test_that_only_strips_says_nothing_about_a_critical_current():
     assert "the crack never started; it grew by 0.3 um in all" in told
     cut = [hold | {"asked_s": 40.0} for hold in hold_table(_rows(QUIET), _holds(120.0), L)]
     assert "no current was held to the end" in "\n".join(answer_lines(_summary(critical_current(cut, shorted=False), cut)))
+
+
+def test_conditioning_is_told_and_is_not_the_test():
+    """Two half cycles at 20 mA/cm² before a test at 12: they are no current that the test held, and their charge is told."""
+    before = Conditioning.model_construct(current=200.0, half_cycle=10.0, capacity=None, rest=0.0, cycles=1)
+    protocol = ConstantCurrent.model_construct(conditioning=before, current=120.0, time=10.0, capacity=None)
+    plate, strip = (200.0, 10e-6, 10.2e-6, 150e6, 150e6), (-200.0, 10.2e-6, 10.2e-6, 0.0, 0.0)
+    rows = _rows(plate, strip, (120.0, 10.2e-6, 10.2e-6, 90e6, 90e6))
+    table = hold_table(rows, holds(protocol), L, len(protocol.before))
+    assert [hold["conditioning"] for hold in table] == [True, True, False]
+    ccd = critical_current(table, shorted=False)
+    assert (ccd["value"], ccd["criterion"], ccd["bound"]) == (12.0, "none", "lower")
+    assert critical_current(table[:1], shorted=True)["value"] == 20.0  # a short while it was conditioned
+    found = conditioned(rows, protocol)
+    assert found["plated_mAh_per_cm2"] == pytest.approx(200 * 10 / 36e3)
+    assert (found["growth_um"], found["time_s"]) == (pytest.approx(0.2), 20.0)
+    told = "\n".join(answer_lines(_summary(ccd, table) | {"conditioning": found, "trials": []}))
+    assert "conditioned before by 1 cycle at 20 mA/cm^2: 20 of 20 s passed, 0.0556 mAh/cm^2 plated, the crack grew" in told
 
 
 def _summary(ccd, holds):

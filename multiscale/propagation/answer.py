@@ -15,6 +15,7 @@ from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.mechanics.prestress import closing_stress
 from multiscale.pipeline import read_json
+from multiscale.propagation.books import energy_balance, given_back
 from multiscale.propagation.protocols import Bisection, Hold
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ STILL = 0.05
 """Growth over l in the last quarter of a hold up to which the crack stood still then."""
 SHORTS = ("short", "voltage drop", "impedance drop")
 """Ends of a run that are a short: bridging, and what `protocol.failure` adds."""
-BOOKS = 1e-3
-"""Share of the largest energy up to which the error of the time steps is not told beside the one at the end."""
 SETTLED = 0.01
 """Relative rise of the pressure in another hold of the same length, at its rate at the end, up to which it had settled."""
 TO_MA_PER_CM2 = 0.1
@@ -38,13 +37,14 @@ OPEN = {
 """What is said of an error bar that ends where its runs ended."""
 
 
-def hold_table(rows: Sequence[FilamentState], steps: Sequence[Hold], length: float) -> list[dict[str, Any]]:
+def hold_table(rows: Sequence[FilamentState], steps: Sequence[Hold], length: float, before: int = 0) -> list[dict[str, Any]]:
     """One row a hold that was begun: what the crack and its pressure did in it.
 
     Args:
         rows: every accepted time, the start first.
         steps: of the protocol.
         length: l of the phase field, m.
+        before: how many of the holds, from the first, condition the cell.
     """
     table, begin, first = list[dict[str, Any]](), 0.0, 0
     times = np.array([row.time for row in rows])
@@ -52,7 +52,7 @@ def hold_table(rows: Sequence[FilamentState], steps: Sequence[Hold], length: flo
         end = begin + hold.time
         last = int(np.searchsorted(times, end * (1 + 1e-9), side="right")) - 1
         if last > first:
-            table.append(_held(number, hold, rows[first : last + 1], length))
+            table.append(_held(number, hold, rows[first : last + 1], length) | {"conditioning": number <= before})
         begin, first = end, last
         if first == len(rows) - 1:
             break
@@ -88,9 +88,11 @@ def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str
       alone may bring it;
     * "none": no short, and the crack stood still at the end; the largest current held in full is a lower bound for such holds.
 
+    Holds that condition the cell count only where nothing came after them.
     A short or growth at the first current is an upper bound of what it is: a smaller current was not tried.
     `low` is the largest current before the first growth that was held to its end without growth (0 where there is none).
     """
+    holds = [hold for hold in holds if not hold.get("conditioning")] or holds
     plating = [hold for hold in holds if hold["current_mA_per_cm2"] > 0]
     grown = next((k for k, hold in enumerate(plating) if hold["grew"]), len(plating))
     whole = [hold for hold in plating if hold["held_s"] >= hold["asked_s"] * (1 - 1e-9)]
@@ -201,6 +203,7 @@ def summary(
         "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
         "dry_faces": ("touch" if settings.faces_touch else "may overlap") if settings.loaded else "not pressed together",
         "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": found["holds"], "trials": found["trials"],
+        "conditioning": conditioned(rows, settings.protocol),
         "life": life(rows, shorted), "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12,
         "potential_mV": last.potential * 1e3, "charge_balance": charge_balance(rows, settings.geometry.width),
         "volume_over_charge_error": volume_error(last), "energy_balance": books["at_the_end"],
@@ -219,6 +222,20 @@ def failure(protocol: Any, ended: str) -> dict[str, Any]:
 def closing(conditions: Any, material: Elastic) -> float:
     """Pressure in a flaw normal to the lithium that just opens it against the stresses of the sound cell, MPa."""
     return closing_stress(conditions.stack_pressure, conditions.residual_stress, material) / 1e6
+
+
+def conditioned(rows: Sequence[FilamentState], protocol: Any) -> dict[str, Any] | None:
+    """What the cycles before the test did: time asked and passed, charge plated in it, growth of the crack; None without any."""
+    if not protocol.before:
+        return None
+    asked = sum(hold.time for hold in protocol.before)
+    part = [row for row in rows if row.time <= asked * (1 + 1e-9)]
+    return {
+        "current_mA_per_cm2": protocol.conditioning.current * TO_MA_PER_CM2, "cycles": protocol.conditioning.cycles,
+        "holds": len(protocol.before), "asked_s": asked, "time_s": part[-1].time,
+        "plated_mAh_per_cm2": life(part, False)["plated_mAh_per_cm2"],
+        "growth_um": (part[-1].crack_area - part[0].crack_area) * 1e6,
+    }  # fmt: skip
 
 
 def life(rows: Sequence[FilamentState], shorted: bool) -> dict[str, Any]:
@@ -249,47 +266,6 @@ def volume_error(state: FilamentState) -> float:
     plated = state.charge * LITHIUM_MOLAR_VOLUME / FARADAY
     scale = max(abs(plated), abs(state.extruded), abs(state.volume), 1e-300)
     return abs(state.volume - plated + state.extruded) / scale
-
-
-def energy_missing(work: Any, elastic: Any, fracture: Any) -> tuple[np.ndarray, float]:
-    """Energy that came in and is neither stored nor spent on the crack, at every time (J/m), and the largest energy.
-
-    Positive: lost in sudden growth. Negative: more is there than the work that was counted; ∫ p dV goes by the trapezoidal rule,
-    which misses what the pressure rises above the line between two times (it falls as the square of the time step).
-    The largest of work, elastic and fracture energy since the start stays a measure where a cycle takes the work out again.
-
-    Args:
-        work, elastic, fracture: at every time, the start first, J/m.
-    """
-    parts = [np.asarray(values, dtype=float) - values[0] for values in (work, elastic, fracture)]
-    return parts[0] - parts[1] - parts[2], max(float(np.abs(part).max()) for part in parts)
-
-
-def energy_balance(rows: Sequence[FilamentState]) -> dict[str, float]:
-    """`energy_missing` at the end and at its least, over the largest energy."""
-    missing, largest = energy_missing(*([getattr(row, name) for row in rows] for name in ("work", "elastic", "fracture")))
-    shares = missing / largest if largest else missing
-    return {"at_the_end": float(shares[-1]), "least": float(shares.min())}
-
-
-def energy_words(missing: np.ndarray, largest: float) -> str:
-    """What the energy that is missing means, in a sentence that fits its sign."""
-    share, least = (float(value) / largest if largest else 0.0 for value in (missing[-1], missing.min()))
-    told = f"{abs(share):.2g} of the largest energy of the run at its end"
-    words = (
-        f"What came in and is neither stored nor spent ({told}) is lost in sudden growth, or is the error of the time steps."
-        if share >= 0 else
-        f"More is stored and spent than the work that was counted ({told}): the error of the time steps, between which the "
-        "pressure peaked. Smaller steps (time.largest, time.growth) make it less."
-    )  # fmt: skip
-    if share >= 0 and least < -BOOKS:
-        words += f" Before, up to {-least:.2g} more was there than had been counted: the error of the time steps."
-    return words
-
-
-def given_back(rows: Sequence[FilamentState]) -> float:
-    """Fracture energy that profiles gave back as they widened (`phase_field.broken_density`), all falls together, J/m."""
-    return sum(max(old.fracture - new.fracture, 0.0) for old, new in pairwise(rows))
 
 
 def show_answer(case: Any, results: Path, as_json: bool) -> None:
@@ -330,6 +306,13 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
         lines.append("error from " + ", ".join(f"{name} {share:.0%}" for name, share in largest))
         lines.append("at best values:")
     lines += _bisection_lines(summary) if summary["method"] == "ccd-bisection" else _protocol_lines(summary)
+    if before := summary.get("conditioning"):
+        lines.append(
+            f"conditioned before{' each current' * bool(summary['trials'])} by {before['cycles']} cycle{'s' * (before['cycles'] > 1)} at "
+            f"{before['current_mA_per_cm2']:.4g} mA/cm^2: {before['time_s']:.4g} of {before['asked_s']:.4g} s passed, "
+            f"{before['plated_mAh_per_cm2']:.3g} mAh/cm^2 plated, the crack grew by {before['growth_um']:.2g} um; "
+            "the time and the charge told here count it"
+        )
     lines += [_switch_line(name, row) for name, row in summary["attribution"].items()]
     if summary["started"]:
         s = summary["started"]

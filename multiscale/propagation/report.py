@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from coupling.errors import UserError
 from multiscale.critical_current.switch_worth import sign_of
-from multiscale.propagation.answer import answer_lines, energy_missing, energy_words, read_summary, short_words
+from multiscale.propagation.answer import answer_lines, read_summary, short_words
+from multiscale.propagation.books import energy_missing, energy_words
 from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.film import read_reel
 from multiscale.reporting import html
@@ -170,7 +171,8 @@ def _holds(summary: Mapping[str, Any]) -> str:
         ("rise in another such hold", "n"), ("growth, µm", "n"), ("speed at its end, µm/s", "n"),
     )  # fmt: skip
     rows = [
-        (str(hold["hold"]), html.number(hold["current_mA_per_cm2"], 4), html.number(hold["held_s"], 4),
+        (f"{hold['hold']}{' (conditioning)' * hold.get('conditioning', False)}",
+         html.number(hold["current_mA_per_cm2"], 4), html.number(hold["held_s"], 4),
          html.number(hold["pressure_MPa"], 4), f"{100 * hold['pressure_rise_in_another_hold']:.2g} %",
          html.number(hold["growth_um"]), html.number(hold["speed_um_per_s"]))
         for hold in _spread(summary["holds"])

@@ -110,7 +110,7 @@ class _Run:
             ended = self.march.run(holds(protocol), self._keep)
         except NoStep as failure:
             raise self._failed(failure) from failure
-        table = answer.hold_table(self.march.rows, holds(protocol), self.march.length)
+        table = answer.hold_table(self.march.rows, holds(protocol), self.march.length, len(protocol.before))
         return {"ccd": answer.critical_current(table, ended in answer.SHORTS), "ended": ended, "holds": table, "trials": []}
 
     def _bisected(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class _Run:
             attempt(last.current)
         self.march, state, self.film = ways[last.current]
         self.model.restore(state)
-        table = answer.hold_table(self.march.rows, protocol.held(last.current), self.march.length)
+        table = answer.hold_table(self.march.rows, protocol.held(last.current), self.march.length, len(protocol.before))
         rows = [asdict(trial) for trial in trials]
         return {"ccd": answer.bisected(trials, protocol), "ended": last.by, "holds": table, "trials": rows}
 

@@ -58,7 +58,7 @@ def coarse_current(
         return middle(*bracket(trials), trials)
     march = March.of(model, settings)
     shorted = march.run(holds(protocol)) in SHORTS
-    found = critical_current(hold_table(march.rows, holds(protocol), march.length), shorted)
+    found = critical_current(hold_table(march.rows, holds(protocol), march.length, len(protocol.before)), shorted)
     return found["value"] * 10, found["bound"]
 
 
