@@ -117,8 +117,8 @@ def test_conditioning_runs_and_is_told(tmp_path):
 
     text = (_case(tmp_path, SMALL) / "case.toml").read_text(encoding="utf-8")
     table = '[protocol]\nkind = "constant-current"\ncurrent = "10 mA/cm^2"\ntime = "3 s"\n'
-    table += 'conditioning = { current = "20 mA/cm^2", half_cycle = "2 s", rest = "1 s", cycles = 1, stack_pressure = "8 MPa" }\n\n'
-    text = text[: text.index("[protocol]")] + table + text[text.index("[time]") :]
+    table += 'conditioning = { current = "20 mA/cm^2", half_cycle = "2 s", rest = "1 s", cycles = 1, stack_pressure = "8 MPa" }\n'
+    text = text[: text.index("[protocol]")] + table + "\n" + text[text.index("[time]") :]
     (tmp_path / "case.toml").write_text(text.replace('stack_pressure = "0 MPa"', 'stack_pressure = "2 MPa"'), encoding="utf-8")
     summary = run_propagation(load_propagation_case(tmp_path), tmp_path / "results", MPI.COMM_SELF)
     assert summary["time_s"] == pytest.approx(9.0)

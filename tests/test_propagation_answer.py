@@ -4,7 +4,7 @@ import pytest
 
 from multiscale.materials import Elastic
 from multiscale.mechanics.filament_state import FilamentState
-from multiscale.propagation.answer import answer_lines, closing, conditioned, critical_current, hold_table, life
+from multiscale.propagation.answer import answer_lines, closing, conditioned, critical_current, hold_table, life, start_of_growth
 from multiscale.propagation.books import energy_balance, energy_missing, energy_words, given_back
 from multiscale.propagation.protocols import Conditioning, ConstantCurrent, Hold, holds
 from multiscale.propagation.settings import CellConditions
@@ -119,6 +119,15 @@ def test_the_energy_that_is_missing_is_measured_by_the_largest_and_told_by_its_s
         told = energy_words(*energy_missing([0.0, 10.0], [0.0, elastic], [5.0, 5.5]))
         assert said in told
     assert "Before, up to 0.04 more was there" in energy_words(*energy_missing([0, 10.0, 10.0], [0, 9.9, 2.0], [5.0, 5.5, 6.0]))
+
+
+def test_the_start_is_told_where_half_a_length_has_grown():
+    """Grown by 3 l in one step while the pressure went from 300 to 360 MPa: a sixth of the way."""
+    rows = [_row(0.0, 0.0, 0.0, 4 * L), _row(1.0, 120.0, 300e6, 4 * L), _row(4.0, 140.0, 360e6, 7 * L)]
+    found = start_of_growth(rows, L, 0.0, Elastic(150e9, 0.25))
+    assert (found["pressure_MPa"], found["time_s"]) == (pytest.approx(310.0), pytest.approx(1.5))
+    assert (found["current_mA_per_cm2"], found["net_pressure_MPa"]) == (pytest.approx(14.0), pytest.approx(310.0))
+    assert start_of_growth(rows[:2], L, 0.0, Elastic(150e9, 0.25)) is None
 
 
 def test_what_a_profile_gives_back_is_told():

@@ -177,7 +177,6 @@ def summary(
     """
     rows, settings, best, books = march.rows, case.settings, found["ccd"], energy_balance(march.rows)
     start, last = rows[0], rows[-1]
-    started = next((row for row in rows if row.crack_area - start.crack_area > STARTED * march.length), None)
     shorted = found["ended"] in SHORTS
     ccd = best | {name: bar[name] for name in ("value", "low", "high", "bound", "level")} if bar else best
     if bar:
@@ -190,13 +189,7 @@ def summary(
         "temperature_C": settings.conditions.temperature - 273.15, "stack_pressure_MPa": settings.conditions.stack_pressure / 1e6,
         "ended": found["ended"], "failure": failure(settings.protocol, found["ended"]),
         "time_s": last.time, "steps": len(rows) - 1, "retries": march.retries,
-        "started": None if started is None else {
-            "current_mA_per_cm2": started.current_density * TO_MA_PER_CM2, "pressure_MPa": started.pressure / 1e6,
-            "time_s": started.time,
-            "net_pressure_MPa": (
-                started.pressure - closing_stress(started.stack_pressure, settings.conditions.residual_stress, material)
-            ) / 1e6,
-        },
+        "started": start_of_growth(rows, march.length, settings.conditions.residual_stress, material),
         "closing_stress_MPa": closing(settings.conditions, material),
         "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6, "pressure_at_start_MPa": start.pressure / 1e6,
         "growth_um": (last.crack_area - start.crack_area) * 1e6,
@@ -210,6 +203,26 @@ def summary(
         "energy_balance_least": books["least"], "fracture_energy_given_back_J_per_m": given_back(rows),
         "least_dissipation_J_per_m": min(row.dissipated for row in rows),
     }  # fmt: skip
+
+
+def start_of_growth(
+    rows: Sequence[FilamentState], length: float, residual_stress: float, material: Elastic
+) -> dict[str, float] | None:  # fmt: skip
+    """When the crack had grown by `STARTED` l, at which pressure and current: on the line between the times around it.
+
+    The time after it would tell the pressure of a crack that has grown further (with creep it rises with the dry tip).
+    """
+    wanted = rows[0].crack_area + STARTED * length
+    for old, new in pairwise(rows):
+        if new.crack_area > wanted:
+            share = (wanted - old.crack_area) / (new.crack_area - old.crack_area)
+            pressure = old.pressure + share * (new.pressure - old.pressure)
+            return {
+                "current_mA_per_cm2": new.current_density * TO_MA_PER_CM2, "pressure_MPa": pressure / 1e6,
+                "time_s": old.time + share * (new.time - old.time),
+                "net_pressure_MPa": (pressure - closing_stress(new.stack_pressure, residual_stress, material)) / 1e6,
+            }  # fmt: skip
+    return None
 
 
 def failure(protocol: Any, ended: str) -> dict[str, Any]:
@@ -307,8 +320,9 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
         lines.append("at best values:")
     lines += _bisection_lines(summary) if summary["method"] == "ccd-bisection" else _protocol_lines(summary)
     if before := summary.get("conditioning"):
+        when, many = " each current" * bool(summary["trials"]), "s" * (before["cycles"] > 1)
         lines.append(
-            f"conditioned before{' each current' * bool(summary['trials'])} by {before['cycles']} cycle{'s' * (before['cycles'] > 1)} at "
+            f"conditioned before{when} by {before['cycles']} cycle{many} at "
             f"{before['current_mA_per_cm2']:.4g} mA/cm^2: {before['time_s']:.4g} of {before['asked_s']:.4g} s passed, "
             f"{before['plated_mAh_per_cm2']:.3g} mAh/cm^2 plated, the crack grew by {before['growth_um']:.2g} um; "
             "the time and the charge told here count it"
