@@ -23,7 +23,8 @@ STORE = ROOT / "cases" / "_comparison" / "results" / "comparison.json"
 
 def compared(told: Mapping[str, Any]) -> str:
     """One row a measurement that is held against a cell, kind by kind."""
-    head = ("id", "kind", "cell", "measured, mA/cm²", "predicted (90 %)", "predicted/measured", "stated", "confidence")
+    head = ("id", "kind", "cell", "measured, mA/cm²", "predicted: median (90 %)", "at best values", "predicted/measured",
+            "stated", "confidence")  # fmt: skip
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for kind, label in KIND_LABELS.items():
         rows = [row for row in told["rows"] if row["kind"] == kind and row["comparable"]]
@@ -34,7 +35,8 @@ def compared(told: Mapping[str, Any]) -> str:
             else:
                 outcome = "allowed" if row["consistent"] else "contradicted"
             stated = ", ".join(row["stated"]) or "nothing"
-            cells = (row["id"], label.split(" (")[0], row["cell"], f"{SIGN.get(kind, '')}{row['measured']:g}", value, outcome,
+            cells = (row["id"], label.split(" (")[0], row["cell"], f"{SIGN.get(kind, '')}{row['measured']:g}", value,
+                     f"{row['best_mA_cm2']:.2g}", outcome,
                      stated, row["confidence"])  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(re.sub(r"(\d(?:\.\d+)?)e\+0?(\d+)", r"\1·10^\2", line) for line in lines)
@@ -62,12 +64,19 @@ def left_out(told: Mapping[str, Any]) -> str:
 
 
 def rewritten(page: str, told: Mapping[str, Any]) -> str:
-    """The page with what stands between `<!-- NAME -->` and `<!-- end -->` made anew. Raises ValueError if a mark is missing."""
+    """The page with what stands between `<!-- NAME -->` and `<!-- end -->` made anew.
+
+    Raises:
+        ValueError: a mark is missing, or a measurement does not stand in the tables exactly once.
+    """
     for name, make in (("compared", compared), ("numbers", numbers), ("left out", left_out)):
         between = re.compile(rf"(?<=<!-- {name} -->\n\n).*?(?=\n\n<!-- end -->)", re.DOTALL)
         if len(between.findall(page)) != 1:
             raise ValueError(f"{PAGE}: <!-- {name} -->, an empty line, text, an empty line, <!-- end --> must stand there once")
         page = page.replace(between.findall(page)[0], make(told))
+    for row in told["rows"]:
+        if (times := page.count(f"\n| {row['id']} |")) != 1:
+            raise ValueError(f"{PAGE}: {row['id']} stands in the tables {times} times, not once")
     return page
 
 

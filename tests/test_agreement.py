@@ -147,6 +147,8 @@ def test_kinds_are_never_pooled():
     assert low["log_likelihood"] < -50
     assert (voids["listed"], voids["compared"]) == (2, 1)
     assert voids["median_factor"]["value"] == pytest.approx(5.0)
+    assert [voids["median_factor"][name] for name in ("stderr", "low", "high")] == [None] * 3  # one pair says nothing of it
+    assert agreement(rows[:3], "ccd")["median_factor"]["low"] is not None
     assert agreement(rows[-1:], "stripping_critical") == {"kind": "stripping_critical", "listed": 1, "compared": 0}
     assert "spearman" not in low
     assert "spearman" not in agreement(rows[:2], "ccd")

@@ -15,7 +15,7 @@ import pytest
 from coupling.errors import RunFailure, UserError
 from coupling.experiments import read_experiments
 from multiscale.comparison import predictions
-from multiscale.comparison.audit import audit, suspicious
+from multiscale.comparison.audit import audit, suspicious, taken_from
 from multiscale.comparison.cells import read_cells
 from multiscale.comparison.driver import compare_all, sort_out
 from multiscale.comparison.estimate import estimate, extrusion_current, fracture_pressure
@@ -284,7 +284,7 @@ def test_nothing_is_fitted_and_the_code_knows(compared):
     assert told["audit"]["predictions_unchanged_by_scrambled_measurements"] == len(COMPARED)
     assert set(told["audit"]["sources"]) >= {"LLZO.toml", "Li-LLZO-interface.toml", "Li.toml"}
     assert told["audit"]["experiments_sha256"] not in told["audit"]["sources"].values()
-    assert "No parameter was fitted" in told["statement"]
+    assert told["statement"].startswith("No sign of fitting was found")
 
 
 def test_the_audit_finds_what_it_looks_for():
@@ -294,9 +294,23 @@ def test_the_audit_finds_what_it_looks_for():
     for change, words in (
         ({"kind": "fitted"}, "of kind fitted"), ({"source": {"reference": "critical current of Lu et al."}}, "critical current"),
         ({"source": {"reference": "fitted to CCD"}}, "critical current"), ({"quantity": "critical_current_density"}, "critical"),
+        ({"source": {"note": "between the CCDs of pellets"}}, "critical current"),
+        ({"source": {"reference": "adjusted until the limit of stripping of ccd41 is met"}}, '"adjusted"'),
+        ({"source": {"reference": "chosen so that Kasemchainan 2019 comes out right"}}, '"chosen so that"'),
+        ({"source": {"reference": "nothing is known; tuned until the comparison fits"}}, '"tuned"'),
+        ({"source": {"reference": "calibrated, see ccd41 (not its current)"}}, '"calibrated"'),
+        ({"source": {"reference": "as in CCD41"}}, "that of ccd41"),
+        ({"source": {"reference": "Kasemchainan et al. 2019"}}, "that of ccd41"),
+        ({"source": {"reference": "doi 10.1038/s41563-019-0438-9"}}, "that of ccd41"),
     ):  # fmt: skip
         spoilt = {key: replace(parameter, used=replace(parameter.used, **change))}
-        assert words in suspicious(spoilt)[0]
+        assert words in suspicious(spoilt, tuple(ROWS.values()))[0]
+    for honest in ("assumed; nothing in it is adjusted to one", "not fitted to anything", "Sharafi et al. 2017: R = 2 ohm cm2",
+                   "forty walls, the note of ccd34 (not its current)", "Kasemchainan et al. 2017", "accd411"):  # fmt: skip
+        assert taken_from(honest, tuple(ROWS.values())) is None, honest
+    shipped = sort_out(list(ROWS.values()), CELLS).matches.values()
+    assert all(suspicious(item.parameters, tuple(ROWS.values())) == [] for item in shipped)
+    assert "othing was compared" in audit({}, [], TABLE, lambda measured: "same").sentence()
     beside = replace(found, cell=replace(found.cell, file=replace(found.cell.file, path=TABLE)))
     told = audit({"ccd21": beside}, [ROWS["ccd21"]], TABLE, lambda measured: "same")
     assert "a table of measurements is a source" in told.fitted[0]
@@ -352,7 +366,11 @@ def test_table_text_and_picture_name_every_measurement(compared, tmp_path):
     shown = text(told)
     assert all(name in shown for name in raw)
     assert "Spearman" in shown
-    assert "No parameter was fitted" in shown
+    assert "No sign of fitting was found" in shown
+    assert "at best values" in shown
+    assert all(float(rows[name]["best_mA_cm2"]) > 0 for name in COMPARED)
+    reasons = {name: rows[name]["reason"] for name in STRIPPED}
+    assert all("closed form" in reason and "half-cycle" not in reason for reason in reasons.values())
     write_figure(parity(told), tmp_path / "p.svg")
     drawn = (tmp_path / "p.svg").read_text(encoding="utf-8")
     assert all(f"{name} [{ROWS[name].confidence}]" in drawn for name in COMPARED)
@@ -369,6 +387,41 @@ def test_the_page_takes_its_tables_from_the_answer(compared):
     assert made.endswith(page[page.index("## What that says") :])  # what a person wrote stays
     with pytest.raises(ValueError, match="<!-- numbers -->"):
         comparison_table.rewritten(page.replace("<!-- numbers -->", ""), told)
+
+
+def test_the_page_holds_every_measurement_once(compared):
+    told, page = compared[0], comparison_table.PAGE.read_text(encoding="utf-8")
+    unknown = {"kind": "new", "comparable": True}  # a kind that no table knows
+    hidden = [row | unknown if row["id"] == "ccd13" else row for row in told["rows"]]
+    with pytest.raises(ValueError, match="ccd13 stands in the tables 0 times"):
+        comparison_table.rewritten(page, told | {"rows": hidden})
+
+
+def test_the_prediction_at_best_values_is_that_of_the_model_there(tmp_path):
+    found = match(conditions_of(ROWS["ccd21"]), CELLS)
+    item = survey(LLZO, "quick", tmp_path, solve=Fake())
+    made = predictions.predict(found, item)
+    at = {name: float(value) for name, value in nominal(found.parameters).items()}
+    exchange, depth = at["Li-LLZO-interface.exchange_current_density"], at["geometry.flaw.depth"]
+    exact = 0.1 * 0.5 * exchange * math.sqrt(1e-6 / depth) * math.sqrt(0.9)  # midway between the closures, of the logarithm
+    assert made.best == pytest.approx(exact, rel=0.02)
+    voids = match_stripping(conditions_of(ROWS["ccd41"]), CELLS)
+    stripped = predict_stripping(voids)
+    assert stripped.low < stripped.best < stripped.high
+    assert stripped.best != pytest.approx(stripped.median, rel=0.5)  # the median of a log-uniform range is another number
+
+
+def test_a_limit_of_stripping_is_not_told_in_words_of_plating():
+    outside = match_stripping(replace(conditions_of(ROWS["ccd41"]), stack_pressure_MPa=900.0), CELLS)
+    assert "lies outside the conditions that the cell stands for" in outside
+    assert "model runs" not in outside
+
+
+def test_a_table_without_a_measurement_is_refused(tmp_path):
+    empty = tmp_path / "ccd.csv"
+    empty.write_text(TABLE.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no measurement in it, so there is nothing to compare"):
+        run(tmp_path, Fake(), empty)
 
 
 def test_wrong_words_are_refused(tmp_path):

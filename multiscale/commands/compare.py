@@ -15,7 +15,7 @@ CasesArgument = Annotated[
 ]
 PlotOption = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write a parity plot (PNG, SVG or PDF).")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the table with every field (CSV).")]
-QualityOption = Annotated[str, typer.Option(help='Model runs a cell: "rough" (16), "quick" (32) or "standard" (128).')]
+QualityOption = Annotated[str, typer.Option(help='Model runs a cell: "rough" (18), "quick" (34) or "standard" (130).')]
 TableOption = Annotated[Path | None, typer.Option("--experiments", metavar="FILE", help="Measurements [default: shipped].")]
 CellsOption = Annotated[Path | None, typer.Option("--cells", metavar="DIR", help="Cell files [default: cases/_comparison].")]
 StoreOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Store [default: cases/_comparison/results].")]

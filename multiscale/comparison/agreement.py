@@ -11,7 +11,7 @@ from scipy.stats import binomtest, norm, rankdata
 RESAMPLES = 4000
 """Bootstrap resamples."""
 LEAST = 3
-"""Rank correlation and coverage are told from this many measurements on."""
+"""Rank correlation, coverage and the interval of any statistic are told from this many measurements on."""
 LEVEL = 0.9
 """Of the intervals of the statistics."""
 CRITICAL = ("ccd", "stripping_critical")
@@ -28,15 +28,15 @@ class Estimate:
 
     Attributes:
         value: of the data as they are.
-        stderr: standard deviation over the resamples.
-        low, high: enclose `LEVEL` of the resamples.
+        stderr: standard deviation over the resamples; None where too few pairs (or resamples) say nothing of the error.
+        low, high: enclose `LEVEL` of the resamples; None likewise.
         resamples: those in which the statistic was defined.
     """
 
     value: float
-    stderr: float
-    low: float
-    high: float
+    stderr: float | None
+    low: float | None
+    high: float | None
     resamples: int
 
 
@@ -77,7 +77,7 @@ def bootstrap(
     found = statistic(x[chosen], y[chosen])
     found = found[np.isfinite(found)]
     if len(found) < 2:
-        return Estimate(value, 0.0, value, value, len(found))
+        return Estimate(value, None, None, None, len(found))
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(found.std(ddof=1)), float(low), float(high), len(found))
 
@@ -150,7 +150,10 @@ def agreement(rows: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
         return told | {"mean_probability": float(np.mean(np.exp(scores)))}
     measured, predicted = [row["measured"] for row in used], [row["predicted"] for row in used]
     for name, statistic in (("median_factor", median_factor), ("median_ratio", median_ratio)):
-        told[name] = _plain(bootstrap(statistic, measured, predicted))
+        found = bootstrap(statistic, measured, predicted)
+        if found is not None and len(used) < LEAST:  # resamples of one or two pairs say nothing of the error
+            found = Estimate(found.value, None, None, None, 0)
+        told[name] = _plain(found)
     if len(used) >= LEAST:
         told["spearman"] = _plain(bootstrap(rank_correlation, measured, predicted))
         told["coverage"] = _plain(coverage([row["consistent"] for row in used], used[0]["level"]))

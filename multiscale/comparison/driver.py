@@ -16,7 +16,7 @@ from multiscale.comparison.agreement import agreement
 from multiscale.comparison.audit import Audit, audit
 from multiscale.comparison.cells import Cell, read_cells
 from multiscale.comparison.matching import NOT_MODELLED, Match, conditions_of, match
-from multiscale.comparison.stripping import RUNS, match_stripping, predict_stripping
+from multiscale.comparison.stripping import NOT_IN_IT, RUNS, match_stripping, predict_stripping
 from multiscale.comparison.survey import QUALITIES, InitiationRuns, Model, Surveyed, survey
 from multiscale.comparison.without_cell import read_reasons
 from multiscale.progress import Narrator
@@ -78,6 +78,8 @@ def compare_all(
     if quality not in QUALITIES:
         raise UserError(f'--quality: read "{quality}"; allowed: {", ".join(QUALITIES)}')
     measurements = read_experiments(experiments)
+    if not measurements:
+        raise UserError(f"{experiments}: no measurement in it, so there is nothing to compare; write one a line below the head")
     found = sort_out(measurements, read_cells(cells), read_reasons(experiments, [measured.id for measured in measurements]))
     wanted = {item.cell.name: item.cell for item in found.matches.values() if item.limit == "plating"}
     solve = solve or InitiationRuns()
@@ -102,13 +104,15 @@ def _row(measured: Measurement, found: Sorted, surveyed: Mapping[str, Surveyed],
     }  # fmt: skip
     item = found.matches.get(measured.id)
     if item is None:
-        nothing = dict.fromkeys(("cell", "predicted", "low", "high", "level", "predicted_bound", "ratio", "consistent"))
+        numbers = ("predicted", "low", "high", "level", "best_mA_cm2", "predicted_bound", "ratio", "consistent")
+        nothing = dict.fromkeys(("cell", *numbers))
         reason = found.reasons[measured.id]
         return fixed | nothing | {"limit": None, "comparable": False, "reason": reason, "stated": [], "assumed": []}
     stripped = item.limit == "stripping"
     made = predict_stripping(item, store) if stripped else predictions.predict(item, surveyed[item.cell.name], store)
     inside = consistent(measured, made.low, made.high, open_above=made.bound == "lower")
-    said = {"reason": "; ".join((*item.remarks, NOT_MODELLED)), "stated": list(item.stated), "assumed": list(item.assumed)}
+    remarks = (*item.remarks, NOT_IN_IT if stripped else NOT_MODELLED)
+    said = {"reason": "; ".join(remarks), "stated": list(item.stated), "assumed": list(item.assumed)}
     return fixed | predictions.as_row(made) | said | {
         "cell": item.cell.name, "ratio": made.median / measured.ccd_mA_cm2, "consistent": inside, "comparable": True,
         "limit": item.limit,

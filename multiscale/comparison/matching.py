@@ -108,7 +108,7 @@ def match(conditions: Conditions, cells: Sequence[Cell]) -> Match | str:
     if isinstance(cell, str):
         return cell
     found = assembled(conditions, cell)
-    return outside_runs(found) or _without_activation(found) or found
+    return outside_survey(found) or _without_activation(found) or found
 
 
 def cell_of(conditions: Conditions, cells: Sequence[Cell]) -> Cell | str:
@@ -195,8 +195,8 @@ def remarks_of(conditions: Conditions, cell: Cell) -> tuple[str, ...]:
     return tuple(remark.text for remark in cell.settings.remark if remark.composition.lower() in sample)
 
 
-def outside_runs(found: Match) -> str | None:
-    """Why the conditions lie outside what the cell's model runs cover, or None."""
+def outside_survey(found: Match, covered: str = "the cell's model runs") -> str | None:
+    """Why the conditions lie outside [survey] of the cell, in words of what it means for the limit (`covered`), or None."""
     survey, cell = found.cell.settings.survey, found.cell
     ranges = {
         TEMPERATURE: (survey.temperature, 1.0, -CELSIUS, "°C", "temperature"),
@@ -208,7 +208,7 @@ def outside_runs(found: Match) -> str | None:
         if used.value < least or used.value > most:
             ends = f"{least * scale + shift:.4g} … {most * scale + shift:.4g} {unit}"
             shown = f"{used.value * scale + shift:.4g} {unit}"
-            return f"{name} {shown} lies outside the cell's model runs ({ends}, {cell.file.path.name})"
+            return f"{name} {shown} lies outside {covered} ({ends}, {cell.file.path.name})"
     return None
 
 

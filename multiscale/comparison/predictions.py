@@ -14,12 +14,14 @@ from multiscale.comparison.matching import SURFACE, Match, inputs_of
 from multiscale.comparison.survey import LARGEST, Surveyed, logarithms
 from multiscale.critical_current.answer import CLOSURE, SMALLEST_CURRENT
 from multiscale.critical_current.sampling import error_split
-from multiscale.parameters import draw
+from multiscale.parameters import draw, nominal
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever a change of the code changes a prediction."""
 SPLIT_ROWS = 4096
 """Samples behind the split of the error by origin."""
+MIDWAY = 0.5
+"""Between the two closures of lithium in the flaw: where the prediction at best values is taken."""
 SCALE = 0.1
 """From A/m² to mA/cm²."""
 
@@ -29,7 +31,9 @@ class Prediction:
     """A predicted critical current density, mA/cm².
 
     Attributes:
-        median, low, high: of the samples, the last two enclosing `level` of them.
+        median, low, high: of the samples, the last two enclosing `level` of them. Ranges are drawn log-uniformly
+            (`coupling.record.sample`), so that the median need not be the prediction at the declared values.
+        best: at the declared value of every input, lithium in the flaw midway between the two closures.
         level: for example 0.9.
         log_mean, log_deviation: of ln(samples in mA/cm²).
         bound: "lower" where the upper end lies at the largest current tried, else None.
@@ -46,6 +50,7 @@ class Prediction:
     bound: str | None
     error_split: Mapping[str, float]
     key: str
+    best: float
 
 
 def prediction_key(found: Match, surveyed_key: str) -> str:
@@ -111,8 +116,17 @@ def _predicted(found: Match, surveyed: Surveyed, key: str) -> Prediction:
     bound = "lower" if high >= LARGEST * SCALE else None
     spread = np.log(samples)
     return Prediction(
-        median, low, high, wanted.level, float(spread.mean()), float(spread.std()), bound, split, key
+        median, low, high, wanted.level, float(spread.mean()), float(spread.std()), bound, split, key, _at_best(found, surveyed)
     )
+
+
+def _at_best(found: Match, surveyed: Surveyed) -> float:
+    """The prediction at the declared value of every input, mA/cm², through the surrogates."""
+    leaves: dict[str, np.ndarray] = {key: np.atleast_1d(value) for key, value in nominal(found.parameters).items()}
+    surface = leaves.pop(SURFACE, np.ones(1))
+    inputs = inputs_of(found.cell, leaves, found.transfer_follows_temperature)
+    current = np.exp(logarithms(surveyed, inputs, np.array([MIDWAY]))) * surface
+    return float(np.clip(current, SMALLEST_CURRENT, LARGEST)[0]) * SCALE
 
 
 def carrier(prediction: Prediction) -> tuple[str, float]:
@@ -127,5 +141,5 @@ def as_row(prediction: Prediction) -> dict[str, Any]:
     return {
         "predicted": prediction.median, "low": prediction.low, "high": prediction.high, "level": prediction.level,
         "predicted_bound": prediction.bound, "log_mean": prediction.log_mean, "log_deviation": prediction.log_deviation,
-        "largest_error": origin, "largest_error_share": share, "prediction": prediction.key,
+        "best_mA_cm2": prediction.best, "largest_error": origin, "largest_error_share": share, "prediction": prediction.key,
     }  # fmt: skip

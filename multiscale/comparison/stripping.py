@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from multiscale.comparison.cells import Cell
-from multiscale.comparison.matching import CELSIUS, PRESSURE, TEMPERATURE, Conditions, Match, assembled, cell_of, outside_runs
+from multiscale.comparison.matching import CELSIUS, PRESSURE, TEMPERATURE, Conditions, Match, assembled, cell_of, outside_survey
 from multiscale.comparison.predictions import SCALE, SPLIT_ROWS, Prediction, keep, prediction_key
 from multiscale.critical_current.answer import SMALLEST_CURRENT
 from multiscale.critical_current.other_mechanisms import voiding_currents
 from multiscale.critical_current.sampling import error_split
-from multiscale.parameters import TEMPERATURE_TOLERANCE, draw, resolve
+from multiscale.parameters import TEMPERATURE_TOLERANCE, draw, nominal, resolve
 
 RUNS = "closed form of docs/physics.md 1.13"
 """Stands for the model runs in the hash of a prediction: there are none."""
+COVERED = "the conditions that the cell stands for"
+NOT_IN_IT = "the charge stripped and the number of cycles are not in the closed form (steady current)"
 
 
 def match_stripping(conditions: Conditions, cells: Sequence[Cell]) -> Match | str:
@@ -30,7 +32,7 @@ def match_stripping(conditions: Conditions, cells: Sequence[Cell]) -> Match | st
     if cell.voids is None:
         return f"a limit of stripping by voids, and {cell.file.path.name} names none ([case.voiding])"
     found = assembled(replace(conditions, asr_interface_ohm_cm2=None), cell)  # no kinetics in it: a resistance says nothing here
-    if (reason := outside_runs(found)) is not None:
+    if (reason := outside_survey(found, COVERED)) is not None:
         return reason
     kelvin, nominal = found.parameters[TEMPERATURE].used.value, cell.case.settings.conditions.temperature
     if abs(kelvin - nominal) > TEMPERATURE_TOLERANCE:
@@ -62,5 +64,7 @@ def _predicted(found: Match, key: str) -> Prediction:
     logs = logarithm(leaves) + np.log(SCALE)
     tail = (1 - wanted.level) / 2
     low, median, high = (float(q) for q in np.exp(np.quantile(logs, [tail, 0.5, 1 - tail])))
+    middle = {name: np.atleast_1d(value) for name, value in nominal(found.parameters).items()}
+    best = float(np.maximum(voiding_currents(found.cell.case, middle)[0], SMALLEST_CURRENT)[0]) * SCALE
     split = error_split(logarithm, varying, 0.0, 0.0, np.random.default_rng([wanted.seed, 3]), SPLIT_ROWS)
-    return Prediction(median, low, high, wanted.level, float(logs.mean()), float(logs.std()), None, split, key)
+    return Prediction(median, low, high, wanted.level, float(logs.mean()), float(logs.std()), None, split, key, best)

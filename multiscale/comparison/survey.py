@@ -26,7 +26,10 @@ from multiscale.parameters import draw, nominal
 from multiscale.progress import Narrator
 
 QUALITIES: Mapping[str, int] = {"rough": 16, "quick": 32, "standard": 128}
-"""Model runs of a cell, by quality; the first runs of each are those of the one before."""
+"""Points of the design of a cell's model runs, by quality, beside two runs at the best values (fine and coarse mesh).
+
+The first points of each are those of the one before.
+"""
 LARGEST = 1e6
 """Current density up to which a critical current is sought, A/m²."""
 Answers = tuple[float, float]

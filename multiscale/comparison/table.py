@@ -10,10 +10,13 @@ from multiscale.comparison.agreement import CRITICAL
 
 SIGN = {"lower_bound": "≥ ", "dc_short": "≤ ", "full_cell_rate": "≥ "}
 PREDICTED = (
-    "comparable", "cell", "predicted", "low", "high", "level", "ratio", "consistent", "stated", "assumed", "largest_error",
-    "reason",
+    "comparable", "cell", "predicted", "low", "high", "level", "best_mA_cm2", "ratio", "consistent", "stated", "assumed",
+    "largest_error", "reason",
 )  # fmt: skip
-"""Columns of the CSV after those of the measurement; current densities in mA/cm²."""
+"""Columns of the CSV after those of the measurement; current densities in mA/cm².
+
+"predicted" is the median of draws (log-uniform over a range), "best_mA_cm2" the prediction at the best value of every input.
+"""
 
 
 def csv_text(comparison: Mapping[str, Any]) -> str:
@@ -54,15 +57,17 @@ def text(comparison: Mapping[str, Any]) -> str:
         rows = [row for row in comparison["rows"] if row["kind"] == kind]
         if rows:
             rows.sort(key=lambda row: (not row["comparable"], row["id"]))
-            columns = ("id", "confidence", "mA/cm²", "predicted", "verdict", "assumed; why not compared", "source")
+            predicted = ("median (interval)", "at best values")
+            columns = ("id", "confidence", "mA/cm²", *predicted, "verdict", "assumed; why not compared", "source")
             parts += [plain_table(label, columns, [_cells(row) for row in rows]), ""]
     return render(*parts, *statistics(comparison))
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     predicted = f"{row['predicted']:.3g} ({row['low']:.2g} … {row['high']:.2g})" if row["comparable"] else ""
+    best = f"{row['best_mA_cm2']:.3g}" if row["comparable"] else ""
     return (
-        row["id"], row["confidence"], f"{SIGN.get(row['kind'], '')}{row['measured']:g}", predicted, verdict(row),
+        row["id"], row["confidence"], f"{SIGN.get(row['kind'], '')}{row['measured']:g}", predicted, best, verdict(row),
         "; ".join(row["assumed"]) if row["comparable"] else row["reason"], row["citation"],
     )  # fmt: skip
 
@@ -88,7 +93,8 @@ def _of_kind(told: Mapping[str, Any]) -> str:
     if (ratio := told.get("median_ratio")) is not None:
         said += f", predicted over measured {_with_ends(ratio)}"
     if (rank := told.get("spearman")) is not None:
-        said += f"; Spearman {rank['value']:.2f} ± {rank['stderr']:.2f} (90 %: {rank['low']:.2f} … {rank['high']:.2f})"
+        said += f"; Spearman {rank['value']:.2f}"
+        said += f" ± {rank['stderr']:.2f} (90 %: {rank['low']:.2f} … {rank['high']:.2f})" if rank["low"] is not None else ""
     if (share := told.get("coverage")) is not None:
         said += (
             f"; {share['inside']} of {share['of']} inside the {share['expected']:.0%} interval "
@@ -101,5 +107,6 @@ def _of_kind(told: Mapping[str, Any]) -> str:
     return said
 
 
-def _with_ends(found: Mapping[str, float]) -> str:
-    return f"{found['value']:.3g} (90 %: {found['low']:.3g} … {found['high']:.3g})"
+def _with_ends(found: Mapping[str, float | None]) -> str:
+    ends = "too few for an interval" if found["low"] is None else f"90 %: {found['low']:.3g} … {found['high']:.3g}"
+    return f"{found['value']:.3g} ({ends})"
