@@ -305,6 +305,8 @@ def test_the_audit_finds_what_it_looks_for():
     ):  # fmt: skip
         spoilt = {key: replace(parameter, used=replace(parameter.used, **change))}
         assert words in suspicious(spoilt, tuple(ROWS.values()))[0]
+    later = replace(ROWS["ccd42"], authors="Kasemchainan J. et al.", doi="", year=2031)
+    assert "that of ccd42" in taken_from("Kasemchainan (2031)", [later])
     for honest in ("assumed; nothing in it is adjusted to one", "not fitted to anything", "Sharafi et al. 2017: R = 2 ohm cm2",
                    "forty walls, the note of ccd34 (not its current)", "Kasemchainan et al. 2017", "accd411"):  # fmt: skip
         assert taken_from(honest, tuple(ROWS.values())) is None, honest

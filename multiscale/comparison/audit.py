@@ -83,11 +83,11 @@ def taken_from(text: str, measurements: Sequence[Measurement] = ()) -> str | Non
     if _CRITICAL.search(text):
         return "its source is a critical current"
     if fitting := _FITTING.search(_NEGATED.sub("", text)):
-        return f'its source says "{fitting.group(0)}"'
+        return f'its source says "{fitting.group(0)}"; if that was to no critical current, say it in other words'
     if _ELSE.search(text):
         return None
     for row in measurements:
-        author = re.sub(r"(\s+et al.*|(\s+[A-Z]\.(-?[A-Z]\.)*)+)$", "", row.authors.split(",")[0].strip())
+        author = re.sub(r"(\s+[A-Z]\.(-?[A-Z]\.)*)*(\s+et al.*)?$", "", row.authors.split(",")[0].strip())
         paper = re.search(rf"\b{re.escape(author)}\b", text) and re.search(rf"\b{row.year}\b", text)
         if re.search(rf"\b{re.escape(row.id)}\b", text, re.IGNORECASE) or paper or (row.doi and row.doi in text):
             return f'its source is that of {row.id}; if the number is another one, write "not its current" there'
