@@ -183,6 +183,7 @@ def test_a_finished_design_whose_results_are_gone_or_halved_is_computed_again(tm
     one, two, three, _, untouched = (prepared.store.design(name) / "results" / "summary.json" for name in prepared.names)
     shutil.rmtree(one.parent)
     two.write_text(two.read_text()[:20])
+    (beside := two.with_name("distribution.json")).write_text("{")  # halves of two runs do not mix
     three.unlink()
     untouched.write_text(untouched.read_text())  # written again as it was: it is read, and it is whole
     reasons = [prepared.store.status(name).reason or "" for name in prepared.names]
@@ -195,6 +196,7 @@ def test_a_finished_design_whose_results_are_gone_or_halved_is_computed_again(tm
     assert [row["state"] for row in table.build(prepared).rows] == ["waiting"] * 3 + ["failed", "done"]
     _, tally = run_here(folder)
     assert (tally.done, tally.failed, tally.before) == (4, 1, 2)
+    assert not beside.exists()
     runs = {name: len((prepared.store.design(name) / "runs").read_text()) for name in prepared.names}
     assert list(runs.values()) == [2, 2, 2, 1, 1]
     status = prepared.store.design(prepared.names[0]) / "status.json"

@@ -164,8 +164,8 @@ def status(case: Folder, out: StoreOption = None, as_json: JsonOption = False) -
     show(f"{len(prepared.rows)} designs: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
     for item in failed[:20]:
         show(f"  {item['design']}  {item['reason']}")
-    for item in again[:20]:
-        show(f"  {item['design']}  waits to be computed again: {item['reason']}")
+    for lost in again[:20]:
+        show(f"  {lost['design']}  waits to be computed again: {lost['reason']}")
 
 
 @sweep_app.command("table")

@@ -31,6 +31,8 @@ BEAT = 10.0
 """Seconds between two touches of the heartbeat."""
 SILENCE = 120.0
 """A design that another machine works on is given up for lost after so many seconds without a touch."""
+LOST = "was done, but "
+"""How the reason of a design begins that waits because its results are gone."""
 MOST_DEATHS = 2
 """A design whose process died so often by itself has failed."""
 
@@ -91,7 +93,7 @@ class Store:
             lost = damage(f"{self.folder}/designs/{name}", found.results) if found.state == "done" else None
         except (OSError, ValueError, TypeError, AttributeError):
             return Status()
-        return Status(reason=f"was done, but {lost}", attempts=found.attempts) if lost else found
+        return Status(reason=f"{LOST}{lost}", attempts=found.attempts) if lost else found
 
     def say(self, name: str, status: Status) -> None:
         """Replace what is known of a design, in one step. Raises RunFailure where it cannot be written."""

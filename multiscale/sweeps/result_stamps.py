@@ -53,6 +53,12 @@ def damage(design: str | Path, left: Stamps) -> str | None:
     return next((told for name in there if (told := unreadable(Path(f"{design}/results/{name}")))), None)
 
 
+def discard(design: Path) -> None:
+    """Remove what is left of the result files of a design that is to be computed again: halves of two runs must not mix."""
+    for name in FILES:
+        (design / "results" / name).unlink(missing_ok=True)
+
+
 def unreadable(path: Path) -> str | None:
     """Why a result file does not parse or lacks what it must hold, or None."""
     from multiscale.result_shapes import shape_of

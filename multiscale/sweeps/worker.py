@@ -17,7 +17,8 @@ from typing import Any
 from coupling.errors import RunFailure, UserError
 from multiscale.critical_current.shelf import Shelf
 from multiscale.sweeps.identity import read_identity
-from multiscale.sweeps.ledger import Status, Store, beating, begun
+from multiscale.sweeps.ledger import LOST, Status, Store, beating, begun
+from multiscale.sweeps.result_stamps import discard
 from multiscale.sweeps.solve import solve
 
 DRIVER = "MULTISCALE_SWEEP_DRIVER"
@@ -111,6 +112,8 @@ def _run(shift: Shift, name: str, comm: Any, shelf: Shelf) -> bool:
         return False
     now = begun(before, shift.worker)
     if leads:
+        if (before.reason or "").startswith(LOST):
+            discard(store.design(name))
         store.say(name, now)
     beat = beating(store.design(name) / "heartbeat") if leads else contextlib.nullcontext()
     with _log(store.design(name) / "log.txt", leads), beat:
