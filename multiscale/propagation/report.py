@@ -53,7 +53,7 @@ def _read(results: Path, case: Path) -> tuple[dict[str, Any], dict[str, np.ndarr
         text = (results / "history.csv").read_text(encoding="utf-8")
         rows = list(csv.DictReader(text.splitlines()))
         if len(rows) != summary["steps"] + 1 or not text.endswith("\n"):
-            raise ValueError(f"history.csv holds {len(rows)} whole or broken rows of {summary['steps'] + 1}")
+            raise ValueError(f"history.csv is cut: {len(rows)} of {summary['steps'] + 1} rows, the last one perhaps in part")
         return summary, {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         told = f"{results}: not the results of a propagation run, or damaged ({error})"
