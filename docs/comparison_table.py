@@ -29,17 +29,22 @@ def compared(told: Mapping[str, Any]) -> str:
     for kind, label in KIND_LABELS.items():
         rows = [row for row in told["rows"] if row["kind"] == kind and row["comparable"]]
         for row in sorted(rows, key=lambda row: (row["cell"], row["id"])):
-            value = f"{row['predicted']:.2g} ({row['low']:.2g} … {row['high']:.2g})"
+            value = f"{two(row['predicted'])} ({two(row['low'])} … {two(row['high'])})"
             if kind in CRITICAL:
-                outcome = f"{row['ratio']:.2g}" + ("" if row["consistent"] else ", outside")
+                outcome = two(row["ratio"]) + ("" if row["consistent"] else ", outside")
             else:
                 outcome = "allowed" if row["consistent"] else "contradicted"
             stated = ", ".join(row["stated"]) or "nothing"
             cells = (row["id"], label.split(" (")[0], row["cell"], f"{SIGN.get(kind, '')}{row['measured']:g}", value,
-                     f"{row['best_mA_cm2']:.2g}", outcome,
+                     two(row["best_mA_cm2"]), outcome,
                      stated, row["confidence"])  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(re.sub(r"(\d(?:\.\d+)?)e\+0?(\d+)", r"\1·10^\2", line) for line in lines)
+    return "\n".join(lines)
+
+
+def two(value: float) -> str:
+    """A number to two digits, without an exponent."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def numbers(told: Mapping[str, Any]) -> str:

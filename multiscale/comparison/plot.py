@@ -25,7 +25,8 @@ def parity(comparison: Mapping[str, Any]) -> Figure:
     rows = [row for row in comparison["rows"] if row["comparable"]]
     rows.sort(key=lambda row: (list(KIND_LABELS).index(row["kind"]), row["measured"]))
     with matplotlib.rc_context(STYLE):
-        drawing = Figure(figsize=(7.8, 4.6), layout="constrained")
+        lines = _lines(rows)
+        drawing = Figure(figsize=(7.8, max(4.6, 0.18 * len(lines) + 0.3)), layout="constrained")
         axes, key = drawing.subplots(1, 2, width_ratios=(3, 2))
         dress(axes, PRINT)
         axes.set(xscale="log", yscale="log", xlabel="measured (mA/cm²)", ylabel="predicted (mA/cm²)")
@@ -37,7 +38,7 @@ def parity(comparison: Mapping[str, Any]) -> Figure:
         axes.set(xlim=across, ylim=up)
         for axis in (axes.xaxis, axes.yaxis):
             plain_log_ticks(axis)
-        _key(key, rows)
+        _key(key, lines)
         if not rows:
             axes.text(0.5, 0.5, "no measurement can be compared", transform=axes.transAxes, ha="center", color=PRINT.muted)
     return drawing
@@ -66,9 +67,8 @@ def _color(kind: str) -> str:
     return PRINT.series[list(KIND_LABELS).index(kind)]
 
 
-def _key(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The list of points: number, id, confidence, cell, source."""
-    axes.set_axis_off()
+def _lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The key, words and colour of each line: number, id, confidence, cell and source of every point, then how to read it."""
     lines: list[tuple[str, str]] = []
     for kind in KIND_LABELS:
         inside = [(number, row) for number, row in enumerate(rows, start=1) if row["kind"] == kind]
@@ -82,5 +82,11 @@ def _key(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     lines.append(("vertical lines: 90 % intervals; band: a factor of ten", PRINT.muted))
     lines.append(("filled: A, number read in the source; pale: B, in part;", PRINT.muted))
     lines.append(("hollow: C, recalled. Arrows: the side a bound leaves open", PRINT.muted))
+    return lines
+
+
+def _key(axes: Any, lines: Sequence[tuple[str, str]]) -> None:
+    """Write the key, line below line."""
+    axes.set_axis_off()
     for place, (words, color) in enumerate(lines):
-        axes.text(0.0, 1.0 - 0.052 * place, words, transform=axes.transAxes, fontsize=8, color=color, va="top")
+        axes.text(0.0, 1.0 - place / max(len(lines), 20), words, transform=axes.transAxes, fontsize=8, color=color, va="top")
