@@ -281,7 +281,7 @@ def test_ranks_find_the_same(finished, tmp_path):
         ('rate    = "0.1 V/s"', 'rate    = "0.1 V"', "V/s"),
         ('step    = "5 mV"', 'step    = "3 V"', "ten-thousandth"),
         ("points = 80", "points = 4000", "400"),
-        ('rate    = "0.1 V/s"', 'rate    = "1e12 V/s"', 'read "1e12 V/s"; at most .* the double layer does not follow'),
+        ('rate    = "0.1 V/s"', 'rate    = "1e12 V/s"', '"1e12 V/s"; it must be at most .* double layer does not follow'),
         ('["10 nm", "20 nm", "50 nm", "100 nm"]', "[]", "0 are given; at least 1 is needed"),
         ('["10 nm", "20 nm", "50 nm", "100 nm"]', '["10 nm", "10 nm"]', "name each radius once"),
         ('width = "4 um"', 'width = "1 nm"', "fewer than 4 grains"),
