@@ -12,7 +12,8 @@ from meshes.shapes import draw_half_space
 from multiscale.domain import Domain, integral, meshed
 from multiscale.materials import Elastic, Stiffness, stiffness
 from multiscale.mechanics import elasticity as mechanics
-from multiscale.solvers.solver import LinearSolver, rigid_body_modes, solve_nonlinear
+from multiscale.solvers.newton import solve_nonlinear
+from multiscale.solvers.solver import LinearSolver, rigid_body_modes
 from multiscale.verification.tools import unknown
 
 OXIDE = Elastic(150e9, 0.257)

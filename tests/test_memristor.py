@@ -28,7 +28,7 @@ from multiscale.memristor.device import LAYER, Device, currents, sharvin_resista
 from multiscale.memristor.field import LayerField, solve_gap
 from multiscale.memristor.model import closed_forms, device_of, electrode_radius_at, first_cycles
 from multiscale.memristor.sweep import Filament, Sweep, run_cycle
-from multiscale.solvers.solver import NonlinearSolver
+from multiscale.solvers.newton import NonlinearSolver
 from multiscale.structures import drawn
 from multiscale.transport.kinetics import butler_volmer
 from multiscale.transport.single_ion import current_inflow, ohmic_conduction

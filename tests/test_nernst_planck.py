@@ -12,7 +12,8 @@ from coupling.constants import FARADAY, GAS_CONSTANT, ROOM_TEMPERATURE
 from coupling.errors import UserError
 from multiscale.domain import Domain, integral
 from multiscale.solvers.continuation import ramp
-from multiscale.solvers.solver import Reaction, solve_nonlinear
+from multiscale.solvers.newton import solve_nonlinear
+from multiscale.solvers.solver import Reaction
 from multiscale.transport import debye, kinetics
 from multiscale.transport import nernst_planck as planck
 from multiscale.transport.media import Medium

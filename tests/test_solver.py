@@ -13,15 +13,8 @@ from multiscale.domain import integral
 from multiscale.materials import Stiffness
 from multiscale.mechanics import elasticity as mechanics
 from multiscale.solvers.continuation import ContinuationStalled, ramp
-from multiscale.solvers.solver import (
-    OPTIONS,
-    LinearSolver,
-    NonlinearSolver,
-    find_control,
-    reaction,
-    solve_linear,
-    solve_nonlinear,
-)
+from multiscale.solvers.newton import NonlinearSolver, solve_nonlinear
+from multiscale.solvers.solver import OPTIONS, LinearSolver, find_control, reaction, solve_linear
 from multiscale.transport import kinetics
 from multiscale.transport import single_ion as transport
 

@@ -11,7 +11,8 @@ from coupling.errors import UserError
 from meshes.shapes import draw_blocks, draw_quarter_shell
 from multiscale import materials
 from multiscale.domain import fill, integral, meshed, piecewise
-from multiscale.solvers.solver import NonlinearSolver, reaction, solve_nonlinear
+from multiscale.solvers.newton import NonlinearSolver, solve_nonlinear
+from multiscale.solvers.solver import reaction
 from multiscale.transport import kinetics
 from multiscale.transport import single_ion as transport
 

@@ -33,8 +33,9 @@ from multiscale.materials import Elastic, Stiffness
 from multiscale.mechanics.extrusion import extrusion_rate
 from multiscale.mechanics.flaw import FlawMechanics, FlawResponse
 from multiscale.mechanics.random_field import RandomField
+from multiscale.solvers.newton import NonlinearSolver
 from multiscale.solvers.root import rising_root
-from multiscale.solvers.solver import NonlinearSolver, SolveReport, unknowns_of
+from multiscale.solvers.solver import SolveReport, unknowns_of
 from multiscale.transport.kinetics import butler_volmer, overpotential_at, stall_pressure
 from multiscale.transport.single_ion import current_inflow, ohmic_conduction
 

@@ -16,7 +16,8 @@ from mpi4py import MPI
 from coupling.errors import UserError
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
-from multiscale.solvers.solver import ROUNDING, NonlinearSolver, SolveReport, assemble_into
+from multiscale.solvers.newton import NonlinearSolver
+from multiscale.solvers.solver import ROUNDING, SolveReport, assemble_into
 
 MARGIN = 10.0
 """Multiple of the rounding error of the loads' own nodal forces at which Newton's method may end."""

@@ -9,7 +9,7 @@ from multiscale.domain import Domain
 from multiscale.mechanics.filament_state import FilamentProperties
 from multiscale.mechanics.phase_field import face_density
 from multiscale.mechanics.small_signal import SmallSignal
-from multiscale.solvers.solver import NonlinearSolver
+from multiscale.solvers.newton import NonlinearSolver
 from multiscale.transport.kinetics import butler_volmer
 from multiscale.transport.single_ion import current_inflow, ohmic_conduction
 

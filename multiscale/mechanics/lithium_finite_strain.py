@@ -27,7 +27,8 @@ from multiscale.domain import Domain
 from multiscale.materials import Elastic
 from multiscale.mechanics.elasticity import gradient
 from multiscale.mechanics.lithium_flow import FlowLaw, flow_stress
-from multiscale.solvers.solver import ROUNDING, NonlinearSolver, SolveReport
+from multiscale.solvers.newton import NonlinearSolver
+from multiscale.solvers.solver import ROUNDING, SolveReport
 
 MARGIN = 10.0
 """Multiple of the rounding error of the trial stress at which Newton's method may end."""

@@ -23,7 +23,8 @@ from multiscale.domain import Domain
 from multiscale.materials import Elastic
 from multiscale.mechanics.elasticity import strain
 from multiscale.mechanics.extrusion import Creep
-from multiscale.solvers.solver import NonlinearSolver, SolveReport
+from multiscale.solvers.newton import NonlinearSolver
+from multiscale.solvers.solver import SolveReport
 
 MARGIN = 10.0
 """Multiple of the rounding error of the trial stress at which Newton's method may end."""

@@ -7,7 +7,8 @@ import numpy as np
 import ufl
 from dolfinx import fem
 
-from multiscale.solvers.solver import BOUNDED, ROUNDING, SMALLEST, NonlinearSolver, SolveReport
+from multiscale.solvers.newton import NonlinearSolver
+from multiscale.solvers.solver import BOUNDED, ROUNDING, SMALLEST, SolveReport
 
 MARGIN = 10.0
 """Multiple of the rounding error of one term that the sum of a row's terms may reach."""

@@ -18,12 +18,8 @@ from dolfinx import fem, la
 from coupling.errors import RunFailure
 from multiscale.dolfinx_compat import assemble_renumbered
 from multiscale.solvers.kept_setup import KeptSetup
-from multiscale.solvers.solver import (
-    NonlinearSolver,
-    PETSc,
-    SolveReport,
-    chosen_method,
-)
+from multiscale.solvers.newton import NonlinearSolver
+from multiscale.solvers.solver import PETSc, SolveReport, chosen_method
 
 MASTER = 0
 """Rank that owns the unknowns of the groups."""

@@ -21,7 +21,8 @@ from coupling.constants import FARADAY, GAS_CONSTANT, LITHIUM_MOLAR_VOLUME, ROOM
 from coupling.errors import UserError
 from multiscale import dolfinx_compat
 from multiscale.domain import Domain, integral
-from multiscale.solvers.solver import NonlinearSolver, find_control
+from multiscale.solvers.newton import NonlinearSolver
+from multiscale.solvers.solver import find_control
 from multiscale.transport import kinetics
 from multiscale.transport import single_ion as transport
 

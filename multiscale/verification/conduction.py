@@ -12,7 +12,8 @@ from coupling.homogenize import brick_layer, maxwell
 from meshes.shapes import draw_blocks, draw_half_space, draw_quarter_shell
 from multiscale import materials
 from multiscale.domain import Domain, integral, meshed
-from multiscale.solvers.solver import reaction, solve_nonlinear
+from multiscale.solvers.newton import solve_nonlinear
+from multiscale.solvers.solver import reaction
 from multiscale.transport import single_ion as transport
 from multiscale.verification.tools import at_vertex, unknown
 

@@ -11,7 +11,7 @@ from meshes.shapes import draw_half_space, draw_quarter_shell
 from multiscale.domain import Domain, integral, meshed
 from multiscale.materials import Elastic, stiffness
 from multiscale.mechanics import elasticity as mechanics
-from multiscale.solvers.solver import solve_nonlinear
+from multiscale.solvers.newton import solve_nonlinear
 from multiscale.verification.tools import at_vertex, unknown
 
 OXIDE = Elastic(150e9, 0.257)

@@ -9,7 +9,8 @@ from coupling.constants import ELEMENTARY_CHARGE, LITHIUM_MOLAR_VOLUME
 from coupling.nucleation import critical_nucleus, shape_factor
 from meshes.shapes import draw_blocks
 from multiscale.domain import integral, meshed
-from multiscale.solvers.solver import NonlinearSolver, find_control
+from multiscale.solvers.newton import NonlinearSolver
+from multiscale.solvers.solver import find_control
 from multiscale.transport import kinetics
 from multiscale.transport import single_ion as transport
 from multiscale.verification.tools import unknown
