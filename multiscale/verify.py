@@ -274,27 +274,9 @@ def _kinetics() -> list[Group]:
 
 
 def _lithium() -> list[Group]:
-    from multiscale.verification import electrochemistry as cell
-    from multiscale.verification import lithium as metal
+    from multiscale.verification.lithium_exact import groups
 
-    flow = {
-        "Narayan-Anand, rate at 0.8 MPa (1/s)": 4.25e4 * math.exp(-37e3 / (_R * _T)) * (0.8 / 0.95) ** (1 / 0.15),
-        "Norton, stress doubled": 2**6.6,
-        "Norton, 353.15 K over 298.15 K": math.exp(37e3 / _R * (1 / 298.15 - 1 / 353.15)),
-    }
-    radius = 2 * 0.5 * _V / (_F * 0.1)
-    barrier, atoms = 4 / 3 * math.pi * radius**2 * 0.5, 4 / 3 * math.pi * radius**3 * 6.02214076e23 / _V
-    nucleus = {
-        "critical radius (m)": radius,
-        "barrier (eV)": barrier / 1.602176634e-19,
-        "atoms": atoms,
-        "Zeldovich factor": math.sqrt(barrier / (3 * math.pi * _K * _T)) / atoms,
-        "wall factor at 60 degrees": 0.15625,
-    }
-    lithium = {"thickness per 1 mAh/cm2 (m)": 36000 * _V / _F, "velocity at 1 mA/cm2 (m/s)": 10 * _V / _F}
-    pressed = {"Norton, pressed to a true strain of one: force over the first section (Pa)": 0.8e6 * 2 ** (1 / 6.6) * math.e}
-    flows = [("V13", 1e-4, metal.flow_rates, flow), ("V13f", 1e-3, metal.finite_strain, pressed)]
-    return [*flows, ("V14", 1e-4, cell.nucleation, nucleus), ("V19", 1e-4, cell.plating, lithium)]
+    return groups()
 
 
 def _atoms() -> list[Group]:

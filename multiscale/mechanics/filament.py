@@ -189,8 +189,7 @@ class FilamentModel:
     def transport(self, pressure: float) -> float:
         """Solve the potential at a pressure in the filament; current into it, A/m of the whole cell (positive plating)."""
         if not np.any(self.potential.x.array):
-            i = float(self.applied.value)
-            p = self.properties
+            i, p = float(self.applied.value), self.properties
             self.potential.x.array[:] = -overpotential_at(
                 -i, p.exchange_current_density, p.anodic_transfer, temperature=p.temperature
             )
@@ -236,9 +235,9 @@ class FilamentModel:
 
     def _step(self, seconds: float, current_density: float) -> FilamentState:
         before = self.state
-        places = self.half_opening(before.length)
-        per_charge = LITHIUM_MOLAR_VOLUME / FARADAY
+        places, per_charge = self.half_opening(before.length), LITHIUM_MOLAR_VOLUME / FARADAY
         first, rounds = self.body.state(), 0
+        self.circuit.wear(before.contact, seconds / 2, current_density)
         while True:
             rounds += 1
             p, plated, left, slack = self._pressure_after(seconds, before, places)
@@ -251,6 +250,7 @@ class FilamentModel:
                 told = f"filament: pressure of transport {p:.4g} Pa and of fracture {self.body.pressure:.4g} Pa still differ"
                 raise RunFailure(f"{told} after {ROUNDS} rounds; the step is too large")
         self._wet(seconds)
+        self.circuit.wear(before.contact, seconds, flat / (self.copies * self._counter_length * seconds))
         self.transport(p)  # the potential of the crack as it is now
         passed = (before.charge + plated, before.flat_charge + flat, before.extruded + left, plated / seconds)
         state = self._observe(before.time + seconds, current_density, rounds, volume, passed)
@@ -373,7 +373,7 @@ class FilamentModel:
             min(self.front + self.reach, length), copies * balance.elastic, copies * balance.fracture,
             copies * (balance.pressure_work + balance.load_work), copies * balance.dissipated, rounds,
             self.circuit.small_signal.resistance() if np.any(self.potential.x.array) else 0.0,
-            self.properties.temperature, self.stack_pressure,
+            self.properties.temperature, self.stack_pressure, float(self.circuit.contact.value),
         )  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import ufl
 from dolfinx import fem
 
+from coupling.errors import RunFailure
 from multiscale.domain import Domain
 from multiscale.mechanics.filament_state import FilamentProperties
 from multiscale.mechanics.phase_field import face_density
@@ -18,6 +19,8 @@ CRACK_CONDUCTIVITY = 1e-6
 metal is thin, and current reaches its faces from both sides."""
 DEGREE = 4
 """Quadrature degree of the filament's surface."""
+MOST_LOST = 0.1
+"""Share of the flat electrode's contact that may be lost in a time step."""
 
 
 class FilamentCircuit:
@@ -41,11 +44,12 @@ class FilamentCircuit:
         self.applied, self.open, self.pressure = number(0.0), number(1.0), number(0.0)
         self.stack_pressure, self.conducts, self.temperature = number(stack_pressure), number(1.0), number(p.temperature)
         self.flat_exchange, self.filament_exchange = (number(p.exchange_current_density) for _ in range(2))
+        self.contact, self._wear = number(1.0), p.wear
         T, α = self.temperature, number(p.anodic_transfer)
         αm = number(1 - p.anodic_transfer if p.mechanical_transfer is None else p.mechanical_transfer)
         above = self.pressure - self.stack_pressure
         shift = above if p.pressure_feedback else 0.0 * above
-        flat = butler_volmer(-self.potential, self.flat_exchange, α, 1 - α, T)
+        flat = self.contact * butler_volmer(-self.potential, self.flat_exchange, α, 1 - α, T)
         face = butler_volmer(-self.potential, self.filament_exchange, α, 1 - α, T, shift, αm)
         self.face_current = self.open * wetted * face * face_density(d)
         dx, foot = domain.dx(degree=DEGREE), domain.ds("foot")
@@ -63,3 +67,16 @@ class FilamentCircuit:
         self.temperature.value, self.stack_pressure.value = temperature, stack_pressure
         self.flat_exchange.value = self.filament_exchange.value = exchange_current_density
         self.conducts.value = conductivity
+
+    def wear(self, share: float, seconds: float, current_density: float) -> None:
+        """Contact of the flat electrode after it has passed a current density (A/m², positive plating) for a time (s).
+
+        Raises:
+            RunFailure: it loses more than `MOST_LOST` of the share that touched before.
+        """
+        if self._wear is not None:
+            before, pressure, T = share, float(self.stack_pressure.value), float(self.temperature.value)
+            share = self._wear.after(before, current_density, seconds, pressure, T)
+            if before - share > MOST_LOST * before:
+                raise RunFailure(f"filament: its contact falls from {before:.3g} to {share:.3g}; the step is too large")
+        self.contact.value = share

@@ -8,6 +8,7 @@ import numpy as np
 
 from coupling.errors import UserError
 from multiscale.mechanics.extrusion import Creep
+from multiscale.mechanics.interface_wear import InterfaceWear
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class FilamentProperties:
         pressure_feedback: whether the filament's pressure shifts its equilibrium.
         elsewhere: at other temperatures (K) of the test, exchange current density (A/m²) and ionic conductivity over that at
             `temperature`.
+        wear: of the flat electrode's contact by stripping; None: all of it touches at all times.
     """
 
     exchange_current_density: float
@@ -33,6 +35,7 @@ class FilamentProperties:
     mechanical_transfer: float | None = None
     pressure_feedback: bool = True
     elsewhere: Mapping[float, tuple[float, float]] = field(default_factory=dict)
+    wear: InterfaceWear | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible values. Raises UserError naming the quantity."""
@@ -66,6 +69,7 @@ class FilamentState:
         rounds: of transport and fracture in this step.
         impedance: dV/di of the cell at this working point, crack and lithium held still, Ω m².
         temperature, stack_pressure: of the cell, K and Pa.
+        contact: share of the flat electrode that touches the electrolyte.
     """
 
     time: float
@@ -89,6 +93,7 @@ class FilamentState:
     impedance: float = 0.0
     temperature: float = 0.0
     stack_pressure: float = 0.0
+    contact: float = 1.0
 
     @property
     def dry_length(self) -> float:

@@ -27,6 +27,8 @@ STILL = 0.05
 """Growth over l in the last quarter of a hold up to which the crack stood still then."""
 SHORTS = ("short", "voltage drop", "impedance drop")
 """Ends of a run that are a short: bridging, and what `protocol.failure` adds."""
+CONTACT_LOST = "contact lost"
+"""End of a run whose lithium has come off its electrolyte."""
 SETTLED = 0.01
 """Relative rise of the pressure in another hold of the same length, at its rate at the end, up to which it had settled."""
 TO_MA_PER_CM2 = 0.1
@@ -75,7 +77,7 @@ def _held(number: int, hold: Hold, rows: Sequence[FilamentState], length: float)
         "growing_at_its_end": last.crack_area - late.crack_area > STILL * length,
         "speed_um_per_s": (last.crack_area - late.crack_area) / (last.time - late.time) * 1e6,
         "pressure_rise_in_another_hold": rise, "length_um": last.length * 1e6, "potential_mV": last.potential * 1e3,
-        "impedance_ohm_cm2": last.impedance * 1e4,
+        "impedance_ohm_cm2": last.impedance * 1e4, "contact_share": last.contact,
     }  # fmt: skip
 
 
@@ -196,7 +198,7 @@ def summary(
         "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
         "dry_faces": ("touch" if settings.faces_touch else "may overlap") if settings.loaded else "not pressed together",
         "thickness_um": settings.geometry.electrolyte.thickness * 1e6, "holds": found["holds"], "trials": found["trials"],
-        "conditioning": conditioned(rows, settings.protocol),
+        "conditioning": conditioned(rows, settings.protocol), "contact_share": last.contact,
         "life": life(rows, shorted), "filament_charge_C_per_m": last.charge, "extruded_um2": last.extruded * 1e12,
         "potential_mV": last.potential * 1e3, "charge_balance": charge_balance(rows, settings.geometry.width),
         "volume_over_charge_error": volume_error(last), "energy_balance": books["at_the_end"],
@@ -341,6 +343,9 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
     if summary["dry_tip_um"] > 0 and summary.get("dry_faces") == "may overlap":
         lines.append("the loads may press dry faces into one another: their contact is not in this cell (fracture.contact)")
+    if (share := summary.get("contact_share", 1.0)) < 1:
+        ended = f", and the test ended at {summary['time_s']:.4g} s" * (summary["ended"] == CONTACT_LOST)
+        lines.append(f"{share:.2%} of the lithium's face touches the electrolyte (interface.wear){ended}")
     lines.append(f"plated until then {summary['life']['plated_mAh_per_cm2']:.4g} mAh/cm^2")
     return lines
 
@@ -348,7 +353,7 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
 def _protocol_lines(summary: dict[str, Any]) -> list[str]:
     """How a protocol in time ended."""
     ccd, seconds, last = summary["at_best_values"], summary["time_s"], summary["holds"][-1]
-    ended = {"protocol": "the protocol", "number of time steps": "the number of time steps"}
+    ended = {"protocol": "the protocol", "number of time steps": "the number of time steps", CONTACT_LOST: "the contact"}
     if ccd["criterion"] == "short":
         told = f"{short_words(summary['ended'])} at {ccd['value']:.4g} mA/cm^2 after {seconds:.4g} s"
     elif ccd["criterion"] == "growth":

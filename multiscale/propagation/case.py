@@ -10,6 +10,7 @@ ELECTROLYTE: Location = ("geometry", "electrolyte", "material")
 BOUNDARY: Location = ("geometry", "electrolyte", "grain_boundary", "material")
 METAL: Location = ("interface", "metal")
 TRANSFER: Location = ("interface", "charge_transfer")
+VOIDS: Location = ("interface", "wear", "voids")
 
 
 class PropagationCase(CaseFolder[PropagationFile]):
@@ -41,4 +42,6 @@ def named(settings: PropagationFile) -> list[tuple[str, Location]]:
     ]  # fmt: skip
     if electrolyte.grain_boundary:
         found.append((electrolyte.grain_boundary.material, BOUNDARY))
+    if settings.interface.wear:
+        found.append((settings.interface.wear.voids, VOIDS))
     return found

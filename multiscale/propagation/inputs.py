@@ -12,13 +12,15 @@ from coupling.toml_input import Location
 from multiscale.materials import Elastic
 from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.filament_state import FilamentProperties
+from multiscale.mechanics.interface_wear import InterfaceWear
 from multiscale.mechanics.phase_field import CrackModel
 from multiscale.mechanics.weak_boundary import strip_toughness, strip_width
 from multiscale.parameters import FLAW_DEPTH, Parameter, nominal
 from multiscale.propagation import tempered
-from multiscale.propagation.case import BOUNDARY, ELECTROLYTE, METAL, TRANSFER, PropagationCase
+from multiscale.propagation.case import BOUNDARY, ELECTROLYTE, METAL, TRANSFER, VOIDS, PropagationCase
 
 CREEP = ("reference_rate", "reference_stress", "exponent", "activation_energy", "size_factor")
+VOIDING = ("void_radius", "self_diffusivity", "vacancy_supersaturation", "vacancy_sink_distance")
 LOSSLESS = 1e5
 """Factor on the conductivity that stands for none of its losses."""
 BOUNDARY_RATIOS = ("conductivity_ratio", "toughness_ratio", "modulus_ratio")
@@ -85,13 +87,15 @@ def _needed(case: PropagationCase) -> list[tuple[str, Location, list[tuple[str, 
     bulk, interface, boundary = electrolyte.material, settings.interface, electrolyte.grain_boundary
     own = ("youngs_modulus", "poissons_ratio", "fracture_toughness", "ionic_conductivity")
     needed = [(bulk, ELECTROLYTE, [(quantity, True) for quantity in own])]
-    if settings.physics.lithium_creep:
+    if settings.physics.lithium_creep or interface.wear:
         needed.append((interface.metal, METAL, [(f"creep_{name}", True) for name in CREEP]))
     symmetry = [("cathodic_transfer_coefficient", True), ("mechanical_transfer_coefficient", False)]
     needed.append((interface.charge_transfer, TRANSFER, [("exchange_current_density", True), *symmetry]))
     if boundary:
         wanted = [("conductivity_ratio", True), ("toughness_ratio", True), ("modulus_ratio", False)]
         needed.append((boundary.material, BOUNDARY, wanted))
+    if interface.wear:
+        needed.append((interface.wear.voids, VOIDS, [(name, True) for name in VOIDING]))
     return needed
 
 
@@ -123,6 +127,7 @@ def inputs_at(case: PropagationCase, found: Mapping[str, Parameter], values: Map
         anodic_transfer=1 - cathodic,
         mechanical_transfer=values.get(f"{transfer}.mechanical_transfer_coefficient", cathodic),
         pressure_feedback=settings.physics.pressure_feedback,
+        wear=_wear(case, values),
         elsewhere={T: (i0, κ / conductivity) for T, (i0, κ) in tempers.items() if T != settings.conditions.temperature},
     )
     boundary = None
@@ -134,6 +139,19 @@ def inputs_at(case: PropagationCase, found: Mapping[str, Parameter], values: Map
         Elastic(values[f"{bulk}.youngs_modulus"], values[f"{bulk}.poissons_ratio"]), values[f"{bulk}.fracture_toughness"],
         boundary, filament, values["conditions.stack_pressure"], values["conditions.residual_stress"], depth,
     )  # fmt: skip
+
+
+def _wear(case: PropagationCase, values: Mapping[str, float]) -> InterfaceWear | None:
+    """What wears the contact, where the case asks for it. The metal is in bulk (size factor 1): voids are of a micrometre."""
+    interface = case.settings.interface
+    wanted = interface.wear
+    if wanted is None:
+        return None
+    creep = Creep(**{name: values[f"{interface.metal}.creep_{name}"] for name in CREEP} | {"size_factor": 1.0})
+    radius, diffusivity, excess, distance = (values[f"{wanted.voids}.{name}"] for name in VOIDING)
+    return InterfaceWear(
+        values["interface.wear.depth"], values["interface.wear.refilled"], radius, creep, diffusivity, excess, distance
+    )
 
 
 def _activated(case: PropagationCase) -> dict[str, str]:
@@ -191,6 +209,9 @@ def _stated(case: PropagationCase) -> Sequence[tuple[str, float, str, str]]:
     ]
     if fatigue := fracture.fatigue:
         told.append(("fracture.fatigue.threshold", fatigue.threshold, "1", f"case.toml: {fatigue.source}"))
+    if wear := case.settings.interface.wear:
+        told.append(("interface.wear.depth", wear.depth, "m", f"case.toml: {wear.source}"))
+        told.append(("interface.wear.refilled", wear.refilled, "1", f"case.toml: {wear.source}"))
     if anisotropy := geometry.electrolyte.anisotropy:
         told.append(("geometry.electrolyte.zener_ratio", anisotropy.zener_ratio, "1", f"case.toml: {anisotropy.source}"))
     if boundary := geometry.electrolyte.grain_boundary:

@@ -9,7 +9,8 @@ from multiscale.mechanics.alternation import GrewTooFar
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
 from multiscale.mechanics.intact_cell import intact_voltage
-from multiscale.propagation.answer import STARTED, STILL
+from multiscale.mechanics.interface_wear import LOST
+from multiscale.propagation.answer import CONTACT_LOST, STARTED, STILL
 from multiscale.propagation.cell import band_of
 from multiscale.propagation.protocols import Failure, Hold
 from multiscale.propagation.settings import PropagationFile, TimeSteps
@@ -75,7 +76,7 @@ class March:
 
     def run(self, steps: Sequence[Hold], after: Callable[[], None] | None = None) -> str:
         """Go through the holds (or what is left of them); what ended it: "short" (bridging), "voltage drop", "impedance drop",
-        "growth", "number of time steps", "protocol".
+        "growth", "contact lost", "number of time steps", "protocol".
 
         Raises:
             NoStep: with the reason; the model stands at the last row.
@@ -97,6 +98,8 @@ class March:
                     raise NoStep(f"filament: at {self.model.state.time:.6g} s {told}, {mend}")
                 if self.shorted:
                     return "short"
+                if self.rows[-1].contact <= LOST:
+                    return CONTACT_LOST
                 if met := self._failed(begin):
                     return met
                 if self.until_growth and self.grown:

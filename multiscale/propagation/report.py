@@ -102,6 +102,8 @@ def _in_time(history: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> P
     }  # fmt: skip
     if "impedance" in history:  # not in results of older versions
         columns["impedance (Ω cm²)"] = (history["impedance"] * 1e4).tolist()
+    if "contact" in history and history["contact"].min() < 1:
+        columns["contact of the lithium (share of its face)"] = history["contact"].tolist()
 
     def draw(palette: Palette = THEMED) -> Figure:
         drawing = _panels(4, palette)

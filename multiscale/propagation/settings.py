@@ -89,6 +89,23 @@ class LineFlaw(Table):
         return self
 
 
+class ContactWear(Table):
+    """Contact that stripping half cycles take from the lithium: voids in a layer of `depth`, of which plating fills `refilled` of
+    its own volume; creep and vacancies close them. `voids`: material file with what that needs (`mechanics/interface_wear.py`).
+    """
+
+    voids: str
+    depth: Length
+    refilled: Annotated[float, Field(ge=0, le=1)]
+    source: Source
+
+
+class WearingInterface(Interface):
+    """The lithium side, whose contact may wear."""
+
+    wear: ContactWear | None = None
+
+
 class CellConditions(Conditions):
     """Temperature, stack pressure, and residual stress of the electrolyte along the lithium's face (tension positive)."""
 
@@ -123,12 +140,12 @@ class Fracture(Table):
 
 SWITCHES = (
     "flux-detour", "mechanical-inhomogeneity", "grain-boundaries", "stress-of-the-cell", "lithium-creep", "pressure-feedback",
-    "fatigue",
+    "fatigue", "interface-wear",
 )  # fmt: skip
 """What `physics.attribute` can tell the worth of."""
 Switch = Literal[
     "flux-detour", "mechanical-inhomogeneity", "grain-boundaries", "stress-of-the-cell", "lithium-creep", "pressure-feedback",
-    "fatigue",
+    "fatigue", "interface-wear",
 ]
 
 
@@ -183,7 +200,7 @@ class PropagationFile(Table):
     title: str
     question: str
     geometry: LineFlaw
-    interface: Interface
+    interface: WearingInterface
     conditions: CellConditions
     physics: Physics
     fracture: Fracture
@@ -206,6 +223,7 @@ class PropagationFile(Table):
             "grain-boundaries": (self.geometry.electrolyte.grain_boundary, "[geometry.electrolyte.grain_boundary]"),
             "stress-of-the-cell": (self.conditions.stack_pressure or self.conditions.residual_stress, "a stress in [conditions]"),
             "fatigue": (self.fracture.fatigue, "[fracture.fatigue]"),
+            "interface-wear": (self.interface.wear, "[interface.wear]"),
         }
         return {name: mend for name, (given, mend) in there.items() if not given}
 

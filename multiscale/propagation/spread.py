@@ -188,6 +188,8 @@ def without(settings: PropagationFile, name: str) -> PropagationFile:
     if name == "grain-boundaries":
         electrolyte = geometry.electrolyte.model_copy(update={"grain_boundary": None})
         return settings.model_copy(update={"geometry": geometry.model_copy(update={"electrolyte": electrolyte})})
+    if name == "interface-wear":
+        return settings.model_copy(update={"interface": settings.interface.model_copy(update={"wear": None})})
     if name == "fatigue":
         return settings.model_copy(update={"fracture": settings.fracture.model_copy(update={"fatigue": None})})
     relaxed = settings.conditions.model_copy(update={"stack_pressure": 0.0, "residual_stress": 0.0})
