@@ -2,8 +2,9 @@
 
 Top level: kind = "boundary", name, potential, seed, crystal (structures.toml), sigma, axis, plane, thickness (of each grain),
 temperatures, equilibration, length, timestep, frame, window (of the displacements), layers (between a boundary and the middle of
-a grain), softening (true or false), dtype. At every temperature the cell with two boundaries and the crystal in the same
-orientation are run at constant volume, both relaxed at 0 K with their height first. Every run is one task of the scheduler.
+a grain), softening (true or false), dtype, relaxation_steps (most steps of a relaxation, for trials). At every temperature the
+cell with two boundaries and the crystal in the same orientation are run at constant volume, both relaxed at 0 K with their
+height first. Every run is one task of the scheduler.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from atomistic import boundary_transport, dynamics, grain_boundary, structures
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, run_tasks
+from atomistic.study_cost import StudyPlan, reference_seconds
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
@@ -34,6 +36,8 @@ Count = Annotated[Whole, Field(ge=1)]
 Time = Annotated[float, InUnit("s", above=0.0)]
 Miller = tuple[Whole, Whole, Whole]
 SIDES = ("boundary", "crystal")
+CALLS_OF_REST, CALLS_OF_SOFTENING = 400, 600
+"""Force calls that a cell usually takes to come to rest, and for its modulus."""
 
 
 class BoundaryStudy(Table):
@@ -56,6 +60,7 @@ class BoundaryStudy(Table):
     window: Time
     layers: Annotated[Whole, Field(ge=2)] = 4
     softening: Flag = True
+    relaxation_steps: Count | None = None
     dtype: Literal["float32", "float64"] = "float32"
 
 
@@ -90,6 +95,49 @@ def starts(study: BoundaryStudy) -> dict[str, Atoms]:
     return {"boundary": grain_boundary.grain_boundary(*wanted), "crystal": grain_boundary.single_grain(*wanted)}
 
 
+def plan(study: BoundaryStudy) -> StudyPlan:
+    """Runs of a study with their cost. Raises UserError: unknown potential, or a boundary that cannot be built."""
+    from atomistic import potential
+
+    cells, described = starts(study), potential.describe(study.potential)
+    potential.require_elements(cells["crystal"], described)
+    rest, moving, last = _tasks(study, cells, described.sha256)
+    return StudyPlan((*rest, *moving, *last), cells["crystal"], lambda: potential.load(study.potential, dtype=study.dtype),
+                     study.dtype)  # fmt: skip
+
+
+def trial(study: BoundaryStudy) -> BoundaryStudy:
+    """The same study with thin grains, one temperature, few steps and the fewest windows: whether it goes to its end."""
+    window = 2 * study.frame
+    length = window * (boundary_transport.FEWEST_WINDOWS + 1) + study.frame
+    return study.model_copy(update={"thickness": Å, "temperatures": study.temperatures[:1], "equilibration": 2 * study.frame,
+                                    "length": length, "window": window, "layers": 2, "relaxation_steps": 3})  # fmt: skip
+
+
+def _tasks(study: BoundaryStudy, cells: Mapping[str, Atoms], sha256: str) -> tuple[list[Task], list[Task], list[Task]]:
+    """Both cells brought to rest, both run at every temperature, and the softening if it is asked for."""
+    made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening", "relaxation_steps"})
+    if study.relaxation_steps is not None:
+        made["relaxation_steps"] = study.relaxation_steps
+    read = {"window": study.window, "layers": study.layers, "read": READ_VERSION}
+    steps = (study.equilibration + study.length) / study.timestep
+
+    def listed(kind: str, side: str, cost: float, **more: Any) -> Task:
+        key = digest({**made, "version": VERSION, "sha256": sha256, "run": kind, "side": side, **more})
+        told = f"{study.name}: {kind} of the {side}" + (f" at {more['T']:g} K" if "T" in more else "")
+        return Task(key, told, cost, kind, {"side": side, **more})
+
+    def calm(side: str, usual: int) -> float:
+        return reference_seconds(len(cells[side]), usual if study.relaxation_steps is None else 6 * study.relaxation_steps)
+
+    return (
+        [listed("rest", side, calm(side, CALLS_OF_REST)) for side in SIDES],
+        [listed("run", side, reference_seconds(len(cells[side]), steps, study.dtype), T=T, **read)
+         for T in study.temperatures for side in SIDES],
+        [listed("softening", "boundary", sum(calm(side, CALLS_OF_SOFTENING) for side in SIDES))] if study.softening else [],
+    )  # fmt: skip
+
+
 def run(
     study: BoundaryStudy, out: str | Path, comm: Any = None, progress: Progress | None = None,
     calculator: BaseCalculator | None = None,
@@ -107,26 +155,16 @@ def run(
     out = Path(out)
     sha256 = type(calculator).__name__ if calculator else potential.describe(study.potential).sha256
     cells = starts(study)
-    made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening"})
-    read = {"window": study.window, "layers": study.layers, "read": READ_VERSION}
-
-    def listed(kind: str, side: str, cost: float, **more: Any) -> Task:
-        key = digest({**made, "version": VERSION, "sha256": sha256, "run": kind, "side": side, **more})
-        told = f"{study.name}: {kind} of the {side}" + (f" at {more['T']:g} K" if "T" in more else "")
-        return Task(key, told, cost, kind, {"side": side, **more})
-
-    rest = [listed("rest", side, len(cells[side])) for side in SIDES]
-    moving = [listed("run", side, len(cells[side]), T=T, **read) for T in study.temperatures for side in SIDES]
-    last = [listed("softening", "boundary", 1.0)] if study.softening else []
+    rest, moving, last = _tasks(study, cells, sha256)
 
     def load(dtype: str) -> BaseCalculator:
         return calculator or potential.load(study.potential, dtype=dtype)
 
     def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
         if task.kind == "rest":
-            return _rest(cells[task.parameters["side"]], load("float64"))
+            return _rest(cells[task.parameters["side"]], load("float64"), study.relaxation_steps)
         if task.kind == "softening":
-            return _softening(at_rest, load("float64"))
+            return _softening(at_rest, load("float64"), study.relaxation_steps)
         return _run(study, at_rest[task.parameters["side"]], load(study.dtype), task.parameters["T"], folder, tick)
 
     found = run_tasks(rest, work, out, comm, progress)
@@ -146,26 +184,27 @@ def run(
     return records
 
 
-def _rest(atoms: Atoms, calculator: BaseCalculator) -> dict[str, Any]:
-    """Relaxed atoms; only the height of the cell gives, so that both cells keep the crystal's plane."""
+def _rest(atoms: Atoms, calculator: BaseCalculator, steps: int | None = None) -> dict[str, Any]:
+    """Relaxed atoms; only the height of the cell gives, so that both cells keep the crystal's plane. `steps`: at most."""
     dynamics.forget(calculator)
-    calm = relaxed(atoms, calculator, force=0.05, steps=300, strict=False)
+    most = steps or 100
+    calm = relaxed(atoms, calculator, force=0.05, steps=steps or 300, strict=False)
     for _ in range(2):  # height of no normal stress, by a secant
         normal = float(calm.get_stress()[2])
-        stretched = _stretched(calm, 2e-3, calculator)
+        stretched = _stretched(calm, 2e-3, calculator, most)
         slope = (float(stretched.get_stress()[2]) - normal) / 2e-3
-        calm = _stretched(calm, float(np.clip(-normal / slope, -0.03, 0.03)), calculator)
+        calm = _stretched(calm, float(np.clip(-normal / slope, -0.03, 0.03)), calculator, most)
     return {"positions": calm.positions.tolist(), "cell": calm.cell.array.tolist(), "energy": float(calm.get_potential_energy()),
             "normal_stress_eV_A3": float(calm.get_stress()[2])}  # fmt: skip
 
 
-def _stretched(atoms: Atoms, strain: float, calculator: BaseCalculator) -> Atoms:
+def _stretched(atoms: Atoms, strain: float, calculator: BaseCalculator, steps: int) -> Atoms:
     """Relaxed atoms in a cell that is longer along its third vector by a share `strain`."""
     moved = atoms.copy()
     cell = moved.cell.array.copy()
     cell[2] *= 1 + strain
     moved.set_cell(cell, scale_atoms=True)
-    return relaxed(moved, calculator, force=0.05, steps=100, strict=False)
+    return relaxed(moved, calculator, force=0.05, steps=steps, strict=False)
 
 
 def _restored(atoms: Atoms, answer: Mapping[str, Any]) -> Atoms:
@@ -203,10 +242,10 @@ def _run(
     return {**answer, **{name: getattr(layers, name).tolist() for name in names}, "width": layers.width, "window": layers.window}
 
 
-def _softening(at_rest: Mapping[str, Atoms], calculator: BaseCalculator) -> dict[str, Any]:
+def _softening(at_rest: Mapping[str, Atoms], calculator: BaseCalculator, steps: int | None = None) -> dict[str, Any]:
     """Moduli along the normal at 0 K."""
     try:
-        soft = boundary_transport.softening(at_rest["boundary"], at_rest["crystal"], calculator, force=0.03)
+        soft = boundary_transport.softening(at_rest["boundary"], at_rest["crystal"], calculator, force=0.03, steps=steps or 400)
     except RunFailure as failure:
         return {"problem": str(failure)}
     return {"ratio": soft.ratio, "compliance": soft.compliance, "cell": soft.cell, "crystal": soft.crystal}

@@ -203,15 +203,16 @@ class Softening:
 
 def softening(
     boundary: Atoms, crystal: Atoms, calculator: BaseCalculator, boundaries: int = 2, strains: tuple[float, ...] = (0.002, 0.004),
-    force: float = 0.01,
+    force: float = 0.01, steps: int = 400,
 ) -> Softening:  # fmt: skip
     """Softening by boundaries at 0 K: both cells relaxed with the plane of the boundary kept, then strained along z.
 
     Args:
         boundary: cell with boundaries. crystal: the same crystal in the same orientation (`grain_boundary.single_grain`).
         calculator: with stress. strains: each with both signs; the change between them is the error. force: left, eV/Å.
+        steps: of a relaxation at most.
     """
-    own, other = (_modulus(atoms, calculator, strains, force) for atoms in (boundary, crystal))
+    own, other = (_modulus(atoms, calculator, strains, force, steps) for atoms in (boundary, crystal))
     ratio = own[0] / other[0]
     error = ratio * float(np.hypot(own[1] / own[0], other[1] / other[0]))
     height = float(boundary.cell[2, 2]) * 1e-10 / boundaries
@@ -220,29 +221,31 @@ def softening(
     return Softening(own, other, (ratio, error), (compliance, spread))
 
 
-def _modulus(atoms: Atoms, calculator: BaseCalculator, strains: tuple[float, ...], force: float) -> tuple[float, float]:
+def _modulus(
+    atoms: Atoms, calculator: BaseCalculator, strains: tuple[float, ...], force: float, steps: int
+) -> tuple[float, float]:
     """∂σ_zz/∂ε_zz of a cell at the height of no normal stress, and the change between the strains, Pa."""
     dynamics.forget(calculator)
-    rest = relaxed(atoms, calculator, force=force, steps=400, strict=False)
+    rest = relaxed(atoms, calculator, force=force, steps=steps, strict=False)
     for _ in range(3):  # height at which the normal stress vanishes, by a secant with a modulus from the cell itself
         normal = float(rest.get_stress()[2])
-        stretched = _strained(rest, 1e-3, calculator, force)
+        stretched = _strained(rest, 1e-3, calculator, force, steps)
         slope = (float(stretched.get_stress()[2]) - normal) / 1e-3
-        rest = _strained(rest, -normal / slope, calculator, force)
+        rest = _strained(rest, -normal / slope, calculator, force, steps)
     values = []
     for strain in strains:
-        up, down = (float(_strained(rest, sign * strain, calculator, force).get_stress()[2]) for sign in (1, -1))
+        up, down = (float(_strained(rest, sign * strain, calculator, force, steps).get_stress()[2]) for sign in (1, -1))
         values.append((up - down) / (2 * strain) / GPa * 1e9)
     return float(np.mean(values)), float(np.ptp(values) / 2 + 1e-3 * abs(np.mean(values)))
 
 
-def _strained(atoms: Atoms, strain: float, calculator: BaseCalculator, force: float) -> Atoms:
+def _strained(atoms: Atoms, strain: float, calculator: BaseCalculator, force: float, steps: int) -> Atoms:
     """Atoms relaxed in a cell that is longer along z by a share `strain`."""
     moved = atoms.copy()
     cell = moved.cell.array.copy()
     cell[2] *= 1 + strain
     moved.set_cell(cell, scale_atoms=True)
-    return relaxed(moved, calculator, force=force, steps=400, strict=False)
+    return relaxed(moved, calculator, force=force, steps=steps, strict=False)
 
 
 def records(

@@ -4,6 +4,9 @@
     f_i = 1/{1 + exp[-(c_i - c_0)/w]} · {1 + exp[-q_0/w]}/{1 + exp[(q_i - q_0)/w]}      how much atom i is metal
     n   = Σ_{i in the largest cluster} f_i
 
+In a part of the cell, between two depths along the normal of two of its faces, f_i is multiplied by a window that rises from 0
+to 1 over `edge` around the lower depth and falls so around the upper one; neighbours count wherever they are.
+
 g falls smoothly from 1 to 0 between two radii. Atoms with f > ½ nearer than `link` to each other are one cluster; what touches
 it with f < ½ counts with its f, so that n does not jump when an atom crosses ½. It does jump when two clusters join: the bias
 energy is then not conserved, which a thermostat bears and a constant-energy run would not (so are the clusters of Tribello,
@@ -31,6 +34,8 @@ class ClusterSettings:
         element: of the cluster. inner, outer: radii between which g falls from 1 to 0.
         neighbours: c_0. softness: w. link: largest distance of two atoms of one cluster.
         foreign: elements that metal has no contact with. foreign_inner, foreign_outer: radii of g'. foreign_most: q_0.
+        low, high: depths between which atoms count; None: all do. axis: number of the cell vector that depth runs along.
+        edge: width over which the window rises and falls.
     """
 
     element: str = "Li"
@@ -43,6 +48,10 @@ class ClusterSettings:
     foreign_inner: float = 2.7
     foreign_outer: float = 3.3
     foreign_most: float = 1.5
+    low: float | None = None
+    high: float | None = None
+    axis: int = 2
+    edge: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be counted."""
@@ -54,6 +63,11 @@ class ClusterSettings:
             raise UserError("cluster: radii must be positive, each inner one below its outer one")
         if not self.softness > 0:
             raise UserError(f"cluster: softness = {self.softness!r}; a positive number is needed")
+        if (self.low is None) != (self.high is None) or self.axis not in (0, 1, 2) or not self.edge > 0:
+            raise UserError("cluster: low and high come together, axis is 0, 1 or 2, edge positive")
+        if self.low is not None and self.high is not None and not self.edge / 2 <= self.low <= self.high - self.edge:
+            told = f"must rise by at least edge = {self.edge:g} Å and begin half of that above zero"
+            raise UserError(f"cluster: depths {self.low:g} and {self.high:g} Å {told}")
 
 
 def switch(r: np.ndarray, inner: float, outer: float) -> tuple[np.ndarray, np.ndarray]:
@@ -104,16 +118,39 @@ def largest_cluster(atoms: Atoms, settings: ClusterSettings) -> Cluster:
     pure, pure_slope = _share(i, r, away, count, (s.foreign_inner, s.foreign_outer), s.foreign_most, -s.softness)
     whole = 1 + np.exp(-s.foreign_most / s.softness)  # an atom without foreign neighbours is all metal
     pure, pure_slope = pure * whole, pure_slope * whole
-    shares = np.where(own, metal * pure, 0.0)
+    inside, inside_slope = window(atoms, s)
+    shares = np.where(own, metal * pure * inside, 0.0)
     members = _largest(i, j, r, near, shares, s.link)
-    weight = members.astype(float)
-    gradient = np.zeros((count, 3))
+    weight = members * inside
+    gradient = np.where(own & members, metal * pure, 0.0)[:, None] * inside_slope
     # d n/d r_ij of the pair (i, j), of both terms: the share of i alone depends on it
     pull = np.where(near, (weight * pure)[i] * metal_slope, 0.0) + np.where(away, (weight * metal)[i] * pure_slope, 0.0)
     along = pull[:, None] * vector / np.maximum(r, 1e-12)[:, None]
     for axis in range(3):
-        gradient[:, axis] = np.bincount(j, along[:, axis], count) - np.bincount(i, along[:, axis], count)
-    return Cluster(float((weight * shares).sum()), gradient, shares, members)
+        gradient[:, axis] += np.bincount(j, along[:, axis], count) - np.bincount(i, along[:, axis], count)
+    return Cluster(float((members * shares).sum()), gradient, shares, members)
+
+
+def window(atoms: Atoms, settings: ClusterSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of every atom by its depth (n,) and its gradient by the atom's own position (n, 3), 1/Å; 1 and 0 without depths.
+
+    Raises:
+        UserError: no cell along the axis, or a depth beyond its height.
+    """
+    s, count = settings, len(atoms)
+    if s.low is None or s.high is None:
+        return np.ones(count), np.zeros((count, 3))
+    if atoms.cell.rank < 3:
+        raise UserError("cluster: depths need a cell with three vectors")
+    normal = atoms.cell.reciprocal().array[s.axis]
+    height = 1 / float(np.linalg.norm(normal))
+    if s.high + s.edge / 2 > height:
+        raise UserError(f"cluster: depth {s.high:g} Å (and half of edge) lies beyond the cell, {height:.1f} Å high")
+    depth = (atoms.positions @ normal) % 1.0 * height
+    above, above_slope = switch(depth, s.low - s.edge / 2, s.low + s.edge / 2)
+    below, below_slope = switch(depth, s.high - s.edge / 2, s.high + s.edge / 2)
+    slope = below_slope * (1 - above) - below * above_slope
+    return (1 - above) * below, slope[:, None] * normal[None, :] * height
 
 
 def _share(

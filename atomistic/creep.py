@@ -14,22 +14,29 @@ to normal (zz) with its error from windows of the run.
 Sources: elongational viscosity 3 η of Trouton, Proc. R. Soc. A 77, 426 (1906) (memory); docs/physics.md 1.4.
 """
 
+import contextlib
+import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic.dynamics import thermal_momenta
+from atomistic.dynamics import forget, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
-from atomistic.metadynamics import jackknife
+from atomistic.metadynamics import generator_state, jackknife, set_generator
+from coupling.atomic import replacing
 from coupling.errors import RunFailure, UserError
 from coupling.record import Property
+from coupling.store import digest
 from coupling.units import diffusivity_to_si
 
 MINIMUM_WINDOWS = 10
+CHECKPOINT = 500
+"""Steps between checkpoints of a driven run."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,15 @@ class Flow:
     temperature: float
 
 
-def driven(atoms: Atoms, calculator: BaseCalculator, drive: Drive, progress: Callable[[float], None] | None = None) -> Flow:
+def driven(
+    atoms: Atoms, calculator: BaseCalculator, drive: Drive, progress: Callable[[float], None] | None = None,
+    folder: str | Path | None = None,
+) -> Flow:  # fmt: skip
     """Stretch (or compress) a cell at a constant rate and read the stress of steady flow.
 
     Args:
-        atoms: periodic, cell vectors along x, y, z. calculator: with stress. drive: see there.
+        atoms: periodic, cell vectors along x, y, z. calculator: with stress. drive: see there. progress: share done.
+        folder: of its checkpoint, every CHECKPOINT steps; a run that was killed goes on from it with the same numbers.
 
     Raises:
         UserError: a tilted cell, or a run of fewer than MINIMUM_WINDOWS · 10 steps of steady flow.
@@ -82,32 +93,77 @@ def driven(atoms: Atoms, calculator: BaseCalculator, drive: Drive, progress: Cal
     if steps * (1 - drive.skip / drive.strain) < 10 * MINIMUM_WINDOWS:
         raise UserError(f"driven run: {steps} steps; a lower rate or a larger strain is needed")
     random = np.random.default_rng(drive.seed)
-    masses = atoms.get_masses()
-    momenta = atoms.get_momenta() if atoms.get_momenta().any() else thermal_momenta(masses, drive.temperature, random)
+    momenta = atoms.get_momenta() if atoms.get_momenta().any() else thermal_momenta(atoms.get_masses(), drive.temperature, random)
     motion = Motion(atoms.positions.copy(), momenta, cell.copy(), np.zeros((3, 3)), np.zeros((2, 2, 1)))
+    key = digest([asdict(drive), atoms.numbers.tolist(), atoms.positions.tolist(), cell.tolist()])
+    file = None if folder is None else Path(folder) / "driven.npz"
+    rows = _resumed(file, key, motion, random)
+    while len(rows) < steps:
+        rows = np.vstack([rows, _stretched(atoms, calculator, drive, motion, random, min(CHECKPOINT, steps - len(rows)))])
+        if not np.isfinite(rows).all():
+            strain = np.flatnonzero(~np.isfinite(rows).all(axis=1))[0] / steps * drive.strain
+            raise RunFailure(f"driven run: the stress is not a finite number at a strain of {strain:.3f}")
+        if file is not None:
+            _keep(file, key, motion, random, rows)
+        if progress:
+            progress(len(rows) / steps)
+    return _steady(rows[:, 0], rows[:, 1], drive)
+
+
+def _stretched(
+    atoms: Atoms, calculator: BaseCalculator, drive: Drive, motion: Motion, random: np.random.Generator, steps: int
+) -> np.ndarray:
+    """Stress (Pa) and temperature (K) of some steps, (steps, 2), from a state that is moved on; no neighbour list is kept."""
+    forget(calculator)
+    masses = atoms.get_masses()
     bath = Bath(thermostat_time=drive.friction_time * units.fs)
     integrator = Langevin(motion, ForceField(atoms, calculator, stress=True), masses, bath, drive.timestep * units.fs, random)
     each = np.full(3, -0.5 * drive.rate)
     each[drive.axis] = drive.rate
     growth = np.exp(each * drive.timestep * 1e-15)
-    stresses, temperatures = np.empty(steps), np.empty(steps)
+    rows = np.full((steps, 2), np.nan)
     for step in range(steps):
         motion.cell = motion.cell * growth[None, :]
         motion.positions = motion.positions * growth[None, :]
         motion.momenta = motion.momenta / growth[None, :]
         integrator.step(drive.temperature)
-        stresses[step] = _deviator(integrator, masses, drive.axis)
-        temperatures[step] = integrator.twice_kinetic / (3 * len(masses) * units.kB)
-        if not np.isfinite(stresses[step]):
-            raise RunFailure(f"driven run: the stress is not a finite number at a strain of {step / steps * drive.strain:.3f}")
-        if progress and step % 100 == 0:
-            progress(step / steps)
-    strains = (np.arange(steps) + 1) / steps * drive.strain * np.sign(drive.rate)
-    late = stresses[np.abs(strains) > drive.skip]
-    blocks = np.array([part.mean() for part in np.array_split(late, MINIMUM_WINDOWS)])
+        heat = integrator.twice_kinetic / (3 * len(masses) * units.kB)
+        rows[step] = _deviator(integrator, masses, drive.axis), heat
+        if not np.isfinite(rows[step]).all():
+            break
+    return rows
+
+
+def _steady(stresses: np.ndarray, temperatures: np.ndarray, drive: Drive) -> Flow:
+    """The point read from the part of the run beyond `drive.skip`."""
+    strains = (np.arange(len(stresses)) + 1) / len(stresses) * drive.strain * np.sign(drive.rate)
+    late = np.abs(strains) > drive.skip
+    blocks = np.array([part.mean() for part in np.array_split(stresses[late], MINIMUM_WINDOWS)])
     error = float(blocks.std(ddof=1) / len(blocks) ** 0.5)
-    steady = float(temperatures[np.abs(strains) > drive.skip].mean())
-    return Flow(float(np.sign(drive.rate) * late.mean()), error, abs(drive.rate), strains, stresses, steady)
+    stress = float(np.sign(drive.rate) * stresses[late].mean())
+    return Flow(stress, error, abs(drive.rate), strains, stresses, float(temperatures[late].mean()))
+
+
+def _keep(file: Path, key: str, motion: Motion, random: np.random.Generator, rows: np.ndarray) -> None:
+    """Checkpoint in one piece."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, key=key, positions=motion.positions, momenta=motion.momenta, cell=motion.cell,
+                 generator=generator_state(random), rows=rows)  # fmt: skip
+
+
+def _resumed(file: Path | None, key: str, motion: Motion, random: np.random.Generator) -> np.ndarray:
+    """Rows done, (n, 2); motion and generator are put back. A checkpoint of another run, or a damaged one, does not count."""
+    try:
+        with np.load(file, allow_pickle=False) if file is not None else contextlib.nullcontext({}) as data:
+            if str(data["key"]) != key:
+                return np.empty((0, 2))
+            kept = {name: np.array(data[name]) for name in ("positions", "momenta", "cell", "generator", "rows")}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return np.empty((0, 2))
+    motion.positions, motion.momenta, motion.cell = kept["positions"], kept["momenta"], kept["cell"]
+    set_generator(random, kept["generator"])
+    return kept["rows"]
 
 
 def _deviator(integrator: Langevin, masses: np.ndarray, axis: int) -> float:

@@ -1,8 +1,8 @@
 """Study files (TOML) of plastic flow: driven runs of one structure at several temperatures and strain rates, one record each.
 
-Top level: kind = "flow", name, seed, potential, structure (file that ASE reads; its last frame is the start), material,
-temperatures, rates, strain, skip (strain before steady flow), axis ("a", "b" or "c"), timestep, friction. Paths are relative to
-the study file. Every run is one task of the scheduler.
+Top level: kind = "flow", name, seed, potential, structure (file that ASE reads; its last frame is the start) or a [start] table
+(crystal, edge), material, temperatures, rates, strain, skip (strain before steady flow), axis ("a", "b" or "c"), timestep,
+friction. Paths are relative to the study file. Every run is one task of the scheduler, gone on with after a kill.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,14 +14,17 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic.creep import Drive, Flow, driven, flow_record
+from atomistic.creep import MINIMUM_WINDOWS, Drive, Flow, driven, flow_record
 from atomistic.scheduler import Progress, Task, run_tasks
+from atomistic.study_cost import StudyPlan, reference_seconds
+from atomistic.study_start import StartTable, checked, frames
 from coupling import toml_input
+from coupling.errors import UserError
 from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION = 1
+VERSION = 2
 STORED = 400
 """Points of the stress–strain curve that are kept."""
 
@@ -33,7 +36,8 @@ class FlowStudy(Table):
     name: str
     seed: Whole = 0
     potential: str
-    structure: str
+    structure: str | None = None
+    start: StartTable | None = None
     material: str
     temperatures: Annotated[tuple[Annotated[float, InUnit("K", above=0.0)], ...], Field(min_length=1)]
     rates: Annotated[tuple[Annotated[float, InUnit("1/s", above=0.0)], ...], Field(min_length=1)]
@@ -45,9 +49,52 @@ class FlowStudy(Table):
 
 
 def read_study(path: str | Path) -> FlowStudy:
-    """Read a study; its structure path becomes absolute. Raises UserError: no such file, broken TOML, a wrong key."""
-    study = toml_input.validate(toml_input.read(path), FlowStudy)
-    return study.model_copy(update={"structure": str(Path(path).resolve().parent / study.structure)})
+    """Read a study; its structure path becomes absolute.
+
+    Raises:
+        UserError: no such file, broken TOML, a wrong key, no start or two, or a run too short for a point (with file and line).
+    """
+    file = toml_input.read(path)
+    study = toml_input.validate(file, FlowStudy)
+    if study.skip >= study.strain:
+        raise UserError(file.refusal(("skip",), f"skip < strain is needed (strain = {study.strain:g})"))
+    for number, rate in enumerate(study.rates):
+        steady = (study.strain - study.skip) / rate / study.timestep
+        if steady < 10 * MINIMUM_WINDOWS:
+            told = f"{steady:.0f} steps of steady flow; {10 * MINIMUM_WINDOWS} are needed: a lower rate or a larger strain"
+            raise UserError(file.complaint(("rates", number), told))
+    return study.model_copy(update={"structure": checked(file, study.structure, study.start)})
+
+
+def plan(study: FlowStudy) -> StudyPlan:
+    """Runs of a study with their cost. Raises UserError: unknown potential, or no start."""
+    from atomistic import potential
+
+    atoms, described = frames(study.structure, study.start, study.seed)[-1], potential.describe(study.potential)
+    potential.require_elements(atoms, described)
+    return StudyPlan(tuple(_tasks(study, atoms, described.sha256)), atoms,
+                     lambda: potential.load(study.potential, dtype="float32"))  # fmt: skip
+
+
+def trial(study: FlowStudy) -> FlowStudy:
+    """The same study at one temperature and its highest rate, 20 steps a window long: whether it goes to its end."""
+    fastest = max(study.rates)
+    strain = 40 * MINIMUM_WINDOWS * study.timestep * fastest
+    return study.model_copy(update={"temperatures": study.temperatures[:1], "rates": (fastest,), "strain": strain,
+                                    "skip": strain / 2})  # fmt: skip
+
+
+def _tasks(study: FlowStudy, atoms: Atoms, sha256: str) -> list[Task]:
+    """One run a temperature and rate."""
+    what = study.model_dump(exclude={"name", "material", "structure", "start", "temperatures", "rates"})
+    start = [atoms.numbers.tolist(), atoms.positions.tolist(), atoms.cell.array.tolist()]
+    what |= {"version": VERSION, "sha256": sha256, "start": start}
+
+    def listed(T: float, rate: float) -> Task:
+        cost = reference_seconds(len(atoms), study.strain / rate / study.timestep, "float32")
+        return Task(digest({**what, "T": T, "rate": rate}), f"flow {T:g} K {rate:.1e} 1/s", cost, "md", {"T": T, "rate": rate})
+
+    return [listed(T, rate) for T in study.temperatures for rate in study.rates]
 
 
 def run(
@@ -62,9 +109,7 @@ def run(
     Raises:
         UserError: wrong input; RunFailure: a run that broke.
     """
-    from atomistic.diffusivity import read_frames
-
-    atoms = read_frames(study.structure)[-1]
+    atoms = frames(study.structure, study.start, study.seed)[-1]
     if calculator is None:
         from atomistic import potential
 
@@ -72,17 +117,10 @@ def run(
         calculator = potential.load(study.potential, dtype="float32")
     else:
         described = type(calculator).__name__
-    what = study.model_dump(exclude={"name", "material", "structure", "temperatures", "rates"})
-    start = [atoms.numbers.tolist(), atoms.positions.tolist(), atoms.cell.array.tolist()]
-    what |= {"version": VERSION, "sha256": described, "start": start}
-    pairs = [(T, rate) for T in study.temperatures for rate in study.rates]
-    listed = [
-        Task(digest({**what, "T": T, "rate": rate}), f"flow {T:g} K {rate:.1e} 1/s", 1e12 / rate, "md", {"T": T, "rate": rate})
-        for T, rate in pairs
-    ]
+    listed = _tasks(study, atoms, described)
 
     def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
-        return _one(study, atoms, calculator, task.parameters, tick)
+        return _one(study, atoms, calculator, task.parameters, folder, tick)
 
     answers = run_tasks(listed, work, out, comm, progress)
     source = {"study": study.name, "potential": study.potential, "potential_sha256": described, "atoms": len(atoms)}
@@ -99,11 +137,12 @@ def run(
 
 
 def _one(
-    study: FlowStudy, atoms: Atoms, calculator: BaseCalculator, parameters: Mapping[str, Any], tick: Callable[[float], None]
-) -> dict[str, Any]:
+    study: FlowStudy, atoms: Atoms, calculator: BaseCalculator, parameters: Mapping[str, Any], folder: Path,
+    tick: Callable[[float], None],
+) -> dict[str, Any]:  # fmt: skip
     drive = Drive(parameters["rate"], study.strain, study.skip, parameters["T"], "abc".index(study.axis), study.timestep * 1e15,
                   study.friction * 1e15, study.seed)  # fmt: skip
-    found = driven(atoms, calculator, drive, tick)
+    found = driven(atoms, calculator, drive, tick, folder)
     parts = [part for part in np.array_split(np.arange(len(found.strains)), STORED) if len(part)]
     return {
         "stress": found.stress, "stderr": found.stderr, "rate": found.rate, "temperature": found.temperature,

@@ -4,6 +4,8 @@ The match is the one of Zur & McGill, J. Appl. Phys. 55, 378 (1984), as in pymat
 radii (Cordero et al., Dalton Trans. 2832, 2008) and for two anions ionic radii (Shannon, Acta Cryst. A32, 751, 1976).
 """
 
+import functools
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,8 @@ from coupling.errors import UserError
 
 Index = tuple[int, int, int]
 LOWER, UPPER = 0, 1  # tags of the two sides
+SEARCH_SECONDS, AREA_RATIO = 60.0, 1.3
+"""Longest search for a common cell; largest ratio of the areas of both cells before they are strained."""
 ANION_RADIUS = {"O": 1.40, "S": 1.84, "F": 1.33, "Cl": 1.81, "N": 1.46}
 
 
@@ -59,7 +63,7 @@ def heterostructure(
         gap (Å between outermost planes, at hard-sphere contact), interfaces (1 or 2), polar (of each side).
 
     Raises:
-        UserError: no match within the limits, or a share outside 0 … 1.
+        UserError: no match within the limits, a search beyond SEARCH_SECONDS, or a share outside 0 … 1.
     """
     if not 0.0 <= upper_share <= 1.0:
         raise UserError(f"interface: upper_share = {upper_share!r}; a part between 0 and 1 is needed")
@@ -101,27 +105,54 @@ def parts(joined: Atoms, vacuum: float) -> tuple[Atoms, Atoms]:
 
 
 def match(below: Atoms, above: Atoms, max_area: float, max_strain: float) -> Fit:
-    """Smallest common cell of two slabs within the limits; among equally small ones the least strained."""
-    generator = ZSLGenerator(max_area=max_area, max_area_ratio_tol=0.3, max_length_tol=0.2, max_angle_tol=0.1)
+    """Smallest common cell of two slabs within the limits; among equally small ones the least strained.
+
+    The search begins with small areas and ends with the first that holds a match.
+
+    Raises:
+        UserError: no match, or none found in SEARCH_SECONDS.
+    """
+    smallest = max(float(abs(np.linalg.det(np.array(slab.cell)[:2, :2]))) for slab in (below, above))
+    until, level, least = time.monotonic() + SEARCH_SECONDS, 2 * smallest, np.inf
+    while True:
+        level = min(level, max_area)
+        best, strain = _best(below, above, min(AREA_RATIO * level, max_area), max_strain, until, max_area)
+        least = min(least, strain)
+        if best is not None and (best.area <= level or level == max_area):
+            return best
+        if level == max_area:
+            break
+        level *= 2
+    near = f"least strain {least:.1%}" if np.isfinite(least) else "none found"
+    if max_area < smallest:
+        near += f"; the surface cells alone take {smallest:.0f} Å²"
+    raise UserError(f"no common cell within max_area = {max_area} Å² and max_strain = {max_strain:.1%} ({near}): raise one")
+
+
+def _best(
+    below: Atoms, above: Atoms, area: float, max_strain: float, until: float, max_area: float
+) -> tuple[Fit | None, float]:
+    """Best match with both areas up to `area`, and the least strain of any. Raises UserError: not done at the time `until`."""
+    generator = ZSLGenerator(max_area=area, max_area_ratio_tol=AREA_RATIO - 1, max_length_tol=0.2, max_angle_tol=0.1)
     vectors = [np.array(slab.cell)[:2] for slab in (above, below)]
-    best: Fit | None = None
-    least = np.inf
+    best, least = None, np.inf
     for found in generator(*vectors):
         film, base = np.array(found.film_sl_vectors)[:, :2], np.array(found.substrate_sl_vectors)[:, :2]
+        if time.monotonic() > until:
+            told = f"no common cell found in {SEARCH_SECONDS:g} s among areas up to max_area = {max_area:g} Å²"
+            raise UserError(f"{told} (least strain so far {least:.1%}): lower max_area, raise max_strain or take other faces")
         if np.linalg.det(film) * np.linalg.det(base) < 0:  # would need a mirrored crystal
             continue
         rows = [np.rint(sl @ np.linalg.inv(v[:, :2])).astype(int) for sl, v in ((base, vectors[1]), (film, vectors[0]))]
         strain = max(abs(s) for s in _strains(_flat(film), _flat(base)))
         least = min(least, strain)
-        area = float(abs(np.linalg.det(base)))
-        if strain <= max_strain and (best is None or (round(area, 3), strain) < (round(best.area, 3), best.strain)):
-            best = Fit(rows[0], rows[1], area, strain)
-    if best is None:
-        near = f"least strain {least:.1%}" if np.isfinite(least) else "none found"
-        raise UserError(f"no common cell within max_area = {max_area} Å² and max_strain = {max_strain:.1%} ({near}): raise one")
-    return best
+        own = float(abs(np.linalg.det(base)))
+        if strain <= max_strain and (best is None or (round(own, 3), strain) < (round(best.area, 3), best.strain)):
+            best = Fit(rows[0], rows[1], own, strain)
+    return best, least
 
 
+@functools.cache
 def contact(first: str, second: str) -> float:
     """Distance (Å) at which two atoms touch as hard spheres."""
     if first in ANION_RADIUS and second in ANION_RADIUS:
@@ -171,7 +202,8 @@ def _rise(base: Atoms, top: Atoms) -> float:
     nearest = scaled - np.round(scaled)
     images = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])
     lateral = np.linalg.norm((nearest[:, :, None, :] + images) @ edges, axis=-1).min(axis=-1)
-    touch = np.array([[contact(top.symbols[i], base.symbols[j]) for j in high] for i in low])
+    lower, upper = (np.array(side.get_chemical_symbols()) for side in (base, top))
+    touch = np.array([[contact(one, other) for other in lower[high]] for one in upper[low]])
     drop = np.sqrt(np.maximum(touch**2 - lateral**2, 0.0))
     lift = base.positions[high][None, :, 2] + drop - top.positions[low][:, None, 2]
     return float(lift[lateral < touch].max(initial=base.positions[:, 2].max() - top.positions[:, 2].min() + 1.0))

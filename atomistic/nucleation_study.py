@@ -1,15 +1,17 @@
 """Study files (TOML) of nucleation: biased runs for F(n), unbiased runs for the attachment rate, rates as a table of records.
 
-Top level: name, seed, potential, structure (file that ASE reads; its frames are the walkers' starts, in turn), temperatures,
-overpotentials, pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster] (see clusters.ClusterSettings),
-[bias], [attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it. Paths are
-relative to the study file. Every temperature is a task of the scheduler: shared by MPI ranks, kept, gone on with after a kill
-(biased runs from their last checkpoint, escapes anew).
+Top level: name, seed, potential, structure (file that ASE reads; its frames are the walkers' starts, in turn) or a [start] table
+(crystal, edge, disorder), temperatures, overpotentials, pressures, cell_overpotential (against lithium metal; absent: unknown),
+[cluster] (see clusters.ClusterSettings), [bias], [attachment], [infrequent] for escapes under rare hills, [classical] for the
+classical theory beside it, and any number of [[place]] tables (name, low, high: depths along the third cell vector): metal is
+then counted there alone, each place has a free energy and rates of its own, for its own volume. Paths are relative to the study
+file. Every temperature and place is a task of the scheduler: shared by MPI ranks, kept, gone on with after a kill (biased runs
+from their last checkpoint, what follows them and escapes anew).
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,10 +21,13 @@ from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
 from atomistic import nucleation
-from atomistic.clusters import ClusterSettings, LargestCluster
+from atomistic.clusters import ClusterSettings, LargestCluster, largest_cluster
 from atomistic.metadynamics import Bias, FreeEnergy, Hills, SamplingSettings, escapes, free_energy, jackknife, sample
 from atomistic.nucleation import Attachment
 from atomistic.scheduler import Progress, Task, run_tasks
+from atomistic.study_cost import StudyPlan, reference_seconds
+from atomistic.study_start import StartTable, checked
+from atomistic.study_start import frames as read_start
 from atomistic.walkers import Molecular
 from coupling import toml_input
 from coupling.atomic import write_json
@@ -32,6 +37,9 @@ from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
 VERSION = 1
+SKIP, BLOCKS = 0.3, 20
+"""Share of a biased run during which the bias still grows, and blocks of the rest (metadynamics.free_energy)."""
+Å = 1e-10
 Count = Annotated[Whole, Field(ge=1)]
 Factor = Annotated[float, Field(gt=0)]
 Kelvin = Annotated[float, InUnit("K", above=0.0)]
@@ -80,6 +88,14 @@ class ClassicalTable(Table):
     sites: Annotated[float, InUnit("1/m^3", above=0.0)]
 
 
+class PlaceTable(Table):
+    """[[place]]: a part of the cell, between two depths along its third vector."""
+
+    name: Annotated[str, Field(min_length=1)]
+    low: Annotated[float, InUnit("m", above=0.0)]
+    high: Annotated[float, InUnit("m", above=0.0)]
+
+
 class NucleationStudy(Table):
     """A nucleation study file."""
 
@@ -87,7 +103,8 @@ class NucleationStudy(Table):
     name: str
     seed: Whole = 0
     potential: str
-    structure: str
+    structure: str | None = None
+    start: StartTable | None = None
     temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)]
     overpotentials: Annotated[tuple[Annotated[float, InUnit("V")], ...], Field(min_length=1)]
     pressures: Annotated[tuple[Annotated[float, InUnit("Pa")], ...], Field(min_length=1)]
@@ -97,13 +114,15 @@ class NucleationStudy(Table):
     attachment: AttachmentTable
     infrequent: InfrequentTable | None = None
     classical: ClassicalTable | None = None
+    place: tuple[PlaceTable, ...] = ()
 
 
 def read_study(path: str | Path) -> NucleationStudy:
     """Read a study; its structure path becomes absolute.
 
     Raises:
-        UserError: no such file, broken TOML, a wrong key (with file and line).
+        UserError: no such file, broken TOML, a wrong key, no start or two, wrong depths, or runs too short for what is read off
+            them (with file and line).
     """
     file = toml_input.read(path)
     study = toml_input.validate(file, NucleationStudy)
@@ -111,22 +130,81 @@ def read_study(path: str | Path) -> NucleationStudy:
     for key in study.cluster:
         if key not in known:
             raise UserError(file.complaint(("cluster", key), f"unknown key; {toml_input.nearest(key, sorted(known))}"))
-    home = Path(path).resolve().parent
+    if len({place.name for place in study.place}) < len(study.place):
+        raise UserError(file.complaint(("place",), "two places of one name"))
     cluster = study.cluster | ({"foreign": tuple(study.cluster["foreign"])} if "foreign" in study.cluster else {})
-    return study.model_copy(update={"structure": str(home / study.structure), "cluster": cluster})
+    structure = checked(file, study.structure, study.start)
+    study = study.model_copy(update={"structure": structure, "cluster": cluster})
+    for number, place in enumerate(study.place or (None,)):
+        try:
+            _settings(study, place)
+        except (UserError, TypeError) as error:
+            raise UserError(file.complaint(("cluster",) if place is None else ("place", number), str(error))) from None
+    times = study.bias.length / study.bias.record
+    if (1 - SKIP) * times < BLOCKS:
+        told = f"{times:.0f} recorded sizes a walker; {math.ceil(BLOCKS / (1 - SKIP))} are needed: shorter record, or longer"
+        raise UserError(file.refusal(("bias", "length"), told))
+    sizes = study.attachment.length / study.attachment.record
+    if sizes <= 2 * study.attachment.lags:
+        told = f"{sizes:.0f} sizes a walker; more than twice lags = {study.attachment.lags} are needed: shorter record, or longer"
+        raise UserError(file.refusal(("attachment", "length"), told))
+    return study
+
+
+def plan(study: NucleationStudy) -> StudyPlan:
+    """Runs of a study with their cost (escapes as long as they may be). Raises UserError: unknown potential, or no start."""
+    from atomistic import potential
+
+    atoms, described = starts(study), potential.describe(study.potential)
+    potential.require_elements(atoms[0], described)
+    return StudyPlan(tuple(_tasks(study, atoms, described.sha256)), atoms[0],
+                     lambda: potential.load(study.potential, dtype="float32"))  # fmt: skip
+
+
+def trial(study: NucleationStudy) -> NucleationStudy:
+    """The same study at one temperature and place, two walkers and the fewest sizes: whether it goes to its end."""
+    step = study.bias.timestep
+    bias = study.bias.model_copy(update={"walkers": 2, "length": 80 * step, "interval": 10 * step, "record": 2 * step})
+    attachment = study.attachment.model_copy(update={"length": 30 * step, "record": step, "lags": 4})
+    return study.model_copy(update={"temperatures": study.temperatures[:1], "place": study.place[:1], "bias": bias,
+                                    "attachment": attachment, "infrequent": None})  # fmt: skip
+
+
+def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Task]:
+    """Biased runs of every temperature and place, then escapes if they are asked for."""
+    what = study.model_dump(exclude={"overpotentials", "pressures", "cell_overpotential", "classical", "temperatures", "name",
+                                     "start", "place"})  # fmt: skip
+    what["structure"] = [[frame.numbers.tolist(), frame.positions.tolist(), frame.cell.array.tolist()] for frame in frames]
+    bias, rare, atoms = study.bias, study.infrequent, len(frames[0])
+    steps = {"bias": bias.walkers * (bias.length + study.attachment.length) / bias.timestep}
+    if rare is not None:
+        steps["infrequent"] = rare.walkers * rare.most / bias.timestep
+    listed = []
+    for kind, calls in steps.items():
+        for T, number in _runs(study):
+            where = {} if number is None else {"place": study.place[number].model_dump(exclude={"name"})}
+            key = digest({**what, "T": T, "version": VERSION, "sha256": sha256, "run": kind, **where})
+            label = f"{kind} {T:g} K" + ("" if number is None else f" {study.place[number].name}")
+            listed.append(Task(key, label, reference_seconds(atoms, calls, "float32"), kind, {"T": T, "place": number}))
+    return listed
+
+
+def _runs(study: NucleationStudy) -> list[tuple[float, int | None]]:
+    """Every temperature with the number of every place, None where there are no places."""
+    return [(T, number) for T in study.temperatures for number in (range(len(study.place)) if study.place else (None,))]
 
 
 def starts(study: NucleationStudy) -> list[Atoms]:
     """Frames of the study's structure, the walkers' starts in turn.
 
     Raises:
-        UserError: an unreadable file, or one that is not periodic in three directions.
+        UserError: an unreadable file, one that is not periodic in three directions, or depths beyond its cell.
     """
-    from atomistic.diffusivity import read_frames
-
-    frames = read_frames(study.structure)
+    frames = read_start(study.structure, study.start, study.seed)
     if not all(frame.pbc.all() and frame.cell.rank == 3 for frame in frames):
         raise UserError(f"{study.structure}: a nucleation rate needs a structure that is periodic in three directions")
+    for place in study.place:
+        largest_cluster(frames[0], _settings(study, place))
     return frames
 
 
@@ -153,64 +231,84 @@ def run(
         calculator = potential.load(study.potential, dtype="float32")
     else:
         described = type(calculator).__name__
-    what = study.model_dump(exclude={"overpotentials", "pressures", "cell_overpotential", "classical", "temperatures", "name"})
-    what["structure"] = [[frame.numbers.tolist(), frame.positions.tolist(), frame.cell.array.tolist()] for frame in frames]
-    kinds = ["bias", *(["infrequent"] if study.infrequent is not None else [])]
-    listed = [
-        Task(digest({**what, "T": T, "version": VERSION, "sha256": described, "run": kind}), f"{kind} {T:g} K", 1, kind, {"T": T})
-        for kind in kinds
-        for T in study.temperatures
-    ]
+    listed = _tasks(study, frames, described)
 
     def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
         perform = _one if task.kind == "bias" else _infrequent
-        return perform(study, frames, calculator, task.parameters["T"], folder, tick)
+        place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
+        return perform(study, frames, calculator, task.parameters["T"], place, folder, tick)
 
     answers = run_tasks(listed, work, out, comm, progress)
     records, problems = [], []
-    for T, answer in zip(study.temperatures, answers, strict=False):
+    material = frames[0].get_chemical_formula(empirical=True)
+    for task, answer in zip(listed, answers, strict=True):
+        place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
+        read = _records if task.kind == "bias" else _escaped
         try:
-            records += _records(study, answer, T, frames[0], described)
+            found = read(study, answer, task.parameters["T"], frames[0], described, place)
+            records += [_placed(record, place) for record in found]
         except UserError as error:
-            problems.append(f"{T:g} K: {error}")
-        records += _classical(study, T, frames[0].get_chemical_formula(empirical=True))
-    for T, answer in zip(study.temperatures, answers[len(study.temperatures) :], strict=False):
-        times, volume = np.array(answer["times_fs"]) * 1e-15, frames[0].get_volume() * 1e-30
-        source = {"study": study.name, "potential": study.potential, "potential_sha256": described}
-        material = frames[0].get_chemical_formula(empirical=True)
-        try:
-            records.append(nucleation.escape_record(times, answer["acceleration"], volume, T, material, source))
-        except UserError as error:
-            problems.append(f"{T:g} K: {error}")
+            problems.append(f"{task.label.partition(' ')[2]}: {error}")
+    for T in study.temperatures:
+        records += _classical(study, T, material)
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import free_energy_picture
 
-        for T, answer in zip(study.temperatures, answers, strict=False):
-            name = f"size of the largest {_settings(study).element} cluster"
-            free_energy_picture(_restored(answer), name, Path(out) / f"free-energy-{T:g}K.png")
+        for task, answer in zip(listed, answers, strict=True):
+            if task.kind == "bias":
+                number = task.parameters["place"]
+                name = f"{task.parameters['T']:g}K" + ("" if number is None else f"-{number + 1}")
+                label = f"size of the largest {_settings(study).element} cluster"
+                told = label if number is None else f"{label}, {study.place[number].name}"
+                free_energy_picture(_restored(answer), told, Path(out) / f"free-energy-{name}.png")
         write_json(Path(out) / "problems.json", problems)
         write_records(Path(out) / "records.json", records)
     return records
 
 
-def _settings(study: NucleationStudy) -> ClusterSettings:
-    return ClusterSettings(**study.cluster)
+def _placed(record: Property, place: PlaceTable | None) -> Property:
+    """The record with its place among the conditions."""
+    if place is None:
+        return record
+    where = {"place": place.name, "depths_m": [place.low, place.high]}
+    return replace(record, conditions={**record.conditions, **where})
+
+
+def _volume(atoms: Atoms, place: PlaceTable | None) -> float:
+    """Volume that a rate is told for, m³: that of the cell or of the place."""
+    area = float(np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))) * 1e-20
+    return float(atoms.get_volume()) * 1e-30 if place is None else area * (place.high - place.low)
+
+
+def _escaped(
+    study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str, place: PlaceTable | None
+) -> list[Property]:
+    """Rate from the escape times of one task."""
+    source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256}
+    material = atoms.get_chemical_formula(empirical=True)
+    times = np.array(answer["times_fs"]) * 1e-15
+    return [nucleation.escape_record(times, answer["acceleration"], _volume(atoms, place), temperature, material, source)]
+
+
+def _settings(study: NucleationStudy, place: PlaceTable | None = None) -> ClusterSettings:
+    depths = {} if place is None else {"low": place.low / Å, "high": place.high / Å}
+    return ClusterSettings(**{**study.cluster, **depths})
 
 
 def _one(
-    study: NucleationStudy, frames: list[Atoms], calculator: BaseCalculator, temperature: float, folder: Path,
-    tick: Callable[[float], None],
+    study: NucleationStudy, frames: list[Atoms], calculator: BaseCalculator, temperature: float, place: PlaceTable | None,
+    folder: Path, tick: Callable[[float], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Free energy and attachment rate at one temperature, JSON-ready."""
     bias, fs = study.bias, 1e15
     own = [frames[number % len(frames)] for number in range(bias.walkers)]
-    walkers = Molecular(own, calculator, LargestCluster(_settings(study)), temperature, bias.timestep * fs,
+    walkers = Molecular(own, calculator, LargestCluster(_settings(study, place)), temperature, bias.timestep * fs,
                         bias.friction * fs, study.seed)  # fmt: skip
     hills = _hills(study, temperature, None)
     steps = {name: max(1, round(getattr(bias, name) / bias.timestep)) for name in ("length", "interval", "record")}
     settings = SamplingSettings(steps["length"], steps["interval"], steps["record"], max(steps["length"] // 50, steps["record"]))
     visits = sample(walkers, hills, settings, folder, lambda share: tick(0.7 * share))
-    free = free_energy(visits, np.arange(0.0, bias.largest + 0.5, 1.0))
+    free = free_energy(visits, np.arange(0.0, bias.largest + 0.5, 1.0), SKIP, BLOCKS)
     plain = Bias(hills)
     record = max(1, round(study.attachment.record / bias.timestep))
     length = max(1, round(study.attachment.length / bias.timestep))
@@ -243,15 +341,15 @@ def _hills(study: NucleationStudy, temperature: float, deposited: tuple[float, f
 
 
 def _infrequent(
-    study: NucleationStudy, frames: list[Atoms], calculator: BaseCalculator, temperature: float, folder: Path,
-    tick: Callable[[float], None],
+    study: NucleationStudy, frames: list[Atoms], calculator: BaseCalculator, temperature: float, place: PlaceTable | None,
+    folder: Path, tick: Callable[[float], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Rescaled times of the walkers until the cluster is larger than `beyond`, fs, and the acceleration."""
     rare, step = study.infrequent, study.bias.timestep
     assert rare is not None
     own = [frames[number % len(frames)] for number in range(rare.walkers)]
-    walkers = Molecular(own, calculator, LargestCluster(_settings(study)), temperature, step * 1e15, study.bias.friction * 1e15,
-                        study.seed + 1)  # fmt: skip
+    walkers = Molecular(own, calculator, LargestCluster(_settings(study, place)), temperature, step * 1e15,
+                        study.bias.friction * 1e15, study.seed + 1)  # fmt: skip
     hills = _hills(study, temperature, (-math.inf, rare.deposited))
     times, acceleration = escapes(walkers, hills, max(1, round(rare.interval / step)), rare.beyond, round(rare.most / step), tick)
     return {"times_fs": times.tolist(), "acceleration": acceleration}
@@ -271,7 +369,9 @@ def _restored(answer: Mapping[str, Any]) -> FreeEnergy:
     return FreeEnergy(grid, values, jackknife(copies), copies, answer["thermal"], from_bias)
 
 
-def _records(study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str) -> list[Property]:
+def _records(
+    study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str, place: PlaceTable | None
+) -> list[Property]:
     if "problem" in answer:
         raise UserError(answer["problem"])
     lags, squares = np.array(answer["lags"]), np.array(answer["squares"])
@@ -279,10 +379,10 @@ def _records(study: NucleationStudy, answer: Mapping[str, Any], temperature: flo
     material = atoms.get_chemical_formula(empirical=True)
     source = {
         "study": study.name, "potential": study.potential, "potential_sha256": sha256, "atoms": len(atoms), "seed": study.seed,
-        "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(_settings(study)),
+        "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(_settings(study, place)),
         "attachment_read_at_mean_size": answer["mean_size"],
     }  # fmt: skip
-    return nucleation.table(free, joining, atoms.get_volume() * 1e-30, temperature, study.overpotentials, study.pressures,
+    return nucleation.table(free, joining, _volume(atoms, place), temperature, study.overpotentials, study.pressures,
                             material, source, study.cell_overpotential)  # fmt: skip
 
 

@@ -4,8 +4,9 @@ Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), q
 adhesion), committee, disorder_cells, contact_thickness, shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a
 [[phase]] table for every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs
 (seeds a temperature), cell ("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does
-not hold); for adhesion face (Miller indices of the phase), metal_face, max_area and max_strain of the common cell. Every run is
-one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
+not hold); for adhesion face (Miller indices of the phase), metal_face, max_area and max_strain of the common cell;
+relaxation_steps: most steps of a relaxation, for trials (absent: as many as it needs). Every run is one task of the scheduler:
+shared by MPI ranks, kept, gone on with after a kill.
 """
 
 from pathlib import Path
@@ -16,7 +17,9 @@ from pydantic import Field, model_validator
 from atomistic import interface, structures
 from atomistic.scheduler import Progress
 from atomistic.study import Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
+from atomistic.study import plan as list_runs
 from atomistic.study import run as run_study
+from atomistic.study_cost import StudyPlan, probe_cell
 from coupling import toml_input
 from coupling.errors import UserError
 from coupling.record import Property
@@ -62,6 +65,7 @@ class PropertyStudy(Table):
     shifts: Annotated[Whole, Field(ge=2)] = 3
     slab_thicknesses: Annotated[tuple[Length, ...], Field(min_length=2)] = (12 * Å, 18 * Å)
     faces: tuple[Literal["100", "110", "111"], ...] = ("100", "110")
+    relaxation_steps: Count | None = None
     phase: Annotated[tuple[PhaseTable, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -110,13 +114,30 @@ def effort(study: PropertyStudy) -> Effort:
         if phase.face
     }
     return Effort(diffusion, tuple(thickness / Å for thickness in study.slab_thicknesses), study.contact_thickness / Å,
-                  study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities, faces)  # fmt: skip
+                  study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities, faces,
+                  study.relaxation_steps)  # fmt: skip
 
 
 def settings(study: PropertyStudy) -> StudySettings:
     """The settings of a study as `atomistic.study` takes them."""
     return StudySettings(potential=study.potential, phases=tuple(phase.name for phase in study.phase), disorder=study.disorder,
                          seed=study.seed, dynamics_dtype=study.dtype, committee=study.committee)  # fmt: skip
+
+
+def plan(study: PropertyStudy) -> StudyPlan:
+    """Runs of a study with their cost. Raises UserError: unknown potential, or a contact that cannot be built."""
+    wanted = settings(study)
+    tools = toolbox(wanted, effort(study))
+    largest = max((tools.crystal(phase.name, study.seed) for phase in study.phase), key=len)
+    return StudyPlan(list_runs(wanted, tools), probe_cell(largest), lambda: tools.load(study.dtype, 0), study.dtype)
+
+
+def trial(study: PropertyStudy) -> PropertyStudy:
+    """The same study with one cell, one temperature, few steps and one model: whether every run goes to its end."""
+    phases = [phase.model_copy(update={"edge": Å, "temperatures": phase.temperatures[:1], "equilibration": 0.1 * PS,
+                                       "production": 0.8 * PS, "runs": 1}) for phase in study.phase]  # fmt: skip
+    return study.model_copy(update={"phase": tuple(phases), "committee": "first", "disorder_cells": 1, "shifts": 2,
+                                    "contact_thickness": min(study.contact_thickness, 5 * Å), "relaxation_steps": 3})  # fmt: skip
 
 
 def run(

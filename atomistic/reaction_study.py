@@ -41,6 +41,7 @@ from atomistic import (
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, run_tasks
+from atomistic.study_cost import StudyPlan, reference_seconds
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
@@ -53,6 +54,10 @@ VERSION, READ_VERSION = 1, 3
 STRAYED = 0.03
 """Relative distance of the mean temperature from the set one above which it is told."""
 METAL = "Li"
+RELAXATION = 60
+"""Steps of the relaxation of the built cell."""
+DESCRIBED = 1.5e-3
+"""Seconds that the descriptors of an atom take, about."""
 SLICES = 20
 RATTLE = 0.2
 """Displacement, Å, that the unreacted cell and the references are rattled by."""
@@ -134,6 +139,39 @@ def start(study: ReactionStudy) -> Atoms:
     return joined.repeat((*study.repeat, 1))
 
 
+def plan(study: ReactionStudy) -> StudyPlan:
+    """Runs of a study with their cost. Raises UserError: unknown potential, or no common cell within the limits."""
+    from atomistic import potential
+
+    built, described = start(study), potential.describe(study.potential)
+    potential.require_elements(built, described)
+    return StudyPlan(_tasks(study, described.sha256, len(built)), built,
+                     lambda: potential.load(study.potential, dtype=study.dtype), study.dtype)  # fmt: skip
+
+
+def trial(study: ReactionStudy) -> ReactionStudy:
+    """The same study in the smallest cell, a dozen frames long: whether it goes to its end."""
+    shortest = max(2 * study.frame, study.timestep)
+    return study.model_copy(update={"repeat": (1, 1), "equilibration": shortest, "length": 12 * study.frame, "classed": 10,
+                                    "windows": 1, "window": 2 * study.frame})  # fmt: skip
+
+
+def _tasks(study: ReactionStudy, sha256: str, atoms: int = 1) -> tuple[Task, Task]:
+    """The dynamics and what is read off it, for a cell of so many atoms (their cost alone depends on that)."""
+    made = study.model_dump(include={
+        "potential", "seed", "electrolyte", "metal_face", "electrolyte_face", "metal_thickness", "electrolyte_thickness",
+        "max_area", "max_strain", "repeat", "temperature", "equilibration", "length", "timestep", "frame", "dtype",
+    })  # fmt: skip
+    own = digest({**made, "version": VERSION, "sha256": sha256})
+    calls = RELAXATION + (study.equilibration + study.length) / study.timestep
+    described = study.classed * atoms * DESCRIBED
+    return (
+        Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}),
+        Task(digest({**study.model_dump(exclude={"name"}), "version": READ_VERSION, "of": own}), f"{study.name}: phases",
+             described, "read", {}),
+    )  # fmt: skip
+
+
 def run(
     study: ReactionStudy, out: str | Path, comm: Any = None, progress: Progress | None = None,
     calculator: BaseCalculator | None = None, describe: Describe | None = None,
@@ -151,21 +189,14 @@ def run(
 
     out = Path(out)
     sha256 = type(calculator).__name__ if calculator else potential.describe(study.potential).sha256
-    made = study.model_dump(include={
-        "potential", "seed", "electrolyte", "metal_face", "electrolyte_face", "metal_thickness", "electrolyte_thickness",
-        "max_area", "max_strain", "repeat", "temperature", "equilibration", "length", "timestep", "frame", "dtype",
-    })  # fmt: skip
-    own = digest({**made, "version": VERSION, "sha256": sha256})
-    md = Task(own, f"{study.name}: dynamics", 2.0, "md", {})
-    read = Task(digest({**study.model_dump(exclude={"name"}), "version": READ_VERSION, "of": own}), f"{study.name}: phases", 1.0,
-                "read", {})  # fmt: skip
+    md, read = _tasks(study, sha256)
 
     def move(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
         return _dynamics(study, calculator or potential.load(study.potential, dtype=study.dtype), folder, tick)
 
     def look(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
         source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256, **told}
-        return read_off(study, out / own, describe or phases.mace_descriptors(study.potential), source, tick)
+        return read_off(study, out / md.key, describe or phases.mace_descriptors(study.potential), source, tick)
 
     (told,) = run_tasks([md], move, out, comm, progress)
     (answer,) = run_tasks([read], look, out, comm, progress)
@@ -177,15 +208,15 @@ def run(
         write_json(out / "problems.json", answer["notes"])
         write_records(out / "records.json", records)
         _pictures(answer["profiles"], out)
-        if (out / own / "production").is_dir():  # trajectories may be thrown away, records are kept
-            dynamics.load(out / own / "production").final.write(out / "final.extxyz", format="extxyz")
+        if (out / md.key / "production").is_dir():  # trajectories may be thrown away, records are kept
+            dynamics.load(out / md.key / "production").final.write(out / "final.extxyz", format="extxyz")
     return records
 
 
 def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, tick: Callable[[float], None]) -> dict[str, Any]:
     """Relaxed, warmed and reacted; what a record tells of the run."""
     built = start(study)
-    rest = relaxed(built, calculator, cell=True, force=0.05, steps=60, strict=False).copy()
+    rest = relaxed(built, calculator, cell=True, force=0.05, steps=RELAXATION, strict=False).copy()
     rest.calc = None
     common: dict[str, Any] = {"temperature": study.temperature, "timestep": study.timestep / FS, "seed": study.seed,
               "frame_interval": study.frame / FS, "checkpoint_interval": 10 * study.frame / FS}  # fmt: skip

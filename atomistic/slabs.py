@@ -22,6 +22,9 @@ Index = tuple[int, int, int]
 CHARGES = {"Li": 1, "La": 3, "Zr": 4, "P": 5, "C": 4, "H": 1, "S": -2, "O": -2, "F": -1, "Cl": -1, "N": -3}
 """Formal charges; `formal_charges` corrects the peroxide (O −1), the phosphide (P −3) and metals (0)."""
 
+LARGE, MOST = 2000, 4
+"""Cuts times atoms beyond which a cell is large, and how many of its cuts are then made into slabs."""
+
 
 @dataclass(frozen=True)
 class Termination:
@@ -65,6 +68,8 @@ def formal_charges(atoms: Atoms) -> np.ndarray:
 def terminations(crystal: str | Atoms, miller: Index, thickness: float = 10.0, vacuum: float = 15.0) -> list[Termination]:
     """Every stoichiometric slab of a face, best first: fewest cut covalent bonds, then nonpolar, symmetric, smallest.
 
+    Of a large cell (LARGE) only the MOST best cuts by bonds and dipole are made; pymatgen compares slabs for minutes.
+
     Args:
         crystal: name in structures.toml, or a crystal.
         miller: indices in the conventional cell.
@@ -79,7 +84,12 @@ def terminations(crystal: str | Atoms, miller: Index, thickness: float = 10.0, v
         raise UserError(f"slab: a plane and lengths are needed, read Miller {miller}, {thickness} Å thick, vacuum {vacuum} Å")
     structure = AseAtomsAdaptor.get_structure(cell)
     generator = SlabGenerator(structure, miller, thickness, max(vacuum, 1.0), center_slab=True, primitive=True, lll_reduce=True)
-    slabs = generator.get_slabs(bonds=None, symmetrize=False, ftol=0.05)
+    cuts = generator.gen_possible_terminations(ftol=0.05)
+    if len(cuts) * len(cell) > LARGE:
+        generator.center_slab = False  # its search for neighbours is most of the time; the block begins at the cut anyway
+        slabs = [generator.get_slab(cut) for cut in _promising(generator, cuts)]
+    else:
+        slabs = generator.get_slabs(bonds=None, symmetrize=False, ftol=0.05)
     formula = structure.composition.reduced_formula
     found = []
     for slab in slabs:
@@ -90,6 +100,24 @@ def terminations(crystal: str | Atoms, miller: Index, thickness: float = 10.0, v
     if not found:
         raise UserError(f"{formula}{miller}: none of the {len(slabs)} terminations is stoichiometric; another face or thickness")
     return sorted(found, key=lambda end: (end.broken, abs(end.dipole) > 1e-3, not end.symmetric, len(end.atoms), abs(end.dipole)))
+
+
+def _promising(generator: SlabGenerator, cuts: list[float]) -> list[float]:
+    """The MOST cuts of a large cell that break the fewest covalent bonds and, among those, leave the least dipole."""
+    cell = AseAtomsAdaptor.get_atoms(generator.oriented_unit_cell)
+    normal = np.cross(*np.array(cell.cell)[:2])
+    area = float(np.linalg.norm(normal))
+    height = float(np.array(cell.cell)[2] @ normal / area)
+    scaled, charges = cell.get_scaled_positions()[:, 2], formal_charges(cell)
+    pairs = {pair: length for pair, length in COVALENT.items() if set(pair) <= set(cell.symbols)}
+    first, away = neighbor_list("iD", cell, pairs) if pairs else (np.empty(0, int), np.empty((0, 3)))
+    rise = away @ normal / area / height
+    low, reach = scaled[first] + np.minimum(rise, 0), np.abs(rise)
+    told = []
+    for cut in cuts:
+        dipole = abs(float(charges @ ((scaled - cut) % 1.0))) * height / area
+        told.append((int(np.sum((cut - low) % 1.0 < reach)), dipole > 1e-3, round(dipole, 6), cut))
+    return [cut for *_, cut in sorted(told)[:MOST]]
 
 
 def surface(crystal: str | Atoms, miller: Index, thickness: float = 10.0, vacuum: float = 15.0, min_length: float = 1.0) -> Atoms:

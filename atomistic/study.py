@@ -15,6 +15,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from atomistic import reduction, tasks
 from atomistic.scheduler import Progress, Task, run_tasks
+from atomistic.study_cost import reference_seconds
 from atomistic.surface_energy import generic_shifts
 from coupling.atomic import write_json
 from coupling.errors import UserError
@@ -73,6 +74,7 @@ class Effort:
         shifts: in-plane shifts of each contact. disorder_seeds: disordered cells whose elastic tensors are averaged.
         committee: which members of the potential compute, where the study does not say.
         faces: of the metal. quantities: what is run at all. contact_faces: of phases whose contact the study describes itself.
+        steps: most steps of a relaxation; None: as many as each kind of run needs. For trials, whose numbers mean nothing.
     """
 
     diffusion: Mapping[str, PhaseEffort]
@@ -84,6 +86,7 @@ class Effort:
     faces: tuple[str, ...] = ("100", "110")
     quantities: tuple[Quantity, ...] = get_args(Quantity)
     contact_faces: Mapping[str, Face] = field(default_factory=dict)
+    steps: int | None = None
 
 
 def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dict[str, PhaseEffort]:
@@ -170,7 +173,8 @@ class Toolbox:
         crystal: (phase, seed) → conventional or disordered cell. mobile: diffusing element.
         metal: phase whose surfaces are wanted. slab: (face, thickness Å, lattice constant Å) → slab.
         contacts: phases whose adhesion to the metal is wanted.
-        contact: (phase, thickness Å) → joined, metal alone, phase alone, mask of the metal, note on strain.
+        contact: (phase, thickness Å) → joined, metal alone, phase alone, mask of the metal, note on strain; built when the runs
+            are listed, so that one that cannot be built is refused before anything is run.
         caution: what everybody who reads the records must know of the potential; empty where there is nothing.
         members: models of the committee.
     """
@@ -215,6 +219,7 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
     def slab(face: str, thickness: float, lattice_constant: float) -> Atoms:
         return interface.li_slab(face, 0.1, thickness, vacuum=15.0, lattice_constant=lattice_constant)
 
+    @functools.cache
     def contact(phase: str, thickness: float) -> tuple[Atoms, Atoms, Atoms, Any, str]:
         if phase in wanted_effort.contact_faces:
             return described_contact(phase, thickness, wanted_effort.contact_faces[phase])
@@ -283,9 +288,10 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
     """Every run that one member of the committee can make."""
     listed: list[Task] = []
     whose, told = ({"member": member}, f", member {member}") if member else ({}, "")
+    short = {} if tools.effort.steps is None else {"steps": tools.effort.steps}
 
     def add(kind: str, label: str, cost: float, **parameters: Any) -> None:
-        parameters |= {"dtype": settings.dynamics_dtype if kind == "diffusion" else "float64", **whose}
+        parameters |= {"dtype": settings.dynamics_dtype if kind == "diffusion" else "float64", **whose, **short}
         key = digest({"kind": kind, "version": VERSION, "potential": tools.sha256, "engine": settings.engine, **parameters})
         listed.append(Task(key, label + told, cost, kind, parameters))
 
@@ -301,45 +307,23 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
         steps = 500.0 * (effort.equilibration + effort.production)
         for temperature in effort.temperatures:
             for number in range(effort.seeds):
-                add(
-                    "diffusion",
-                    f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
-                    _seconds(atoms, steps, 6.5e-5),
-                    **common,
-                    **held,
-                    temperature=temperature,
-                    repeat=list(repeat),
-                    seed=seed + 1000 * number,
-                    equilibration=effort.equilibration,
-                    production=effort.production,
-                )
+                add("diffusion", f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
+                    reference_seconds(atoms, steps, "float32"), **common, **held, temperature=temperature, repeat=list(repeat),
+                    seed=seed + 1000 * number, equilibration=effort.equilibration, production=effort.production)  # fmt: skip
         for number in range(_cells(settings, tools, member) if disorder else 1):
             name = f"{phase} elasticity" + (f" cell {number + 1}" if disorder else "")
-            add("elasticity", name, _seconds(len(cell), 3000 if disorder else 300), **common, seed=seed + number)
+            usual = 3000 if disorder else 1500 if len(cell) > 12 else 300  # force calls
+            add("elasticity", name, reference_seconds(len(cell), usual), **common, seed=seed + number)
         if phase == tools.metal and tools.slab:
             for face in tools.effort.faces:
-                add(
-                    "surface",
-                    f"{phase} surface ({face})",
-                    _seconds(20, 80),
-                    **common,
-                    seed=seed,
-                    face=face,
-                    thicknesses=list(tools.effort.slab_thicknesses),
-                )
-        if phase in tools.contacts and tools.contact:
+                add("surface", f"{phase} surface ({face})", reference_seconds(20, 80), **common, seed=seed, face=face,
+                    thicknesses=list(tools.effort.slab_thicknesses))  # fmt: skip
+        if phase in tools.contacts and tools.contact and "adhesion" in tools.effort.quantities:
             shifts = [list(shift) for shift in generic_shifts(tools.effort.shifts, SHIFT_PERIOD)]
-            add(
-                "adhesion",
-                f"{tools.metal}|{phase} adhesion",
-                _seconds(200, 150 * (2 + len(shifts))),
-                **common,
-                seed=seed,
-                metal=tools.metal,
-                shifts=shifts,
-                thickness=tools.effort.contact_thickness,
-                **({"face": asdict(tools.effort.contact_faces[phase])} if phase in tools.effort.contact_faces else {}),
-            )
+            atoms = len(tools.contact(phase, tools.effort.contact_thickness)[0])
+            faces = {"face": asdict(tools.effort.contact_faces[phase])} if phase in tools.effort.contact_faces else {}
+            add("adhesion", f"{tools.metal}|{phase} adhesion", reference_seconds(atoms, 150 * (1 + len(shifts))), **common,
+                seed=seed, metal=tools.metal, shifts=shifts, thickness=tools.effort.contact_thickness, **faces)  # fmt: skip
     return listed
 
 
@@ -405,8 +389,3 @@ def _repeat(cell: Atoms, length: float) -> tuple[int, int, int]:
     """Repetitions that make every edge at least `length` (Å)."""
     a, b, c = (max(1, math.ceil(length / edge - 1e-9)) for edge in cell.cell.lengths())
     return a, b, c
-
-
-def _seconds(atoms: int, steps: float, per_atom: float = 1.2e-4) -> float:
-    """Estimated time of steps with the shipped potential on one core; float32 takes half the time per atom."""
-    return steps * (0.0015 + per_atom * atoms)

@@ -28,6 +28,7 @@ def surface_energy(
     calculator: BaseCalculator,
     force: float = 0.02,
     steps: int = 300,
+    strict: bool = True,
 ) -> SlabEnergy:
     """γ = (E_slab − N e_bulk)/2A of a slab with two equal faces; the thickest slab is the value, the change the error.
 
@@ -38,6 +39,7 @@ def surface_energy(
         calculator: ASE calculator.
         force: largest force left, eV/Å.
         steps: most relaxation steps.
+        strict: whether a slab that is not at rest after them is refused.
 
     Raises:
         UserError: fewer than two thicknesses.
@@ -47,7 +49,7 @@ def surface_energy(
         raise UserError("a surface energy needs slabs of at least two thicknesses; the change between them is its error")
     values = []
     for thickness in sorted(thicknesses):
-        atoms = relaxed(slab(thickness), calculator, force=force, steps=steps)
+        atoms = relaxed(slab(thickness), calculator, force=force, steps=steps, strict=strict)
         excess = atoms.get_potential_energy() - len(atoms) * energy_per_atom
         values.append(surface_energy_to_si(excess / (2 * area(atoms))))
     return SlabEnergy(values[-1], abs(values[-1] - values[-2]), tuple(values))

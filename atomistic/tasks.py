@@ -138,7 +138,7 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     disordered = "disorder" in cell.info
     if disordered:
         cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
-    atoms = relaxed(cell, calculator, cell=True, force=0.004, steps=2000, strict=False)
+    atoms = relaxed(cell, calculator, cell=True, force=0.004, steps=p.get("steps", 2000), strict=False)
     tick(0.3)
     answer = {
         "atoms": len(atoms),
@@ -150,7 +150,7 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     }
     rotations = CUBIC if disordered else elasticity.crystal_rotations(cell)
     try:
-        tensor = elasticity.elastic_tensor(atoms, calculator, force=0.004, rotations=rotations, steps=300)
+        tensor = elasticity.elastic_tensor(atoms, calculator, force=0.004, rotations=rotations, steps=p.get("steps", 300))
     except RunFailure as failure:
         return {**answer, "problem": f"{p['phase']}: no elastic constants: {failure}"}
     return {**answer, "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist()}
@@ -160,12 +160,14 @@ def _surface(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator,
     """Surface energy of one face of the metal."""
     assert tools.slab is not None
     make = tools.slab
-    bulk = relaxed(tools.crystal(p["phase"], p["seed"]), calculator, cell=True, force=0.002)
+    cell, whole = tools.crystal(p["phase"], p["seed"]), "steps" not in p
+    bulk = relaxed(cell, calculator, cell=True, force=0.002, steps=p.get("steps", 500), strict=whole)
     length = float(bulk.cell.lengths()[0])
     energy = float(bulk.get_potential_energy()) / len(bulk)
     found = surface_energy.surface_energy(
-        lambda thickness: make(p["face"], thickness, length), p["thicknesses"], energy, calculator
-    )
+        lambda thickness: make(p["face"], thickness, length), p["thicknesses"], energy, calculator, steps=p.get("steps", 300),
+        strict=whole,
+    )  # fmt: skip
     return {"value": found.value, "stderr": found.stderr, "values": list(found.values)}
 
 
@@ -174,7 +176,7 @@ def _adhesion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator
     assert tools.contact is not None
     joined, metal, phase, moving, note = tools.contact(p["phase"], p["thickness"])
     shifts = [(float(a), float(b)) for a, b in p["shifts"]]
-    found = surface_energy.work_of_adhesion(joined, metal, phase, moving, shifts, calculator)
+    found = surface_energy.work_of_adhesion(joined, metal, phase, moving, shifts, calculator, steps=p.get("steps", 150))
     return {"value": found.value, "stderr": found.stderr, "values": list(found.values), "atoms": len(joined), "strain": note}
 
 
@@ -184,7 +186,7 @@ def _start(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator) -
     disordered = "disorder" in cell.info
     if disordered:
         cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
-    rest = relaxed(cell, calculator, cell=True, force=0.01, steps=300, strict=False).copy()
+    rest = relaxed(cell, calculator, cell=True, force=0.01, steps=p.get("steps", 300), strict=False).copy()
     rest.calc = None
     if disordered:
         rest.set_cell(cell.cell.array * (rest.get_volume() / cell.get_volume()) ** (1 / 3), scale_atoms=True)

@@ -297,17 +297,26 @@ app.command()(compare)
 def md(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Case folder with [atomistic], or a study file (.toml).")],
     out: OutOption = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Study file: tell the time it takes, run nothing.")] = False,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Study file: its runs cut to moments, to see that each goes to its end.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the molecular dynamics of a case, or a study file (cases/_studies), on its own: structures to property records.
+
+    A study tells about how long it takes before it starts, from the speed of its potential on this machine. Killed, the same
+    line goes on.
 
     Example: mpirun -n 2 multiscale md cases/li-lpscl
     """
     if study.suffix == ".toml":
         from multiscale.commands.study import run_file
 
-        run_file(study, out, as_json)
+        run_file(study, out, as_json, trial, estimate)
         return
+    if estimate or trial:
+        raise UserError(f"{study}: --estimate and --trial belong to study files (.toml), see cases/_studies")
     from multiscale.case import load_case
 
     loaded = load_case(study)

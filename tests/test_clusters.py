@@ -104,3 +104,37 @@ def test_wrong_settings_are_refused() -> None:
         ClusterSettings(foreign=("Li",))
     with pytest.raises(UserError, match="inner one below"):
         ClusterSettings(inner=5.0)
+
+
+def test_between_two_depths_gradient_and_size_are_those_of_the_part() -> None:
+    """Gradient against differences at both edges of the window; a window around everything changes nothing; the parts add up."""
+    atoms = loose()
+    part = ClusterSettings(foreign=("S",), low=9.0, high=13.0, edge=2.0)
+    found = largest_cluster(atoms, part)
+    steep = np.argsort(-np.abs(found.gradient[:, 2]))[:6]
+    depths = atoms.positions[steep, 2] % 24.5
+    assert np.any((depths > 8) & (depths < 10)) or np.any((depths > 12) & (depths < 14))
+    for atom in (*steep, len(atoms) - 1):
+        for axis in range(3):
+            values = []
+            for shift in (1e-4, -1e-4):
+                moved = atoms.copy()
+                moved.positions[atom, axis] += shift
+                values.append(largest_cluster(moved, part).size)
+            assert found.gradient[atom, axis] == pytest.approx((values[0] - values[1]) / 2e-4, abs=1e-5)
+    whole = largest_cluster(atoms, SETTINGS)
+    wide = largest_cluster(atoms, ClusterSettings(foreign=("S",), low=0.5, high=24.0))
+    assert wide.size == pytest.approx(whole.size)
+    assert wide.gradient == pytest.approx(whole.gradient)
+    assert 0 < found.size < whole.size
+    turned = atoms.copy()
+    turned.rotate(90, "x", rotate_cell=True)  # depth runs along the cell's vector, not along z
+    assert largest_cluster(turned, part).size == pytest.approx(found.size)
+
+
+def test_wrong_depths_are_refused() -> None:
+    for depths in ({"low": 3.0}, {"low": 3.0, "high": 3.5}, {"low": 0.1, "high": 5.0}, {"low": 3.0, "high": 5.0, "axis": 3}):
+        with pytest.raises(UserError, match="cluster"):
+            ClusterSettings(**depths)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="beyond the cell"):
+        largest_cluster(loose(), ClusterSettings(low=5.0, high=24.4))

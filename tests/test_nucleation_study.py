@@ -97,6 +97,6 @@ def test_wrong_studies_are_refused(tmp_path) -> None:
         path.write_text(STUDY.format(length="1 ps").replace(wrong, right))
         with pytest.raises(UserError, match=message):
             nucleation_study.read_study(path)
-    path.write_text(STUDY.format(length="1 ps").replace("vapour.xyz", "none.xyz"))
+    path.write_text(STUDY.format(length="15 ps").replace("vapour.xyz", "none.xyz"))
     with pytest.raises(UserError, match="no such trajectory file"):
         nucleation_study.run(nucleation_study.read_study(path), tmp_path / "out", calculator=PairPotential())

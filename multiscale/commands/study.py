@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ STUDIES = ("properties", "reaction", "boundary", "nucleation", "flow")
 
 
 def _room(kind: str) -> Any:
-    """The module of a kind of study: read_study(path), run(study, out, comm, progress)."""
+    """The module of a kind of study: read_study(path), plan(study), trial(study), run(study, out, comm, progress)."""
     from atomistic import boundary_study, flow_study, nucleation_study, property_study, reaction_study
 
     rooms = (property_study, reaction_study, boundary_study, nucleation_study, flow_study)
@@ -36,8 +37,12 @@ def made_with(kind: str) -> dict[str, Any]:
     return {"kind": kind, **versions, "structures_sha256": structures}
 
 
-def run_file(path: Path, out: Path | None, as_json: bool) -> None:
+def run_file(path: Path, out: Path | None, as_json: bool, trial: bool = False, estimate: bool = False) -> None:
     """Run the study of a TOML file; records and pictures go to `out` (beside the file, under its name, unless given).
+
+    Args:
+        path: study file. out: folder of the results. as_json: see the command.
+        trial: run the study's own shrunken copy (NAME-trial), whose numbers mean nothing. estimate: tell the cost, run nothing.
 
     Raises:
         UserError: no such file, a kind of study that is not known, or what the study refuses.
@@ -55,12 +60,22 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
 
     room: Any = _room(kind)
     study = room.read_study(path)
+    folder = out or (path.with_name(f"{path.stem}-trial") if trial else path.with_suffix(""))
+    if trial:
+        study = room.trial(study)
     comm = parallel.world()
     narrator = Narrator(comm.rank == 0, sys.stderr)
+    told = _cost(room, study, folder, comm, narrator)
+    if estimate:
+        if comm.rank == 0 and as_json:
+            show_json(told)
+        return
     with narrator.watch(f"md {study.name}") as update:
-        records = room.run(study, out or path.with_suffix(""), comm if comm.size > 1 else None, update)
-    folder = out or path.with_suffix("")
-    if comm.rank == 0:
+        records = room.run(study, folder, comm if comm.size > 1 else None, update)
+    if trial:
+        records = [replace(record, confidence="low") for record in records]
+        narrator.say("md", f"trial: {len(records)} records; every run went to its end. Their values mean nothing")
+    elif comm.rank == 0:
         write_json(folder / MADE_OF, {"study_digest": study_digest(path), "made_with": made_with(kind)})
     problems = json.loads((folder / "problems.json").read_text()) if (folder / "problems.json").is_file() else []
     for problem in problems:
@@ -69,3 +84,33 @@ def run_file(path: Path, out: Path | None, as_json: bool) -> None:
         show_json({"study": study.name, "records": [record.to_dict() for record in records]})
     else:
         show(record_table(records))
+
+
+def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) -> dict[str, Any]:
+    """Tell what is left of a study and about how long it takes; the same as numbers on rank 0."""
+    from atomistic.study_cost import estimate
+
+    plan = room.plan(study)  # on every rank, so that all refuse the same
+    if comm.rank != 0:
+        return {}
+    found = estimate(plan, folder, comm.size)
+    kept = f"{found.kept} of {found.runs} runs are kept" if found.kept else f"{found.runs} runs"
+    if found.kept == found.runs:
+        narrator.say("md", f"{study.name}: all {found.runs} runs are kept")
+    else:
+        cores = "1 core" if comm.size == 1 else f"{comm.size} cores"
+        narrator.say("md", f"{study.name}: {kept}; about {_about(found.wall)} on {cores}"
+                     + (f", {_about(found.two)} on 2 (mpirun -n 2)" if comm.size == 1 and found.two < 0.95 * found.wall else ""))
+        narrator.say("md", f"longest: {found.longest[0]}, about {_about(found.longest[1])}; "
+                     f"a force call on {found.atoms} atoms takes {1e3 * found.call:.0f} ms here")  # fmt: skip
+    return {"study": study.name, "runs": found.runs, "kept": found.kept, "cores": comm.size, "seconds": found.wall,
+            "seconds_on_two_cores": found.two, "longest": {"run": found.longest[0], "seconds": found.longest[1]},
+            "force_call": {"atoms": found.atoms, "seconds": found.call}}  # fmt: skip
+
+
+def _about(seconds: float) -> str:
+    """A time with two figures: '40 s', '12 min', '3.5 h', '4.2 days'."""
+    for unit, size, above in (("days", 86400, 2 * 86400), ("h", 3600, 5400), ("min", 60, 100), ("s", 1, 0)):
+        if seconds >= above:
+            return f"{max(seconds / size, 1):.2g} {unit}" if seconds / size < 10 else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,105 @@
+"""What a study takes, told before it starts: its runs at the speed of this machine, measured on a cell of its own.
+
+The cost of a run is its force calls at the reference speed, CALL + ATOM · atoms each (the shipped potentials by symmetrix on one
+core). What the potential takes on this machine is that times the measured over the reference time of one call. A relaxation is
+counted with the most steps it may take, so that most studies end earlier than told.
+"""
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from atomistic.scheduler import Task, finished
+
+CALL = 0.0015
+"""Seconds of a force call whatever the number of atoms."""
+ATOM = {"float32": 6.5e-5, "float64": 1.2e-4}
+"""Seconds of a force call and atom, by precision."""
+PROBE_ATOMS = 150
+"""About as many atoms has the cell whose force calls are timed."""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Runs of a study, and what its speed is measured with: a cell of it, how to load its potential, the precision of `load`."""
+
+    tasks: tuple[Task, ...]
+    probe: Atoms
+    load: Callable[[], BaseCalculator]
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left of a study.
+
+    Attributes:
+        runs: of the study; kept: of those, finished before. seconds: of what is left, on one core.
+        wall: seconds on as many cores as asked for, two: on two. longest: label and seconds of the longest run.
+        call: measured seconds of a force call on `atoms` atoms, 0 where nothing is left.
+    """
+
+    runs: int
+    kept: int
+    seconds: float
+    wall: float
+    two: float
+    longest: tuple[str, float]
+    call: float = 0.0
+    atoms: int = 0
+
+
+def reference_seconds(atoms: int, calls: float, dtype: str = "float64") -> float:
+    """Seconds of so many force calls at the reference speed."""
+    return calls * (CALL + ATOM[dtype] * atoms)
+
+
+def probe_cell(atoms: Atoms) -> Atoms:
+    """The cell, repeated until it has about PROBE_ATOMS atoms where it has fewer."""
+    from atomistic.structures import supercell_near
+
+    return atoms if len(atoms) >= PROBE_ATOMS else supercell_near(atoms, PROBE_ATOMS)
+
+
+def estimate(plan: StudyPlan, store: str | Path, cores: int = 1) -> Estimate:
+    """Time of the runs that `store` does not hold yet.
+
+    Raises:
+        UserError: the potential cannot be loaded.
+    """
+    left = [task for task in plan.tasks if finished(Path(store), task) is None]
+    kept = len(plan.tasks) - len(left)
+    if not left:
+        return Estimate(len(plan.tasks), kept, 0.0, 0.0, 0.0, ("", 0.0))
+    call = seconds_of_a_call(plan.probe, plan.load())
+    slower = call / reference_seconds(len(plan.probe), 1, plan.dtype)
+    longest, costs = max(left, key=lambda task: task.cost), [slower * task.cost for task in left]
+    return Estimate(len(plan.tasks), kept, sum(costs), on_cores(costs, cores), on_cores(costs, 2),
+                    (longest.label, slower * longest.cost), call, len(plan.probe))  # fmt: skip
+
+
+def seconds_of_a_call(atoms: Atoms, calculator: BaseCalculator, calls: int = 3) -> float:
+    """Shortest time of some force calls, after one that compiles; the atoms move a little from call to call."""
+    moved, times = atoms.copy(), []
+    moved.calc = calculator
+    moved.get_forces()
+    for _ in range(calls):
+        moved.positions += 1e-3
+        begin = time.perf_counter()
+        moved.get_forces()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def on_cores(costs: list[float], cores: int) -> float:
+    """Time until independent runs are done when each free core takes the longest that is left."""
+    busy = [0.0] * max(1, cores)
+    for cost in sorted(costs, reverse=True):
+        heapq.heapreplace(busy, busy[0] + cost)
+    return max(busy)

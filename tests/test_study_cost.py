@@ -1,0 +1,206 @@
+"""What a study takes, told before it starts; its trial; where it starts from; driven runs that go on after a kill."""
+
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from pair_potential import PairPotential
+
+from atomistic import boundary_study, creep, flow_study, nucleation_study, property_study, reaction_study, study_cost, study_start
+from atomistic.creep import Drive, driven
+from atomistic.scheduler import Task
+from coupling.errors import UserError
+from coupling.toml_input import read
+from multiscale.commands import study as command
+from multiscale.commands.study import STUDIES, _about, _room
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = sorted((ROOT / "cases" / "_studies").glob("*.toml"))
+FLOW = """
+kind = "flow"
+name = "argon"
+potential = "none"
+material = "Ar"
+temperatures = ["20 K"]
+rates = ["2e10 1/s", "4e10 1/s"]
+strain = 0.06
+skip = 0.03
+timestep = "5 fs"
+friction = "0.2 ps"
+[start]
+crystal = "Li"
+edge = "17 angstrom"
+"""
+
+
+def test_free_cores_take_the_longest_run_left() -> None:
+    """Runs of 5, 4, 3 and 3 s: 15 s on one core, 8 on two (5 + 3 beside 4 + 3), 5 on four."""
+    costs = [3.0, 5.0, 3.0, 4.0]
+    assert [study_cost.on_cores(costs, cores) for cores in (1, 2, 4)] == [15.0, 8.0, 5.0]
+    assert study_cost.on_cores([], 2) == 0.0
+
+
+def test_what_is_kept_costs_nothing_and_the_measured_speed_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A force call twice as slow as the reference doubles every time; a run whose answer is there is left out."""
+    atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat(3)
+    reference = study_cost.reference_seconds(len(atoms), 1, "float32")
+    monkeypatch.setattr(study_cost, "seconds_of_a_call", lambda atoms, calculator: 2 * reference)
+    tasks = tuple(Task(str(number), f"run {number}", 10.0 * (number + 1), "md", {}) for number in range(3))
+    plan = study_cost.StudyPlan(tasks, atoms, PairPotential)
+    found = study_cost.estimate(plan, tmp_path, 2)
+    assert (found.runs, found.kept, found.seconds, found.wall) == (3, 0, pytest.approx(120), pytest.approx(60))
+    (tmp_path / "2.json").write_text(json.dumps({"key": "2", "answer": {}}))
+    found = study_cost.estimate(plan, tmp_path, 1)
+    assert (found.kept, found.wall, found.longest) == (1, pytest.approx(60), ("run 1", pytest.approx(40)))
+    for number in (0, 1):
+        (tmp_path / f"{number}.json").write_text(json.dumps({"key": str(number), "answer": {}}))
+    assert study_cost.estimate(plan, tmp_path).wall == 0
+
+
+def test_a_force_call_is_timed() -> None:
+    atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat(4)
+    calls: list[int] = []
+
+    class Counted(PairPotential):
+        def calculate(self, *args, **more):
+            calls.append(1)
+            super().calculate(*args, **more)
+
+    assert 1e-5 < study_cost.seconds_of_a_call(atoms, Counted()) < 1.0
+    assert len(calls) == 4, "one that compiles, three that count"
+    assert len(study_cost.probe_cell(bulk("Li", "bcc", a=3.5))) == study_cost.PROBE_ATOMS
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(3, "3 s"), (99, "99 s"), (150, "2.5 min"), (3000, "50 min"), (9000, "2.5 h"),
+                                               (100000, "28 h"), (400000, "4.6 days"), (0.2, "1 s")])  # fmt: skip
+def test_times_are_told_with_two_figures(seconds: float, told: str) -> None:
+    assert _about(seconds) == told
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_study_has_a_trial_that_is_the_same_study_shorter(path: Path) -> None:
+    """The trial keeps kind, potential, crystal and names, and is accepted by what checks a study."""
+    room = _room(read(path).data["kind"])
+    study = room.read_study(path)
+    short = room.trial(study)
+    assert type(short) is type(study)
+    assert (short.name, short.potential, short.seed) == (study.name, study.potential, study.seed)
+    assert short != study
+
+
+def test_the_kinds_have_what_the_command_asks_for() -> None:
+    for kind in STUDIES:
+        assert {"read_study", "plan", "trial", "run"} <= set(dir(_room(kind)))
+
+
+def test_a_study_starts_from_a_file_or_from_a_crystal(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(FLOW)
+    study = flow_study.read_study(path)
+    (built,) = study_start.frames(study.structure, study.start, study.seed)
+    assert len(built) == 2 * 5**3
+    for old, new, message in (
+        ("[start]", 'structure = "a.xyz"\n[start]', "one of the two"), ('crystal = "Li"', 'crystal = "Lii"', "did you mean 'Li'"),
+        ('crystal = "Li"\nedge = "17 angstrom"', 'crystal = "Li"\nedge = "17 angstrom"\ndisorder = 0.5', "only Li6PS5Cl"),
+        ('[start]\ncrystal = "Li"\nedge = "17 angstrom"', "", "one of the two"), ("skip = 0.03", "skip = 0.0599", "steady flow"),
+    ):  # fmt: skip
+        path.write_text(FLOW.replace(old, new))
+        with pytest.raises(UserError, match=message):
+            flow_study.read_study(path)
+    (tmp_path / "reaction.toml").write_text("")
+    path.write_text(FLOW.partition("[start]")[0].replace("seed", "seed") + 'structure = "reaction/final.extxyz"\n')
+    study = flow_study.read_study(path)
+    with pytest.raises(UserError, match=r"not there yet; `multiscale md .*reaction.toml` writes it"):
+        study_start.frames(study.structure, study.start, study.seed)
+
+
+class Killed(Exception):
+    """Stands for the signal."""
+
+
+def test_a_driven_run_goes_on_after_a_kill_with_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(creep, "CHECKPOINT", 50)
+    atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat(3)
+    drive = Drive(4e10, 0.06, 0.03, 20.0, timestep=5.0, friction_time=200.0, seed=3)
+    whole = driven(atoms, PairPotential(cutoff=6.5), drive)
+
+    def stop(share: float) -> None:
+        if share > 0.4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        driven(atoms, PairPotential(cutoff=6.5), drive, stop, tmp_path)
+    done: list[float] = []
+    again = driven(atoms, PairPotential(cutoff=6.5), drive, done.append, tmp_path)
+    assert min(done) > 0.4
+    assert np.array_equal(again.stresses, whole.stresses)
+    assert (again.stress, again.stderr, again.temperature) == (whole.stress, whole.stderr, whole.temperature)
+    (tmp_path / "driven.npz").write_bytes(b"cut")
+    assert driven(atoms, PairPotential(cutoff=6.5), drive, folder=tmp_path).stress == whole.stress
+    other = Drive(4e10, 0.06, 0.03, 30.0, timestep=5.0, friction_time=200.0, seed=3)
+    assert driven(atoms, PairPotential(cutoff=6.5), other, folder=tmp_path).stress != whole.stress, "another run's checkpoint"
+
+
+def test_the_command_tells_the_cost_and_runs_the_trial(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Estimate: nothing is run; trial: records of low confidence in a folder of its own, which cannot be shipped."""
+    path = tmp_path / "study.toml"
+    path.write_text(FLOW)
+    calculator = PairPotential(cutoff=5.0, epsilon=0.02, sigma=2.6)
+    whole = flow_study.run
+    monkeypatch.setattr(flow_study, "run", lambda *given: whole(*given, calculator=calculator))
+    tasks = (Task("a", "flow", 100.0, "md", {}),)
+    plan = study_cost.StudyPlan(tasks, bulk("Li", cubic=True, a=3.5).repeat(3), lambda: calculator)
+    monkeypatch.setattr(flow_study, "plan", lambda study: plan)
+    command.run_file(path, None, as_json=True, estimate=True)
+    told = capsys.readouterr()
+    assert json.loads(told.out)["runs"] == 1
+    assert "about" in told.err
+    assert not (tmp_path / "study").exists()
+    command.run_file(path, None, as_json=True, trial=True)
+    told = capsys.readouterr()
+    assert {record["confidence"] for record in json.loads(told.out)["records"]} == {"low"}
+    assert "mean nothing" in told.err
+    assert not (tmp_path / "study-trial" / "study.json").exists()
+
+
+def test_places_of_nucleation_are_told_apart(tmp_path: Path) -> None:
+    """Two depths: a task, a volume and conditions of their own; wrong depths are refused with their line."""
+    atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat((2, 2, 4))
+    ase.io.write(tmp_path / "a.xyz", atoms, format="extxyz")
+    from test_nucleation_study import STUDY
+
+    places = '[[place]]\nname = "low"\nlow = "2 angstrom"\nhigh = "9 angstrom"\n[[place]]\nname = "high"\nlow = "11 angstrom"\n'
+    text = STUDY.format(length="15 ps").replace("vapour.xyz", "a.xyz") + places + 'high = "20 angstrom"\n'
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    study = nucleation_study.read_study(path)
+    labels = [task.label for task in nucleation_study._tasks(study, [atoms], "none")]
+    assert labels == ["bias 80 K low", "bias 80 K high", "infrequent 80 K low", "infrequent 80 K high"]
+    assert nucleation_study._volume(atoms, study.place[1]) == pytest.approx(10.6**2 * 9e-30)
+    assert nucleation_study._volume(atoms, None) == pytest.approx(10.6**2 * 21.2e-30)
+    for old, new, message in (
+        ('high = "9 angstrom"', 'high = "2.5 angstrom"', "must rise"), ('name = "high"', 'name = "low"', "two places of one"),
+        ('record = "0.1 ps"', 'record = "1 ps"', "bias.length.*recorded sizes"), ("4 ps", "1 ps", "attachment.length.*lags"),
+    ):  # fmt: skip
+        path.write_text(text.replace(old, new))
+        with pytest.raises(UserError, match=message):
+            nucleation_study.read_study(path)
+    path.write_text(text.replace("20 angstrom", "30 angstrom"))
+    with pytest.raises(UserError, match="beyond the cell"):
+        nucleation_study.starts(nucleation_study.read_study(path))
+
+
+def test_trials_keep_the_rules_of_their_kinds() -> None:
+    """Frames, windows and walkers of a trial are as a study's must be."""
+    by_kind = {read(path).data["kind"]: path for path in SHIPPED}
+    reaction = reaction_study.trial(reaction_study.read_study(by_kind["reaction"]))
+    assert reaction.length / reaction.frame >= reaction.classed
+    assert reaction.window % (2 * reaction.frame) == pytest.approx(0)
+    boundary = boundary_study.trial(boundary_study.read_study(by_kind["boundary"]))
+    windows = (round(boundary.length / boundary.frame) - 1) // round(boundary.window / boundary.frame)
+    assert windows >= boundary_study.boundary_transport.FEWEST_WINDOWS
+    properties = property_study.trial(property_study.read_study(by_kind["properties"]))
+    assert property_study.effort(properties).steps == 3
