@@ -29,6 +29,8 @@ SHORTS = ("short", "voltage drop", "impedance drop")
 """Ends of a run that are a short: bridging, and what `protocol.failure` adds."""
 CONTACT_LOST = "contact lost"
 """End of a run whose lithium has come off its electrolyte."""
+BEARABLE = 0.8
+"""Share of the strength of the smeared model from which on the pressure is told (at 0.86 solid broke: docs/physics.md 3)."""
 SETTLED = 0.01
 """Relative rise of the pressure in another hold of the same length, at its rate at the end, up to which it had settled."""
 TO_MA_PER_CM2 = 0.1
@@ -168,12 +170,12 @@ def short_words(ended: str) -> str:
 
 def summary(
     case: Any, march: "March", found: dict[str, Any], bar: dict[str, Any], split: dict[str, float], worth: dict[str, Any],
-    material: Elastic,
+    material: Elastic, strength: float,
 ) -> dict[str, Any]:  # fmt: skip
     """summary.json but for versions and hashes; currents in mA/cm².
 
     Args:
-        case: the case. march: the way that history.csv holds. material: of the grains.
+        case: the case. march: the way that history.csv holds. material: of the grains. strength: of the smeared model there, Pa.
         found: "ccd" of the run itself, "ended", "holds" and "trials".
         bar, split, worth: of `spread`; empty where they were not asked for.
     """
@@ -193,7 +195,8 @@ def summary(
         "time_s": last.time, "steps": len(rows) - 1, "retries": march.retries,
         "started": start_of_growth(rows, march.length, settings.conditions.residual_stress, material),
         "closing_stress_MPa": closing(settings.conditions, material),
-        "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6, "pressure_at_start_MPa": start.pressure / 1e6,
+        "largest_pressure_MPa": max(row.pressure for row in rows) / 1e6,
+        "pressure_over_strength": max(row.pressure for row in rows) / strength, "pressure_at_start_MPa": start.pressure / 1e6,
         "growth_um": (last.crack_area - start.crack_area) * 1e6,
         "crack_length_um": last.length * 1e6, "lithium_front_um": last.front * 1e6, "dry_tip_um": last.dry_length * 1e6,
         "dry_faces": ("touch" if settings.faces_touch else "may overlap") if settings.loaded else "not pressed together",
@@ -343,6 +346,9 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
     lines.append(f"crack {summary['crack_length_um']:.4g} um, its tip {tip}; {steps}")
     if summary["dry_tip_um"] > 0 and summary.get("dry_faces") == "may overlap":
         lines.append("the loads may press dry faces into one another: their contact is not in this cell (fracture.contact)")
+    if (share := summary.get("pressure_over_strength", 0.0)) > BEARABLE:
+        told = f"the largest pressure is {share:.2g} of what solid of the smeared model bears at this fracture.length"
+        lines.append(f"{told}: beside the lithium it may break where the material does not; take a smaller one")
     if (share := summary.get("contact_share", 1.0)) < 1:
         ended = f", and the test ended at {summary['time_s']:.4g} s" * (summary["ended"] == CONTACT_LOST)
         lines.append(f"{share:.2%} of the lithium's face touches the electrolyte (interface.wear){ended}")

@@ -94,7 +94,7 @@ class March:
                     after()
                 if self.band < math.inf and self.model.sideways() > self.band - self.length:
                     told = f"the crack leaves the fine strip (half width {self.band * 1e6:.3g} um); widen fracture.band"
-                    mend = "or take a smaller fracture.length (it turns aside too soon ahead of a dry tip below 2 l)"
+                    mend = "or take a smaller fracture.length (solid of the smeared model bears more pressure then)"
                     raise NoStep(f"filament: at {self.model.state.time:.6g} s {told}, {mend}")
                 if self.shorted:
                     return "short"

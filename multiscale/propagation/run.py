@@ -20,6 +20,7 @@ from multiscale.dolfinx_compat import interpolation_points
 from multiscale.mechanics import filament_checkpoint
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.mechanics.filament_state import FilamentState
+from multiscale.mechanics.phase_field import CrackModel
 from multiscale.parameters import nominal
 from multiscale.pipeline import read_json, versions
 from multiscale.progress import Narrator
@@ -219,7 +220,9 @@ class _Run:
             drawn = {"unit": "mA/cm^2", "samples": samples, "median": bar["value"]}
             write_json(self.results / "distribution.json", drawn | {name: bar[name] for name in ("low", "high", "level")})
         versioned = self.comm.bcast(versions() if self.leads else None)
-        summary = answer.summary(self.case, self.march, found, bar, split, worth, self.inputs.elastic)
+        crack = CrackModel(self.case.settings.fracture.model, self.case.settings.fracture.length)
+        strength = crack.strength(self.inputs.elastic.plane_strain_modulus, self.inputs.fracture_energy)
+        summary = answer.summary(self.case, self.march, found, bar, split, worth, self.inputs.elastic, strength)
         hashes = {"case": self.case.digest, "run": self.key}
         return summary | {"versions": versioned, "hashes": hashes, "wall_s": {"run": self.narrator.seconds()}}
 
