@@ -1,10 +1,10 @@
 """Study files (TOML) of one grain boundary of a cubic crystal: diffusion along and across, excess energy, softening.
 
-Top level: kind = "boundary", name, potential, seed, crystal (structures.toml), sigma, axis, plane, thickness (of each grain),
-temperatures, equilibration, length, timestep, frame, window (of the displacements), layers (between a boundary and the middle of
-a grain), softening (true or false), dtype, relaxation_steps (most steps of a relaxation, for trials). At every temperature the
-cell with two boundaries and the crystal in the same orientation are run at constant volume, both relaxed at 0 K with their
-height first. Every run is one task of the scheduler.
+Top level: kind = "boundary", name, potential, seed, crystal (structures.toml), sigma, axis, plane, thickness (of each grain), gap
+(between the grains as built; the height gives afterwards), temperatures, equilibration, length, timestep, frame, window (of the
+displacements), layers (between a boundary and the middle of a grain), softening (true or false), dtype, relaxation_steps (most
+steps of a relaxation, for trials). At every temperature the cell with two boundaries and the crystal in the same orientation are
+run at constant volume, both relaxed at 0 K with their height first. Every run is one task of the scheduler.
 """
 
 from collections.abc import Callable, Mapping
@@ -52,6 +52,7 @@ class BoundaryStudy(Table):
     axis: Miller
     plane: Miller
     thickness: Annotated[float, InUnit("m", above=0.0)]
+    gap: Annotated[float, InUnit("m", at_least=0.0, below=5 * Å)] = 0.0
     temperatures: Annotated[tuple[Annotated[float, InUnit("K", above=0.0)], ...], Field(min_length=1)]
     equilibration: Time
     length: Time
@@ -92,7 +93,8 @@ def read_study(path: str | Path) -> BoundaryStudy:
 def starts(study: BoundaryStudy) -> dict[str, Atoms]:
     """Cell with two boundaries, and the first grain alone. Raises UserError: a crystal that is not cubic."""
     wanted = (study.crystal, study.sigma, study.axis, study.plane, study.thickness / Å)
-    return {"boundary": grain_boundary.grain_boundary(*wanted), "crystal": grain_boundary.single_grain(*wanted)}
+    joined = grain_boundary.grain_boundary(*wanted, gap=study.gap / Å)
+    return {"boundary": joined, "crystal": grain_boundary.single_grain(*wanted)}
 
 
 def plan(study: BoundaryStudy) -> StudyPlan:
@@ -108,17 +110,18 @@ def plan(study: BoundaryStudy) -> StudyPlan:
 
 def trial(study: BoundaryStudy) -> BoundaryStudy:
     """The same study with thin grains, one temperature, few steps and the fewest windows: whether it goes to its end."""
-    window = 2 * study.frame
-    length = window * (boundary_transport.FEWEST_WINDOWS + 1) + study.frame
-    return study.model_copy(update={"thickness": Å, "temperatures": study.temperatures[:1], "equilibration": 2 * study.frame,
-                                    "length": length, "window": window, "layers": 2, "relaxation_steps": 3})  # fmt: skip
+    step = study.timestep
+    length = 2 * step * (boundary_transport.FEWEST_WINDOWS + 1) + step
+    return study.model_copy(update={"thickness": Å, "temperatures": study.temperatures[:1], "equilibration": 2 * step,
+                                    "length": length, "frame": step, "window": 2 * step, "layers": 2,
+                                    "relaxation_steps": 3})  # fmt: skip
 
 
 def _tasks(study: BoundaryStudy, cells: Mapping[str, Atoms], sha256: str) -> tuple[list[Task], list[Task], list[Task]]:
     """Both cells brought to rest, both run at every temperature, and the softening if it is asked for."""
-    made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening", "relaxation_steps"})
-    if study.relaxation_steps is not None:
-        made["relaxation_steps"] = study.relaxation_steps
+    made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening", "relaxation_steps", "gap"})
+    later = {"relaxation_steps": study.relaxation_steps, "gap": study.gap}  # keys that came after runs were kept
+    made |= {name: value for name, value in later.items() if value}
     read = {"window": study.window, "layers": study.layers, "read": READ_VERSION}
     steps = (study.equilibration + study.length) / study.timestep
 
@@ -173,7 +176,7 @@ def run(
     soft = run_tasks(last, work, out, comm, progress) if last else []
     source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256, "seeds": [study.seed],
               "atoms": len(cells["boundary"]), "atoms_crystal": len(cells["crystal"]), "dtype": study.dtype,
-              "removed_atoms": cells["boundary"].info["removed"]}  # fmt: skip
+              "removed_atoms": cells["boundary"].info["removed"], "gap_m": study.gap}  # fmt: skip
     records, layers, notes = _records(study, at_rest, found, moving, answers, out, source)
     records += _soft_records(study, soft, source, notes)
     if comm is None or comm.rank == 0:

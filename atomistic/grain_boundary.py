@@ -42,6 +42,7 @@ def grain_boundary(
     thickness: float = 12.0,
     shift: tuple[float, float] | None = None,
     closest: float = 0.65,
+    gap: float = 0.0,
 ) -> Atoms:
     """Two grains of a cubic crystal in one periodic cell, hence two boundaries of the same kind, normal along z.
 
@@ -54,6 +55,8 @@ def grain_boundary(
         shift: in-plane shift of grain 2 in fractions of the cell, None for the one that keeps atoms farthest apart.
         closest: pairs nearer than this fraction of their shortest distance in the crystal lose atoms; the composition is
             kept, so an atom too near takes a whole formula unit with it.
+        gap: width, Å, by which the grains are moved apart at each boundary first, so that crystals with large formula units
+            lose few of them.
 
     Returns:
         Atoms with tags 1 and 2 for the grains, info: sigma, axis, plane, angle (degrees), boundary (tilt, twist or mixed),
@@ -72,9 +75,9 @@ def grain_boundary(
     if shift is None:
         steps = itertools.product(np.arange(4) / 4, repeat=2)
         shift = max(
-            steps, key=lambda trial: round(_closeness(_joined(lower, upper, trial), reference, 1.0)[1].min(initial=9.0), 6)
+            steps, key=lambda trial: round(_closeness(_joined(lower, upper, trial, gap), reference, 1.0)[1].min(initial=9.0), 6)
         )
-    joined = _joined(lower, upper, shift)
+    joined = _joined(lower, upper, shift, gap)
     kept = _without_overlap(joined, cell, closest, reference)
     turn = np.dot(plane, axis) / np.linalg.norm(plane) / np.linalg.norm(axis)
     kept.info = {
@@ -173,14 +176,15 @@ def _cut(grain: Atoms) -> float:
     return float(planes[int(np.argmin(broken))])
 
 
-def _joined(below: Atoms, above: Atoms, shift: tuple[float, float]) -> Atoms:
-    """Grain 2 on grain 1 in one periodic cell; tags tell them apart."""
+def _joined(below: Atoms, above: Atoms, shift: tuple[float, float], gap: float = 0.0) -> Atoms:
+    """Grain 2 on grain 1 in one periodic cell, `gap` Å between them on both sides; tags tell them apart."""
+    apart = np.array([0.0, 0.0, gap])
     lower, upper = below.copy(), above.copy()
     lower.set_tags(1)
     upper.set_tags(2)
-    upper.positions += shift[0] * upper.cell[0] + shift[1] * upper.cell[1] + lower.cell[2]
+    upper.positions += shift[0] * upper.cell[0] + shift[1] * upper.cell[1] + lower.cell[2] + apart
     joined = lower + upper
-    joined.set_cell(np.vstack([lower.cell[:2], lower.cell[2] + upper.cell[2]]))
+    joined.set_cell(np.vstack([lower.cell[:2], lower.cell[2] + upper.cell[2] + 2 * apart]))
     joined.wrap()
     return joined
 

@@ -104,3 +104,13 @@ def test_faces_are_listed_once() -> None:
     assert len(faces(1)) == 13
     with pytest.raises(UserError, match="Miller"):
         surface("Li", (0, 0, 0))
+
+
+def test_grains_moved_apart_keep_their_formula_units() -> None:
+    """Li6PS5Cl sigma 5: without a gap whole units are lost; 1 Å apart none is, and the cell is 2 Å higher."""
+    close, apart = (grain_boundary("Li6PS5Cl", 5, (0, 0, 1), (2, 1, 0), 10.0, (0.0, 0.0), gap=gap) for gap in (0.0, 1.2))
+    assert close.info["removed"] > apart.info["removed"]
+    assert apart.cell[2, 2] == pytest.approx(close.cell[2, 2] + 2.4)
+    upper = apart[apart.get_tags() == 2].positions[:, 2]
+    lower = apart[apart.get_tags() == 1].positions[:, 2]
+    assert upper.min() - lower.max() >= 1.2

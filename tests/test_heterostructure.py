@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
 
+from atomistic import heterostructure as heterostructures
+from atomistic import slabs
 from atomistic.heterostructure import LOWER, UPPER, contact, heterostructure, parts
 from atomistic.structures import bulk
 from atomistic.surface_energy import work_of_adhesion
@@ -58,6 +60,38 @@ def test_the_sides_of_an_oblique_contact_keep_their_cell_and_far_apart_do_not_ad
     near, far = (work_of_adhesion(one, upper, lower, moving, shifts, calculator, steps=0) for one in (joined, apart))
     assert far.value == pytest.approx(0.0, abs=1e-9)
     assert near.value > 1e-3
+
+
+def test_a_large_cell_is_cut_and_matched_in_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLZO (192 atoms) on lithium: a few slabs are made instead of 56; the best cut is the one with the least dipole of all."""
+    from pymatgen.core.surface import SlabGenerator
+
+    made: list[float] = []
+    whole = SlabGenerator.get_slab
+    monkeypatch.setattr(SlabGenerator, "get_slab", lambda self, *a, **more: (made.append(1.0), whole(self, *a, **more))[1])
+    joined = heterostructure("LLZO_cubic_ordered", "Li", (0, 0, 1), (1, 0, 0), (8.0, 4.0), 200.0, 0.065, vacuum=12.0)
+    assert 1 < len(made) <= 2 * slabs.MOST  # lithium's own among them
+    phase = joined[joined.get_tags() == LOWER]
+    assert phase.symbols.formula.reduce()[0] == bulk("LLZO_cubic_ordered").symbols.formula.reduce()[0]
+    assert max(np.abs(joined.info["strain_upper"])) < 0.065
+
+
+def test_promising_cuts_are_those_that_a_full_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """beta-Li3PS4 (100): the quick way and pymatgen's comparison of all slabs agree on the best termination."""
+    every = slabs.terminations("beta_Li3PS4", (1, 0, 0), 8.0, 10.0)[0]
+    monkeypatch.setattr(slabs, "LARGE", 0)
+    few = slabs.terminations("beta_Li3PS4", (1, 0, 0), 8.0, 10.0)[0]
+    assert (few.broken, len(few.atoms)) == (every.broken, len(every.atoms))
+    assert abs(few.dipole) == pytest.approx(abs(every.dipole), abs=1e-6)
+
+
+def test_a_search_without_end_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heterostructures, "SEARCH_SECONDS", 0.0)
+    with pytest.raises(UserError, match=r"max_area = 90 Å².*lower max_area"):
+        heterostructure("LiCl", "LiF", max_area=90.0, max_strain=0.001, thickness=(4.0, 4.0))
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"surface cells alone take 26 Å².*raise one|surface cells alone take 13 Å².*raise one"):
+        heterostructure("LiCl", "LiF", max_area=5.0, thickness=(4.0, 4.0))
 
 
 def test_no_match_tells_the_least_strain() -> None:

@@ -94,7 +94,7 @@ def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) ->
     if comm.rank != 0:
         return {}
     found = estimate(plan, folder, comm.size)
-    kept = f"{found.kept} of {found.runs} runs are kept" if found.kept else f"{found.runs} runs"
+    kept = f"{found.kept} of {found.runs} runs are kept" if found.kept else f"{found.runs} run{'s' * (found.runs > 1)}"
     if found.kept == found.runs:
         narrator.say("md", f"{study.name}: all {found.runs} runs are kept")
     else:
