@@ -30,6 +30,7 @@ from coupling.errors import RunFailure
 from multiscale.domain import Domain
 from multiscale.materials import Stiffness
 from multiscale.mechanics.alternation import Alternation
+from multiscale.mechanics.crack_normal import BROKEN, CrackNormal
 from multiscale.mechanics.extrusion import extrusion_rate, slit_flow
 from multiscale.mechanics.fatigue import Wear
 from multiscale.mechanics.filament_circuit import DEGREE, FilamentCircuit
@@ -41,8 +42,6 @@ from multiscale.mechanics.prestress import CellLoads, checked_prestress
 from multiscale.solvers.solver import assemble_into
 from multiscale.transport.kinetics import overpotential_at
 
-BROKEN = 0.9
-"""Damage from which a place counts as crack."""
 AGREEMENT, FAINT = 5e-3, 1e3
 """Relative difference of the pressures of transport and fracture at which a step ends; pressure that counts as none, Pa."""
 ROUNDS = 25  # most in a step
@@ -67,7 +66,7 @@ class FilamentModel:
         alternation: of displacement and damage.
         loads: stack pressure and residual stress of the cell, or None.
         worn: fatigue of the electrolyte, or None.
-        contact: whether dry faces that are pressed together touch (of a crack that stays on x = 0).
+        contact: whether dry faces that are pressed together touch (isotropic grains).
     """
 
     def __init__(
@@ -82,12 +81,12 @@ class FilamentModel:
             RunFailure: a solve failed.
         """
         self.domain, self.properties, self.size, self.flaw, self.contact = domain, properties, size, flaw, contact
-        self.copies = 2 if mirrored else 1
         self.correction, self.reach = crack.mesh_correction(size), REACH * crack.length
         self._wetted = fem.Function(fem.functionspace(domain.mesh, ("DG", 0)))
         self._wetted.x.array[:] = 1.0
         self.stack_pressure = self._first_pressure = 0.0 if loads is None else loads.stack_pressure
-        self._cold = properties
+        self.copies, self._cold = 2 if mirrored else 1, properties
+        self.normal = CrackNormal(domain, self.reach, straight=mirrored)
         self._held = held = None if loads is None else checked_prestress(
             domain, stiffness, loads, self._supports, fracture_energy / self.correction, crack
         )  # fmt: skip
@@ -109,8 +108,7 @@ class FilamentModel:
         self.state = self._observe(0.0, 0.0, 0)
 
     def _supports(self, space: Any) -> list[Any]:
-        d = self.domain
-        return [d.fixed(space, 0.0, "left", "right", component=0), d.fixed(space, 0.0, "top", component=1)]
+        return [self.domain.fixed(space, 0.0, *sides, component=k) for k, sides in enumerate((("left", "right"), ("top",)))]
 
     def under(self, temperature: float | None = None, stack_pressure: float | None = None) -> None:
         """Set what the cell is under from here on, K and Pa (None: what it was at its start); the next step feels it.
@@ -359,7 +357,7 @@ class FilamentModel:
         wet, slow = self.front + self.reach, self.properties.creep is not None
         self._wetted.x.array[:] = np.where(self._distance <= wet, 1.0, 0.0) if slow else 1.0
         if wet < length and self.contact:
-            self.body.let_faces_touch(ufl.as_vector([1.0, 0.0, 0.0]))
+            self.body.let_faces_touch(self.normal.follow(self.body.damage))
 
     def _observe(
         self, time: float, current: float, rounds: int, volume: float = 0.0,

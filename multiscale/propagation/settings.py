@@ -126,7 +126,7 @@ class Fracture(Table):
 
     `band`: half width of the fine strip that the crack may use, by default 3 l, and 8 l where it may turn aside (grains, random
     fields); a run whose crack leaves it stops and says so. `contact`: whether dry faces that the loads of the cell press together
-    touch (a straight crack only); unless given, where the cell has loads and its crack stays straight.
+    touch, which takes ten times as long; unless given, where the cell has loads and its crack stays straight.
     """
 
     model: Literal["AT1", "AT2"] = "AT1"
@@ -264,9 +264,9 @@ class PropagationFile(Table):
             raise AtKey(("protocol",), "a cell with grain boundaries keeps its temperature; leave the temperatures of steps out")
         if self.fracture.contact and self.fracture.split != "none":
             raise AtKey(("fracture", "contact"), 'contact of dry faces goes with split = "none" only')
-        if self.fracture.contact and not self.straight:
-            told = "a crack that may turn aside (grains, random fields, turned crystals) has no contact of its faces"
-            raise AtKey(("fracture", "contact"), f"{told}; leave the key out or write false")
+        if self.fracture.contact and self.geometry.electrolyte.anisotropy and self.physics.mechanical_inhomogeneity:
+            told = "dry faces touch in isotropic material only, whose band has a least energy in closed form"
+            raise AtKey(("fracture", "contact"), f"{told}; leave [geometry.electrolyte.anisotropy] out, or the key")
         size = self.geometry.electrolyte.grain_size
         if size and size < 4 * self.fracture.length:
             raise AtKey(("fracture", "length"), "at most a quarter of the grain size; make it smaller")
