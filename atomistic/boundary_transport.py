@@ -26,6 +26,7 @@ from ase.calculators.calculator import BaseCalculator
 from ase.units import GPa
 
 from atomistic import dynamics
+from atomistic.diffusivity import require_motion
 from atomistic.metadynamics import jackknife
 from atomistic.relaxation import relaxed
 from coupling.errors import UserError
@@ -82,6 +83,7 @@ def layers(
         raise UserError("grain boundary: no atom of that species")
     if not cell[2, 2] > 0 or np.abs(cell[2, :2]).max() > 1e-3 * cell[2, 2] or not np.isfinite(positions).all():
         raise UserError("grain boundary: finite positions and a third cell vector along z, normal to the boundary, are needed")
+    require_motion(positions)
     tracks = positions[:, moving] - positions.mean(axis=1, keepdims=True) + positions[0].mean(axis=0)
     height, reach = float(cell[2, 2]), _reach(planes) * float(cell[2, 2])
     step = reach / count

@@ -112,6 +112,10 @@ def largest_cluster(atoms: Atoms, settings: ClusterSettings) -> Cluster:
     if not own.any():
         raise UserError(f"cluster: no {s.element} in the structure, which holds {', '.join(sorted(set(atoms.symbols)))}")
     strange = np.isin(atoms.numbers, [atomic_numbers[name] for name in s.foreign])
+    if atoms.cell.rank < 3 and not atoms.pbc.any():  # the neighbour list wants a cell, whatever it is
+        boxed = atoms.copy()
+        boxed.cell = np.eye(3) * (np.ptp(atoms.positions, axis=0).max() + 10.0)
+        atoms = boxed
     i, j, r, vector = neighbour_list("ijdD", atoms, max(s.outer, s.link, s.foreign_outer if s.foreign else 0.0))
     near, away = own[i] & own[j], own[i] & strange[j]
     metal, metal_slope = _share(i, r, near, count, (s.inner, s.outer), s.neighbours, s.softness)

@@ -25,6 +25,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
+from atomistic.diffusivity import require_motion
 from atomistic.dynamics import forget, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
 from atomistic.metadynamics import generator_state, jackknife, set_generator
@@ -210,6 +211,7 @@ def mobility(positions: np.ndarray, moving: np.ndarray, frame_interval: float, w
         raise UserError(f"mobility: {windows} windows of {window} frames; {least}")
     if not len(moving) or not np.isfinite(positions).all():
         raise UserError("mobility: atoms of that species with finite positions are needed")
+    require_motion(positions)
     tracks = positions[:, moving] - positions.mean(axis=1, keepdims=True)
     ends, middles = tracks[:: window][: windows + 1], tracks[window // 2 :: window][:windows]
     whole = ((ends[1:] - ends[:-1]) ** 2).mean(axis=1)

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from ase import units
 
-from atomistic.diffusivity import MINIMUM_FRAMES, read_frames, unwrap
+from atomistic.diffusivity import MINIMUM_FRAMES, read_frames, require_motion, unwrap
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
 from coupling.record import Property
@@ -96,14 +96,19 @@ def displacements(
         framework: species whose mean position is the reference; none: the centre of mass of all.
 
     Raises:
-        UserError: a framework species that is not among the labels, or too few frames.
+        UserError: a framework species that is not among the labels, too few frames, or frames that are all alike.
     """
     if len(positions) < MINIMUM_FRAMES:
         raise UserError(f"{len(positions)} frames are too few for Onsager coefficients; at least {MINIMUM_FRAMES} are needed")
+    require_motion(positions)
     names = np.array(labels)
     species = tuple(sorted(set(labels)))
     if lacking := sorted(set(framework) - set(species)):
         raise UserError(f"framework species {', '.join(lacking)}: not in the trajectory, which holds {', '.join(species)}")
+    if framework and not set(species) - set(framework):
+        raise UserError(f"framework species {', '.join(species)}: nothing else is there to move against it")
+    if not framework and len(species) < 2:
+        raise UserError(f"{', '.join(species)} alone rests in the frame of its own centre of mass; name a framework")
     moved = np.asarray(positions - positions[:1], dtype=float)
     weights = np.isin(names, list(framework)).astype(float) if framework else np.asarray(masses, dtype=float)
     moved -= np.einsum("fnx,n->fx", moved, weights / weights.sum())[:, None]

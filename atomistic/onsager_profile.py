@@ -63,7 +63,7 @@ def profile(
             chosen = inside[np.isin(names[inside], kept)]
             rest = tuple(name for name in framework if name in kept)
             faces = (number * height / slabs, (number + 1) * height / slabs)
-            enough = len(kept) > 0 and (bool(rest) or not framework)
+            enough = len(kept) > 1 and (bool(rest) or not framework)  # one species alone is its own frame
             matrix = None
             if enough:
                 matrix = einstein(part[:, chosen], list(names[chosen]), total[chosen], frame_interval, temperature,

@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 from multiscale.cli import app
 
 COMMANDS = {
+    "diffusivity": ("--species", "Li", "--timestep", "10 fs"),
+    "conductivity": ("--charges", "Li=1", "--timestep", "10 fs", "--temperature", "300 K"),
+    "onsager": ("--framework", "S", "--timestep", "10 fs", "--temperature", "300 K"),
     "crystallinity": (),
     "rdf": ("--pair", "Li-Li"),
     "diffraction": ("--frames", "1"),
@@ -22,6 +25,8 @@ COMMANDS = {
     "onsager-profile": ("--timestep", "10 fs", "--temperature", "300 K", "--slabs", "2"),
 }
 """Kinds and the options they need."""
+TRANSPORT = ("diffusivity", "conductivity", "onsager", "mobility", "grain-boundary", "onsager-profile")
+PICTURES = ("crystallinity", "rdf", "diffraction", "cluster", "grain-boundary", "onsager-profile")
 
 
 def ask(kind: str, path: Path, *more: str) -> tuple[int, str]:
@@ -36,8 +41,9 @@ def ask(kind: str, path: Path, *more: str) -> tuple[int, str]:
 
 
 def frames(count: int = 60) -> list[Atoms]:
-    """A lithium crystal whose atoms wander a little."""
+    """A lithium crystal with some sulfur in it, whose atoms wander a little."""
     random, atoms = np.random.default_rng(0), bulk("Li", "bcc", a=3.5, cubic=True).repeat((3, 3, 4))
+    atoms.symbols[::6] = "S"
     made = []
     for _ in range(count):
         atoms = atoms.copy()
@@ -69,7 +75,7 @@ def test_every_kind_answers_with_values_errors_and_sources(kind: str, good: Path
     assert len(text.splitlines()) >= 2
 
 
-@pytest.mark.parametrize("kind", [name for name in COMMANDS if name != "mobility"])
+@pytest.mark.parametrize("kind", PICTURES)
 def test_every_kind_draws(kind: str, good: Path, tmp_path: Path) -> None:
     assert ask(kind, good, "--picture", str(tmp_path / "p.png"), "--json")[0] == 0
     assert (tmp_path / "p.png").stat().st_size > 4000
@@ -83,6 +89,14 @@ def broken(how: str) -> list[Atoms]:
         made[30].numbers[4] = 11
     elif how == "not a number":
         made[30].positions[2, 1] = np.nan
+    elif how == "flat cell":
+        for atoms in made:
+            atoms.cell[2] = atoms.cell[1]
+    elif how == "cell too small":
+        for atoms in made:
+            atoms.set_cell([3.5] * 3)
+    elif how == "cell of one frame":
+        made[30].set_cell(made[30].cell * 2)
     elif how == "no cell":
         for atoms in made:
             atoms.cell[2] = 0.0
@@ -91,20 +105,55 @@ def broken(how: str) -> list[Atoms]:
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-@pytest.mark.parametrize("how", ["atoms lost", "changing species", "not a number", "no cell"])
+@pytest.mark.parametrize("how", [
+    "atoms lost", "changing species", "not a number", "no cell", "flat cell", "cell too small", "cell of one frame",
+])  # fmt: skip
 def test_a_broken_trajectory_is_refused(kind: str, how: str, tmp_path: Path) -> None:
-    """Status 2, and the file is named. Without a cell, mobility, which needs none, answers."""
+    """Status 2, and the file is named. Without a cell, mobility and diffusivity, which need none, answer."""
     path = tmp_path / "run.traj"
     ase.io.write(path, broken(how))
     status, text = ask(kind, path)
-    if how == "no cell" and kind == "mobility":
+    if how == "no cell" and kind in ("mobility", "diffusivity"):
         assert status == 0
         return
     assert status == 2, text
     assert str(path) in text
 
 
-@pytest.mark.parametrize("kind", ["mobility", "grain-boundary", "onsager-profile"])
+@pytest.mark.parametrize("kind", TRANSPORT)
+def test_frames_that_are_all_alike_are_refused(kind: str, tmp_path: Path) -> None:
+    """Nothing moves: no zero with an error of zero comes of it."""
+    path = tmp_path / "run.traj"
+    ase.io.write(path, frames(1) * 60)
+    status, text = ask(kind, path)
+    assert status == 2, text
+    assert "no atom moves" in text
+    assert str(path) in text
+
+
+def test_wrapped_positions_of_a_file_without_periodicity_are_refused(tmp_path: Path) -> None:
+    """Atoms that cross the cell at once would count as a thousandfold diffusivity; without a cell, clusters are counted."""
+    made = frames(40)
+    for atoms in made:
+        atoms.positions[:, 0] += 0.2 * len(atoms) / 72
+        atoms.wrap()
+        atoms.pbc = False
+    for number, atoms in enumerate(made):
+        atoms.positions[:, 0] = (atoms.positions[:, 0] + 0.5 * number) % 10.5
+    path = tmp_path / "run.traj"
+    ase.io.write(path, made)
+    status, text = ask("diffusivity", path)
+    assert status == 2
+    assert "not periodic" in text
+    bare = frames(3)
+    for atoms in bare:
+        atoms.cell[:] = 0
+        atoms.pbc = False
+    ase.io.write(path, bare)
+    assert ask("cluster", path)[0] == 0
+
+
+@pytest.mark.parametrize("kind", TRANSPORT)
 def test_too_few_frames_are_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "run.traj"
     ase.io.write(path, frames(8))
@@ -115,11 +164,12 @@ def test_too_few_frames_are_refused(kind: str, tmp_path: Path) -> None:
 
 def test_wrong_options_say_what_is_wanted(good: Path) -> None:
     for kind, more, told in (
-        ("rdf", ("--pair", "LiLi"), "hyphen"), ("rdf", ("--pair", "Li-S"), "too few S"), ("cluster", ("--element", "K"), "no K"),
+        ("rdf", ("--pair", "LiLi"), "hyphen"), ("rdf", ("--pair", "Li-Na"), "few Na"), ("cluster", ("--element", "K"), "no K"),
         ("diffraction", ("--slice", "1"), "two depths"), ("diffraction", ("--slice", "1 nm, 90 nm"), "rising depths"),
         ("grain-boundary", ("--planes", "x"), "fractions"), ("grain-boundary", ("--potential", "lpscl"), "--bulk"),
-        ("mobility", ("--species", "Na"), "of that species"), ("onsager-profile", ("--framework", "S"), "not in the"),
-        ("crystallinity", ("--average", "100"), "between one and all"),
+        ("mobility", ("--species", "Na"), "of that species"), ("onsager-profile", ("--framework", "P"), "not in the"),
+        ("crystallinity", ("--average", "100"), "between one and all"), ("conductivity", ("--charges", "Li=nan"), "--charges"),
+        ("onsager", ("--framework", "S,Li"), "nothing else"), ("onsager-profile", ("--slabs", "1000"), "fewer slabs"),
     ):  # fmt: skip
         status, text = ask(kind, good, *more)
         assert status == 2, (kind, more, text)

@@ -1,5 +1,6 @@
 """`multiscale analyze`: observables of any trajectory that ASE reads, each with its error."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -188,6 +189,8 @@ def _charges(text: str) -> dict[str, float]:
         name, _, value = part.partition("=")
         try:
             found[name.strip()] = float(value)
+            if not math.isfinite(found[name.strip()]):
+                raise ValueError
         except ValueError:
             raise UserError(f'--charges: read "{part.strip()}"; write for example Li=1,Cl=-1') from None
     return found

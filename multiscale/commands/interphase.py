@@ -138,6 +138,9 @@ def onsager_profile(
         if one.matrix is not None:
             where = {"depths_m": [depth * 1e-10 for depth in one.depths], "times_s": [time * 1e-15 for time in one.times]}
             records += one.matrix.records(read.formula, where, source)
+    if not records:
+        told = f"no slab holds {onsager_profile.FEWEST} atoms of a species" + (" and of the framework" if rest else "")
+        raise UserError(f"{trajectory}: {told}; take fewer slabs or a larger cell")
     if picture is not None:
         _draw_profile(picture, records)
     if as_json:
