@@ -90,7 +90,7 @@ FILES = [
     *[("propagation", "pressure_feedback = true", f'pressure_feedback = true\nattribute = ["{name}"]', "physics.attribute: read",
        f'"{name}" switches nothing off here: add ')
       for name in ("fatigue", "grain-boundaries", "stress-of-the-cell", "mechanical-inhomogeneity")],
-    ("propagation", '["propagation"]', '["initiation", "propagation"]', 'physics.mechanisms: read ["initiation", "propagation"]',
+    ("propagation", '["propagation"]', '["nucleation", "propagation"]', 'physics.mechanisms: read ["nucleation", "propagation"]',
      "`multiscale ccd CASE --beside OTHER` tells both"),
     ("initiation", '["initiation"]', '["initiation", "propagation"]', 'physics.mechanisms: read ["initiation", "propagation"]',
      "are cases of two kinds"),

@@ -243,7 +243,7 @@ def _origins(summary: Mapping[str, Any]) -> str:
              f"{html.number(row['smallest'])} … {html.number(row['largest'])}")
             for name, row in worth.items()
         ]  # fmt: skip
-        note = html.paragraph("At best values, on a coarse mesh.")
+        note = html.paragraph("At best values; switches on a coarse mesh, a mechanism on that of the run.")
         parts.append(html.section("What each switch is worth", note, html.table(columns, rows)))
     return "".join(parts)
 

@@ -24,7 +24,7 @@ from multiscale.mechanics.phase_field import CrackModel
 from multiscale.parameters import nominal
 from multiscale.pipeline import read_json, versions
 from multiscale.progress import Narrator
-from multiscale.propagation import answer, spread, tempered
+from multiscale.propagation import answer, initiation, spread, tempered
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.film import Film, gather
@@ -219,10 +219,12 @@ class _Run:
         if self.leads and samples is not None:
             drawn = {"unit": "mA/cm^2", "samples": samples, "median": bar["value"]}
             write_json(self.results / "distribution.json", drawn | {name: bar[name] for name in ("low", "high", "level")})
+        steady = initiation.initiation(self.case, self.inputs, self.comm) if self.case.settings.both else None
         versioned = self.comm.bcast(versions() if self.leads else None)
         crack = CrackModel(self.case.settings.fracture.model, self.case.settings.fracture.length)
         strength = crack.strength(self.inputs.elastic.plane_strain_modulus, self.inputs.fracture_energy)
         summary = answer.summary(self.case, self.march, found, bar, split, worth, self.inputs.elastic, strength)
+        summary |= initiation.beside(summary, steady)
         hashes = {"case": self.case.digest, "run": self.key}
         return summary | {"versions": versioned, "hashes": hashes, "wall_s": {"run": self.narrator.seconds()}}
 

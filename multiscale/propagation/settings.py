@@ -152,6 +152,8 @@ Switch = Literal[
 class Physics(Table):
     """What is solved, and switches.
 
+    `mechanisms`: "propagation" always; "initiation" adds the steady current at which a sharp flaw of this cell would start
+    (even cells without residual stress), and the smaller is the answer.
     `lithium_creep`: out of the mouth, and into new crack. `pressure_feedback`: the pressure's shift of the kinetics; without it
     nothing stalls. `flux_detour = false`: the solid conducts without loss, so that the flaw feels the overpotential of the flat
     electrode alone. `mechanical_inhomogeneity = false`: random fields and crystal orientation evened out. `attribute`: each
@@ -160,7 +162,7 @@ class Physics(Table):
 
     transport: Literal["single-ion"]
     mechanics: Literal["elastic"]
-    mechanisms: tuple[Literal["propagation"], ...] = Field(min_length=1, max_length=1)
+    mechanisms: tuple[Literal["initiation", "propagation"], ...] = Field(min_length=1, max_length=2)
     lithium_creep: Flag = True
     pressure_feedback: Flag = True
     flux_detour: Flag = True
@@ -170,10 +172,15 @@ class Physics(Table):
     @field_validator("mechanisms", mode="before")
     @classmethod
     def _of_this_kind(cls, mechanisms: object) -> object:
-        return refuse_others(mechanisms, ("initiation", "nucleation", "voiding"))
+        return refuse_others(mechanisms, ("nucleation", "voiding"))
 
     @model_validator(mode="after")
-    def _each_switch_once(self) -> "Physics":
+    def _each_name_once(self) -> "Physics":
+        if "propagation" not in self.mechanisms:
+            told = 'a flaw that is followed in time needs "propagation"; add it, or take a case of the other kind'
+            raise AtKey(("mechanisms",), f"{told} (`multiscale new --kind initiation`)")
+        if len(set(self.mechanisms)) < len(self.mechanisms):
+            raise AtKey(("mechanisms",), '"propagation" stands there twice; name each once')
         refuse_twice(self.attribute)
         return self
 
@@ -215,6 +222,26 @@ class PropagationFile(Table):
         return not (self.geometry.even() if not self.physics.mechanical_inhomogeneity else self.geometry).uneven
 
     @property
+    def both(self) -> bool:
+        """Whether initiation is told beside propagation."""
+        return "initiation" in self.physics.mechanisms
+
+    def no_initiation(self) -> str | None:
+        """Why the model of initiation does not know this cell, and what to do instead; None where it does."""
+        instead = "run a case of initiation, then `multiscale ccd CASE --beside OTHER`"
+        if not self.straight:
+            return f"it draws grains and random fields of its own, so the two would not be one cell; {instead}"
+        if self.conditions.residual_stress:
+            return f"it knows no residual stress; {instead}"
+        if not self.physics.pressure_feedback:
+            return 'it is the steady state of a pressure that stalls; leave "initiation" or pressure_feedback = false out'
+        if "pressure-feedback" in self.physics.attribute:
+            return 'without pressure-feedback it has no answer; leave that name out of attribute, or "initiation"'
+        if self.uncertainty:
+            return 'the error bar is that of propagation; leave "initiation" or [uncertainty] out'
+        return None
+
+    @property
     def idle_switches(self) -> dict[str, str]:
         """Switches whose physics is not in the case, and what would put it there."""
         uneven = self.geometry.inhomogeneity or self.geometry.electrolyte.anisotropy
@@ -244,6 +271,8 @@ class PropagationFile(Table):
     def _what_is_there_fits(self) -> "PropagationFile":
         if self.fracture.split != "none" and self.loaded:
             raise AtKey(("fracture", "split"), 'a stack pressure or residual stress goes with split = "none" only')
+        if self.both and (why := self.no_initiation()):
+            raise AtKey(("physics", "mechanisms"), f'"initiation" does not go with this case: {why}')
         if self.physics.attribute and self.protocol.kind not in ("ccd-ramp", "ccd-bisection"):
             told = "the worth of a switch is told for a protocol of kind ccd-ramp or ccd-bisection"
             raise AtKey(("physics", "attribute"), told)

@@ -15,6 +15,7 @@ from multiscale.critical_current.switch_worth import worth
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.parameters import MIXTURE_MODEL, Parameter, draw, nominal
 from multiscale.progress import Narrator
+from multiscale.propagation import initiation
 from multiscale.propagation.answer import SHORTS, critical_current, hold_table
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
@@ -221,7 +222,33 @@ def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narra
                 {"case": case.digest, "off": name, "spread": 2, "format": FORMAT}, comm,
                 functools.partial(_progress, update, name),
             )  # fmt: skip
-    return {name: worth(name, found[""], found[name]) for name in wanted}
+    alone = {name: worth(name, found[""], found[name]) for name in wanted}
+    if not case.settings.both:
+        return alone
+    steady = _initiations(case, wanted, results, comm, narrator)
+    both = {name: [initiation.smaller(*pair) for pair in zip(found[name], steady[name], strict=True)] for name in found}
+    return {
+        name: worth(name, both[""], both[name])
+        | {"propagation_alone": alone[name], "initiation_alone": worth(name, steady[""], steady[name])}
+        for name in wanted
+    }
+
+
+def _initiations(case: PropagationCase, wanted: list[str], results: Path, comm: Any, narrator: Narrator) -> dict[str, Any]:
+    """Critical currents of initiation with everything ("") and without each switch; one coarse run each."""
+    from multiscale.propagation.inputs import parameters as numbers
+
+    found: dict[str, list[sampling.Run]] = {}
+    for name in ("", *wanted):
+        changed = PropagationCase(
+            case.folder, without(case.settings, name) if name else case.settings, case.materials, case.file
+        )  # fmt: skip
+        with narrator.watch("initiation") as update:
+            found[name] = sampling.run_all(
+                [{}], functools.partial(initiation.start_current, changed, numbers(changed)), results / "switches",
+                {"case": case.digest, "off": name, "initiation": 1}, comm, functools.partial(_progress, update, name),
+            )  # fmt: skip
+    return found
 
 
 def _progress(update: Callable[[str, float], None], name: str, done: int, due: int) -> None:

@@ -98,10 +98,11 @@ def draft(sweep: Sweep, point: Point, common: Mapping[str, Any], shelf: "Shelf")
 
 
 def _refuse_other_mechanisms(sweep: Sweep) -> None:
-    """Initiation alone is computed of a case that asks for a critical current of initiation. Raises UserError."""
+    """One mechanism is computed of a case: propagation where it is one of that kind, else initiation. Raises UserError."""
     asked = getattr(sweep.case.settings.physics, "mechanisms", ())
-    if other := sorted(set(asked) - {"initiation", "propagation"}):
-        told = f"a sweep computes initiation alone, and {sweep.case.file.path} asks for {', '.join(other)} too; "
+    alone = "propagation" if "propagation" in asked else "initiation"
+    if other := sorted(set(asked) - {alone}):
+        told = f"a sweep computes {alone} alone, and {sweep.case.file.path} asks for {', '.join(other)} too; "
         raise UserError(f"{sweep.file.path}: {told}take them out of its physics.mechanisms")
 
 
