@@ -48,13 +48,15 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "mobility_ratio_in_plane_to_normal": ("Li mobility, in-plane over normal", 1.0, ""),
     "crystal_share": ("share of the Li atoms", 1.0, ""),
     "onsager_coefficient": ("Onsager coefficient", 1.0, "1/(J m s)"),
-    "nucleation_rate_log10": ("log₁₀ of the nucleation rate", 1.0, "1/(m³ s)"),
+    "log10_nucleation_rate": ("log₁₀ of the nucleation rate in 1/(m³ s)", 1.0, ""),
+    "flow_stress": ("stress of steady flow", 1e-6, "MPa"),
 }  # fmt: skip
 """Quantities of the table, in its order: name, factor from SI, unit shown."""
 CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "axis": "{}", "direction": "{}", "phase": "{}", "structure": "{}",
-        "part_of_run": "{}", "overpotential_V": "η = {} V", "law": "{}"}  # fmt: skip
+        "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa", "law": "{}",
+        "strain_rate_per_s": "{:.2g} 1/s"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ class Literature:
 
 
 def literature() -> list[Literature]:
-    """cases/_records/literature.toml, and after it what cases/_materials states of quantities that records hold."""
+    """cases/_records/literature.toml, after it what cases/_materials states of quantities that records hold, and moduli of cubic
+    crystals that follow from constants among these.
+    """
     found = []
     for entry in tomllib.loads((CASES / "_records" / "literature.toml").read_text(encoding="utf-8"))["value"]:
         unit = _unit(entry["quantity"])
@@ -88,7 +92,27 @@ def literature() -> list[Literature]:
                 kelvin = prop.conditions.get("temperature_K")
                 at, reference = f"{kelvin:.4g} K" if kelvin else "", str(prop.source["reference"])
                 found.append(Literature(prop.material, prop.quantity, {}, prop.value, low, high, at, reference, prop.confidence))
-    return found
+    return found + [one for material in CUBIC for one in _polycrystal(material, found)]
+
+
+def _polycrystal(material: str, known: Sequence[Literature]) -> list[Literature]:
+    """Bulk and shear modulus (Hill's mean, Reuss to Voigt) of a cubic crystal whose constants are all known from one source.
+
+    K = (C11 + 2 C12)/3; G_V = (C11 - C12 + 3 C44)/5; G_R = 5 (C11 - C12) C44/[4 C44 + 3 (C11 - C12)]
+    (Hill, Proc. Phys. Soc. A 65, 349 (1952), memory).
+    """
+    rows = [next((one for one in known if (one.material, one.quantity) == (material, f"elastic_{name}")), None)
+            for name in ("C11", "C12", "C44")]  # fmt: skip
+    if None in rows or len({row.source for row in rows if row}) > 1:
+        return []
+    c11, c12, c44 = (row.value for row in rows if row)
+    bulk, voigt = (c11 + 2 * c12) / 3, (c11 - c12 + 3 * c44) / 5
+    reuss = 5 * (c11 - c12) * c44 / (4 * c44 + 3 * (c11 - c12))
+    first = rows[0]
+    assert first is not None
+    told = {"at": first.at, "source": f"from the constants of {first.source}", "confidence": first.confidence}
+    return [Literature(material, "bulk_modulus", {}, bulk, bulk, bulk, **told),
+            Literature(material, "shear_modulus", {}, (voigt + reuss) / 2, reuss, voigt, **told)]  # fmt: skip
 
 
 def _unit(quantity: str) -> str:

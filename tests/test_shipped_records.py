@@ -77,6 +77,19 @@ def test_a_record_is_judged_plainly() -> None:
     assert shipped_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
 
 
+def test_moduli_that_follow_from_constants_stand_in_the_table() -> None:
+    """An isotropic crystal (2 C44 = C11 - C12) has K and G without a range; a constant of another source makes none."""
+    rows = [shipped_numbers.Literature("LiCl", f"elastic_{name}", {}, value, value, value, "25 degC", "a paper", "memory")
+            for name, value in (("C11", 5e10), ("C12", 2e10), ("C44", 1.5e10))]  # fmt: skip
+    bulk, shear = shipped_numbers._polycrystal("LiCl", rows)
+    assert bulk.value == pytest.approx(3e10)
+    assert (shear.low, shear.value, shear.high) == pytest.approx((1.5e10, 1.5e10, 1.5e10))
+    assert shear.source == "from the constants of a paper"
+    other = shipped_numbers.Literature("LiCl", "elastic_C44", {}, 1e10, 1e10, 1e10, "25 degC", "another", "memory")
+    assert shipped_numbers._polycrystal("LiCl", [*rows[:2], other]) == []
+    assert shipped_numbers._polycrystal("LiCl", rows[:2]) == []
+
+
 def test_records_come_with_their_study_and_at_one_disorder(cases: Path) -> None:
     found, notes = shipped_records.records_for("p", "abc", ["LiCl"], 0.5, cases)
     assert [record.value for record in found] == [4e10, 3e10]
