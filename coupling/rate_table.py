@@ -36,9 +36,11 @@ class RateTable:
         """Table of the records that hold near a temperature (K); MD goes before theory, an upper bound counts as the rate.
 
         Raises:
-            UserError: there are none, their overpotential has no absolute scale, or the grid has holes.
+            UserError: there are none, they are of several places, their overpotential has no absolute scale, or the grid has
+                holes.
         """
         near: dict[tuple[float, float], Property] = {}
+        places: dict[str, None] = {}
         for record in records:
             conditions = record.conditions
             if record.quantity != QUANTITY or abs(conditions.get("temperature_K", -1e9) - temperature) > TEMPERATURE_TOLERANCE:
@@ -48,12 +50,16 @@ class RateTable:
             if conditions.get("overpotential_against", "lithium metal") != "lithium metal":
                 told = f"the rates count overpotential from {conditions['overpotential_against']}"
                 raise UserError(f"{told}: run their study with cell_overpotential, so that they count it from lithium metal")
-            place = (abs(conditions["overpotential_V"]), conditions["pressure_Pa"])
-            if place not in near or ORDER.index(record.kind) < ORDER.index(near[place].kind):
-                near[place] = record
+            if "place" in conditions:
+                places[conditions["place"]] = None
+            entry = (abs(conditions["overpotential_V"]), conditions["pressure_Pa"])
+            if entry not in near or ORDER.index(record.kind) < ORDER.index(near[entry].kind):
+                near[entry] = record
+        if len(places) > 1:
+            raise UserError(f"rates at several places ({', '.join(places)}): keep those of one of them in the file")
         if not near:
             raise UserError(f"no {QUANTITY} within {TEMPERATURE_TOLERANCE:g} K of {temperature - 273.15:.4g} degC")
-        η, p = (np.unique([place[k] for place in near]) for k in (0, 1))
+        η, p = (np.unique([entry[k] for entry in near]) for k in (0, 1))
         if len(near) != len(η) * len(p):
             raise UserError(f"rates at {len(η)} overpotentials and {len(p)} pressures, but not at every pair of them")
         if len(η) < 2:

@@ -316,6 +316,7 @@ def test_a_table_of_rates_is_linear_between_its_entries_and_says_nothing_beyond(
         (GRID[:2], "one overpotential"),
         ([record(0.1, 0.0, 1.0, conditions={"overpotential_against": "lithium of the cell itself"})], "cell_overpotential"),
         ([record(0.1, 0.0, 1.0, conditions={"rate_unit": "1/s"})], "1/s"),
+        ([record(0.1, 0.0, 1.0, conditions={"place": place}) for place in ("surface", "bulk")], "several places .surface, bulk."),
     ],
 )
 def test_tables_that_say_too_little_are_refused(records, told):
