@@ -19,7 +19,7 @@ CRACK_CONDUCTIVITY = 1e-6
 metal is thin, and current reaches its faces from both sides."""
 DEGREE = 4
 """Quadrature degree of the filament's surface."""
-MOST_LOST = 0.1
+MOST_LOST = 0.2
 """Share of the flat electrode's contact that may be lost in a time step."""
 
 
