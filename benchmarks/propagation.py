@@ -5,9 +5,10 @@
     env/exec python benchmarks/propagation.py --initiation          one critical current of initiation (aim: 3 s)
     env/exec python benchmarks/propagation.py --convergence         critical current by bisection against mesh and time step
 
-The convergence table holds l = 2 um. Against the mesh, each current follows on the largest one that stalled and is held until
-it stalls too; against the time step, each is held for 20 s from the pristine cell, on three elements per l. The order that
-three answers show and the limit after Richardson stand below. Rows found are kept in --kept, and not computed again.
+The convergence table holds l = 2 um. Against the mesh: the largest current at which any state is at rest, without time
+(`multiscale.propagation.standstill`). Against the time step: the largest current that holds for 20 s from the pristine cell, on
+three elements per l. The order that three answers show and the limit after Richardson stand below. Rows found are kept in --kept,
+and not computed again.
 --initiation wants the records of `multiscale run cases/li-lpscl`.
 """
 
@@ -23,12 +24,12 @@ from mpi4py import MPI
 from coupling.errors import RunFailure
 
 ROOT = Path(__file__).resolve().parent.parent
-MESHES = 2.0, 4.0, 8.0, 16.0
+MESHES = 3.0, 6.0, 12.0, 24.0
 """Elements per l."""
 STEPS = 4.0, 2.0, 1.0, 0.5
 """Time steps, s."""
-STALLED, HELD, RESOLUTION = (108.0, 128.0), (112.0, 150.0), 1e-3
-"""Brackets to begin with, of currents that stall and of currents held for 20 s, A/m², and the relative width to end with."""
+HELD, RESOLUTION = (118.0, 123.0), 1e-4
+"""Bracket to begin with of currents held for 20 s, A/m², and the relative width to end with: far below the differences told."""
 BEFORE = (
     "before turns were accelerated (commit 74614bb; one rank, 0.4 s a step, load 6): processor time a step 1.2 to 2.7 s while\n"
     "the crack stalls, 9 to 10.6 s while it grows (about 50 turns in three rounds)"
@@ -116,74 +117,78 @@ def initiation() -> None:
     print(f"{model.unknowns} unknowns · {critical.solves} solves · {time.perf_counter() - start:.2f} s")
 
 
-def _trials(name: str, elements: float, step: float, hold: float, standing: bool, ends: tuple[float, float]) -> dict[str, float]:
-    """Current at which the flaw starts, by bisection: A/m² between `low` and `high`, largest pressure that held, what it took.
+def _at_rest(elements: float) -> dict[str, float]:
+    """The largest current at rest on so many elements per l (A/m²), its pressure (Pa), crack length (m), and what it took."""
+    from multiscale.propagation.cell import filament_model
+    from multiscale.propagation.inputs import resolve
+    from multiscale.propagation.standstill import largest, states_at_rest
 
-    Args:
-        name: of the row, told while it is worked on.
-        elements: per l.
-        step: largest time step, s; the first one too unless `standing`.
-        hold: of each current, s.
-        standing: each current follows on the largest one that held, without unloading; else the cell is pristine each time.
-        ends: of the bracket to begin with, A/m²; it is halved down to RESOLUTION.
+    start, case = time.process_time(), _case(2e-6)
+    model = filament_model(case, resolve(case), MPI.COMM_SELF, elements=elements)
+    states = states_at_rest(model)
+    top = largest(states)
+    return {
+        "value": top.current, "width": 0.0, "pressure": top.pressure, "length": top.crack_area,
+        "unknowns": model.body.unknowns + model.body.unknowns // 3, "steps": len(states), "seconds": time.process_time() - start,
+    }  # fmt: skip
+
+
+def _held(step: float) -> dict[str, float]:
+    """The largest current that holds for 20 s from the pristine cell at a time step (s), by bisection; columns as `_at_rest`.
 
     Raises:
-        RunFailure: the current is not between these ends.
+        RunFailure: it is not within HELD.
     """
     from multiscale.propagation.cell import filament_model
     from multiscale.propagation.inputs import resolve
     from multiscale.propagation.march import March, Trial, bisect, bracket
     from multiscale.propagation.protocols import Hold
 
-    start, case = time.process_time(), _case(2e-6, largest=step, first=step / 10 if standing else step, growth=10.0)
-    model = filament_model(case, resolve(case), MPI.COMM_SELF, elements=elements)
+    start, case = time.process_time(), _case(2e-6, largest=step, first=step, growth=10.0)
+    model = filament_model(case, resolve(case), MPI.COMM_SELF, elements=3.0)
     kept, pristine, steps = model.snapshot(), model.state, 0
 
     def one(current: float) -> Trial:
-        nonlocal kept, steps
+        nonlocal steps
         model.restore(kept)
         march = March.of(model, case.settings, until_growth=True)
-        march.rows = [pristine]
-        by = march.run([Hold(current, model.state.time + hold)])
-        if by == "protocol" and standing:
-            kept = model.snapshot()
+        by = march.run([Hold(current, 20.0)])
         steps += len(march.rows) - 1
         last = march.rows[-1]
-        print(f"  {name}: {current / 10:.4f} mA/cm² {by} at {last.time:.4g} s, {last.pressure / 1e6:.2f} MPa", flush=True)
+        told = f"{current / 10:.4f} mA/cm² {by} at {last.time:.4g} s, {last.pressure / 1e6:.2f} MPa"
+        print(f"  step {step:g} s: {told}", flush=True)
         return Trial(current, by != "protocol", by, last.time, last.pressure, last.crack_area - pristine.crack_area)
 
-    trials = bisect(*ends, RESOLUTION, one)
+    trials = bisect(*HELD, RESOLUTION, one)
     low, high = bracket(trials)
     if not 0 < low < high < math.inf:
-        told = f"the flaw does not start between {ends[0] / 10:g} and {ends[1] / 10:g} mA/cm²"
-        raise RunFailure(f"{name}: {told}; set STALLED or HELD wider")
-    pressure = max((trial.pressure for trial in trials if not trial.failed), default=math.nan)
-    unknowns = model.body.unknowns + model.body.unknowns // 3
+        raise RunFailure(f"time step {step:g} s: the flaw does not start between {HELD[0] / 10:g} and {HELD[1] / 10:g} mA/cm²")
+    top = max((trial for trial in trials if not trial.failed), key=lambda trial: trial.current)
     return {
-        "low": low, "high": high, "pressure": pressure, "unknowns": unknowns, "steps": steps,
+        "value": math.sqrt(low * high), "width": high / low - 1, "pressure": top.pressure,
+        "length": pristine.crack_area + top.growth, "unknowns": model.body.unknowns + model.body.unknowns // 3, "steps": steps,
         "seconds": time.process_time() - start,
     }  # fmt: skip
 
 
 def convergence(kept: Path) -> None:
-    """Critical current of growth against mesh (currents held until they stall) and against time step (held for 20 s)."""
+    """Critical current of growth against mesh (states at rest) and against time step (held for 20 s)."""
     rows: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
-    wanted: dict[str, tuple[float, float, float, bool, tuple[float, float]]] = {}
     for n, step in zip(MESHES, STEPS, strict=True):  # what takes longest comes last
-        wanted |= {f"step {step:g}": (3.0, step, 20.0, False, HELD), f"mesh {n:g}": (n, 50.0, 200.0, True, STALLED)}
-    for name, how in wanted.items():
-        if name not in rows:
-            rows[name] = _trials(name, *how)
-            kept.write_text(json.dumps(rows, indent=1))
-    print("elements per l, or step (s)  unknowns  current (mA/cm²)  bracket  largest pressure held (MPa)  steps  processor")
-    for name, row in ((name, rows[name]) for name in sorted(wanted, key=lambda name: name.split()[0])):
-        value, width = math.sqrt(row["low"] * row["high"]) / 10, row["high"] / row["low"] - 1
-        told = f"{row['pressure'] / 1e6:.2f}  {row['steps']:.0f}  {row['seconds']:.0f} s"
-        print(f"{name:9s}  {row['unknowns']:.0f}  {value:.4f}  {width:.2%}  {told}")
-    for kind, numbers in (("mesh", MESHES), ("step", STEPS)):
-        found = [math.sqrt(rows[f"{kind} {n:g}"]["low"] * rows[f"{kind} {n:g}"]["high"]) / 10 for n in numbers]
-        for three in zip(found, found[1:], found[2:], strict=False):
-            print(f"{kind}: " + ", ".join(f"{value:.4f}" for value in three) + ": " + richardson(*three))
+        for name, find, at in ((f"{step:g} s", _held, step), (f"{n:g} per l", _at_rest, n)):
+            if name not in rows:
+                rows[name] = find(at)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(rows, indent=1))
+    for unit, numbers in (("per l", MESHES), ("s", STEPS)):
+        print(f"{unit:8s}  unknowns  current (mA/cm²)  bracket  pressure (MPa)  crack (um)  steps  processor")
+        found = [rows[f"{n:g} {unit}"] for n in numbers]
+        for n, row in zip(numbers, found, strict=True):
+            told = f"{row['pressure'] / 1e6:.2f}  {row['length'] * 1e6:.3f}  {row['steps']:.0f}  {row['seconds']:.0f} s"
+            print(f"{n:<8g}  {row['unknowns']:.0f}  {row['value'] / 10:.4f}  {row['width']:.3%}  {told}")
+        values = [row["value"] / 10 for row in found]
+        for three in zip(values, values[1:], values[2:], strict=False):
+            print("  " + ", ".join(f"{value:.4f}" for value in three) + ": " + richardson(*three))
 
 
 def richardson(coarse: float, middle: float, fine: float) -> str:

@@ -88,6 +88,23 @@ def test_energy_of_a_straight_crack():
         assert abs(grown / model.mesh_correction(h) - 1) < abs(grown - 1) / 3
 
 
+@pytest.mark.parametrize("kind", ["AT1", "AT2"])
+def test_a_notch_is_found_on_a_fine_mesh(kind):
+    """32 elements per l: from a damage of nothing, the bounded solver gave up after 50 iterations (AT1)."""
+    length, notch = 0.1, 0.15
+    energies = []
+    for h in (length / 8, length / 32):
+        domain = meshed(draw_crack_path, MPI.COMM_WORLD, path=CrackPath(2.0, 1.02, 0.3, 0.3, h, 0.2, mirrored=True))
+        body = CrackedBody(
+            domain, stiffness(domain, {"body": SOLID}), domain.constant(1.0), CrackModel(kind, length), partial(_held, domain)
+        )
+        body.notch(lambda x, h=h: (x[0] <= h / 2 * 1.001) & (x[1] <= notch * (1 + 1e-9)))
+        energies.append(2 * body.balance.fracture / CrackModel(kind, length).mesh_correction(h))
+        assert 0 <= body.damage.x.array.min() <= body.damage.x.array.max() <= 1
+    assert notch < energies[1] < energies[0] < notch + math.pi * length / 4
+    assert energies[1] == pytest.approx(energies[0], rel=0.05)
+
+
 def _held(domain, space):
     return [domain.fixed(space, 0.0, "left", component=0), domain.fixed(space, 0.0, "foot", component=1)]
 

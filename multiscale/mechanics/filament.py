@@ -42,7 +42,7 @@ from multiscale.mechanics.prestress import CellLoads, checked_prestress
 from multiscale.solvers.solver import assemble_into
 from multiscale.transport.kinetics import overpotential_at
 
-AGREEMENT, FAINT = 5e-3, 1e3
+AGREEMENT, FAINT = 5e-4, 1e3
 """Relative difference of the pressures of transport and fracture at which a step ends; pressure that counts as none, Pa."""
 ROUNDS = 25  # most in a step
 REACH = 2.0
@@ -241,7 +241,7 @@ class FilamentModel:
             p, plated, left, slack = self._pressure_after(seconds, before, places)
             flat = self.copies * self._sum(self.circuit.into_flat) * seconds
             volume = before.volume + plated * per_charge - left
-            likely = rounds > 1 or before.rounds <= 1 or self._agrees(self._break(first, volume, p, slack), p)
+            likely = rounds == 1 and before.rounds <= 1 or self._agrees(self._break(first, volume, p, slack), p)
             if likely and self._agrees(self._break(first, volume, p), p):
                 break
             if rounds == ROUNDS:

@@ -15,7 +15,7 @@ from multiscale.propagation.cell import band_of
 from multiscale.propagation.protocols import Failure, Hold
 from multiscale.propagation.settings import PropagationFile, TimeSteps
 
-FORMAT = 10
+FORMAT = 11
 """Raised whenever a change of the code changes what a run computes."""
 
 SHORT = 1.0
