@@ -8,11 +8,11 @@ Interfaces (Springer, 1970), for the coincidence-site lattice.
 import itertools
 from dataclasses import dataclass
 from math import gcd
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
-from ase.neighborlist import neighbor_list
 from pymatgen.core.interface import GrainBoundaryGenerator
 from scipy.spatial.transform import Rotation
 
@@ -165,7 +165,7 @@ def _grain(cell: Atoms, rows: np.ndarray, thickness: float) -> Atoms:
 def _cut(grain: Atoms) -> float:
     """Height (Å) of a plane between atoms that breaks the fewest covalent bonds; 0 for a crystal without such bonds."""
     bonds = {pair: length for pair, length in COVALENT.items() if set(pair) <= set(grain.symbols)}
-    first, vector = neighbor_list("iD", grain, bonds) if bonds else (np.empty(0, int), np.empty((0, 3)))
+    first, vector = _neighbours("iD", grain, bonds) if bonds else (np.empty(0, int), np.empty((0, 3)))
     if not len(first):
         return 0.0
     height = grain.cell[2, 2]
@@ -191,7 +191,7 @@ def _joined(below: Atoms, above: Atoms, shift: tuple[float, float], gap: float =
 
 def _shortest(cell: Atoms) -> dict[tuple[str, str], float]:
     """Shortest distance (Å) of every pair of elements in the crystal, up to 6 Å; 3 Å where there is none so near."""
-    first, second, distance = neighbor_list("ijd", cell, 6.0)
+    first, second, distance = _neighbours("ijd", cell, 6.0)
     symbols = np.array(cell.get_chemical_symbols())
     table = {}
     for a, b in itertools.product(sorted(set(symbols)), repeat=2):
@@ -202,7 +202,7 @@ def _shortest(cell: Atoms) -> dict[tuple[str, str], float]:
 def _closeness(joined: Atoms, reference: dict[tuple[str, str], float], within: float) -> tuple[np.ndarray, np.ndarray]:
     """First atoms of the pairs across a boundary nearer than `within` times the shortest in the crystal; that ratio."""
     cutoff = {pair: within * length for pair, length in reference.items() if pair[0] <= pair[1]}
-    first, second, distance = neighbor_list("ijd", joined, cutoff)
+    first, second, distance = _neighbours("ijd", joined, cutoff)
     across = joined.get_tags()[first] != joined.get_tags()[second]
     first, second, distance = first[across], second[across], distance[across]
     symbols = joined.get_chemical_symbols()
@@ -237,6 +237,15 @@ def _formula_unit(atoms: Atoms, centre: int, symbols: np.ndarray, unit: dict[str
         own = np.flatnonzero(symbols == symbol)
         lost += [int(i) for i in own[np.argsort(distance[own], kind="stable")][:count]]
     return lost
+
+
+def _neighbours(quantities: str, atoms: Atoms, cutoff: Any) -> Any:
+    """Neighbour list in ASE's words; by matscipy, twelve times faster, where it is installed."""
+    try:
+        from matscipy.neighbours import neighbour_list
+    except ImportError:
+        from ase.neighborlist import neighbor_list as neighbour_list
+    return neighbour_list(quantities, atoms, cutoff)
 
 
 def _reduced(vector: np.ndarray) -> np.ndarray:
