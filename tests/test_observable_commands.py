@@ -131,6 +131,21 @@ def test_frames_that_are_all_alike_are_refused(kind: str, tmp_path: Path) -> Non
     assert str(path) in text
 
 
+@pytest.mark.parametrize("kind", ["phases", "interphase"])
+def test_depth_needs_a_cell_and_a_layer_a_start(kind: str, tmp_path: Path) -> None:
+    """Refused before any descriptor is computed, with the file named."""
+    interphase = ("--timestep", "10 fs", "--electrolyte", "Li2S", "--reaction", "")
+    options = {"phases": ("--references", "Li,Li2S"), "interphase": interphase}
+    for how, told in (("no cell", "three-dimensional cell"), ("flat cell", "no volume"), ("atoms lost", "atoms change")):
+        path = tmp_path / f"{how}.traj"
+        ase.io.write(path, broken(how))
+        status, text = ask(kind, path, "--potential", "lpscl", *options[kind])
+        assert (status, told in text, str(path) in text) == (2, True, True), text
+    ase.io.write(tmp_path / "one.traj", frames(1))
+    if kind == "interphase":
+        assert "one frame" in ask(kind, tmp_path / "one.traj", "--potential", "lpscl", *options[kind])[1]
+
+
 def test_wrapped_positions_of_a_file_without_periodicity_are_refused(tmp_path: Path) -> None:
     """Atoms that cross the cell at once would count as a thousandfold diffusivity; without a cell, clusters are counted."""
     made = frames(40)

@@ -138,6 +138,8 @@ def phases(
     from atomistic.diffusivity import read_frames
 
     read = read_frames(trajectory)
+    if any(frame.cell.rank < 3 for frame in read):
+        raise UserError(f"{trajectory}: no three-dimensional cell; depth runs along a vector of it")
     crystals, describe = classes.references(names), classes.mace_descriptors(potential)
     chosen = sorted({round(share * (len(read) - 1)) for share in [(n + 1) / frames for n in range(frames)]})
     found = classes.classify([read[number] for number in chosen], crystals, describe)

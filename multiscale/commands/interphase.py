@@ -51,6 +51,10 @@ def interphase(
     known = list(dict.fromkeys([metal, electrolyte, *(equation.numbers if equation else ()), *more]))
     crystals = phases.references(known)
     read = read_frames(trajectory)
+    if any(frame.cell.rank < 3 for frame in read):
+        raise UserError(f"{trajectory}: no three-dimensional cell; depth runs along a vector of it")
+    if len(read) < 2:
+        raise UserError(f"{trajectory}: one frame; what a layer has become needs the unreacted start and at least one frame more")
     chosen = sorted({0, *_spread(len(read), max(frames - 1, 1))})
     picked = [read[number] for number in chosen]
     classes = phases.classify(picked, crystals, phases.mace_descriptors(potential))
