@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +222,7 @@ def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narra
                 {"case": case.digest, "off": name, "spread": 2, "format": FORMAT}, comm,
                 functools.partial(_progress, update, name),
             )  # fmt: skip
-    alone = {name: worth(name, found[""], found[name]) for name in wanted}
+    alone: dict[str, Any] = {name: worth(name, found[""], found[name]) for name in wanted}
     if not case.settings.both:
         return alone
     steady = _initiations(case, wanted, results, comm, narrator)
@@ -234,7 +234,7 @@ def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narra
     }
 
 
-def _initiations(case: PropagationCase, wanted: list[str], results: Path, comm: Any, narrator: Narrator) -> dict[str, Any]:
+def _initiations(case: PropagationCase, wanted: Sequence[str], results: Path, comm: Any, narrator: Narrator) -> dict[str, Any]:
     """Critical currents of initiation with everything ("") and without each switch; one coarse run each."""
     from multiscale.propagation.inputs import parameters as numbers
 
