@@ -230,9 +230,12 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
 
     def described_contact(phase: str, thickness: float, face: Face) -> tuple[Atoms, Atoms, Atoms, Any, str]:
         cell, sides = crystal(phase, settings.seed), (thickness, thickness)
-        joined = heterostructure.heterostructure(
-            cell, "Li", face.phase, face.metal, sides, face.area, face.strain, vacuum=12.0
-        )
+        try:
+            joined = heterostructure.heterostructure(
+                cell, "Li", face.phase, face.metal, sides, face.area, face.strain, vacuum=12.0
+            )
+        except UserError as error:
+            raise UserError(f"[[phase]] {phase}: its contact with lithium: {error}") from None
         other, metal = heterostructure.parts(joined, vacuum=12.0)
         strain = ", ".join(f"{value:+.1%}" for value in joined.info["strain_upper"])
         note = f"lithium ({_digits(face.metal)}) on ({_digits(face.phase)}), strained by {strain} in the plane"

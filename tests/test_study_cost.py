@@ -13,6 +13,7 @@ from atomistic import boundary_study, creep, flow_study, nucleation_study, prope
 from atomistic.creep import Drive, driven
 from atomistic.scheduler import Task
 from coupling.errors import UserError
+from coupling.store import read_records
 from coupling.toml_input import read
 from multiscale.commands import study as command
 from multiscale.commands.study import STUDIES, _about, _room
@@ -117,6 +118,15 @@ def test_a_study_starts_from_a_file_or_from_a_crystal(tmp_path: Path) -> None:
         study_start.frames(study.structure, study.start, study.seed)
 
 
+def test_a_contact_that_cannot_be_built_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text('kind = "properties"\nname = "a"\npotential = "llzo"\nquantities = ["adhesion"]\n[[phase]]\nname = "LiF"\n'
+                    'face = [1, 0, 0]\nmax_area = "10 angstrom^2"\n')  # fmt: skip
+    study = property_study.read_study(path)
+    with pytest.raises(UserError, match=r"\[\[phase\]\] LiF: .*max_area = 10.* raise one"):
+        property_study.plan(study)
+
+
 class Killed(Exception):
     """Stands for the signal."""
 
@@ -163,6 +173,7 @@ def test_the_command_tells_the_cost_and_runs_the_trial(tmp_path: Path, monkeypat
     told = capsys.readouterr()
     assert {record["confidence"] for record in json.loads(told.out)["records"]} == {"low"}
     assert "mean nothing" in told.err
+    assert {record.confidence for record in read_records(tmp_path / "study-trial" / "records.json")} == {"low"}
     assert not (tmp_path / "study-trial" / "study.json").exists()
 
 

@@ -55,6 +55,7 @@ def run_file(path: Path, out: Path | None, as_json: bool, trial: bool = False, e
         known = ", ".join(f'"{name}"' for name in STUDIES)
         raise UserError(file.complaint(("kind",), f"read {kind!r}; allowed: {known}"))
     from coupling.atomic import write_json
+    from coupling.store import write_records
     from multiscale.shipped_records import MADE_OF, study_digest
     from multiscale.tables import record_table
 
@@ -73,7 +74,9 @@ def run_file(path: Path, out: Path | None, as_json: bool, trial: bool = False, e
     with narrator.watch(f"md {study.name}") as update:
         records = room.run(study, folder, comm if comm.size > 1 else None, update)
     if trial:
-        records = [replace(record, confidence="low") for record in records]
+        records = [replace(record, confidence="low").with_source(trial="its value means nothing") for record in records]
+        if comm.rank == 0:
+            write_records(folder / "records.json", records)
         narrator.say("md", f"trial: {len(records)} records; every run went to its end. Their values mean nothing")
     elif comm.rank == 0:
         write_json(folder / MADE_OF, {"study_digest": study_digest(path), "made_with": made_with(kind)})
