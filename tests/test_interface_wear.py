@@ -102,11 +102,13 @@ WITH = {'charge_transfer = "Li-LLZO-interface"': f'charge_transfer = "Li-LLZO-in
 CYCLED = '[protocol]\nkind = "cycling"\ncurrent = "10 mA/cm^2"\nhalf_cycle = "1 s"\ncycles = 40\n'
 
 
-def _cycling(folder, **changes):
-    path = _case(folder, SMALL | WITH)
+def _cycling(folder, wear=WEAR):
+    path = _case(folder, SMALL)
     text = (path / "case.toml").read_text(encoding="utf-8")
     head, rest = text[: text.index("[protocol]")], text[text.index("[time]") :]
-    (path / "case.toml").write_text(head + CYCLED + "\n" + rest, encoding="utf-8")
+    named = 'charge_transfer = "Li-LLZO-interface"'
+    text = (head + CYCLED + "\n" + rest).replace(named, f"{named}\n{wear}")
+    (path / "case.toml").write_text(text, encoding="utf-8")
     return load_propagation_case(path)
 
 
@@ -143,9 +145,11 @@ def replace_settings(case, settings):
     ],
 )  # fmt: skip
 def test_wrong_wear_is_told_with_its_line(tmp_path, old, new, said):
-    key, value = next(iter(WITH.items()))
-    folder = _case(tmp_path, SMALL | {key: value.replace(old, new)})
-    told_with_its_line(lambda: resolve(load_propagation_case(folder)), said)
+    told_with_its_line(lambda: resolve(_cycling(tmp_path, WEAR.replace(old, new))), said)
+
+
+def test_a_test_that_never_strips_is_told_that_nothing_wears(tmp_path):
+    told_with_its_line(lambda: load_propagation_case(_case(tmp_path, SMALL | WITH)), "no step of this test strips")
 
 
 def test_a_switch_that_switches_nothing_is_refused(tmp_path):

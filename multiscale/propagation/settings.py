@@ -178,7 +178,7 @@ class Physics(Table):
     def _each_name_once(self) -> "Physics":
         if "propagation" not in self.mechanisms:
             told = 'a flaw that is followed in time needs "propagation"; add it, or take a case of the other kind'
-            raise AtKey(("mechanisms",), f"{told} (`multiscale new --kind initiation`)")
+            raise AtKey(("mechanisms",), f"{told} (`multiscale new --kind critical-current`)")
         if len(set(self.mechanisms)) < len(self.mechanisms):
             raise AtKey(("mechanisms",), '"propagation" stands there twice; name each once')
         refuse_twice(self.attribute)
@@ -271,6 +271,9 @@ class PropagationFile(Table):
     def _what_is_there_fits(self) -> "PropagationFile":
         if self.fracture.split != "none" and self.loaded:
             raise AtKey(("fracture", "split"), 'a stack pressure or residual stress goes with split = "none" only')
+        if self.interface.wear and not any(hold.current < 0 for hold in surroundings(self.protocol)):
+            told = "no step of this test strips, so that nothing wears; add one (protocol.conditioning), or leave the table out"
+            raise AtKey(("interface", "wear"), told)
         if self.both and (why := self.no_initiation()):
             raise AtKey(("physics", "mechanisms"), f'"initiation" does not go with this case: {why}')
         if self.physics.attribute and self.protocol.kind not in ("ccd-ramp", "ccd-bisection"):
