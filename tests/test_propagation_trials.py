@@ -217,11 +217,14 @@ def test_worth_of_a_switch(tmp_path, monkeypatch):
 
 
 def test_every_switch_turns_something_off(tmp_path):
-    changes = {"pressure_feedback = true": "pressure_feedback = true", 'stack_pressure = "0 MPa"': 'stack_pressure = "5 MPa"'}
+    strips = '\nconditioning = { current = "1 mA/cm^2", half_cycle = "1 s", cycles = 1 }'
+    worn = '"Li-LLZO-interface"\nwear = { voids = "Li-voids", depth = "1 um", refilled = 0.2, source = "test" }'
+    changes = {RAMP: BISECTION + strips, '"Li-LLZO-interface"': worn, 'stack_pressure = "0 MPa"': 'stack_pressure = "5 MPa"'}
     case = _changed(tmp_path / "case", **{'thickness = "40 um"': 'thickness = "16 um"\ngrain_size = "8 um"\n'
         'grain_boundary = { material = "LLZO-boundary", width = "1 nm" }\nanisotropy = { zener_ratio = 1.3, source = "test" }',
         "lithium_creep     = false": "lithium_creep = true",
         "elements = 3": 'elements = 3\nfatigue = { threshold = 10, source = "test" }', **changes})  # fmt: skip
+    assert not case.settings.idle_switches, "the case must have what every switch turns off"
     for name in SWITCHES:
         assert without(case.settings, name) != case.settings, name
     free = type(case)(case.folder, without(case.settings, "flux-detour"), case.materials, case.file)

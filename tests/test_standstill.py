@@ -1,6 +1,9 @@
 """States at rest of a filament: no current flows in them, and steps in time stall below the largest, not above it."""
 
+import json
+
 import pytest
+from launch import python
 from test_filament import A, _model
 
 from coupling.errors import UserError
@@ -44,6 +47,31 @@ def test_holds_stall_below_the_largest_current_and_grow_above_it(cell):
         if not grows:
             assert state.pressure < limit.pressure
             assert abs(state.current) < 1e-3 * share * limit.current * A
+
+
+RANKS = """
+import json, sys
+sys.path.insert(0, "tests")
+from mpi4py import MPI
+from test_filament import _model
+from multiscale.propagation import standstill
+standstill.FINEST = 0.2
+found = standstill.states_at_rest(_model(over=4.0, width=8, height=4))
+if MPI.COMM_WORLD.rank == 0:
+    open("PATH", "w").write(json.dumps([[s.current, s.pressure, s.volume, s.crack_area] for s in found]))
+"""
+
+
+def test_ranks_do_not_matter(tmp_path):
+    """Rejected steps and the search for a current take the same way on every rank (coarse steps, a small cell)."""
+    answers = []
+    for ranks in (1, 2):
+        path = tmp_path / f"{ranks}.json"
+        done = python(RANKS.replace("PATH", str(path)), ranks, timeout=120)
+        assert done.returncode == 0, done.stderr[-2000:]
+        answers.append(json.loads(path.read_text(encoding="utf-8")))
+    assert len(answers[0]) == len(answers[1]) > 5
+    assert answers[1] == [pytest.approx(row, rel=1e-6) for row in answers[0]]
 
 
 def test_what_never_stalls_is_refused():

@@ -8,9 +8,11 @@ haste stalls. Above it no state is at rest, and the crack grows (`tests/test_sta
 
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.optimize import brentq
 
 from coupling.errors import RunFailure, UserError
+from multiscale.mechanics.alternation import GrewTooFar
 from multiscale.mechanics.filament import FilamentModel
 from multiscale.propagation.answer import STARTED
 
@@ -50,7 +52,7 @@ def states_at_rest(model: FilamentModel) -> list[AtRest]:
         return _rising(model)
     finally:
         model.restore(kept)
-        model.applied.value = applied
+        model.applied.value, model.body.too_far = applied, None
 
 
 def largest(states: list[AtRest]) -> AtRest:
@@ -62,12 +64,15 @@ def _rising(model: FilamentModel) -> list[AtRest]:
     """Volumes that rise by small steps where the crack grows, the finest where the current passes its largest value."""
     body, length = model.body, model.body.model.length
     end, step = model.crack_area() + STARTED * length, 1.0
-    rows = [_at_rest(model, FIRST * body.response[1], 1.0)]
+    rows = [_at_rest(model, FIRST * body.response[1], 1.0, np.inf)]
     while rows[-1].crack_area <= end:
         last, kept = rows[-1], model.snapshot()
-        row = _at_rest(model, last.volume / model.copies * (1 + step), last.current)
-        passed = row.current < last.current and last is largest(rows)
-        if step > FINEST and (passed or row.crack_area - last.crack_area > LEAP * length):
+        most = last.crack_area + LEAP * length if step > FINEST else np.inf
+        try:
+            row = _at_rest(model, last.volume / model.copies * (1 + step), last.current, most)
+        except GrewTooFar:
+            row = None
+        if row is None or (step > FINEST and row.current < last.current and last is largest(rows)):
             model.restore(kept)
             step = max(step / 3, FINEST)
             continue
@@ -76,8 +81,14 @@ def _rising(model: FilamentModel) -> list[AtRest]:
     return rows
 
 
-def _at_rest(model: FilamentModel, volume: float, guess: float) -> AtRest:
-    """The state at rest whose crack holds a volume (m², of what is meshed), near a guess of its current, A/m²."""
+def _at_rest(model: FilamentModel, volume: float, guess: float, most: float) -> AtRest:
+    """The state at rest whose crack holds a volume (m², of what is meshed), near a guess of its current, A/m².
+
+    Raises:
+        GrewTooFar: the crack is longer than `most`, m; asked at every turn, because a crack that runs takes many.
+        RunFailure: a solve failed, or no current up to 1e12 A/m² is at rest.
+    """
+    model.body.too_far = (lambda: model.crack_area() > most) if most < np.inf else None
     pressure = model.body.at_volume(volume).pressure
 
     def taken(current: float) -> float:
@@ -92,4 +103,4 @@ def _at_rest(model: FilamentModel, volume: float, guess: float) -> AtRest:
     while taken(low) > 0:
         low, high = low / 1.5, low
     current = brentq(taken, low, high, xtol=1e-300, rtol=SOLVED)
-    return AtRest(float(current), pressure, model.copies * volume, model.crack_area())
+    return model.domain.comm.bcast(AtRest(float(current), pressure, model.copies * volume, model.crack_area()))
