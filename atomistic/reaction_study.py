@@ -36,6 +36,7 @@ from atomistic import (
     interphase,
     onsager_profile,
     phases,
+    reaction_profiles,
     structures,
 )
 from atomistic.dynamics import DynamicsSettings
@@ -58,7 +59,6 @@ RELAXATION = 60
 """Steps of the relaxation of the built cell."""
 DESCRIBED = 1.5e-3
 """Seconds that the descriptors of an atom take, about."""
-SLICES = 20
 RATTLE = 0.2
 """Displacement, Å, that the unreacted cell and the references are rattled by."""
 BOND = 2.6
@@ -207,7 +207,7 @@ def run(
         write_json(out / "profiles.json", answer["profiles"])
         write_json(out / "problems.json", answer["notes"])
         write_records(out / "records.json", records)
-        _pictures(answer["profiles"], out)
+        reaction_profiles.pictures(answer["profiles"], out)
         if (out / md.key / "production").is_dir():  # trajectories may be thrown away, records are kept
             dynamics.load(out / md.key / "production").final.write(out / "final.extxyz", format="extxyz")
     return records
@@ -290,7 +290,7 @@ def read_off(
     tick(0.7)
     records += _of_lithium(study, trajectory, material, where, source, notes)
     records += _onsager(study, trajectory, material, where, source, notes)
-    profiles = _profiles(frames, names, times) | {
+    profiles = reaction_profiles.profiles(frames, names, times) | {
         "time_s": times.tolist(), "thickness_m": (found.thickness * Å).tolist(), "majority_m": (found.majority * Å).tolist(),
         "composition_of_interphase": found.composition, "intact_share": intact.tolist(),
         "amounts": {name: values.tolist() for name, values in found.amounts.items()},
@@ -386,37 +386,3 @@ def _onsager(
             place = {"depths_m": [depth * Å for depth in one.depths], "times_s": [time * FS for time in one.times]}
             records += one.matrix.records(material, {**where, **place}, dict(source))
     return records
-
-
-def _profiles(frames: list[Atoms], names: list[np.ndarray], times: np.ndarray) -> dict[str, Any]:
-    """Share of each phase and of each element among the atoms of a slice, at the start and as the mean of the last fifth."""
-    last = list(range(len(frames) - max(1, len(frames) // 5), len(frames)))
-    told: dict[str, Any] = {}
-    for key, chosen in (("start", [0]), ("end", last)):
-        rows: dict[str, dict[str, np.ndarray]] = {"phases": {}, "elements": {}}
-        for number in chosen:
-            symbols = np.array(frames[number].get_chemical_symbols())
-            for kind, labels in (("phases", names[number]), ("elements", symbols)):
-                depths, shares = phases.profile(frames[number], labels, 2, SLICES)
-                for name, share in shares.items():
-                    rows[kind][name] = rows[kind].get(name, np.zeros(SLICES)) + share / len(chosen)
-        told[key] = {kind: {name: np.round(share, 4).tolist() for name, share in found.items()} for kind, found in rows.items()}
-        told[key] |= {"depth_m": (depths * Å).tolist(), "from_s": float(times[chosen[0]]), "to_s": float(times[chosen[-1]])}
-    return told
-
-
-def _pictures(profiles: Mapping[str, Any], out: Path) -> None:
-    """growth.png: thickness against time; depth.png: phases at the end against depth."""
-    from atomistic.observable_pictures import curves
-
-    times = np.array(profiles["time_s"]) * 1e12
-    curves(out / "growth.png", {"thickness": (times, np.array(profiles["thickness_m"]) * 1e9, None)}, "time (ps)",
-           "interphase (nm an interface)", points=("thickness",))  # fmt: skip
-    depths = np.array(profiles["end"]["depth_m"]) * 1e9
-    drawn = {name: (depths, np.array(share), None) for name, share in profiles["end"]["phases"].items()}
-    curves(out / "depth.png", drawn, "depth (nm)", "share of the atoms of a slice")
-
-
-def read_profiles(out: str | Path) -> dict[str, Any]:
-    """profiles.json of a finished study."""
-    return dict(json.loads((Path(out) / "profiles.json").read_text(encoding="utf-8")))

@@ -102,8 +102,6 @@ def _summary(case: Path, out: Path | None) -> dict[str, Any]:
     path = _results(case, out) / "summary.json"
     if is_conduction_case(case):
         raise UserError(f"{case}: a conduction case has no critical current; {path} and the fields beside it are its answer")
-    if is_transport_case(case):
-        raise UserError(f"{case}: a transport case has no critical current; `multiscale report {case}` tells its results")
     if is_propagation_case(case):
         raise UserError(f"{case}: a propagation case stands beside no measurement; `multiscale ccd {case}` tells its answer")
     if is_tip_case(case) or is_memristor_case(case):
@@ -281,7 +279,7 @@ def report(
     results = _results(case, out)
     if kind_of(case) == "critical current":
         _refuse_stale(case, _summary(case, out))
-    for path in write_report(case, results, _experiments(), interactive, figures):
+    for path in write_report(case, results, shipped() / "_experiments" / "ccd.csv", interactive, figures):
         _show(str(path))
 
 
@@ -298,9 +296,7 @@ def md(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Case folder with [atomistic], or a study file (.toml).")],
     out: OutOption = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Study file: tell the time it takes, run nothing.")] = False,
-    trial: Annotated[
-        bool, typer.Option("--trial", help="Study file: its runs cut to moments, to see that each goes to its end.")
-    ] = False,
+    trial: Annotated[bool, typer.Option("--trial", help="Study file: its runs cut to moments, to see that each ends.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the molecular dynamics of a case, or a study file (cases/_studies), on its own: structures to property records.
@@ -368,10 +364,6 @@ def doctor(as_json: JsonOption = False) -> None:
     for name, what in found.items():
         lacking = f"missing (needed for: {NEEDED_FOR[name]})" if name in NEEDED_FOR else OPTIONAL.get(name, "missing (optional)")
         _show(f"{name:12s} {what if what is not None else lacking}")
-
-
-def _experiments() -> Path:
-    return shipped() / "_experiments" / "ccd.csv"
 
 
 _INTERRUPTED = 130

@@ -147,7 +147,7 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     study = reaction_study.read_study(written(tmp_path, REACTION))
     arguments = {"calculator": PairPotential(cutoff=6.5), "describe": lambda atoms: atoms.positions}
     records = reaction_study.run(study, tmp_path / "out", **arguments)
-    profiles = reaction_study.read_profiles(tmp_path / "out")
+    profiles = json.loads((tmp_path / "out" / "profiles.json").read_text(encoding="utf-8"))
     thickness = np.array(profiles["thickness_m"])
     assert thickness[0] == 0
     assert thickness[-1] > 3e-10
