@@ -21,8 +21,8 @@ CurrentDensity = Annotated[float, InUnit("A/m^2", above=0.0)]
 
 KINDS_APART = (
     "initiation (with nucleation and voiding) and propagation are cases of two kinds, each with its own cell and protocol; run "
-    "one of each, then `multiscale ccd CASE --beside OTHER` tells both critical currents and the smaller (a propagation case whose "
-    "cell is even may name initiation itself)"
+    "one of each, then `multiscale ccd CASE --beside OTHER` tells both critical currents and the smaller (a propagation case "
+    "whose cell is even may name initiation itself)"
 )
 
 

@@ -241,7 +241,7 @@ class FilamentModel:
             p, plated, left, slack = self._pressure_after(seconds, before, places)
             flat = self.copies * self._sum(self.circuit.into_flat) * seconds
             volume = before.volume + plated * per_charge - left
-            likely = rounds == 1 and before.rounds <= 1 or self._agrees(self._break(first, volume, p, slack), p)
+            likely = (rounds == 1 and before.rounds <= 1) or self._agrees(self._break(first, volume, p, slack), p)
             if likely and self._agrees(self._break(first, volume, p), p):
                 break
             if rounds == ROUNDS:

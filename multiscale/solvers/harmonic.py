@@ -12,7 +12,7 @@ import numpy as np
 from dolfinx import fem
 
 from coupling.errors import RunFailure
-from multiscale.solvers.solver import OPTIONS, PETSc, _configure, assemble_into, fem_petsc, reason_name
+from multiscale.solvers.solver import OPTIONS, PETSc, assemble_into, configure, fem_petsc, reason_name
 
 ACCURACY = 1e-8
 """Largest residual, relative to the drive and computed anew, of a solve that counts as converged."""
@@ -79,7 +79,7 @@ class HarmonicSolver:
         ksp = PETSc.KSP().create(matrix.getComm())
         ksp.setOperators(matrix)
         ksp.setErrorIfNotConverged(False)
-        _configure(ksp, f"harmonic_{next(_counter)}_", OPTIONS["direct"])
+        configure(ksp, f"harmonic_{next(_counter)}_", OPTIONS["direct"])
         x, left_over = right.duplicate(), right.duplicate()
         ksp.solve(right, x)
         matrix.mult(x, left_over)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from coupling.errors import RunFailure
-from multiscale.solvers.solver import OPTIONS, PETSc, _configure, reason_name
+from multiscale.solvers.solver import OPTIONS, PETSc, configure, reason_name
 
 _counter = itertools.count()
 
@@ -33,7 +33,7 @@ class MatrixSolver:
         self.ksp = PETSc.KSP().create(comm)
         self.ksp.setOperators(self.matrix)
         self.ksp.setErrorIfNotConverged(False)
-        _configure(self.ksp, self.prefix, OPTIONS[method])
+        configure(self.ksp, self.prefix, OPTIONS[method])
 
     def solve(self, right: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray, int]:
         """Solution and residual (this rank's rows) and the iterations for a right side (this rank's rows).

@@ -1,5 +1,6 @@
 """Newton's method with line search, on top of the options and the linear solvers of `solver`."""
 
+import itertools
 import time
 import weakref
 from collections.abc import Sequence
@@ -18,14 +19,15 @@ from multiscale.solvers.solver import (
     STAGNATION,
     PETSc,
     SolveReport,
-    _configure,
-    _counter,
-    _method,
     assemble_into,
+    configure,
     fem_petsc,
+    linear_method,
     reason_name,
     unknowns_of,
 )
+
+_counter = itertools.count()
 
 
 class NonlinearSolver:
@@ -70,7 +72,7 @@ class NonlinearSolver:
         self.snes.setJacobian(lambda snes, x, J, P: this._jacobian(snes, x, J, P), self.matrix)
         self._limits = {"rtol": rtol, "stol": 0.0, "max_it": max_iterations}
         self._rounding, self._diagonal = SMALLEST, None
-        _configure(self.snes, self.prefix, {**NEWTON, **OPTIONS[_method(method, self.unknowns, spd)]})
+        configure(self.snes, self.prefix, {**NEWTON, **OPTIONS[linear_method(method, self.unknowns, spd)]})
         if spd:
             self.matrix.setOption(PETSc.Mat.Option.SPD, True)
 

@@ -108,7 +108,8 @@ def unknowns_of(space: Any) -> int:
     return space.dofmap.index_map.size_global * space.dofmap.index_map_bs
 
 
-def _method(method: str, unknowns: int, spd: bool) -> str:
+def linear_method(method: str, unknowns: int, spd: bool) -> str:
+    """Method of a linear solver: a name of `OPTIONS`; "auto": direct when small, else multigrid where it is symmetric."""
     if method != "auto":
         if method not in OPTIONS:
             raise ValueError(f"solver method {method!r} is not one of {', '.join(OPTIONS)} or auto")
@@ -122,10 +123,10 @@ def chosen_method(method: str, unknowns: int, dimension: int, fields: bool) -> s
     """Method of a coupled problem that is not symmetric: direct when small, else by fields where they are known."""
     if method == "auto" and fields:
         return "direct" if unknowns <= (DIRECT_LIMIT_3D if dimension == 3 else DIRECT_LIMIT) else "split"
-    return _method(method, unknowns, False)
+    return linear_method(method, unknowns, False)
 
 
-def _configure(target: Any, prefix: str, options: Mapping[str, Any]) -> None:
+def configure(target: Any, prefix: str, options: Mapping[str, Any]) -> None:
     """Give options to one solver under its own prefix; what the user set for that prefix on the command line wins.
 
     Options of inner solvers stay in PETSc's database, since these are made at the first solve only.
@@ -197,9 +198,9 @@ class LinearSolver:
         self.ksp = PETSc.KSP().create(unknown.function_space.mesh.comm)
         self.ksp.setOperators(self.matrix)
         self.ksp.setErrorIfNotConverged(False)
-        chosen = _method(method, self.unknowns, spd)
+        chosen = linear_method(method, self.unknowns, spd)
         self.ksp.setInitialGuessNonzero(chosen == "direct-reused")
-        _configure(self.ksp, self.prefix, OPTIONS[chosen])
+        configure(self.ksp, self.prefix, OPTIONS[chosen])
         self._rtol = self.ksp.getTolerances()[0]
         if spd:
             self.matrix.setOption(PETSc.Mat.Option.SPD, True)
