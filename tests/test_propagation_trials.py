@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,25 @@ def test_a_hold_that_the_time_steps_do_not_get_through_keeps_rows_and_says_why(t
 def _begun(case):
     model = filament_model(case, resolve(case), MPI.COMM_SELF)
     return spread.begin(model, case.settings, case.settings.protocol, model.snapshot())
+
+
+@pytest.mark.parametrize("by", ["growth", "contact lost", "short", "voltage drop"])
+def test_what_ends_in_the_conditioning_is_no_trial_of_the_current(tmp_path, by):
+    """The defect this guards: an end just at the end of the conditioning counted as a failure of a current that never flowed."""
+    conditioned = f'{BISECTION}\nconditioning = {{ current = "1 mA/cm^2", half_cycle = "1 s", cycles = 2 }}'
+    case = load_propagation_case(_case(tmp_path, CELL | {RAMP: conditioned}))
+    march = _begun(case)
+
+    def ended(time):
+        march.rows = [march.rows[0], replace(march.rows[0], time=time)]
+        march.run = lambda *_: by
+        return spread.attempt(march, case.settings.protocol, 200.0)
+
+    for time in (3.0, 4.0, np.nextafter(4.0, 5.0)):
+        with pytest.raises(NoStep, match=r"ccd-bisection: .* of 4 s, in the conditioning already; nothing is left to be tested"):
+            ended(time)
+    trial = ended(4.001)
+    assert (trial.failed, trial.by, trial.time) == (True, by, 4.001)
 
 
 def test_brackets_tell_which_bound_they_are():

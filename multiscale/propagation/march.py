@@ -12,7 +12,7 @@ from multiscale.mechanics.intact_cell import intact_voltage
 from multiscale.mechanics.interface_wear import LOST
 from multiscale.propagation.answer import CONTACT_LOST, STARTED, STILL
 from multiscale.propagation.cell import band_of
-from multiscale.propagation.protocols import Failure, Hold
+from multiscale.propagation.protocols import Bisection, Failure, Hold, Timed
 from multiscale.propagation.settings import PropagationFile, TimeSteps
 
 FORMAT = 11
@@ -27,7 +27,7 @@ EASY, FASTER, SLOWER = 8, 1.5, 0.4
 
 
 class NoStep(RunFailure):
-    """No step above the smallest succeeded, or the crack left the mesh that is fine enough for it."""
+    """No step above the smallest succeeded, the crack left the mesh that is fine enough for it, or the test never began."""
 
 
 @dataclass
@@ -144,6 +144,24 @@ class March:
         if trial >= dt or easy:
             self.dt = min(max(dt, trial) * (FASTER if easy else 1.0), control.largest)
         self.rows.append(state)
+
+
+def require_tested(march: March, protocol: Timed | Bisection, by: str) -> None:
+    """Refuse a run that ended before its test had begun: it tells of the conditioning, and nothing of the currents asked about.
+
+    Args:
+        march: at its end. protocol: with its conditioning. by: what ended it, of `March.run`.
+
+    Raises:
+        NoStep: it ended in the conditioning, or just at its end.
+    """
+    before, time = sum(hold.time for hold in protocol.before), march.rows[-1].time
+    if by == "protocol" or time > before * (1 + 1e-12):
+        return
+    told = {"growth": "the crack grows", "number of time steps": f"{march.control.most} time steps passed"}.get(by, by)
+    mend = "raise time.most or time.largest" if by == "number of time steps" else "take a milder protocol.conditioning"
+    asked = f"at {time:.4g} of {before:g} s, in the conditioning already"
+    raise NoStep(f"{protocol.kind}: {told} {asked}; nothing is left to be tested, and no critical current follows; {mend}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from multiscale.propagation.answer import SHORTS, critical_current, hold_table
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import inputs_at
-from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect, bracket
+from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect, bracket, require_tested
 from multiscale.propagation.protocols import Bisection, holds
 from multiscale.propagation.settings import PropagationFile
 
@@ -80,16 +80,16 @@ def attempt(march: March, protocol: Bisection, current: float, after: Callable[[
     """One current held on a march that has just begun: how it ended; `after` sees every step.
 
     Raises:
-        NoStep: a step failed, or the case's number of time steps did not get through the hold; the march holds its rows.
+        NoStep: a step failed, the case's number of time steps did not get through the hold, or the run ended in the conditioning;
+            the march holds its rows.
     """
     by = march.run(protocol.held(current), None if after is None else functools.partial(after, march))
     if by == "number of time steps":
         told = f"bisection: {march.control.most} time steps did not get through the hold at {current / 10:.4g} mA/cm^2"
         asked = sum(hold.time for hold in protocol.held(current))
         raise NoStep(f"{told} (at {march.rows[-1].time:.4g} of {asked:g} s); raise time.most or time.largest")
-    last, before = march.rows[-1], sum(hold.time for hold in protocol.before)
-    if by != "protocol" and last.time < before * (1 - 1e-9):
-        raise NoStep(f"bisection: {by} at {last.time:.4g} s, in the conditioning already; nothing is left to be tested")
+    require_tested(march, protocol, by)
+    last = march.rows[-1]
     growth = last.crack_area - march.rows[0].crack_area
     return Trial(current, by != "protocol", by, last.time, last.pressure, growth)
 
