@@ -1,5 +1,6 @@
 """Fatigue of the interface: contact that stripping takes, in closed form, in a cell, in a case."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -11,19 +12,20 @@ from scipy.integrate import quad
 from test_filament import EXCHANGE, GRIFFITH, T, _flat, _model
 from test_propagation import SMALL, _case
 
-from coupling.errors import RunFailure
+from coupling.errors import RunFailure, UserError
 from multiscale.mechanics import filament_checkpoint
 from multiscale.mechanics.extrusion import Creep
 from multiscale.mechanics.interface_wear import LOST, InterfaceWear
 from multiscale.mechanics.lithium_flow import void_closing_rate
 from multiscale.mechanics.voiding import stripping_limit
-from multiscale.propagation.answer import answer_lines
+from multiscale.propagation.answer import answer_lines, read_summary
 from multiscale.propagation.case import load_propagation_case
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import parameters, resolve
+from multiscale.propagation.march import March
 from multiscale.propagation.protocols import Hold
 from multiscale.propagation.run import run_propagation
-from multiscale.propagation.spread import without
+from multiscale.propagation.spread import coarse_current, without
 
 CREEP = Creep(1e-3, 0.8e6, 6.6, 37e3)
 LAW = InterfaceWear(2e-6, 0.4, 1e-6, CREEP, 7e-15, 10.0, 10e-6)
@@ -102,12 +104,12 @@ WITH = {'charge_transfer = "Li-LLZO-interface"': f'charge_transfer = "Li-LLZO-in
 CYCLED = '[protocol]\nkind = "cycling"\ncurrent = "10 mA/cm^2"\nhalf_cycle = "1 s"\ncycles = 40\n'
 
 
-def _cycling(folder, wear=WEAR):
+def _cycling(folder, wear=WEAR, protocol=CYCLED):
     path = _case(folder, SMALL)
     text = (path / "case.toml").read_text(encoding="utf-8")
     head, rest = text[: text.index("[protocol]")], text[text.index("[time]") :]
     named = 'charge_transfer = "Li-LLZO-interface"'
-    text = (head + CYCLED + "\n" + rest).replace(named, f"{named}\n{wear}")
+    text = (head + protocol + "\n" + rest).replace(named, f"{named}\n{wear}")
     (path / "case.toml").write_text(text, encoding="utf-8")
     return load_propagation_case(path)
 
@@ -131,6 +133,33 @@ def test_a_case_that_cycles_until_its_lithium_comes_off(tmp_path):
     assert off.interface.wear is None
     even = filament_model(replace_settings(case, off), resolve(replace_settings(case, off)), MPI.COMM_SELF)
     assert even.step(2.0, -100.0).contact == 1.0
+
+
+@pytest.mark.parametrize("kind", ["ccd-ramp", "constant-current"])
+def test_a_test_that_never_began_is_refused(tmp_path, monkeypatch, kind):
+    """The defect this guards: lithium that came off while it was conditioned at 10 mA/cm^2 was told as `no short up to 10`."""
+    own = {"ccd-ramp": 'first = "20 mA/cm^2"\nincrement = "20 mA/cm^2"\nmaximum = "60 mA/cm^2"\nhold = "5 s"',
+           "constant-current": 'current = "14 mA/cm^2"\ntime = "5 s"'}[kind]  # fmt: skip
+    before = 'conditioning = { current = "10 mA/cm^2", half_cycle = "1 s", cycles = 2 }'
+    case, results = _cycling(tmp_path / "case", WEAR, f'[protocol]\nkind = "{kind}"\n{own}\n{before}\n'), tmp_path / "results"
+
+    def comes_off(march, *_):
+        march.rows = [march.rows[0], replace(march.rows[0], time=4.0, current_density=-100.0, contact=LOST)]
+        return "contact lost"
+
+    monkeypatch.setattr(March, "run", comes_off)
+    said = f"{kind}: contact lost at 4 of 4 s, in the conditioning already; nothing is left to be tested"
+    with pytest.raises(RunFailure, match=f"{said}, .*fields and rows are in"):
+        run_propagation(case, results, MPI.COMM_SELF)
+    assert said in json.loads((results / "failure.json").read_text())["reason"]
+    assert len((results / "history.csv").read_text().splitlines()) == 3
+    assert not [name for name in ("summary.json", "checkpoint.npz") if (results / name).exists()]
+    with pytest.raises(RunFailure, match=said):
+        coarse_current(case, parameters(case), {}, 0)
+    old = {"ccd": {}, "error_bar": {}, "closing_stress_MPa": 0.0, "holds": [{"conditioning": True}]}
+    (results / "summary.json").write_text(json.dumps(old | {"hashes": {"case": case.digest}}))
+    with pytest.raises(UserError, match="of an older version"):
+        read_summary(case, results)
 
 
 def replace_settings(case, settings):

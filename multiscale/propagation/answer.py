@@ -93,11 +93,11 @@ def critical_current(holds: Sequence[dict[str, Any]], shorted: bool) -> dict[str
       alone may bring it;
     * "none": no short, and the crack stood still at the end; the largest current held in full is a lower bound for such holds.
 
-    Holds that condition the cell count only where nothing came after them.
+    Holds that condition the cell do not count: a run that ended in them has no critical current (`march.require_tested`).
     A short or growth at the first current is an upper bound of what it is: a smaller current was not tried.
     `low` is the largest current before the first growth that was held to its end without growth (0 where there is none).
     """
-    holds = [hold for hold in holds if not hold.get("conditioning")] or holds
+    holds = [hold for hold in holds if not hold.get("conditioning")]
     plating = [hold for hold in holds if hold["current_mA_per_cm2"] > 0]
     grown = next((k for k, hold in enumerate(plating) if hold["grew"]), len(plating))
     whole = [hold for hold in plating if hold["held_s"] >= hold["asked_s"] * (1 - 1e-9)]
@@ -149,11 +149,10 @@ def bisected(trials: Sequence["Trial"], protocol: Bisection) -> dict[str, Any]:
     words = {"growth": "let the crack grow", "short": "short the cell"}[protocol.criterion]
     ends = {"lower": f"no current up to it did {words}", "upper": f"already the smallest current did {words}"}
     middle = f"largest current that did not {words} in {protocol.told} from the pristine cell, and smallest that did"
-    told = ends.get(str(bound), middle)
     return {
         "value": value * TO_MA_PER_CM2, "low": low * TO_MA_PER_CM2, "high": (high or low) * TO_MA_PER_CM2, "bound": bound,
         "level": 0.0, "unit": "mA/cm^2", "mechanism": "propagation", "criterion": protocol.criterion,
-        "interval": f"{told}; one cell at best values, no error of the inputs is in it",
+        "interval": f"{ends.get(str(bound), middle)}; one cell at best values, no error of the inputs is in it",
     }  # fmt: skip
 
 
@@ -301,10 +300,11 @@ def show_answer(case: Any, results: Path, as_json: bool) -> None:
 
 
 def read_summary(case: Any, results: Path) -> dict[str, Any]:
-    """summary.json of a propagation case. Raises UserError: there is none, or the case has changed since."""
+    """summary.json of a propagation case. Raises UserError: there is none of a test that began, or the case has changed since."""
     path = results / "summary.json"
     summary: dict[str, Any] = read_json(path, {})
-    if not {"ccd", "holds", "error_bar", "closing_stress_MPa"} <= set(summary):
+    whole = {"ccd", "holds", "error_bar", "closing_stress_MPa"} <= set(summary)
+    if not whole or (summary["holds"] and all(hold.get("conditioning") for hold in summary["holds"])):
         raise UserError(f"{path}: not there yet, or of an older version; `multiscale run {case.folder}` makes it")
     if summary.get("hashes", {}).get("case") != case.digest:
         told = "case.toml or a material file has changed since these results were computed"

@@ -16,7 +16,7 @@ from multiscale.propagation.protocols import Bisection, Failure, Hold, Timed
 from multiscale.propagation.settings import PropagationFile, TimeSteps
 
 FORMAT = 11
-"""Raised whenever a change of the code changes what a run computes."""
+"""Raised whenever a change of the code changes what a run computes (of some cases only: `revisions`)."""
 
 SHORT = 1.0
 """Distance to the counter electrode that counts as a short, over l."""
@@ -144,6 +144,11 @@ class March:
         if trial >= dt or easy:
             self.dt = min(max(dt, trial) * (FASTER if easy else 1.0), control.largest)
         self.rows.append(state)
+
+
+def revisions(settings: PropagationFile) -> dict[str, int]:
+    """Numbers raised where a change of the code changes what a run of such a case tells, and of no other."""
+    return {"conditioning": 1} if settings.protocol.before else {}
 
 
 def require_tested(march: March, protocol: Timed | Bisection, by: str) -> None:

@@ -29,7 +29,7 @@ from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.film import Film, gather
 from multiscale.propagation.inputs import PropagationInputs, at_temperatures, resolve
-from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect
+from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect, require_tested, revisions
 from multiscale.propagation.protocols import Bisection, holds
 from multiscale.single_run import run_once
 from multiscale.tables import parameter_rows, parameter_table
@@ -57,9 +57,10 @@ def run_propagation(case: PropagationCase, results: Path, comm: Any, every_s: fl
 
     Raises:
         UserError: a number is missing, the cell cannot be meshed, the folder is in use.
-        RunFailure: no step above the smallest succeeded; state, rows and fields are kept, the same command goes on.
+        RunFailure: no step above the smallest succeeded, or the run ended in its conditioning; state, rows and fields are kept,
+            the same command goes on.
     """
-    inputs, key = resolve(case), digest({"case": case.digest, "format": FORMAT})
+    inputs, key = resolve(case), digest({"case": case.digest, "format": FORMAT} | revisions(case.settings))
 
     def go(narrator: Narrator) -> dict[str, Any]:
         return _Run(case, inputs, results, comm, key, narrator, every_s).go()
@@ -111,6 +112,10 @@ class _Run:
             ended = self.march.run(holds(protocol), self._keep)
         except NoStep as failure:
             raise self._failed(failure) from failure
+        try:
+            require_tested(self.march, protocol, ended)
+        except NoStep as failure:
+            raise self._failed(failure, checkpoint=False) from failure
         table = answer.hold_table(self.march.rows, holds(protocol), self.march.length, len(protocol.before))
         return {"ccd": answer.critical_current(table, ended in answer.SHORTS), "ended": ended, "holds": table, "trials": []}
 

@@ -20,7 +20,7 @@ from multiscale.propagation.answer import SHORTS, critical_current, hold_table
 from multiscale.propagation.case import PropagationCase
 from multiscale.propagation.cell import filament_model
 from multiscale.propagation.inputs import inputs_at
-from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect, bracket, require_tested
+from multiscale.propagation.march import FORMAT, March, NoStep, Trial, bisect, bracket, require_tested, revisions
 from multiscale.propagation.protocols import Bisection, holds
 from multiscale.propagation.settings import PropagationFile
 
@@ -36,6 +36,9 @@ def coarse_current(
     """Critical current (A/m²) of one draw in one microstructure by the case's protocol, and which bound it is.
 
     Bisections look `BEYOND` times further than the case's own range on either side; `elements` per l.
+
+    Raises:
+        RunFailure: the draw cannot be set up, a step failed, or it ended in the conditioning.
     """
     from mpi4py import MPI
 
@@ -58,8 +61,9 @@ def coarse_current(
         )  # fmt: skip
         return middle(*bracket(trials), trials)
     march = March.of(model, settings)
-    shorted = march.run(holds(protocol)) in SHORTS
-    found = critical_current(hold_table(march.rows, holds(protocol), march.length, len(protocol.before)), shorted)
+    ended = march.run(holds(protocol))
+    require_tested(march, protocol, ended)
+    found = critical_current(hold_table(march.rows, holds(protocol), march.length, len(protocol.before)), ended in SHORTS)
     return found["value"] * 10, found["bound"]
 
 
@@ -118,7 +122,7 @@ def error_bar(
     leaves = {key: values for key, values in draw(parameters, wanted.samples, wanted.seed).items() if key != MIXTURE_MODEL}
     best = {key: float(values[0]) for key, values in nominal(parameters).items() if key != MIXTURE_MODEL}
     points = [best, *sampling.design(leaves, wanted.designs, wanted.seed)]
-    key = {"case": case.digest, "spread": 2, "format": FORMAT}
+    key = {"case": case.digest, "spread": 2, "format": FORMAT} | revisions(case.settings)
     with narrator.watch("error bar") as update:
         runs = sampling.run_all(
             points, functools.partial(coarse_current, case, parameters), results / "samples", key, comm,
@@ -219,7 +223,7 @@ def attribution(case: PropagationCase, results: Path, comm: Any, narrator: Narra
         with narrator.watch("switches") as update:
             found[name] = sampling.run_all(
                 [{}] * count, functools.partial(coarse_current, changed, numbers(changed)), results / "switches",
-                {"case": case.digest, "off": name, "spread": 2, "format": FORMAT}, comm,
+                {"case": case.digest, "off": name, "spread": 2, "format": FORMAT} | revisions(case.settings), comm,
                 functools.partial(_progress, update, name),
             )  # fmt: skip
     alone: dict[str, Any] = {name: worth(name, found[""], found[name]) for name in wanted}
