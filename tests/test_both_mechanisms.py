@@ -7,6 +7,7 @@ import pytest
 from mpi4py import MPI
 from refusals import told_with_its_line
 from test_propagation import _case
+from test_propagation_trials import RAMP
 
 from multiscale.critical_current.sampling import Run
 from multiscale.progress import Narrator
@@ -17,6 +18,12 @@ from multiscale.propagation.inputs import resolve
 
 BOTH = {'mechanisms        = ["propagation"]': 'mechanisms        = ["initiation", "propagation"]'}
 FEEDBACK = "pressure_feedback = true"
+STRIPS = 'step = [{ current = "10 mA/cm^2", time = "2 s" }, { current = "-10 mA/cm^2", time = "2 s" }]'
+TRANSFER = 'charge_transfer = "Li-LLZO-interface"'
+WEARS = {
+    TRANSFER: f'{TRANSFER}\nwear = {{ voids = "Li-voids", depth = "0.01 um", refilled = 0.2, source = "x" }}',
+    RAMP: f'kind = "steps"\n{STRIPS}',
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,8 @@ def test_switches_are_worth_what_the_smaller_changes(case, found, monkeypatch, t
         ({'stack_pressure = "0 MPa"': 'stack_pressure = "0 MPa"\nresidual_stress = "10 MPa"'}, "no residual stress"),
         ({FEEDBACK: "pressure_feedback = false"}, "a pressure that stalls"),
         ({FEEDBACK: f'{FEEDBACK}\nattribute = ["pressure-feedback"]'}, "without pressure-feedback"),
+        (WEARS, r"unworn interface and the full toughness only; leave .interface\.wear. out"),
+        ({'model    = "AT1"': 'model = "AT1"\nfatigue = { threshold = 1.0, source = "x" }'}, r"leave .fracture\.fatigue. out"),
     ],
 )  # fmt: skip
 def test_cells_that_initiation_does_not_know_are_refused(tmp_path, changes, said):

@@ -153,7 +153,7 @@ class Physics(Table):
     """What is solved, and switches.
 
     `mechanisms`: "propagation" always; "initiation" adds the steady current at which a sharp flaw of this cell would start
-    (even cells without residual stress), and the smaller is the answer.
+    (even cells without residual stress, wear and fatigue), and the smaller is the answer.
     `lithium_creep`: out of the mouth, and into new crack. `pressure_feedback`: the pressure's shift of the kinetics; without it
     nothing stalls. `flux_detour = false`: the solid conducts without loss, so that the flaw feels the overpotential of the flat
     electrode alone. `mechanical_inhomogeneity = false`: random fields and crystal orientation evened out. `attribute`: each
@@ -233,6 +233,9 @@ class PropagationFile(Table):
             return f"it draws grains and random fields of its own, so the two would not be one cell; {instead}"
         if self.conditions.residual_stress:
             return f"it knows no residual stress; {instead}"
+        if self.interface.wear or self.fracture.fatigue:
+            table = "interface.wear" if self.interface.wear else "fracture.fatigue"
+            return f'it knows the unworn interface and the full toughness only; leave [{table}] out, or "initiation"'
         if not self.physics.pressure_feedback:
             return 'it is the steady state of a pressure that stalls; leave "initiation" or pressure_feedback = false out'
         if "pressure-feedback" in self.physics.attribute:
