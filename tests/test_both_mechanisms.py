@@ -18,12 +18,18 @@ from multiscale.propagation.inputs import resolve
 
 BOTH = {'mechanisms        = ["propagation"]': 'mechanisms        = ["initiation", "propagation"]'}
 FEEDBACK = "pressure_feedback = true"
+FOR_2_S = 'current = "10 mA/cm^2", time = "2 s"'
+WARM = 'conditioning = { current = "1 mA/cm^2", half_cycle = "1 s", cycles = 1, temperature = "60 degC" }'
 STRIPS = 'step = [{ current = "10 mA/cm^2", time = "2 s" }, { current = "-10 mA/cm^2", time = "2 s" }]'
 TRANSFER = 'charge_transfer = "Li-LLZO-interface"'
 WEARS = {
     TRANSFER: f'{TRANSFER}\nwear = {{ voids = "Li-voids", depth = "0.01 um", refilled = 0.2, source = "x" }}',
     RAMP: f'kind = "steps"\n{STRIPS}',
 }  # fmt: skip
+
+
+def _step(*own):
+    return {RAMP: f'kind = "steps"\nstep = [{{ {", ".join((FOR_2_S, *own))} }}]'}
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +111,18 @@ def test_switches_are_worth_what_the_smaller_changes(case, found, monkeypatch, t
         ({FEEDBACK: f'{FEEDBACK}\nattribute = ["pressure-feedback"]'}, "without pressure-feedback"),
         (WEARS, r"unworn interface and the full toughness only; leave .interface\.wear. out"),
         ({'model    = "AT1"': 'model = "AT1"\nfatigue = { threshold = 1.0, source = "x" }'}, r"leave .fracture\.fatigue. out"),
+        (_step('temperature = "60 degC"'), r"told at conditions\.temperature, and the protocol has a temperature of its own"),
+        (_step('stack_pressure = "20 MPa"'), r"told at conditions\.stack_pressure, and the protocol has a stack_pressure of its"),
+        ({RAMP: f'{RAMP}\n{WARM}'}, r"told at conditions\.temperature, and the protocol has a temperature of its own"),
     ],
 )  # fmt: skip
 def test_cells_that_initiation_does_not_know_are_refused(tmp_path, changes, said):
     told_with_its_line(lambda: load_propagation_case(_case(tmp_path, BOTH | changes)), said)
+
+
+def test_steps_at_the_conditions_of_the_case_go_with_initiation(tmp_path):
+    step = _step('temperature = "25 degC"', 'stack_pressure = "0 MPa"')
+    assert load_propagation_case(_case(tmp_path, BOTH | step)).settings.both
 
 
 @pytest.mark.parametrize(("named", "said"), [('"initiation"', "needs .propagation"), ('"propagation", "propagation"', "twice")])

@@ -226,6 +226,14 @@ class PropagationFile(Table):
         """Whether initiation is told beside propagation."""
         return "initiation" in self.physics.mechanisms
 
+    def of_its_own(self) -> str | None:
+        """The key of [conditions] that a step or the conditioning sets otherwise for itself; None where all keep the case's."""
+        for key in ("temperature", "stack_pressure"):
+            wanted = getattr(self.conditions, key)
+            if any(getattr(hold, key) not in (None, wanted) for hold in surroundings(self.protocol)):
+                return key
+        return None
+
     def no_initiation(self) -> str | None:
         """Why the model of initiation does not know this cell, and what to do instead; None where it does."""
         instead = "run a case of initiation, then `multiscale ccd CASE --beside OTHER`"
@@ -236,6 +244,9 @@ class PropagationFile(Table):
         if self.interface.wear or self.fracture.fatigue:
             table = "interface.wear" if self.interface.wear else "fracture.fatigue"
             return f'it knows the unworn interface and the full toughness only; leave [{table}] out, or "initiation"'
+        if key := self.of_its_own():
+            told = f"it is told at conditions.{key}, and the protocol has a {key} of its own; take it out"
+            return f'{told} (or write it in [conditions], where the whole test has the same), or leave "initiation" out'
         if not self.physics.pressure_feedback:
             return 'it is the steady state of a pressure that stalls; leave "initiation" or pressure_feedback = false out'
         if "pressure-feedback" in self.physics.attribute:
@@ -294,8 +305,7 @@ class PropagationFile(Table):
             raise AtKey(("fracture", "band"), "at least twice the length, at most 0.45 of the cell's width")
         if self.fracture.model != "AT1" and self.geometry.electrolyte.grain_boundary:
             raise AtKey(("fracture", "model"), 'the toughness of grain boundaries goes with model = "AT1" only')
-        warmed = any(hold.temperature not in (None, self.conditions.temperature) for hold in surroundings(self.protocol))
-        if warmed and self.geometry.electrolyte.grain_boundary:
+        if self.of_its_own() == "temperature" and self.geometry.electrolyte.grain_boundary:
             raise AtKey(("protocol",), "a cell with grain boundaries keeps its temperature; leave the temperatures of steps out")
         if self.fracture.contact and self.fracture.split != "none":
             raise AtKey(("fracture", "contact"), 'contact of dry faces goes with split = "none" only')
