@@ -1,5 +1,6 @@
 """`multiscale ccd CASE --beside OTHER`: which of two mechanisms comes first, and what keeps two cells from being one."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -9,7 +10,7 @@ from launch import ROOT
 
 from coupling.errors import UserError
 from multiscale import cli
-from multiscale.beside import beside, beside_lines, differences
+from multiscale.beside import beside, beside_lines, differences, least, smallest, unknown
 from multiscale.kinds import load_any
 
 
@@ -30,6 +31,11 @@ def _both(first, second):
         (_found(5, 4, 6), _found(2, 2, 2, "lower"), None, []),
         (_found(2, 1, 3), _found(2, 2, 2, "lower"), "initiation", ["propagation"]),
         (_found(5, 4, 6), _found(2, 0, 2, "upper"), "propagation", []),
+        (_found(2, 1, 3), _found(5, 0, 5, "upper"), None, []),
+        (_found(2, 2, 2, "lower"), _found(5, 0, 5, "upper"), None, []),
+        (_found(2, 1, 3), _found(5, 0, 9, "both"), None, []),
+        (_found(2, 2, 2, "lower"), _found(5, 5, 5, "lower"), None, []),
+        (_found(2, 2, 2, "upper"), _found(2, 2, 2), "initiation", ["propagation"]),
     ],
 )
 def test_the_smallest_is_told_only_where_it_is_known(first, second, smallest, overlap):
@@ -38,6 +44,29 @@ def test_the_smallest_is_told_only_where_it_is_known(first, second, smallest, ov
     told = "\n".join(beside_lines(found, []))
     assert ("is not known" in told) == (smallest is None)
     assert ("reaches into its own" in told) == bool(overlap)
+
+
+def test_why_the_smallest_is_not_known_names_what_is_open():
+    rows = [_found(2.0, 1.0, 3.0, mechanism="initiation"), _found(5.0, 0.0, 5.0, "upper", mechanism="propagation")]
+    assert unknown(rows) == "that of propagation is only an upper bound"
+    assert unknown([rows[0] | {"bound": "lower"}, rows[1] | {"bound": "lower"}]).count("a lower bound") == 2
+    assert unknown([rows[0] | {"bound": "lower"}, rows[1] | {"bound": None}]) == "that of initiation is only a lower bound"
+
+
+@pytest.mark.parametrize("bounds", itertools.product((None, "lower", "upper"), repeat=2))
+@pytest.mark.parametrize("values", [(2.0, 5.0), (5.0, 2.0), (3.0, 3.0), (0.0, 4.0)])
+def test_whatever_the_bounds_hide_what_is_told_is_true(values, bounds):
+    """Every pair of true currents that the bounds allow: the one called the smallest is, and the bound of the smallest holds."""
+    numbers = list(zip(values, bounds, strict=True))
+    hidden = [{None: [v], "lower": [v, v + 1, v + 10], "upper": [v, v / 2, v / 10]}[bound] for v, bound in numbers]
+    known, (value, bound) = smallest(numbers), least(numbers)
+    firsts = set()
+    for true in itertools.product(*hidden):
+        assert known is None or true[known] == min(true)
+        assert {None: min(true) == value, "lower": min(true) >= value, "upper": min(true) <= value}[bound]
+        firsts |= {k for k in (0, 1) if true[k] < true[1 - k]}
+    if known is None:  # and not for want of looking
+        assert firsts == {0, 1}
 
 
 def test_the_same_mechanism_twice_is_refused():

@@ -56,7 +56,8 @@ def test_without_ohmic_drop_the_flaw_starts_at_griffith_and_butler_volmer(case):
 
 
 def _summary(value, bound=None):
-    return {"ccd": {"value": value, "low": 1.0, "high": value, "bound": bound, "mechanism": "propagation"}, "attribution": {}}
+    return {"ccd": {"value": value, "low": 1.0, "high": value, "bound": bound, "mechanism": "propagation",
+                    "interval": "one run"}, "attribution": {}}  # fmt: skip
 
 
 def test_the_smaller_is_the_answer_and_each_mechanism_has_its_worth(found):
@@ -70,18 +71,37 @@ def test_the_smaller_is_the_answer_and_each_mechanism_has_its_worth(found):
     told = steady.beside(_summary(mine / 2), found)
     assert told["ccd"]["mechanism"] == "propagation"
     assert told["attribution"]["propagation"]["factor"] == pytest.approx(0.5)
-    assert "the smaller is that of propagation" in steady.initiation_lines(told["mechanisms"]["initiation"], told["ccd"])
-    open_end = steady.beside(_summary(mine / 2, "lower"), found)
-    words = " ".join(steady.initiation_lines(open_end["mechanisms"]["initiation"], open_end["ccd"]))
-    assert "only a lower bound" in words
+    assert "the smaller is that of propagation" in steady.initiation_lines(told["mechanisms"], told["ccd"])
     assert steady.beside(_summary(1.0), None) == {}
-    assert steady.initiation_lines(None, {}) == []
+    assert steady.initiation_lines({}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("times", "bound", "mechanism", "answer", "said"),
+    [
+        (2.0, "upper", None, (1.0, "upper"), "that of propagation is only an upper bound; the critical current is at most"),
+        (0.5, "lower", None, (0.5, "lower"), "that of propagation is only a lower bound; the critical current is at least"),
+        (0.5, "upper", "propagation", (0.5, "upper"), "the smaller is that of propagation"),
+        (2.0, "lower", "initiation", (1.0, None), "the smaller is that of initiation"),
+    ],
+)  # fmt: skip
+def test_where_bounds_leave_it_open_neither_is_called_the_smaller(found, times, bound, mechanism, answer, said):
+    """The defect this guards: a short at the first current, 20, was told as larger than an initiation at 15."""
+    mine = found.current_density / 10
+    told = steady.beside(_summary(times * mine, bound), found)
+    ccd = told["ccd"]
+    assert (ccd["mechanism"], ccd["bound"]) == (mechanism, answer[1])
+    assert ccd["value"] == ccd["high"] == pytest.approx(answer[0] * mine)
+    assert said in steady.initiation_lines(told["mechanisms"], ccd)[1]
+    assert ("which mechanism is smaller is not known" in ccd["interval"]) == (mechanism is None)
+    assert told["attribution"]["propagation"]["with_bound"] == answer[1]
 
 
 def test_the_smaller_keeps_its_bound():
     assert steady.smaller(Run(1.0), Run(2.0, "lower")) == Run(1.0)
     assert steady.smaller(Run(1.0, "lower"), Run(2.0)) == Run(1.0, "lower")
     assert steady.smaller(Run(1.0), Run(2.0, "upper")) == Run(1.0, "upper")
+    assert steady.smaller(Run(1.0, "lower"), Run(2.0, "upper")) == Run(2.0, "upper")
     assert steady.smaller(Run(0.0, failure="no"), Run(2.0)).failure == "no"
 
 

@@ -333,7 +333,7 @@ def answer_lines(summary: dict[str, Any]) -> list[str]:
             f"{before['plated_mAh_per_cm2']:.3g} mAh/cm^2 plated, the crack grew by {before['growth_um']:.2g} um; "
             "the time and the charge told here count it"
         )
-    lines += initiation_lines(summary["mechanisms"].get("initiation"), summary["ccd"])
+    lines += initiation_lines(summary["mechanisms"], summary["ccd"])
     lines += [_switch_line(name, row) for name, row in summary["attribution"].items()]
     if summary["started"]:
         s = summary["started"]

@@ -4,13 +4,14 @@ The same flaw, cell and numbers as the run in time, but a sharp crack on a mesh 
 (`critical_current.initiation`). Even cells only: that model draws grains and random fields of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpi4py import MPI
 
 from meshes.flaw import Flaw
 from meshes.polycrystal import COARSE, FINE, LayeredCell
+from multiscale.beside import least, smallest, unknown
 from multiscale.critical_current.cell_properties import CellProperties
 from multiscale.critical_current.geometry import TIP_SHARE
 from multiscale.critical_current.initiation import Critical, InitiationModel
@@ -25,6 +26,8 @@ REGIONS = ("grain", "boundary", "interphase")
 SURFACE = 0.05
 """Thickness over the flaw's depth of the regions that the mesh names beside the grains; all are the same material here."""
 TO_MA_PER_CM2 = 0.1
+SIGNS = {"lower": "at least ", "upper": "at most "}
+"""What is said before a number that is only a bound."""
 
 
 def initiation(case: PropagationCase, inputs: PropagationInputs, comm: Any, fine: bool = True) -> Critical:
@@ -60,11 +63,10 @@ def start_current(
 
 
 def smaller(one: Run, other: Run) -> Run:
-    """The smaller of two critical currents of one microstructure; an upper bound of the larger makes it one."""
+    """The smaller of two critical currents of one microstructure, and which bound that is (`multiscale.beside.least`)."""
     if one.failure or other.failure:
         return one if one.failure else other
-    first, second = sorted((one, other), key=lambda run: run.value)
-    return Run(first.value, "upper" if second.bound == "upper" else first.bound)
+    return Run(*least([(one.value, one.bound), (other.value, other.bound)]))
 
 
 def row(found: Critical) -> dict[str, Any]:
@@ -85,23 +87,36 @@ def beside(summary: Mapping[str, Any], found: Critical | None) -> dict[str, Any]
     """
     if found is None:
         return {}
-    steady, moving = row(found), summary["ccd"]
-    runs = {each["mechanism"]: Run(each["value"] / TO_MA_PER_CM2, each["bound"]) for each in (steady, moving)}
+    rows = {"initiation": row(found), "propagation": summary["ccd"]}
+    runs = {name: Run(each["value"] / TO_MA_PER_CM2, each["bound"]) for name, each in rows.items()}
     both = smaller(*runs.values())
-    first = steady if steady["value"] <= moving["value"] else moving
     alone = {"initiation": runs["propagation"], "propagation": runs["initiation"]}
     gains = {name: worth(name, [both], [other]) for name, other in alone.items()}
-    return {
-        "ccd": first, "mechanisms": {"initiation": steady, "propagation": moving},
-        "attribution": dict(summary["attribution"]) | gains,
-    }  # fmt: skip
+    return {"ccd": first_of(list(rows.values())), "mechanisms": rows, "attribution": dict(summary["attribution"]) | gains}
 
 
-def initiation_lines(steady: Mapping[str, Any] | None, first: Mapping[str, Any]) -> list[str]:
+def first_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The row of the smallest critical current; where that is not known, the number that bounds it and no mechanism."""
+    numbers = [(each["value"], each["bound"]) for each in rows]
+    known = smallest(numbers)
+    if known is not None:
+        return dict(rows[known])
+    value, bound = least(numbers)
+    base = next(each for each in rows if each["value"] == value)
+    told = f"a bound ({'at least' if bound == 'lower' else 'at most'}) by {base['mechanism']}: {base['interval']}"
+    low = value if bound == "lower" else 0.0
+    why = f"which mechanism is smaller is not known, for {unknown(rows)}"
+    return dict(base) | {"low": low, "high": value, "bound": bound, "mechanism": None, "interval": f"{told}; {why}"}
+
+
+def initiation_lines(mechanisms: Mapping[str, Any], first: Mapping[str, Any]) -> list[str]:
     """What initiation says beside propagation, in words; nothing where it was not asked."""
+    steady = mechanisms.get("initiation")
     if steady is None:
         return []
-    sign = "at least " if steady["bound"] == "lower" else ""
+    sign = SIGNS.get(str(steady["bound"]), "")
     told = f"initiation: {sign}{steady['value']:.4g} mA/cm^2 at {steady['pressure_MPa']:.4g} MPa ({steady['interval']})"
-    known = "the smaller" if first["bound"] != "lower" else "the smaller number, but only a lower bound,"
-    return [told, f"{known} is that of {first['mechanism']}"]
+    if first["mechanism"] is not None:
+        return [told, f"the smaller is that of {first['mechanism']}"]
+    why = f"which is smaller is not known: {unknown(list(mechanisms.values()))}"
+    return [told, f"{why}; the critical current is {SIGNS[first['bound']]}{first['value']:.4g} mA/cm^2"]
