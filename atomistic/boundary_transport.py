@@ -26,7 +26,7 @@ from ase.calculators.calculator import BaseCalculator
 from ase.units import GPa
 
 from atomistic import dynamics
-from atomistic.diffusivity import require_motion
+from atomistic.frames import require_motion
 from atomistic.metadynamics import jackknife
 from atomistic.relaxation import relaxed
 from coupling.errors import UserError

@@ -25,9 +25,9 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic.diffusivity import require_motion
 from atomistic.dynamics import forget, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
+from atomistic.frames import require_motion
 from atomistic.metadynamics import generator_state, jackknife, set_generator
 from coupling.atomic import replacing
 from coupling.errors import RunFailure, UserError

@@ -170,7 +170,7 @@ def _kabsch(near: np.ndarray, laid: np.ndarray) -> np.ndarray:
 
 def averaged(frames: Sequence[Atoms], window: int) -> list[Atoms]:
     """Frames whose positions are means over `window` successive frames (unwrapped), which takes out most thermal noise."""
-    from atomistic.diffusivity import unwrap
+    from atomistic.frames import unwrap
 
     if not 1 <= window <= len(frames):
         raise UserError(f"crystallinity: a mean over {window} frames of {len(frames)}; between one and all of them are needed")

@@ -12,17 +12,16 @@ MINIMUM_HOPS hops, or a slope below twice its error, are no estimate; then the 9
 D ≤ μ a² / (6 N t) with the hop length a, N ions and the time t (no hop: μ = 3.0).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from ase import Atoms
 from ase.data import atomic_numbers
 from scipy.special import gammaincinv
 
-from atomistic import trajectory
+from atomistic.frames import read_frames, require_motion, unwrap
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
 from coupling.record import Property
@@ -33,12 +32,6 @@ MINIMUM_HOPS = 10
 """Fewest hops from which a diffusivity is estimated; below, a bound is given."""
 AVERAGING_FS = 500.0
 """Time over which positions are averaged before hops are counted, fs."""
-DENSEST = 1.5
-"""Å³ an atom below which a periodic cell cannot be that of its atoms."""
-SWELLING = 1.5
-"""Ratio of the volumes of two successive frames that no run has."""
-STILL = 1e-9
-"""Å by which an atom must leave its first place in a run."""
 MINIMUM_FRAMES = 20
 """Fewest frames a diffusivity is taken from."""
 
@@ -174,81 +167,6 @@ def from_file(
     conditions = {} if temperature_K is None else {"temperature_K": temperature_K}
     source = {"trajectory": str(path), "species": species, "frame_interval_fs": timestep_fs, "atoms": len(frames[0])}
     return result.to_property(frames[0].get_chemical_formula(empirical=True), conditions, source)
-
-
-def read_frames(path: str | Path) -> list[Atoms]:
-    """Frames of a trajectory file, or of a run's folder (run.json). Raises UserError as `from_file` does."""
-    import ase.io
-
-    if not Path(path).is_file() and not (Path(path) / "run.json").is_file():
-        raise UserError(f"{path}: no such trajectory file, nor the folder of a run")
-    try:
-        frames: list[Atoms] = list(trajectory.ase_frames(path)) if Path(path).is_dir() else list(ase.io.read(path, index=":"))
-    except UserError:
-        raise
-    except Exception as error:  # every reader of ASE raises its own
-        raise UserError(f"{path}: ASE cannot read it as a trajectory ({type(error).__name__}: {error})") from error
-    if not frames or any(not np.array_equal(frame.numbers, frames[0].numbers) for frame in frames):
-        raise UserError(f"{path}: the atoms change from frame to frame; a trajectory of the same atoms is needed")
-    for number, frame in enumerate(frames):
-        if not (np.isfinite(frame.positions).all() and np.isfinite(frame.cell.array).all()):
-            raise UserError(f"{path}: frame {number}: a position or cell vector is not a finite number; the run broke there")
-        if wrong := _wrong_cell(frame):
-            raise UserError(f"{path}: frame {number}: {wrong}")
-    volumes = np.array([abs(float(np.linalg.det(frame.cell.array))) for frame in frames])
-    if volumes.all() and len(volumes) > 1:
-        change = np.exp(np.abs(np.diff(np.log(volumes))))
-        if change.max() > SWELLING:
-            number = int(np.argmax(change)) + 1
-            told = f"{volumes[number]:.4g} Å³ after {volumes[number - 1]:.4g} Å³"
-            raise UserError(f"{path}: frame {number}: the cell jumps to {told}; its cell, or the one before, is wrong")
-    return frames
-
-
-def _wrong_cell(frame: Atoms) -> str:
-    """What no run can have: a cell without volume, or one too small for its atoms; empty where the cell may be right."""
-    if not len(frame):
-        return "no atoms in it"
-    if frame.cell.rank < 3:
-        return ""
-    volume = abs(float(np.linalg.det(frame.cell.array)))
-    if volume < 1e-6 * float(np.prod(frame.cell.lengths())):
-        return "its three cell vectors span no volume"
-    if frame.pbc.all() and volume < DENSEST * len(frame):
-        told = f"{volume / len(frame):.2g} Å³ an atom, no matter is so dense (diamond 5.7 Å³)"
-        return f"{len(frame)} atoms in a cell of {volume:.3g} Å³: {told}; the cell is wrong, or its unit"
-    return ""
-
-
-def require_motion(positions: np.ndarray) -> None:
-    """Refuse frames (frames, n, 3) that are all alike: a zero with no error would come of them. Raises UserError."""
-    if len(positions) > 1 and not np.abs(positions[1:] - positions[:1]).max() > STILL:
-        raise UserError("no atom moves from frame to frame; frames of a molecular dynamics run are needed")
-
-
-def unwrap(frames: Iterable[Atoms]) -> np.ndarray:
-    """Unwrapped positions (frames, n, 3), Å: each atom takes the nearest image of its last position, cell by cell.
-
-    Raises:
-        UserError: an atom crosses half the cell from one frame to the next in a direction that is not periodic: the positions are
-            wrapped, and the file does not say so.
-    """
-    tracks: list[np.ndarray] = []
-    before = np.empty((0, 3))
-    for number, frame in enumerate(frames):
-        if not tracks or frame.cell.rank < 3:
-            scaled = frame.positions if frame.cell.rank < 3 else frame.cell.scaled_positions(frame.positions)
-            tracks.append(frame.positions.copy())
-        else:
-            scaled = frame.cell.scaled_positions(frame.positions)
-            step = scaled - before
-            if (np.abs(step[:, ~frame.pbc]) > 0.5).any():
-                told = "an atom crosses half the cell at once in a direction that the file calls not periodic"
-                raise UserError(f"frame {number}: {told}; say pbc in the file, or write unwrapped positions")
-            step -= np.round(step) * frame.pbc
-            tracks.append(tracks[-1] + step @ frame.cell.array)
-        before = scaled
-    return np.array(tracks)
 
 
 def without_drift(positions: np.ndarray, moving: np.ndarray) -> np.ndarray:

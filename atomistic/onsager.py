@@ -13,18 +13,19 @@ is σ = e² Σ_ij z_i z_j L_ij, the transference number t_i = Σ_j z_i z_j L_ij 
 Source: Fong, Self, McCloskey & Persson, Macromolecules 53, 9503 (2020) (memory); docs/physics.md 1.10.
 
 A sum over many ions is Gaussian: slope and error follow from generalised least squares with the covariance of Brownian motion
-(`brownian_covariance`). There is one R_i however many ions there are: a collective quantity needs a long run, not a big cell.
+(`brownian`). There is one R_i however many ions there are: a collective quantity needs a long run, not a big cell. Slopes of
+curves that are not linear (vibration) are no estimates: `brownian.judge` turns them into upper bounds, or leaves them out.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from ase import units
 
-from atomistic.diffusivity import MINIMUM_FRAMES, read_frames, require_motion, unwrap
+from atomistic.brownian import NOTHING, Judgement, agree, judge, slope_matrix
+from atomistic.diffusivity import MINIMUM_FRAMES
+from atomistic.frames import require_motion
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
 from coupling.record import Property
@@ -51,6 +52,8 @@ class Onsager:
         window: first and last time of the fit (Einstein) or the time at which the integral is read (both alike), fs.
         temperature: K. volume: m³. picoseconds: length of the run. frame: "barycentric" or the name of the framework.
         method: "einstein" or "green-kubo".
+        limits: upper limit (95 %) of every L_ii (s,) that is no estimate, nan where there is none; infinite where L_ii may stand.
+        told: which pairs (i, j) have an estimate (s, s); notes: what is left out or a bound, and why.
     """
 
     species: tuple[str, ...]
@@ -65,15 +68,26 @@ class Onsager:
     picoseconds: float
     frame: str
     method: Method
+    limits: np.ndarray
+    told: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def records(self, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
-        """One record an independent coefficient, quantity "onsager_coefficient", conditions["species"] = "Li-P"."""
+        """One record an independent coefficient, quantity "onsager_coefficient", conditions["species"] = "Li-P".
+
+        A coefficient of a species with itself whose curve is not that of diffusion is an upper bound; mixed ones are left out
+        then, since no sign of theirs is known (`notes` says so).
+        """
         found = []
         for i, first in enumerate(self.species):
             for j in range(i, len(self.species)):
+                bounded = i == j and not self.told[i, i] and np.isfinite(self.limits[i])
+                if not (self.told[i, j] or bounded):
+                    continue
                 where = {**conditions, "temperature_K": self.temperature, "species": f"{first}-{self.species[j]}"}
                 record = Property(
-                    material, "onsager_coefficient", float(self.matrix[i, j]), "1/(J*m*s)", stderr=float(self.stderr[i, j]),
+                    material, "onsager_coefficient", float(self.limits[i] if bounded else self.matrix[i, j]), "1/(J*m*s)",
+                    stderr=None if bounded else float(self.stderr[i, j]), bound="upper" if bounded else None,
                     conditions={**where, "frame": self.frame}, kind="md", source={**source, **self._told()},
                 )  # fmt: skip
                 found.append(record)
@@ -143,11 +157,47 @@ def einstein(
     curves = np.array([_overlaps(sums, lag) for lag in lags])
     slopes, errors = slope_matrix(curves, lags, len(sums))
     scale = 1e-5 / frame_interval / (6 * BOLTZMANN * temperature * volume * 1e-30)
+    limits, told, notes = _borne(species, curves, slopes, errors, lags, len(sums), barycentric=not framework)
     return Onsager(
         species, tuple(int(np.sum(np.array(labels) == one)) for one in species), slopes * scale, errors * scale,
         lags * frame_interval, curves, (float(lags[0] * frame_interval), float(lags[-1] * frame_interval)), temperature,
         volume * 1e-30, len(sums) * frame_interval / 1000.0, "+".join(framework) or "barycentric", "einstein",
+        limits * scale, told, notes,
     )  # fmt: skip
+
+
+def _borne(
+    species: Sequence[str], curves: np.ndarray, slopes: np.ndarray, errors: np.ndarray, lags: np.ndarray, frames: int,
+    barycentric: bool,
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:  # fmt: skip
+    """Limits of the slopes per frame (s,), pairs whose slope is an estimate (s, s), and notes on the others."""
+    limits, notes = np.full(len(species), np.inf), []
+    own = np.einsum("lii->li", curves)
+    rests = own.max(axis=0) <= NOTHING * own.max()  # a framework of one species, exactly at rest
+    fine = rests.copy()
+    for i in np.flatnonzero(~rests):
+        judged = judge(own[:, i], lags, frames)
+        reason = judged.reason
+        if judged.diffusive and slopes[i, i] < 2 * errors[i, i]:
+            reason = "the slope is below twice its error"
+        fine[i] = not reason
+        if reason:
+            limits[i] = np.nan if judged.limit is None else judged.limit
+            kind = "left out" if judged.limit is None else "an upper bound (95 %)"
+            notes.append(f"{species[i]}-{species[i]}: {kind}: {reason}; longer lags or a longer run are needed")
+    told = np.outer(fine, fine)
+    if barycentric and len(species) == 2:
+        told[0, 1] = told[1, 0] = False
+        notes.append(f"{species[0]}-{species[1]}: left out: of two species the centre of mass alone sets it, not a measurement")
+        return limits, told, tuple(notes)
+    for i, j in zip(*np.triu_indices(len(species), 1), strict=True):
+        pair = f"{species[i]}-{species[j]}"
+        if not told[i, j]:
+            notes.append(f"{pair}: left out: no estimate of one of its species")
+        elif not (rests[i] or rests[j]) and not agree(curves[:, i, j], lags, frames, (slopes[i, i], slopes[j, j])):
+            told[i, j] = told[j, i] = False
+            notes.append(f"{pair}: left out: the slopes of the two halves of the fitted lags differ by more than three errors")
+    return limits, told, tuple(notes)
 
 
 def _lags(frames: int, frame_interval: float, window: tuple[float, float] | None) -> np.ndarray:
@@ -167,42 +217,6 @@ def _overlaps(sums: np.ndarray, lag: int) -> np.ndarray:
     """<ΔR_i · ΔR_j> (s, s) over all displacements of `lag` frames."""
     steps = sums[lag:] - sums[:-lag]
     return np.asarray(np.einsum("fix,fjx->ij", steps, steps) / len(steps))
-
-
-def slope_matrix(curves: np.ndarray, lags: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes of C_ij against the lag and their errors (s, s), in units of C per frame, by generalised least squares.
-
-    Args:
-        curves: C_ij (n, s, s). lags: (n,), frames. frames: length of the run.
-    """
-    inverse = np.linalg.inv(brownian_covariance(lags, frames))
-    design = np.column_stack([lags, np.ones(len(lags))]).astype(float)
-    unit = np.linalg.inv(design.T @ inverse @ design)
-    slopes = np.einsum("l,lij->ij", (unit @ design.T @ inverse)[0], curves)
-    own = np.abs(np.diag(slopes))
-    return slopes, np.sqrt(unit[0, 0] * (np.outer(own, own) + slopes**2) / 3.0)
-
-
-def brownian_covariance(lags: np.ndarray, frames: int) -> np.ndarray:
-    """Covariance (n, n) of mean products of displacements over all windows of a Brownian motion, its amplitude taken out.
-
-    For displacements with <ΔR_i·ΔR_j> = s_ij τ in three dimensions, cov(C_ij(a), C_ij(b)) = (s_ii s_jj + s_ij²)/3 M_ab,
-
-        M_ab = Σ_{k,l} o(k, l)² / [(N - a)(N - b)],
-
-    where o is the number of steps that the windows k … k + a and l … l + b share (Qian, Sheetz & Elson, Biophys. J. 60, 910
-    (1991), memory; checked against simulated walks).
-    """
-    found = np.empty((len(lags), len(lags)))
-    for i, a in enumerate(lags):
-        for j, b in enumerate(lags[: i + 1]):
-            shift = np.arange(-b + 1, a)  # start of the window of b steps after that of a steps
-            shared = np.minimum(a, shift + b) - np.maximum(0, shift)
-            # starts k with 0 <= k <= N - 1 - a and 0 <= k + shift <= N - 1 - b
-            pairs = np.minimum(frames - 1 - a, frames - 1 - b - shift) - np.maximum(0, -shift) + 1
-            value = float(np.sum(np.maximum(pairs, 0) * shared.astype(float) ** 2)) / ((frames - a) * (frames - b))
-            found[i, j] = found[j, i] = value
-    return found
 
 
 def green_kubo(
@@ -247,6 +261,7 @@ def green_kubo(
         species, tuple(int(np.sum(np.array(labels) == one)) for one in species), mean[-1] * scale, error * scale, times, mean,
         (cutoff, cutoff), temperature, volume * 1e-30, len(currents) * frame_interval / 1000.0,
         "+".join(framework) or "barycentric", "green-kubo",
+        np.full(len(species), np.inf), np.full((len(species), len(species)), True),
     )  # fmt: skip
 
 
@@ -287,13 +302,19 @@ def transference_numbers(matrix: np.ndarray, charges: Sequence[float]) -> np.nda
 
 @dataclass(frozen=True)
 class Conductivity:
-    """Collective conductivity of one run: σ and its error (S/m), charge diffusivity D_σ and its error (m²/s)."""
+    """Collective conductivity of one run: σ and its error (S/m), charge diffusivity D_σ and its error (m²/s).
+
+    `limit`: upper limit (95 %) of σ, S/m, None where the motion bears none; `judged`: whether value and error may stand.
+    """
 
     value: float
     stderr: float
     diffusivity: float
     diffusivity_stderr: float
     carriers: int
+    limit: float | None
+    judged: Judgement
+    window: tuple[float, float]
 
 
 def charge_conductivity(
@@ -332,7 +353,11 @@ def charge_conductivity(
     counts = {name: int(np.sum(np.array(labels) == name)) for name in carrying}
     square = sum(counts[name] * z**2 for name, z in carrying.items())
     scale = ELEMENTARY_CHARGE**2 / (6 * BOLTZMANN * temperature * volume * 1e-30)
-    return Conductivity(slope * scale, error * scale, slope / 6 / square, error / 6 / square, sum(counts.values()))
+    judged = judge(curves[:, 0, 0], lags, len(charge))
+    limit = None if judged.limit is None else judged.limit * 1e-5 / frame_interval * scale
+    fitted = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
+    return Conductivity(slope * scale, error * scale, slope / 6 / square, error / 6 / square, sum(counts.values()), limit, judged,
+                        fitted)  # fmt: skip
 
 
 def haven_ratio(self_diffusivity: tuple[float, float], charge_diffusivity: tuple[float, float]) -> tuple[float, float]:
@@ -346,39 +371,22 @@ def haven_ratio(self_diffusivity: tuple[float, float], charge_diffusivity: tuple
 
 
 def conductivity_record(found: Conductivity, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
-    """Record of the ionic conductivity, S/m: an estimate, or an upper bound (95 %) where it is below twice its error."""
-    told = {**source, "carriers": found.carriers, "method": "collective displacement of charge (Einstein)"}
-    if found.value < 2 * found.stderr:
-        limit = max(found.value, 0.0) + 1.645 * found.stderr
-        return Property(material, "ionic_conductivity", limit, "S/m", bound="upper", conditions=conditions, source=told)
-    return Property(material, "ionic_conductivity", found.value, "S/m", stderr=found.stderr, conditions=conditions, source=told)
+    """Record of the ionic conductivity, S/m: an estimate, or an upper bound (95 %).
 
-
-@dataclass(frozen=True)
-class Read:
-    """What a trajectory file holds for a collective analysis: unwrapped positions in Å, masses in u, mean volume in Å³."""
-
-    positions: np.ndarray
-    velocities: np.ndarray | None  # (frames, n, 3), Å/fs; None where the file has no momenta
-    labels: list[str]
-    masses: np.ndarray
-    volume: float
-    formula: str
-
-
-def read_trajectory(path: str | Path) -> Read:
-    """Everything an Onsager analysis needs from any trajectory ASE reads.
+    A bound where the displacement of charge is not that of diffusion (`brownian.judge`), or the slope is below twice its error.
 
     Raises:
-        UserError: unreadable, changing atoms, a position that is not finite, or no three-dimensional cell.
+        UserError: the displacement is still ballistic, which bears no bound either, or no charge moves at all.
     """
-    frames = read_frames(path)
-    volumes = np.array([abs(np.linalg.det(frame.cell.array)) for frame in frames])
-    if not (volumes > 0).all():
-        raise UserError(f"{path}: frame {int(np.argmin(volumes))} has no three-dimensional cell; a conductivity needs a volume")
-    momenta = [frame.get_momenta() for frame in frames]
-    moving = all("momenta" in frame.arrays for frame in frames) and any(np.abs(p).max() > 0 for p in momenta)
-    masses = frames[0].get_masses()
-    velocities = np.array(momenta) / masses[:, None] * units.fs if moving else None
-    labels, formula = frames[0].get_chemical_symbols(), frames[0].get_chemical_formula(empirical=True)
-    return Read(unwrap(frames), velocities, labels, masses, float(volumes.mean()), formula)
+    made = {**source, "carriers": found.carriers, "window_fs": list(found.window)}
+    reason = found.judged.reason or ("the slope is below twice its error" if found.value < 2 * found.stderr else "")
+    how = "collective displacement of charge (Einstein)"
+    if not reason:
+        return Property(material, "ionic_conductivity", found.value, "S/m", stderr=found.stderr, conditions=conditions,
+                        source={**made, "method": how})  # fmt: skip
+    if found.limit is None:
+        first, last = found.window
+        told = f"lags of {first:.4g} … {last:.4g} fs bear no conductivity"
+        raise UserError(f"{told}: {reason}; take longer lags (--window) or a longer run")
+    return Property(material, "ionic_conductivity", found.limit, "S/m", bound="upper", conditions=conditions,
+                    source={**made, "method": f"{how}, upper bound (95 %): {reason}"})  # fmt: skip

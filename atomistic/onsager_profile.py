@@ -4,9 +4,11 @@ The cell is cut into slabs along one cell vector and the run into windows of tim
 which its mean position lies; the displacements of a slab's atoms give its matrix (`onsager.einstein`) with the volume of the
 slab, in the frame of the slab's own centre of mass or of its framework species. What is missed: correlations across slabs, and
 atoms that cross a border within a window, which count where they were on average: slabs should be thicker than √(2 D window).
-A species with fewer than FEWEST atoms in a slab is left out there.
+A species with fewer than FEWEST atoms in a slab is left out there. Windows too short for diffusion give bounds, and no mixed
+coefficients; of two species alone in a slab the mixed one is set by the frame and left out, too (`notes`).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,3 +72,15 @@ def profile(
                                   volume / slabs, framework=rest)  # fmt: skip
             found.append(Local(faces, ends, matrix))
     return found
+
+
+def notes(found: Sequence[Local]) -> list[str]:
+    """What is left out or a bound, once each with the number of slabs and windows it is true of."""
+    counts: dict[str, int] = {}
+    for one in found:
+        for note in one.matrix.notes if one.matrix is not None else ():
+            pair, _, told = note.partition(": ")
+            kind = re.sub(r"t\^[-\d.]+", "t^x", told)
+            counts[f"{pair}: {kind}"] = counts.get(f"{pair}: {kind}", 0) + 1
+    total = sum(one.matrix is not None for one in found)
+    return [f"{note} (in {number} of {total} slabs and windows)" for note, number in counts.items()]

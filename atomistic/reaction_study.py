@@ -380,7 +380,8 @@ def _onsager(
         lambda: onsager_profile.profile(trajectory.positions, labels, trajectory.final.get_masses(), trajectory.cells[-1],
                                         study.frame / FS, where["temperature_K"], study.slabs, study.windows), notes,
     )  # fmt: skip
-    records = []
+    records: list[Property] = []
+    notes += [f"Onsager coefficients, {told}" for told in onsager_profile.notes(found or ())]
     for one in found or ():
         if one.matrix is not None:
             place = {"depths_m": [depth * Å for depth in one.depths], "times_s": [time * FS for time in one.times]}

@@ -46,7 +46,7 @@ def frames(structure: str | None, start: StartTable | None, seed: int) -> list[A
     Raises:
         UserError: no such file (and which study writes it, where one does), or one that ASE does not read.
     """
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
 
     if structure is None:
         assert start is not None

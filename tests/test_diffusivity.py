@@ -194,7 +194,7 @@ def test_folder_of_a_run_is_read_as_the_trajectory_it_is(tmp_path: Path) -> None
     from ase.calculators.lj import LennardJones
 
     from atomistic import dynamics
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
 
     settings = dynamics.DynamicsSettings(50.0, 0.1, timestep=5.0, frame_interval=10.0, checkpoint_interval=50.0)
     atoms = bulk("Ar", cubic=True, a=5.25).repeat((2, 2, 2))

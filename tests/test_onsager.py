@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from atomistic import onsager
+from atomistic.brownian import brownian_covariance, judge
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
 
@@ -45,7 +46,7 @@ def test_covariance_is_that_of_simulated_walks() -> None:
     paths = np.cumsum(steps, axis=1)
     curves = np.array([((paths[:, lag:] - paths[:, :-lag]) ** 2).sum(axis=-1).mean(axis=1) for lag in lags])
     # slope 3 per frame in three dimensions: (s² + s²)/3 M
-    expected = (9.0 + 9.0) / 3.0 * onsager.brownian_covariance(lags, frames)
+    expected = (9.0 + 9.0) / 3.0 * brownian_covariance(lags, frames)
     assert np.cov(curves) == pytest.approx(expected, rel=0.1)
 
 
@@ -164,3 +165,65 @@ def test_records_tell_species_frame_and_window() -> None:
     assert records[1].source["window_fs"] == [20.0, 200.0]
     assert records[1].conditions["frame"] == "F"
     assert records[1].stderr is not None
+
+
+def rattling(kind: str, frames: int = 400) -> np.ndarray:
+    """Tracks (frames, 1, 3), Å, of what diffuses nowhere, or not yet: 40 oscillators in any phase, one, a tether, a flight."""
+    random, times = np.random.default_rng(1), np.arange(frames)[:, None]
+    if kind == "flight":
+        return (times * np.array([[0.1, 0.2, 0.05]]))[:, None]
+    if kind == "tether":
+        track = np.zeros((frames, 3))
+        for number in range(1, frames):
+            track[number] = 0.8 * track[number - 1] + random.normal(0, 0.3, 3)
+        return track[:, None]
+    phases = random.uniform(0, 2 * np.pi, (40, 1, 3)) if kind == "oscillators" else np.zeros((1, 1, 3))
+    return 0.4 * np.sin(2 * np.pi * times / 13.7 + phases).sum(axis=0)[:, None]
+
+
+@pytest.mark.parametrize("kind", ["oscillators", "oscillator", "tether"])
+def test_what_vibrates_is_a_bound_and_no_value(kind: str) -> None:
+    """Slope and narrow error of a curve that is not linear are no estimate, neither of L nor of the conductivity."""
+    tracks = rattling(kind)
+    positions, labels = np.concatenate([tracks, np.zeros((400, 2, 3))], axis=1), ["A", "F", "F"]
+    one = onsager.einstein(positions, labels, np.ones(3), 100.0, KELVIN, VOLUME, framework=("F",))
+    own, rest = one.records("x", {}, {})
+    assert (own.bound, own.stderr, own.conditions["species"]) == ("upper", None, "A-A")
+    assert own.value > 0
+    assert rest.value == 0  # the framework in its own frame
+    assert any("no diffusion" in note for note in one.notes)
+    found = onsager.charge_conductivity(positions, labels, np.ones(3), {"A": 1.0}, 100.0, KELVIN, VOLUME)
+    record = onsager.conductivity_record(found, "x", {}, {})
+    assert record.bound == "upper"
+    assert "no diffusion" in record.source["method"]
+
+
+def test_a_flight_bears_no_bound_either() -> None:
+    """Where the displacement grows as t², what follows may be anything: refused, left out."""
+    positions, labels = np.concatenate([rattling("flight"), np.zeros((400, 2, 3))], axis=1), ["A", "F", "F"]
+    one = onsager.einstein(positions, labels, np.ones(3), 100.0, KELVIN, VOLUME, framework=("F",))
+    assert [record.conditions["species"] for record in one.records("x", {}, {})] == ["F-F"]
+    found = onsager.charge_conductivity(positions, labels, np.ones(3), {"A": 1.0}, 100.0, KELVIN, VOLUME)
+    with pytest.raises(UserError, match=r"grows as t\^2.00, ballistic"):
+        onsager.conductivity_record(found, "x", {}, {})
+
+
+def test_walks_pass_and_their_limits_hold() -> None:
+    """Of 100 walks at most 3 are refused, and the 95 % limit lies above the slope in 89 … 99 of them."""
+    lags, passed, covered = np.unique(np.linspace(4, 40, 20).round().astype(int)), 0, 0
+    for seed in range(100):
+        path = np.cumsum(np.random.default_rng(seed).standard_normal((400, 3)), axis=0)
+        curve = np.array([((path[lag:] - path[:-lag]) ** 2).sum(axis=1).mean() for lag in lags])
+        judged = judge(curve, lags, 400)
+        passed += judged.diffusive
+        covered += judged.limit is not None and judged.limit >= 3.0
+    assert passed >= 97
+    assert 89 <= covered <= 99
+
+
+def test_two_species_about_their_centre_of_mass_have_no_mixed_coefficient() -> None:
+    """m_A R_A = -m_B R_B whatever they do: the mixed coefficient is the frame's, and is left out with a note."""
+    path = np.cumsum(np.random.default_rng(3).standard_normal((400, 2, 3)), axis=0)
+    one = onsager.einstein(path, ["A", "B"], np.array([7.0, 30.0]), 1.0, KELVIN, VOLUME)
+    assert [record.conditions["species"] for record in one.records("x", {}, {})] == ["A-A", "B-B"]
+    assert any(note.startswith("A-B: left out") for note in one.notes)

@@ -65,15 +65,16 @@ def conductivity(
     carried, fitted = _charges(charges), _window(window)
     _require_file(trajectory)
     from atomistic import onsager
+    from atomistic.frames import read_trajectory
 
-    run = onsager.read_trajectory(trajectory)
+    run = read_trajectory(trajectory)
     step = seconds * 1e15
     found = _told(
         trajectory,
         lambda: onsager.charge_conductivity(run.positions, run.labels, run.masses, carried, step, kelvin, run.volume, fitted),
     )
     source = {"trajectory": str(trajectory), "frame_interval_fs": step, "charges": carried, "atoms": len(run.labels)}
-    record = onsager.conductivity_record(found, run.formula, {"temperature_K": kelvin}, source)
+    record = _told(trajectory, lambda: onsager.conductivity_record(found, run.formula, {"temperature_K": kelvin}, source))
     _answer("conductivity", [record], as_json)
 
 
@@ -101,8 +102,9 @@ def onsager_matrix(
     until = None if cutoff is None else quantity_of("--cutoff", cutoff, "s") * 1e15
     _require_file(trajectory)
     from atomistic import onsager
+    from atomistic.frames import read_trajectory
 
-    run, step = onsager.read_trajectory(trajectory), seconds * 1e15
+    run, step = read_trajectory(trajectory), seconds * 1e15
     rest = tuple(name.strip() for name in framework.split(",") if name.strip())
     common = (run.labels, run.masses, step, kelvin, run.volume)
 
@@ -114,7 +116,13 @@ def onsager_matrix(
         return onsager.green_kubo(run.velocities, *common, cutoff=until, framework=rest)
 
     found = _told(trajectory, compute)
-    _answer("onsager", found.records(run.formula, {}, {"trajectory": str(trajectory), "atoms": len(run.labels)}), as_json)
+    records = found.records(run.formula, {}, {"trajectory": str(trajectory), "atoms": len(run.labels)})
+    if not records:
+        raise UserError(f"{trajectory}: nothing can be told: {'; '.join(found.notes)}")
+    _answer("onsager", records, as_json)
+    if not as_json:
+        for note in found.notes:
+            show(f"note: {note}")
 
 
 @analyze_app.command("phases")
@@ -135,7 +143,7 @@ def phases(
         raise UserError(f"--axis {axis}: a, b or c")
     _require_file(trajectory)
     from atomistic import phases as classes
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
 
     read = read_frames(trajectory)
     if any(frame.cell.rank < 3 for frame in read):

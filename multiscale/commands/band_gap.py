@@ -33,7 +33,7 @@ def band_gap(
     _require_file(trajectory)
     from atomistic import band_gap as gaps
     from atomistic.cp2k import Cp2kSettings
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
     from multiscale.commands.structure import _depths, _slice
 
     part = _slice(slice_, axis)

@@ -55,7 +55,7 @@ def grain_boundary(
     import numpy as np
 
     from atomistic import boundary_transport as boundary
-    from atomistic.diffusivity import read_frames, unwrap
+    from atomistic.frames import read_frames, unwrap
 
     read = read_frames(trajectory)
     moving = np.flatnonzero(np.array(read[0].get_chemical_symbols()) == species)
@@ -121,7 +121,7 @@ def mobility(
     import numpy as np
 
     from atomistic import creep
-    from atomistic.diffusivity import read_frames, unwrap
+    from atomistic.frames import read_frames, unwrap
 
     read = read_frames(trajectory)
     moving = np.flatnonzero(np.array(read[0].get_chemical_symbols()) == species)

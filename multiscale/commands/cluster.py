@@ -33,7 +33,7 @@ def cluster(
     import numpy as np
 
     from atomistic import clusters
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
     from coupling.record import Property
 
     settings = clusters.ClusterSettings(element=element, foreign=strange)

@@ -85,6 +85,8 @@ def _read(text: str, species: str, alone: bool) -> tuple[float | None, float, fl
         is_coefficient = row.get("quantity", "onsager_coefficient") == "onsager_coefficient"
         if is_coefficient and row.get("conditions", {}).get("species") in pair:
             value, error = float(row["value"]), float(row.get("stderr") or 0.0)
+            if row.get("bound"):
+                raise UserError(f"{path}: the coefficient of {species} is a bound, not a value; a longer run is needed")
             if not value > 0:
                 raise UserError(f"{path}: the coefficient of {species} is {value:g}; nothing grows by it")
             return thickness, value / AVOGADRO**2, error / AVOGADRO**2

@@ -44,7 +44,7 @@ def interphase(
 
     from atomistic import growth, phases
     from atomistic import interphase as layers
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
 
     equation = layers.Reaction.read(reaction) if reaction else None
     more = [name.strip() for name in references.split(",") if name.strip()]
@@ -123,10 +123,10 @@ def onsager_profile(
     if axis not in ("a", "b", "c"):
         raise UserError(f"--axis {axis}: a, b or c")
     _require_file(trajectory)
-    from atomistic import onsager, onsager_profile
-    from atomistic.diffusivity import read_frames
+    from atomistic import onsager_profile
+    from atomistic.frames import read_frames, read_trajectory
 
-    read = onsager.read_trajectory(trajectory)
+    read = read_trajectory(trajectory)
     cell = read_frames(trajectory)[0].cell.array
     rest = tuple(name.strip() for name in framework.split(",") if name.strip())
     if lacking := sorted(set(rest) - set(read.labels)):
@@ -142,6 +142,9 @@ def onsager_profile(
         if one.matrix is not None:
             where = {"depths_m": [depth * 1e-10 for depth in one.depths], "times_s": [time * 1e-15 for time in one.times]}
             records += one.matrix.records(read.formula, where, source)
+    notes = onsager_profile.notes(found)
+    if not records and notes:
+        raise UserError(f"{trajectory}: nothing can be told: {'; '.join(notes)}")
     if not records:
         told = f"no slab holds {onsager_profile.FEWEST} atoms of a species" + (" and of the framework" if rest else "")
         raise UserError(f"{trajectory}: {told}; take fewer slabs or a larger cell")
@@ -154,11 +157,14 @@ def onsager_profile(
 
     cells = [
         (record.conditions["species"], "{:.2f} - {:.2f}".format(*(depth * 1e9 for depth in record.conditions["depths_m"])),
-         "{:.1f} - {:.1f}".format(*(time * 1e12 for time in record.conditions["times_s"])), f"{record.value:.3g}",
-         f"{record.stderr:.2g}")
+         "{:.1f} - {:.1f}".format(*(time * 1e12 for time in record.conditions["times_s"])),
+         ("< " if record.bound else "") + f"{record.value:.3g}",
+         "95 % bound" if record.bound else f"{record.stderr:.2g}")
         for record in records
     ]  # fmt: skip
     show(render(plain_table("", ("pair", "depth (nm)", "time (ps)", "L (1/(J m s))", "error"), cells)))
+    for note in notes:
+        show(f"note: {note}")
 
 
 def _draw_profile(picture: Any, records: list[Any]) -> None:
@@ -169,8 +175,10 @@ def _draw_profile(picture: Any, records: list[Any]) -> None:
 
     last = max((record.conditions["times_s"] for record in records), default=None)
     drawn: dict[str, Any] = {}
-    for pair in dict.fromkeys(record.conditions["species"] for record in records):
-        own = [record for record in records if record.conditions["species"] == pair and record.conditions["times_s"] == last]
+    late = [record for record in records if record.conditions["times_s"] == last]
+    for pair, bound in dict.fromkeys((record.conditions["species"], record.bound) for record in late):
+        own = [record for record in late if (record.conditions["species"], record.bound) == (pair, bound)]
         depth = np.array([float(np.mean(record.conditions["depths_m"])) for record in own]) * 1e9
-        drawn[pair] = (depth, np.array([record.value for record in own]), np.array([record.stderr for record in own]))
+        errors = None if bound else np.array([record.stderr for record in own])
+        drawn[f"{pair}, upper bound" if bound else pair] = (depth, np.array([record.value for record in own]), errors)
     curves(picture, drawn, "depth (nm)", "L (1/(J m s))", points=tuple(drawn))

@@ -41,7 +41,7 @@ def crystallinity(
     import numpy as np
 
     from atomistic import crystallinity as crystals
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
 
     read = read_frames(trajectory)
     means = _told(trajectory, lambda: crystals.averaged(read, average))
@@ -150,7 +150,7 @@ def _spread(count: int, wanted: int) -> list[int]:
 def _frames(trajectory: Path, wanted: int) -> list[Any]:
     """Frames of a file, evenly spread."""
     _require_file(trajectory)
-    from atomistic.diffusivity import read_frames
+    from atomistic.frames import read_frames
 
     read = read_frames(trajectory)
     return [read[number] for number in _spread(len(read), wanted)]

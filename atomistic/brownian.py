@@ -1,0 +1,135 @@
+"""Slopes of mean products of displacements against the lag, their errors, and whether they are those of diffusion at all.
+
+Generalised least squares with the covariance of Brownian motion (`brownian_covariance`) gives slope and error, both of which hold
+only where the curve is linear: an oscillator, whose curve goes up and down for ever, has a slope and a narrow error, too, and
+diffuses nowhere. `judge` asks the curve: its two halves must have one slope within the errors, and it must grow as t¹.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+SIGMAS = 3.0
+"""Standard errors by which the slopes of the two halves may differ."""
+NARROW, WIDE = 0.3, 0.5
+"""Distance of the exponent from 1 that is let pass however small its error, and that is not however large it is."""
+ONE_SIDED_95 = 1.645
+NOTHING = 1e-12
+"""Share of the largest curve below which a curve is nothing (a framework in its own frame)."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether one curve C(t) = <ΔR·ΔR> is that of diffusion.
+
+    Attributes:
+        diffusive: slope and error of the fit may be believed.
+        limit: upper limit (95 %) of the slope per frame; None where there is none: C still grows faster than t (ballistic).
+        exponent, exponent_stderr: d ln C/d ln t over the lags. reason: in words; "" where diffusive.
+    """
+
+    diffusive: bool
+    limit: float | None
+    exponent: float
+    exponent_stderr: float
+    reason: str
+
+
+def judge(curve: np.ndarray, lags: np.ndarray, frames: int) -> Judgement:
+    """Judge a curve C (n,) at the lags (n,), in frames, of a run of so many frames.
+
+    Diffusion has C = s t: the slopes of the lower and the upper half of the lags agree within SIGMAS errors of their difference,
+    and the exponent lies within SIGMAS errors, at least NARROW and at most WIDE, of 1. Where it does not, the secant from nothing
+    to the longest lag bounds the slope of a curve that flattens: s <= max C/t_max and the slope of the upper half, each with
+    1.645 errors on top.
+    """
+    if not curve.min() > 0:
+        return Judgement(False, None, 0.0, 0.0, "nothing moves")
+    covariance = 2.0 / 3.0 * brownian_covariance(lags, frames)  # of the curve over the square of its slope
+    logs = np.log(lags)
+    weights = (logs - logs.mean()) / np.sum((logs - logs.mean()) ** 2)
+    exponent = float(weights @ np.log(curve))
+    exponent_stderr = float(np.sqrt(weights @ (covariance / np.outer(lags, lags)) @ weights))
+    (lower, upper), (slope, _) = _halves(lags, frames), slope_matrix(curve[:, None, None], lags, frames)
+    apart, size = float((upper - lower) @ curve), abs(float(slope[0, 0]))
+    apart_stderr = size * float(np.sqrt((upper - lower) @ covariance @ (upper - lower)))
+    secant = float(curve.max() / lags[-1]) * (1 + ONE_SIDED_95 * float(np.sqrt(covariance[-1, -1])) / float(lags[-1]))
+    late = float(upper @ curve) + ONE_SIDED_95 * size * float(np.sqrt(upper @ covariance @ upper))
+    allowed = min(WIDE, max(NARROW, SIGMAS * exponent_stderr))
+    if exponent - 1 > allowed:
+        told = f"the displacement still grows as t^{exponent:.2f}, ballistic or driven, no diffusion within the fitted lags"
+        return Judgement(False, None, exponent, exponent_stderr, told)
+    if 1 - exponent > allowed:
+        told = f"the displacement grows as t^{exponent:.2f} only, no diffusion within the fitted lags"
+        return Judgement(False, max(secant, late), exponent, exponent_stderr, told)
+    if abs(apart) > SIGMAS * apart_stderr:
+        told = "the slopes of the two halves of the fitted lags differ by more than three errors, not linear"
+        return Judgement(False, max(secant, late), exponent, exponent_stderr, told)
+    return Judgement(True, max(secant, late), exponent, exponent_stderr, "")
+
+
+def agree(curve: np.ndarray, lags: np.ndarray, frames: int, own: tuple[float, float]) -> bool:
+    """Whether the two halves of a mixed curve C_ij (n,) have one slope; `own`: slopes of C_ii and C_jj per frame."""
+    lower, upper = _halves(lags, frames)
+    slope = float(slope_matrix(curve[:, None, None], lags, frames)[0][0, 0])
+    variance = (own[0] * own[1] + slope**2) / 3.0 * float((upper - lower) @ brownian_covariance(lags, frames) @ (upper - lower))
+    return bool(abs((upper - lower) @ curve) <= SIGMAS * np.sqrt(variance))
+
+
+def _halves(lags: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (n,) that give the slope of the lower and of the upper half of the lags, the middle one in both."""
+    middle, found = len(lags) // 2, []
+    for part in (slice(0, middle + 1), slice(middle, None)):
+        weights = np.zeros(len(lags))
+        weights[part] = _slope_weights(lags[part], frames)[0]
+        found.append(weights)
+    return found[0], found[1]
+
+
+def _slope_weights(lags: np.ndarray, frames: int) -> tuple[np.ndarray, float]:
+    """Weights (n,) of generalised least squares with intercept, and the variance of the slope over the squared amplitude."""
+    inverse = np.linalg.inv(brownian_covariance(lags, frames))
+    design = np.column_stack([lags, np.ones(len(lags))]).astype(float)
+    unit = np.linalg.inv(design.T @ inverse @ design)
+    return (unit @ design.T @ inverse)[0], float(unit[0, 0])
+
+
+def slope_matrix(curves: np.ndarray, lags: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes of C_ij against the lag and their errors (s, s), in units of C per frame, by generalised least squares.
+
+    Args:
+        curves: C_ij (n, s, s). lags: (n,), frames. frames: length of the run.
+    """
+    weights, variance = _slope_weights(lags, frames)
+    slopes = np.einsum("l,lij->ij", weights, curves)
+    own = np.abs(np.diag(slopes))
+    return slopes, np.sqrt(variance * (np.outer(own, own) + slopes**2) / 3.0)
+
+
+def brownian_covariance(lags: np.ndarray, frames: int) -> np.ndarray:
+    """Covariance (n, n) of mean products of displacements over all windows of a Brownian motion, its amplitude taken out.
+
+    For displacements with <ΔR_i·ΔR_j> = s_ij τ in three dimensions, cov(C_ij(a), C_ij(b)) = (s_ii s_jj + s_ij²)/3 M_ab,
+
+        M_ab = Σ_{k,l} o(k, l)² / [(N - a)(N - b)],
+
+    where o is the number of steps that the windows k … k + a and l … l + b share (Qian, Sheetz & Elson, Biophys. J. 60, 910
+    (1991), memory; checked against simulated walks).
+    """
+    return _covariance(tuple(int(lag) for lag in lags), frames).copy()
+
+
+@lru_cache(maxsize=64)
+def _covariance(lags: tuple[int, ...], frames: int) -> np.ndarray:
+    """`brownian_covariance`, computed once for the same lags."""
+    found = np.empty((len(lags), len(lags)))
+    for i, a in enumerate(lags):
+        for j, b in enumerate(lags[: i + 1]):
+            shift = np.arange(-b + 1, a)  # start of the window of b steps after that of a steps
+            shared = np.minimum(a, shift + b) - np.maximum(0, shift)
+            # starts k with 0 <= k <= N - 1 - a and 0 <= k + shift <= N - 1 - b
+            pairs = np.minimum(frames - 1 - a, frames - 1 - b - shift) - np.maximum(0, -shift) + 1
+            value = float(np.sum(np.maximum(pairs, 0) * shared.astype(float) ** 2)) / ((frames - a) * (frames - b))
+            found[i, j] = found[j, i] = value
+    return found
