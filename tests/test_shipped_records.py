@@ -61,6 +61,21 @@ def test_the_page_equals_the_records() -> None:
     assert shipped_numbers.PAGE.read_text(encoding="utf-8") == shipped_numbers.page(), "run python docs/shipped_numbers.py"
 
 
+def test_the_page_shows_the_temperature_that_a_run_held() -> None:
+    """The thermostat may not have held: the mean of the run stands first, the set one beside it."""
+    held = shipped_numbers._conditions(salt(temperature_K=850.0, mean_temperature_K=871.09))
+    assert held == "871.1 K (set to 850 K)"
+    assert shipped_numbers._conditions(salt(temperature_K=519.8, set_temperature_K=400.0)) == "519.8 K (set to 400 K)"
+    assert shipped_numbers._conditions(salt(temperature_K=298.15)) == "298.1 K"
+
+
+def test_no_coefficient_of_vibration_is_shipped() -> None:
+    """Onsager coefficients of windows in which nothing had become diffusive are gone, and the file says so."""
+    (reaction,) = (one for one in shipped_records.everything(now=made_with) if one.study == "reaction-li6ps5cl")
+    assert not any(record.quantity == "onsager_coefficient" for record in reaction.records)
+    assert "vibration" in (ROOT / "cases" / "_records" / "reaction-li6ps5cl.json").read_text(encoding="utf-8")
+
+
 def test_a_record_is_judged_plainly() -> None:
     known = shipped_numbers.Literature("LiCl", "youngs_modulus", {}, 4.4e10, 4.4e10, 4.4e10, "25 degC", "a paper", "memory")
     assert shipped_numbers.verdict(salt(value=4.3e10), known).startswith("agrees")
