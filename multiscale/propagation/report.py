@@ -66,7 +66,8 @@ def _answer(summary: dict[str, Any]) -> str:
     sign = {"lower": "≥ ", "upper": "≤ "}.get(str(ccd.get("bound")), "")
     span = f"{html.number(ccd['low'])} … {html.number(ccd['high'])} mA/cm²"
     told = f"{100 * ccd['level']:.0f} % interval: {span}" if summary["error_bar"] else f"bracket of one run: {span}"
-    told = "steady start of a sharp flaw, one cell" if ccd["mechanism"] == "initiation" else told
+    steady, bound = "steady start of a sharp flaw, one cell", "a bound: which mechanism is smaller is not known"
+    told = {"initiation": steady, None: bound}.get(ccd["mechanism"], told)
     value = f'{sign}{html.number(ccd["value"])}<span class="unit">mA/cm²</span>'
     if not ccd["value"]:  # nothing was plated, or nothing held
         value, told = "no critical current", "this run found none"
