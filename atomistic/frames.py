@@ -14,6 +14,16 @@ DENSEST = 1.5
 """Å³ an atom below which a periodic cell cannot be that of its atoms."""
 SWELLING = 1.5
 """Ratio of the volumes of two successive frames that no run has."""
+SPARSEST = 5.0
+"""Times the atomic volume of the roomiest element in it that no cell of condensed matter reaches, vacuum included."""
+ROOMY = {"Na": 40.0, "K": 76.0, "Rb": 93.0, "Cs": 116.0, "Ca": 44.0, "Sr": 56.0, "Ba": 63.0, "Kr": 48.0, "Xe": 60.0}
+"""Atomic volumes of elemental solids above ROOM, Å³ (CRC Handbook, memory)."""
+ROOM = 40.0
+"""Å³ an atom that no other elemental solid exceeds."""
+LEAP = 5.0
+"""Å by which an atom may move from frame to frame however little the others do (a hop or two)."""
+LEAPS = 10.0
+"""Times the median movement that it may move where that is more."""
 STILL = 1e-9
 """Å by which an atom must leave its first place in a run."""
 
@@ -73,7 +83,7 @@ def unwrap(frames: Iterable[Atoms]) -> np.ndarray:
 
     Raises:
         UserError: an atom crosses half the cell from one frame to the next in a direction that is not periodic: the positions are
-            wrapped, and the file does not say so.
+            wrapped, and the file does not say so; or an atom moves farther in one frame than `_require_steps` lets it.
     """
     tracks: list[np.ndarray] = []
     before = np.empty((0, 3))
@@ -90,7 +100,39 @@ def unwrap(frames: Iterable[Atoms]) -> np.ndarray:
             step -= np.round(step) * frame.pbc
             tracks.append(tracks[-1] + step @ frame.cell.array)
         before = scaled
+        last = frame
+    if len(tracks) > 1:
+        _require_steps(np.array(tracks), last)
     return np.array(tracks)
+
+
+def _require_steps(tracks: np.ndarray, last: Atoms) -> None:
+    """Refuse a leap among small steps: farther than LEAP and than LEAPS times the median movement of what moves.
+
+    Raises:
+        UserError: naming frame and atom.
+    """
+    steps = np.linalg.norm(np.diff(tracks, axis=0), axis=2)  # (frames - 1, n)
+    moved = steps[steps > STILL]
+    if not len(moved):
+        return
+    number, atom = np.unravel_index(int(np.argmax(steps)), steps.shape)
+    far, median = float(steps[number, atom]), float(np.median(moved))
+    told = f"frame {number + 1}: atom {atom} ({last.symbols[atom]}) moves by {far:.3g} Å from the frame before"
+    if far > max(LEAP, LEAPS * median):
+        raise UserError(f"{told}, where half of all movements stay below {median:.2g} Å: the positions are wrapped into a cell "
+                        "that the file does not give (right), frames are missing, or the atoms change their order")  # fmt: skip
+
+
+def require_condensed(frames: Iterable[Atoms]) -> None:
+    """Refuse cells far too large for their atoms: what is told per volume would be wrong as the cell is. Raises UserError."""
+    for number, frame in enumerate(frames):
+        volume = abs(float(np.linalg.det(frame.cell.array)))
+        most = max((ROOMY.get(symbol, ROOM) for symbol in set(frame.symbols)), default=ROOM)
+        if volume > SPARSEST * most * len(frame):
+            told = f"{volume / len(frame):.3g} Å³ an atom, more than {SPARSEST:g} times that of any solid of these elements"
+            where = f"frame {number}: {len(frame)} atoms in a cell of {volume:.3g} Å³"
+            raise UserError(f"{where}: {told}; the cell is wrong, or its unit")
 
 
 @dataclass(frozen=True)
@@ -115,9 +157,14 @@ def read_trajectory(path: str | Path) -> Read:
     volumes = np.array([abs(np.linalg.det(frame.cell.array)) for frame in frames])
     if not (volumes > 0).all():
         raise UserError(f"{path}: frame {int(np.argmin(volumes))} has no three-dimensional cell; a conductivity needs a volume")
+    try:
+        require_condensed(frames)
+        positions = unwrap(frames)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     momenta = [frame.get_momenta() for frame in frames]
     moving = all("momenta" in frame.arrays for frame in frames) and any(np.abs(p).max() > 0 for p in momenta)
     masses = frames[0].get_masses()
     velocities = np.array(momenta) / masses[:, None] * units.fs if moving else None
     labels, formula = frames[0].get_chemical_symbols(), frames[0].get_chemical_formula(empirical=True)
-    return Read(unwrap(frames), velocities, labels, masses, float(volumes.mean()), formula)
+    return Read(positions, velocities, labels, masses, float(volumes.mean()), formula)

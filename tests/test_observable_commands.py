@@ -182,10 +182,57 @@ def test_wrong_options_say_what_is_wanted(good: Path) -> None:
         ("rdf", ("--pair", "LiLi"), "hyphen"), ("rdf", ("--pair", "Li-Na"), "few Na"), ("cluster", ("--element", "K"), "no K"),
         ("diffraction", ("--slice", "1"), "two depths"), ("diffraction", ("--slice", "1 nm, 90 nm"), "rising depths"),
         ("grain-boundary", ("--planes", "x"), "fractions"), ("grain-boundary", ("--potential", "lpscl"), "--bulk"),
-        ("mobility", ("--species", "Na"), "of that species"), ("onsager-profile", ("--framework", "P"), "not in the"),
+        ("mobility", ("--species", "Na"), "no Na in"), ("onsager-profile", ("--framework", "P"), "not in the"),
         ("crystallinity", ("--average", "100"), "between one and all"), ("conductivity", ("--charges", "Li=nan"), "--charges"),
         ("onsager", ("--framework", "S,Li"), "nothing else"), ("onsager-profile", ("--slabs", "1000"), "fewer slabs"),
     ):  # fmt: skip
         status, text = ask(kind, good, *more)
         assert status == 2, (kind, more, text)
         assert told in text
+
+
+def walked(box: float = 20.0, count: int = 120) -> tuple[np.ndarray, list[str]]:
+    """Positions of ten lithium atoms that walk through a box and of four sulfur atoms at rest, unwrapped, Å."""
+    random = np.random.default_rng(4)
+    path = random.uniform(0, box, (1, 10, 3)) + np.cumsum(random.normal(0, 0.3, (count, 10, 3)), axis=0)
+    path[:, 0] += np.linspace(0, 2 * box, count)[:, None]  # one crosses the box for certain
+    rest = np.broadcast_to(random.uniform(0, box, (1, 4, 3)), (count, 4, 3))
+    return np.concatenate([path, rest], axis=1), ["Li"] * 10 + ["S"] * 4
+
+
+@pytest.mark.parametrize("kind", ["mobility", "diffusivity"])
+def test_wrapped_positions_without_a_cell_are_refused(kind: str, tmp_path: Path) -> None:
+    """A plain .xyz of wrapped positions says no cell: jumps across it are no motion; unwrapped, it is answered."""
+    path, (positions, symbols) = tmp_path / "run.xyz", walked()
+    for wrapped in (True, False):
+        made = [Atoms(symbols, positions=place % 20.0 if wrapped else place) for place in positions]
+        ase.io.write(path, made, format="xyz")
+        status, text = ask(kind, path)
+        assert (status == 2) is wrapped, text
+    ase.io.write(path, [Atoms(symbols, positions=place % 20.0) for place in positions], format="xyz")
+    assert all(told in ask(kind, path)[1] for told in ("(Li)", "moves by", "frame", str(path)))
+
+
+def test_a_leap_of_an_atom_is_refused(tmp_path: Path) -> None:
+    """A cell longer than the one the positions are wrapped into: steps of a third of it, which no image mends."""
+    path, (positions, symbols) = tmp_path / "run.traj", walked()
+    ase.io.write(path, [Atoms(symbols, positions=place % 20.0, cell=[30, 20, 20], pbc=True) for place in positions])
+    for kind in ("mobility", "diffusivity"):
+        status, text = ask(kind, path)
+        assert (status, "moves by" in text, str(path) in text) == (2, True, True), text
+
+
+@pytest.mark.parametrize("kind", ["conductivity", "onsager", "diffraction", "rdf"])
+def test_a_cell_of_nearly_nothing_is_refused(kind: str, tmp_path: Path) -> None:
+    """Ten times too long a cell makes every number per volume a thousand times too small."""
+    path, made = tmp_path / "run.traj", frames(60)
+    for atoms in made:
+        atoms.set_cell(atoms.cell * 10)
+    ase.io.write(path, made)
+    status, text = ask(kind, path)
+    assert (status, "the cell is wrong" in text, str(path) in text) == (2, True, True), text
+
+
+def test_a_species_that_is_not_there_is_told_first(good: Path) -> None:
+    status, text = ask("mobility", good, "--species", "Na", "--window", "5 ps")
+    assert (status, "no Na in" in text) == (2, True), text

@@ -125,6 +125,9 @@ def mobility(
 
     read = read_frames(trajectory)
     moving = np.flatnonzero(np.array(read[0].get_chemical_symbols()) == species)
+    if not len(moving):
+        held = ", ".join(sorted(set(read[0].get_chemical_symbols())))
+        raise UserError(f"--species {species}: no {species} in {trajectory}, which holds {held}")
     frames = 2 * round(span / step / 2)
     found = _told(trajectory, lambda: creep.mobility(unwrap(read), moving, step * 1e15, frames))
     source = {"trajectory": str(trajectory), "atoms": len(read[0]), "window_s": frames * step,

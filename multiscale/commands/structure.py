@@ -150,9 +150,10 @@ def _spread(count: int, wanted: int) -> list[int]:
 def _frames(trajectory: Path, wanted: int) -> list[Any]:
     """Frames of a file, evenly spread."""
     _require_file(trajectory)
-    from atomistic.frames import read_frames
+    from atomistic.frames import read_frames, require_condensed
 
     read = read_frames(trajectory)
+    _told(trajectory, lambda: require_condensed(read))
     return [read[number] for number in _spread(len(read), wanted)]
 
 
