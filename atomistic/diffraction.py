@@ -29,6 +29,8 @@ from ase.data import chemical_symbols
 from coupling.errors import UserError
 from coupling.record import Property
 
+LORCH = 1.2 * 2 * np.pi / (8 * np.log(2)) ** 0.5
+"""Standard deviation in q of the line that the window makes, times R: its width at half height is 2π·1.2/R, taken as Gaussian."""
 COPPER = 1.54184
 """Mean wavelength of Cu Kα, Å."""
 STEP = 0.01
@@ -128,12 +130,17 @@ def _block_error(rows: np.ndarray) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Powder pattern: 2θ (n,) in degrees, intensity per atom (n,), its standard error (n,) or None, wavelength in Å."""
+    """Powder pattern: 2θ (n,) in degrees, intensity per atom (n,), its standard error (n,) or None, wavelength and R in Å."""
 
     angles: np.ndarray
     intensity: np.ndarray
     stderr: np.ndarray | None
     wavelength: float
+    r_max: float
+
+    def broadening(self, angle: float) -> float:
+        """Standard deviation in 2θ, degrees, of a line at `angle` from the end R of the sum: λ LORCH/(2π R cos θ)."""
+        return float(np.degrees(self.wavelength * LORCH / (2 * np.pi * self.r_max * np.cos(np.radians(angle) / 2))))
 
     def peaks(self, share: float = 0.05) -> np.ndarray:
         """Angles 2θ (k,) of the maxima that stand out by more than `share` of the highest one, refined by a parabola."""
@@ -172,7 +179,7 @@ def powder(
     half = np.radians(two_theta) / 2
     q = 4 * np.pi * np.sin(half) / wavelength
     rows = np.array([_debye(frame, part, q, r_max) for frame in frames]) * (1 + np.cos(2 * half) ** 2)
-    return Pattern(two_theta, rows.mean(axis=0), _block_error(rows), wavelength)
+    return Pattern(two_theta, rows.mean(axis=0), _block_error(rows), wavelength, r_max)
 
 
 def _debye(frame: Atoms, part: Slice, q: np.ndarray, r_max: float) -> np.ndarray:
@@ -230,9 +237,15 @@ def _coefficients() -> dict[str, Any]:
 def peak_records(
     pattern: Pattern, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
 ) -> list[Property]:
-    """One record a peak: quantity "diffraction_angle", 2θ in degrees; the error is half the step of the pattern."""
+    """One record a peak: quantity "diffraction_angle", 2θ in degrees.
+
+    The error is half the step of the pattern and, added in squares, the standard deviation of a line broadened by the end R of
+    the sum: within it form factors and neighbouring lines shift a maximum (by 0.1 to 0.4 degrees at R = 25 Å, as 1/R²).
+    """
     step = float(pattern.angles[1] - pattern.angles[0])
-    told = {**source, "method": "Debye sum, Lorch window", "wavelength_A": pattern.wavelength}
+    told = {**source, "method": "Debye sum, Lorch window, whose line width is the error", "r_max_A": pattern.r_max,
+            "wavelength_A": pattern.wavelength}  # fmt: skip
     where = dict(conditions)
-    return [Property(material, "diffraction_angle", float(angle), "degree", stderr=step / 2, conditions=where, source=told)
+    return [Property(material, "diffraction_angle", float(angle), "degree", conditions=where, source=told,
+                     stderr=float(np.hypot(step / 2, pattern.broadening(float(angle)))))
             for angle in pattern.peaks()]  # fmt: skip

@@ -6,7 +6,7 @@ from ase import Atoms
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from atomistic.diffraction import COPPER, Slice, form_factor, powder, radial
+from atomistic.diffraction import COPPER, Slice, form_factor, peak_records, powder, radial
 from atomistic.structures import bulk, supercell
 from coupling.errors import UserError
 
@@ -47,6 +47,20 @@ def test_relative_intensities_are_those_of_the_lines() -> None:
     chosen = strong & isolated
     assert chosen.sum() >= 3
     assert scaled[chosen] == pytest.approx(lines.y[chosen], abs=10.0)
+
+
+@pytest.mark.parametrize("name", ["Li", "LiCl"])
+def test_the_error_of_a_peak_covers_braggs_angle(name: str) -> None:
+    """At the default R of 25 Å peaks stand 0.1 to 0.4 degrees off; two errors hold that, and the error falls as 1/R."""
+    crystal = bulk(name)
+    planes = [(1, 1, 0), (2, 0, 0), (2, 1, 1)] if name == "Li" else [(1, 1, 1), (2, 0, 0), (2, 2, 0)]
+    records = peak_records(powder([crystal]), name, {}, {})
+    for angle in bragg(float(crystal.cell.lengths()[0]), *planes):
+        nearest = min(records, key=lambda record: abs(record.value - angle))
+        assert abs(nearest.value - angle) < 2 * nearest.stderr
+    # 1.2 λ/(R cos θ) is the width at half height
+    expected = np.degrees(1.2 * COPPER / 25.0 / np.cos(np.radians(records[0].value / 2))) / 2.3548
+    assert records[0].stderr == pytest.approx(np.hypot(expected, 0.025), rel=1e-3)
 
 
 def test_a_gas_has_no_peaks_and_no_order() -> None:
