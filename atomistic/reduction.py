@@ -296,8 +296,17 @@ def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
     return Property(phase, "surface_energy", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own)
 
 
+ONE_MINIMUM = 0.01
+"""Relative range of works of adhesion within which all shifts are taken to have relaxed into one contact."""
+
+
 def _adhesion(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
-    """Work of adhesion of the metal on the phase."""
+    """Work of adhesion of the metal on the phase; the record says what its error leaves out."""
+    values = np.asarray(answer["values"], dtype=float)
+    same = float(np.ptp(values)) < ONE_MINIMUM * abs(float(values.mean()))
+    left_out = "leaves out misfit strain, thickness and terminations"
+    if same:
+        left_out += "; all shifts relaxed into one contact, so that the scatter is that of the relaxation alone and no error"
     own = {
         **source,
         "atoms": answer["atoms"],
@@ -305,7 +314,7 @@ def _adhesion(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping
         "values": answer["values"],
         "keys": [task.key],
         "strain": answer["strain"],
-        "method": "relaxed slabs at 0 K, mean over in-plane shifts, error = their scatter",
+        "method": "relaxed slabs at 0 K, mean over in-plane shifts, error = their scatter, which " + left_out,
     }
     material = f"{task.parameters['metal']}|{phase}"
     conditions = _conditions(task, temperature_K=0.0)

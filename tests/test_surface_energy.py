@@ -106,3 +106,16 @@ def test_one_thickness_or_shift_is_refused() -> None:
         surface_energy.surface_energy(slab, (16.0,), 0.0, potential())
     with pytest.raises(UserError, match="two in-plane shifts"):
         surface_energy.work_of_adhesion(slab(8.0), slab(8.0), slab(8.0), np.zeros(5, bool), [(0.0, 0.0)], potential())
+
+
+@pytest.mark.parametrize(("values", "one"), [([0.500, 0.501, 0.5005], True), ([0.45, 0.52, 0.49], False)])
+def test_shifts_that_fall_into_one_contact_are_told(values: list[float], one: bool) -> None:
+    """Their scatter is next to nothing and no error: the record of adhesion says so, and what else the error leaves out."""
+    from atomistic.reduction import _adhesion
+    from atomistic.scheduler import Task
+
+    task = Task("k", "adhesion", 1.0, "adhesion", {"metal": "Li", "shifts": [[0, 0], [0.3, 0], [0, 0.3]]})
+    answer = {"value": 0.5, "stderr": float(np.std(values, ddof=1)), "values": values, "atoms": 60, "strain": 0.02}
+    method = _adhesion("Li2S", task, answer, {}).source["method"]
+    assert "misfit strain" in method
+    assert ("into one contact" in method) is one
