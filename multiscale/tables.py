@@ -61,7 +61,8 @@ def source_text(prop: Property) -> str:
     source = prop.source
     if "reference" in source:
         return str(source["reference"])
-    shown = [f"{key} {source[key]}" for key in ("study", "potential", "method", "atoms", "picoseconds", "seeds") if key in source]
+    told = [(key, source[key]) for key in ("study", "potential", "method", "atoms", "picoseconds", "seeds") if key in source]
+    shown = [f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in told]
     return ", ".join(shown) or ", ".join(f"{key} {value}" for key, value in source.items())
 
 

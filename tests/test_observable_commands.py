@@ -236,3 +236,11 @@ def test_a_cell_of_nearly_nothing_is_refused(kind: str, tmp_path: Path) -> None:
 def test_a_species_that_is_not_there_is_told_first(good: Path) -> None:
     status, text = ask("mobility", good, "--species", "Na", "--window", "5 ps")
     assert (status, "no Na in" in text) == (2, True), text
+
+
+def test_the_length_of_a_run_is_shown_rounded() -> None:
+    from coupling.record import Property
+    from multiscale.tables import source_text
+
+    record = Property("Li", "x", 1.0, "1", stderr=0.1, source={"atoms": 8, "picoseconds": 3.5999999999999996})
+    assert source_text(record) == "atoms 8, picoseconds 3.6"
