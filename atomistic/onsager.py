@@ -4,12 +4,9 @@ Onsager coefficients of the species i, j from their summed displacements R_i(t) 
 
     L_ij = (1 / 6 k_B T V) d/dt <ΔR_i · ΔR_j>,
 
-or from their summed velocities J_i = Σ v_k (Green and Kubo)
-
-    L_ij = (1 / 3 k_B T V) ∫_0^∞ <J_i(0) · J_j(t)> dt,
-
-in the barycentric frame (r_ref: centre of mass) or in that of a framework (r_ref: mean of its atoms). The ionic conductivity
-is σ = e² Σ_ij z_i z_j L_ij, the transference number t_i = Σ_j z_i z_j L_ij / Σ_ij z_i z_j L_ij. Units: L in 1/(J m s).
+or from their summed velocities (Green and Kubo: `green_kubo`), in the barycentric frame (r_ref: centre of mass) or in that of a
+framework (r_ref: mean of its atoms). The ionic conductivity is σ = e² Σ_ij z_i z_j L_ij, the transference number
+t_i = Σ_j z_i z_j L_ij / Σ_ij z_i z_j L_ij. Units: L in 1/(J m s).
 Source: Fong, Self, McCloskey & Persson, Macromolecules 53, 9503 (2020) (memory); docs/physics.md 1.10.
 
 A sum over many ions is Gaussian: slope and error follow from generalised least squares with the covariance of Brownian motion
@@ -35,8 +32,6 @@ FITTED_FROM = 0.01
 FITTED_TO = 0.1
 """Share of the run at which they end: beyond, too few displacements do not overlap."""
 LAGS = 20
-MINIMUM_BLOCKS = 10
-"""Fewest blocks a Green-Kubo error is taken from."""
 Method = Literal["einstein", "green-kubo"]
 
 
@@ -49,7 +44,7 @@ class Onsager:
         matrix: L_ij (s, s), 1/(J m s). stderr: its standard errors (s, s).
         lags: times (n,), fs; curves: what was fitted: C_ij in Å² (n, s, s), or running integrals of the velocity
             correlation in Å²/fs (Green-Kubo).
-        window: first and last time of the fit (Einstein) or the time at which the integral is read (both alike), fs.
+        window: first and last lag of the fit (Einstein), or of the part of the integral whose mean is the value (Green-Kubo), fs.
         temperature: K. volume: m³. picoseconds: length of the run. frame: "barycentric" or the name of the framework.
         method: "einstein" or "green-kubo".
         limits: upper limit (95 %) of every L_ii (s,) that is no estimate, nan where there is none; infinite where L_ii may stand.
@@ -88,14 +83,15 @@ class Onsager:
                 record = Property(
                     material, "onsager_coefficient", float(self.limits[i] if bounded else self.matrix[i, j]), "1/(J*m*s)",
                     stderr=None if bounded else float(self.stderr[i, j]), bound="upper" if bounded else None,
-                    conditions={**where, "frame": self.frame}, kind="md", source={**source, **self._told()},
+                    conditions={**where, "frame": self.frame}, kind="md", source={**source, **self._told(where["species"])},
                 )  # fmt: skip
                 found.append(record)
         return found
 
-    def _told(self) -> dict[str, Any]:
-        """Where the numbers come from, for a record."""
-        return {"method": self.method, "picoseconds": self.picoseconds, "window_fs": list(self.window)}
+    def _told(self, pair: str) -> dict[str, Any]:
+        """Where the number of a pair comes from, for a record; with the reason where it is a bound."""
+        note = next((note.removeprefix(pair) for note in self.notes if note.startswith(f"{pair}:")), "")
+        return {"method": self.method + note, "picoseconds": self.picoseconds, "window_fs": list(self.window)}
 
 
 def displacements(
@@ -217,63 +213,6 @@ def _overlaps(sums: np.ndarray, lag: int) -> np.ndarray:
     """<ΔR_i · ΔR_j> (s, s) over all displacements of `lag` frames."""
     steps = sums[lag:] - sums[:-lag]
     return np.asarray(np.einsum("fix,fjx->ij", steps, steps) / len(steps))
-
-
-def green_kubo(
-    velocities: np.ndarray,
-    labels: Sequence[str],
-    masses: np.ndarray,
-    frame_interval: float,
-    temperature: float,
-    volume: float,
-    cutoff: float,
-    framework: Sequence[str] = (),
-    blocks: int = 20,
-) -> Onsager:
-    """Onsager matrix from velocities: the integral of their correlation up to `cutoff`, its error from blocks of the run.
-
-    Args:
-        velocities: (frames, n, 3), Å/fs; the frames must lie close enough to follow a vibration (a few fs).
-        labels, masses, frame_interval, temperature, volume, framework: as `einstein`.
-        cutoff: time at which the running integral is read, fs: on its plateau.
-        blocks: parts of the run whose integrals are compared.
-
-    Raises:
-        UserError: too few frames, fewer than MINIMUM_BLOCKS blocks, or a cutoff longer than half a block.
-    """
-    if blocks < MINIMUM_BLOCKS:
-        raise UserError(f"blocks = {blocks}: at least {MINIMUM_BLOCKS} are needed for an error")
-    # what sums displacements sums velocities too: the zero at the first frame shifts no mean that matters
-    drift = np.concatenate([np.zeros_like(velocities[:1]), velocities])
-    species, sums = displacements(drift, labels, masses, framework)
-    currents = sums[1:]
-    length, lag = len(currents) // blocks, round(cutoff / frame_interval)
-    if not 1 <= lag <= length // 2:
-        raise UserError(f"cutoff {cutoff:g} fs: between one frame ({frame_interval:g} fs) and half a block "
-                        f"({length // 2 * frame_interval:g} fs) is needed")  # fmt: skip
-    integrals = np.array(
-        [_integral(currents[b * length : (b + 1) * length], lag, frame_interval) for b in range(blocks)]
-    )  # (blocks, lags, s, s)
-    mean, error = integrals.mean(axis=0), integrals[:, -1].std(axis=0, ddof=1) / blocks**0.5
-    scale = 1e-5 / (3 * BOLTZMANN * temperature * volume * 1e-30)
-    times = np.arange(lag + 1) * frame_interval
-    return Onsager(
-        species, tuple(int(np.sum(np.array(labels) == one)) for one in species), mean[-1] * scale, error * scale, times, mean,
-        (cutoff, cutoff), temperature, volume * 1e-30, len(currents) * frame_interval / 1000.0,
-        "+".join(framework) or "barycentric", "green-kubo",
-        np.full(len(species), np.inf), np.full((len(species), len(species)), True),
-    )  # fmt: skip
-
-
-def _integral(currents: np.ndarray, lag: int, frame_interval: float) -> np.ndarray:
-    """Running integrals (lag + 1, s, s) of the symmetrised correlation <J_i(0)·J_j(t)> by the trapezium rule."""
-    size = 2 * len(currents)
-    spectrum = np.fft.rfft(currents, n=size, axis=0)
-    products = np.einsum("fix,fjx->fij", spectrum.conj(), spectrum)
-    correlation = np.fft.irfft(products, n=size, axis=0)[: lag + 1] / (len(currents) - np.arange(lag + 1))[:, None, None]
-    correlation = (correlation + correlation.transpose(0, 2, 1)) / 2
-    steps = (correlation[1:] + correlation[:-1]) / 2 * frame_interval
-    return np.concatenate([np.zeros_like(correlation[:1]), np.cumsum(steps, axis=0)])
 
 
 def in_frame(matrix: np.ndarray, counts: Sequence[int], framework: int) -> np.ndarray:

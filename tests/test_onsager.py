@@ -1,4 +1,4 @@
-"""Onsager coefficients: correlated walks with a known matrix, coverage, frames of reference, Green-Kubo, conductivity."""
+"""Onsager coefficients: correlated walks with a known matrix, coverage, frames of reference, conductivity."""
 
 import numpy as np
 import pytest
@@ -73,30 +73,6 @@ def test_change_of_frame() -> None:
     assert np.abs(MASSES @ barycentric.matrix).max() < 1e-6 * UNIT * MASSES.max()
 
 
-def test_green_kubo_agrees_with_einstein() -> None:
-    """Ornstein-Uhlenbeck velocities, known integral: both ways lie within three errors of it and of each other."""
-    relaxation, step, frames = 20.0, 2.0, 40000
-    decay = np.exp(-step / relaxation)
-    kicks = np.random.default_rng(6).standard_normal((frames, 3, 2)) @ np.linalg.cholesky(MOBILITY[:2, :2]).T
-    speeds = np.zeros((frames, 3, 2))
-    for number in range(1, frames):
-        speeds[number] = decay * speeds[number - 1] + np.sqrt((1 - decay**2) / relaxation) * kicks[number]
-    velocities = np.zeros((frames, 3, 3))
-    velocities[:, :2] = speeds.transpose(0, 2, 1)
-    positions = np.cumsum(velocities * step, axis=0)
-    common = (LABELS, MASSES, step, KELVIN, VOLUME)
-    kubo = onsager.green_kubo(velocities, *common, cutoff=160.0, framework=("F",))
-    slope = onsager.einstein(positions, *common, framework=("F",), window=(400.0, 4000.0))
-    # sums over steps of OU velocities: D = (step/2)(1 + decay)/(1 - decay) / relaxation · mobility
-    truth = MOBILITY * step / 2 * (1 + decay) / (1 - decay) / relaxation
-    for one in (kubo, slope):
-        deviation = (one.matrix / UNIT - truth)[:2, :2] / (one.stderr / UNIT)[:2, :2]
-        assert np.abs(deviation).max() < 3.0
-        assert (one.stderr[0, 0] / one.matrix[0, 0]) < 0.15
-    both = np.hypot(kubo.stderr, slope.stderr)[:2, :2]
-    assert (np.abs(kubo.matrix - slope.matrix)[:2, :2] < 3 * both).all()
-
-
 def test_transport_numbers_of_a_matrix() -> None:
     """V16: L++ 1, L-- 0.5, L+- 0.2 give σ/F² 1.1 and t+ 0.727273; transference numbers add up to one."""
     matrix = np.array([[1.0, 0.2], [0.2, 0.5]])
@@ -138,7 +114,7 @@ def test_ions_in_lockstep_have_a_small_haven_ratio() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    """Too few frames, unknown species, impossible windows, cutoffs and block numbers, no charge."""
+    """Too few frames, unknown species, impossible windows, no charge."""
     positions = walk(100, 0)
     common = (LABELS, MASSES, 1.0, KELVIN, VOLUME)
     with pytest.raises(UserError, match="too few"):
@@ -148,10 +124,6 @@ def test_bad_input_is_refused() -> None:
     for window in ((5.0, 2.0), (1.0, 90.0), (4.0, 5.0)):
         with pytest.raises(UserError, match="window"):
             onsager.einstein(positions, *common, window=window)
-    with pytest.raises(UserError, match="cutoff"):
-        onsager.green_kubo(positions, *common, cutoff=50.0)
-    with pytest.raises(UserError, match="blocks"):
-        onsager.green_kubo(positions, *common, cutoff=1.0, blocks=3)
     with pytest.raises(UserError, match="charge"):
         onsager.charge_conductivity(positions, LABELS, MASSES, {"A": 0.0}, 1.0, KELVIN, VOLUME)
     with pytest.raises(UserError, match="charged species Na"):

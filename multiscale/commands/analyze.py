@@ -86,7 +86,7 @@ def onsager_matrix(
     framework: Annotated[str, typer.Option(metavar="S,P,…", help="Species at rest [default: centre of mass].")] = "",
     method: Annotated[str, typer.Option(help="einstein (displacements) or green-kubo (velocities).")] = "einstein",
     window: WindowOption = None,
-    cutoff: Annotated[str | None, typer.Option(help='green-kubo: time at which the integral is read: "2 ps".')] = None,
+    cutoff: Annotated[str | None, typer.Option(help='green-kubo: end of the integral, flat from half of it on: "2 ps".')] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Onsager coefficients of every pair of species, cross terms included, in a stated frame of reference.
@@ -98,10 +98,10 @@ def onsager_matrix(
     if method not in ("einstein", "green-kubo"):
         raise UserError(f"--method {method}: einstein or green-kubo")
     if (method == "green-kubo") != (cutoff is not None):
-        raise UserError("--cutoff belongs to --method green-kubo, which needs it: the time at which the integral is flat")
+        raise UserError("--cutoff belongs to --method green-kubo, which needs it: end of the integral, flat from half of it on")
     until = None if cutoff is None else quantity_of("--cutoff", cutoff, "s") * 1e15
     _require_file(trajectory)
-    from atomistic import onsager
+    from atomistic import green_kubo, onsager
     from atomistic.frames import read_trajectory
 
     run, step = read_trajectory(trajectory), seconds * 1e15
@@ -113,7 +113,7 @@ def onsager_matrix(
             return onsager.einstein(run.positions, *common, framework=rest, window=fitted)
         if run.velocities is None:
             raise UserError("the file holds no velocities; --method einstein needs none")
-        return onsager.green_kubo(run.velocities, *common, cutoff=until, framework=rest)
+        return green_kubo.green_kubo(run.velocities, *common, cutoff=until, framework=rest)
 
     found = _told(trajectory, compute)
     records = found.records(run.formula, {}, {"trajectory": str(trajectory), "atoms": len(run.labels)})
