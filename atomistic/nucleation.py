@@ -61,6 +61,14 @@ def attachment(sizes: np.ndarray, interval: float, near: tuple[float, float], la
     Raises:
         UserError: fewer than MINIMUM_BLOCKS steps' worth of blocks start near that size, or no growth of ⟨Δn²⟩ beyond its error.
     """
+    found = joining_of(sizes, interval, near, lags)
+    if found.value <= 2 * found.stderr:
+        raise UserError(f"attachment rate: {found.value:.3g} ± {found.stderr:.3g} 1/s is zero within its error: run longer")
+    return found
+
+
+def joining_of(sizes: np.ndarray, interval: float, near: tuple[float, float], lags: int) -> Attachment:
+    """As `attachment`, zero within its error or not."""
     runs = np.atleast_2d(np.asarray(sizes, dtype=float))
     if not np.isfinite(runs).all() or lags < 4 or runs.shape[1] <= 2 * lags:
         raise UserError(f"attachment rate: finite sizes of more than {2 * max(lags, 4)} frames and at least 4 lags are needed")
@@ -81,10 +89,7 @@ def attachment(sizes: np.ndarray, interval: float, near: tuple[float, float], la
     left_out = (sums.sum(axis=0) - sums) / (counts.sum() - counts)[:, None]
     late = steps > lags // 2
     slopes = [_slope(steps[late] * interval, curve[late]) / 2 for curve in (squares, *left_out)]
-    error = float(jackknife(np.array(slopes[1:])))
-    if slopes[0] <= 2 * error:
-        raise UserError(f"attachment rate: {slopes[0]:.3g} ± {error:.3g} 1/s is zero within its error: run longer")
-    return Attachment(slopes[0], error, steps * interval, squares)
+    return Attachment(slopes[0], float(jackknife(np.array(slopes[1:]))), steps * interval, squares)
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
@@ -120,7 +125,7 @@ def waiting_time(free: FreeEnergy, joining: Attachment, per_atom: float, thermal
     Raises:
         UserError: fewer than five sizes were visited in a row, so that there is no free energy to speak of.
     """
-    known = _visited(free)
+    known = visited(free)
     n = free.grid[known]
     tilt = n * per_atom / thermal
     curve = free.values[known] / free.thermal - tilt
@@ -135,8 +140,12 @@ def waiting_time(free: FreeEnergy, joining: Attachment, per_atom: float, thermal
     )  # fmt: skip
 
 
-def _visited(free: FreeEnergy) -> slice:
-    """The unbroken run of bins that hold the most probable size and were seen in every block estimate."""
+def visited(free: FreeEnergy) -> slice:
+    """The unbroken run of bins that hold the most probable size and were seen in every block estimate.
+
+    Raises:
+        UserError: fewer than five.
+    """
     good = np.isfinite(free.values) & np.isfinite(free.stderr)
     best = int(np.argmin(np.where(good, free.values, np.inf)))
     low = high = best

@@ -6,27 +6,28 @@ Top level: name, seed, potential, structure (file that ASE reads; its frames are
 classical theory beside it, and any number of [[place]] tables (name, low, high: depths along the third cell vector): metal is
 then counted there alone, each place has a free energy and rates of its own, for its own volume. Paths are relative to the study
 file. Every temperature and place is a task of the scheduler: shared by MPI ranks, kept, gone on with after a kill (biased runs
-from their last checkpoint, what follows them and escapes anew).
+from their last checkpoint, what follows them and escapes anew). Where no attachment is seen, rates are upper bounds
+(`nucleation_limits`).
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
-from pydantic import Field
 
-from atomistic import nucleation
+from atomistic import nucleation, nucleation_limits, study_start
 from atomistic.clusters import ClusterSettings, LargestCluster, largest_cluster
 from atomistic.metadynamics import Bias, FreeEnergy, Hills, SamplingSettings, escapes, free_energy, jackknife, sample
 from atomistic.nucleation import Attachment
+from atomistic.nucleation_tables import NucleationStudy, PlaceTable
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import StudyPlan, reference_seconds
-from atomistic.study_start import StartTable, checked
+from atomistic.study_start import checked
 from atomistic.study_start import frames as read_start
 from atomistic.walkers import Molecular
 from coupling import toml_input
@@ -34,87 +35,11 @@ from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.record import Property
 from coupling.store import digest, write_records
-from coupling.toml_input import InUnit, Table, Whole
 
-VERSION = 1
+VERSION = 2
 SKIP, BLOCKS = 0.3, 20
 """Share of a biased run during which the bias still grows, and blocks of the rest (metadynamics.free_energy)."""
 Å = 1e-10
-Count = Annotated[Whole, Field(ge=1)]
-Factor = Annotated[float, Field(gt=0)]
-Kelvin = Annotated[float, InUnit("K", above=0.0)]
-Time = Annotated[float, InUnit("s", above=0.0)]
-
-
-class BiasTable(Table):
-    """[bias]: hills and lengths of the biased runs."""
-
-    walkers: Count = 4
-    largest: Factor  # atoms; sizes up to here are on the grid
-    width: Factor = 1.0  # atoms
-    height: Annotated[float, InUnit("J", above=0.0)]
-    bias_factor: Annotated[float, Field(gt=1)]
-    length: Time  # of each walker
-    interval: Time  # between hills
-    record: Time  # between recorded sizes
-    timestep: Time
-    friction: Time
-
-
-class AttachmentTable(Table):
-    """[attachment]: unbiased runs that start where the biased ones ended."""
-
-    length: Time  # of each walker
-    record: Time  # between sizes
-    lags: Annotated[Whole, Field(ge=4)] = 10
-
-
-class InfrequentTable(Table):
-    """[infrequent]: escapes under rare hills, the check of the rate where events can be had; hills as in [bias]."""
-
-    walkers: Annotated[Whole, Field(ge=10)]
-    deposited: Factor  # atoms: hills are laid below this size only
-    beyond: Factor  # atoms: size on the other side of the barrier
-    interval: Time  # between hills
-    most: Time  # length of a walker at most
-
-
-class ClassicalTable(Table):
-    """[classical]: what classical nucleation theory needs."""
-
-    surface_energy: Annotated[float, InUnit("J/m^2", above=0.0)]
-    diffusivity: Annotated[float, InUnit("m^2/s", above=0.0)]
-    hop_length: Annotated[float, InUnit("m", above=0.0)]
-    sites: Annotated[float, InUnit("1/m^3", above=0.0)]
-
-
-class PlaceTable(Table):
-    """[[place]]: a part of the cell, between two depths along its third vector."""
-
-    name: Annotated[str, Field(min_length=1)]
-    low: Annotated[float, InUnit("m", above=0.0)]
-    high: Annotated[float, InUnit("m", above=0.0)]
-
-
-class NucleationStudy(Table):
-    """A nucleation study file."""
-
-    kind: Literal["nucleation"]
-    name: str
-    seed: Whole = 0
-    potential: str
-    structure: str | None = None
-    start: StartTable | None = None
-    temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)]
-    overpotentials: Annotated[tuple[Annotated[float, InUnit("V")], ...], Field(min_length=1)]
-    pressures: Annotated[tuple[Annotated[float, InUnit("Pa")], ...], Field(min_length=1)]
-    cell_overpotential: Annotated[float, InUnit("V")] | None = None
-    cluster: dict[str, Any] = Field(default_factory=dict)
-    bias: BiasTable
-    attachment: AttachmentTable
-    infrequent: InfrequentTable | None = None
-    classical: ClassicalTable | None = None
-    place: tuple[PlaceTable, ...] = ()
 
 
 def read_study(path: str | Path) -> NucleationStudy:
@@ -155,19 +80,25 @@ def plan(study: NucleationStudy) -> StudyPlan:
     """Runs of a study with their cost (escapes as long as they may be). Raises UserError: unknown potential, or no start."""
     from atomistic import potential
 
-    atoms, described = starts(study), potential.describe(study.potential)
+    waits = study_start.unreacted(study.structure)  # of a study that has not run yet: as many atoms, and the same cost
+    atoms = starts(study) if waits is None else [waits.atoms]
+    described = potential.describe(study.potential)
     potential.require_elements(atoms[0], described)
-    return StudyPlan(tuple(_tasks(study, atoms, described.sha256)), atoms[0],
-                     lambda: potential.load(study.potential, dtype="float32"))  # fmt: skip
+    tasks, note = tuple(_tasks(study, atoms, described.sha256)), "" if waits is None else waits.note
+    return StudyPlan(tasks, atoms[0], lambda: potential.load(study.potential, dtype="float32"), note=note)
 
 
 def trial(study: NucleationStudy) -> NucleationStudy:
-    """The same study at one temperature and place, two walkers and the fewest sizes: whether it goes to its end."""
+    """The same study at one temperature and place, two walkers and the fewest sizes: whether it goes to its end.
+
+    From the structure of a reaction study that has not run yet it starts where that study's own trial does.
+    """
     step = study.bias.timestep
     bias = study.bias.model_copy(update={"walkers": 2, "length": 80 * step, "interval": 10 * step, "record": 2 * step})
     attachment = study.attachment.model_copy(update={"length": 30 * step, "record": step, "lags": 4})
     return study.model_copy(update={"temperatures": study.temperatures[:1], "place": study.place[:1], "bias": bias,
-                                    "attachment": attachment, "infrequent": None})  # fmt: skip
+                                    "structure": study_start.of_trial(study.structure), "attachment": attachment,
+                                    "infrequent": None})  # fmt: skip
 
 
 def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Task]:
@@ -215,10 +146,10 @@ def run(
     progress: Progress | None = None,
     calculator: BaseCalculator | None = None,
 ) -> list[Property]:
-    """Records of a study: rates at every temperature, overpotential and pressure, classical ones beside them.
+    """Records of a study: barriers, rates at every temperature, overpotential and pressure, classical ones beside them.
 
-    Writes OUT/records.json, OUT/free-energy-T.png and OUT/problems.json (why a rate is missing). `calculator` takes the place of
-    the study's potential.
+    Writes OUT/records.json, OUT/free-energy-T.png and OUT/problems.json (why a rate is missing or a bound). `calculator` takes
+    the place of the study's potential.
 
     Raises:
         UserError: wrong input; RunFailure: a run that broke.
@@ -244,11 +175,9 @@ def run(
     for task, answer in zip(listed, answers, strict=True):
         place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
         read = _records if task.kind == "bias" else _escaped
-        try:
-            found = read(study, answer, task.parameters["T"], frames[0], described, place)
-            records += [_placed(record, place) for record in found]
-        except UserError as error:
-            problems.append(f"{task.label.partition(' ')[2]}: {error}")
+        found, missing = read(study, answer, task.parameters["T"], frames[0], described, place)
+        records += [_placed(record, place) for record in found]
+        problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:
         records += _classical(study, T, material)
     if comm is None or comm.rank == 0:
@@ -282,12 +211,15 @@ def _volume(atoms: Atoms, place: PlaceTable | None) -> float:
 
 def _escaped(
     study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str, place: PlaceTable | None
-) -> list[Property]:
-    """Rate from the escape times of one task."""
+) -> tuple[list[Property], list[str]]:
+    """Rate from the escape times of one task, or why there is none."""
     source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256}
     material = atoms.get_chemical_formula(empirical=True)
-    times = np.array(answer["times_fs"]) * 1e-15
-    return [nucleation.escape_record(times, answer["acceleration"], _volume(atoms, place), temperature, material, source)]
+    times, faster = np.array(answer["times_fs"]) * 1e-15, answer["acceleration"]
+    try:
+        return [nucleation.escape_record(times, faster, _volume(atoms, place), temperature, material, source)], []
+    except UserError as error:
+        return [], [str(error)]
 
 
 def _settings(study: NucleationStudy, place: PlaceTable | None = None) -> ClusterSettings:
@@ -324,6 +256,7 @@ def _one(
         "from_bias": free.from_bias.tolist(), "thermal": free.thermal,
         "mean_size": float(sizes.mean()), "picoseconds": steps["length"] * bias.timestep * len(own) * 1e12,
     }  # fmt: skip
+    answer |= nucleation_limits.seen(sizes, record * bias.timestep, study.attachment.lags)
     try:
         joining = nucleation.attachment(sizes, record * bias.timestep, (0.0, math.inf), study.attachment.lags)
     except UserError as error:
@@ -371,19 +304,31 @@ def _restored(answer: Mapping[str, Any]) -> FreeEnergy:
 
 def _records(
     study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str, place: PlaceTable | None
-) -> list[Property]:
-    if "problem" in answer:
-        raise UserError(answer["problem"])
-    lags, squares = np.array(answer["lags"]), np.array(answer["squares"])
-    free, joining = _restored(answer), Attachment(answer["attachment"], answer["attachment_stderr"], lags, squares)
-    material = atoms.get_chemical_formula(empirical=True)
+) -> tuple[list[Property], list[str]]:
+    """Barrier and rates of one task, or upper bounds of the rates where no attachment was seen; and what is left out, and why."""
+    free, volume, problems = _restored(answer), _volume(atoms, place), []
+    material, cell = atoms.get_chemical_formula(empirical=True), study.cell_overpotential
     source = {
         "study": study.name, "potential": study.potential, "potential_sha256": sha256, "atoms": len(atoms), "seed": study.seed,
         "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(_settings(study, place)),
         "attachment_read_at_mean_size": answer["mean_size"],
     }  # fmt: skip
-    return nucleation.table(free, joining, _volume(atoms, place), temperature, study.overpotentials, study.pressures,
-                            material, source, study.cell_overpotential)  # fmt: skip
+    records = []
+    try:
+        records.append(nucleation_limits.barrier_record(free, temperature, material, source, cell))
+    except UserError as error:
+        problems.append(str(error))
+    drives = (study.overpotentials, study.pressures)
+    if "problem" in answer:
+        limits, missing = nucleation_limits.table(free, answer, volume, temperature, *drives, material, source, cell)
+        return records + limits, [*problems, answer["problem"], *missing]
+    joining = Attachment(answer["attachment"], answer["attachment_stderr"], np.array(answer["lags"]), np.array(answer["squares"]))
+    try:
+        records += nucleation.table(free, joining, volume, temperature, *drives, material, source, cell)
+    except UserError:  # told above: no free energy
+        limits, missing = nucleation_limits.table(free, answer, volume, temperature, *drives, material, source, cell)
+        return records + limits, problems + missing
+    return records, problems
 
 
 def _classical(study: NucleationStudy, temperature: float, material: str) -> list[Property]:

@@ -27,12 +27,16 @@ PROBE_ATOMS = 150
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """Runs of a study, and what its speed is measured with: a cell of it, how to load its potential, the precision of `load`."""
+    """Runs of a study, and what its speed is measured with: a cell of it, how to load its potential, the precision of `load`.
+
+    `note`: what must be done before the study can run; "" where nothing.
+    """
 
     tasks: tuple[Task, ...]
     probe: Atoms
     load: Callable[[], BaseCalculator]
     dtype: Literal["float32", "float64"] = "float32"
+    note: str = ""
 
 
 @dataclass(frozen=True)

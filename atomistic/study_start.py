@@ -1,5 +1,6 @@
 """Where a study's runs start: a file that ASE reads, named by `structure`, or a crystal built by a [start] table."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +8,13 @@ from ase import Atoms
 from pydantic import Field
 
 from atomistic import structures
+from coupling import toml_input
 from coupling.errors import UserError
 from coupling.toml_input import InUnit, Table, TomlFile
 
 Å = 1e-10
+TRIAL = "-trial"
+"""What the folder of a study's trial ends in."""
 
 
 class StartTable(Table):
@@ -40,8 +44,16 @@ def checked(file: TomlFile, structure: str | None, start: StartTable | None) -> 
     return str(file.path.resolve().parent / str(structure))
 
 
+@dataclass(frozen=True)
+class Unreacted:
+    """What a reaction study starts from, in place of its end: the cell, and in words what is missing."""
+
+    atoms: Atoms
+    note: str
+
+
 def frames(structure: str | None, start: StartTable | None, seed: int) -> list[Atoms]:
-    """Frames of the file, or the built crystal alone.
+    """Frames of the file, or the built crystal alone; the unreacted cell where the end of a study's trial is not there.
 
     Raises:
         UserError: no such file (and which study writes it, where one does), or one that ASE does not read.
@@ -53,7 +65,43 @@ def frames(structure: str | None, start: StartTable | None, seed: int) -> list[A
         cell = structures.argyrodite(start.disorder, seed=seed) if start.crystal == "Li6PS5Cl" else structures.bulk(start.crystal)
         return [structures.supercell(cell, start.edge / Å)]
     path = Path(structure)
+    if path.parent.name.endswith(TRIAL) and (built := unreacted(structure)) is not None:
+        return [built.atoms]
     maker = path.parent.with_suffix(".toml")
     if not path.exists() and maker.is_file():
-        raise UserError(f"{path}: not there yet; `multiscale md {maker}` writes it")
+        raise UserError(f"{path}: not there yet; `multiscale md {maker}` writes it and must run first")
     return read_frames(path)
+
+
+def of_trial(structure: str | None) -> str | None:
+    """Where a trial starts: the file, or where it is not there yet the same file of its study's own trial (REACTION-trial/)."""
+    if structure is None or Path(structure).exists() or _maker(Path(structure)) is None:
+        return structure
+    path = Path(structure)
+    return str(path.parent.with_name(path.parent.name + TRIAL) / path.name)
+
+
+def unreacted(structure: str | None) -> Unreacted | None:
+    """What the reaction study that writes `structure` starts from; None where the file is there, or no such study writes it."""
+    if structure is None or Path(structure).exists():
+        return None
+    path = Path(structure)
+    maker = _maker(path)
+    if maker is None:
+        return None
+    from atomistic import reaction_study  # which needs much more than a start
+
+    study = reaction_study.read_study(maker)
+    if path.parent.name.endswith(TRIAL):
+        told = f"{path.name} of the trial of {maker.name} is not there: this trial starts from its unreacted cell"
+        return Unreacted(reaction_study.start(reaction_study.trial(study)), told)
+    told = f"{path.name} is not there yet: `multiscale md {maker}` must run first; the cost is told for its unreacted cell"
+    return Unreacted(reaction_study.start(study), told)
+
+
+def _maker(path: Path) -> Path | None:
+    """The reaction study that writes a file into its folder (or into that of its trial); None where there is none."""
+    maker = path.parent.with_name(path.parent.name.removesuffix(TRIAL) + ".toml")
+    if not maker.is_file() or toml_input.read(maker).data.get("kind") != "reaction":
+        return None
+    return maker

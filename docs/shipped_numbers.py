@@ -47,6 +47,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "self_diffusivity_along_axis": ("D of all Li along an axis", 1.0, "m²/s"),
     "mobility_ratio_in_plane_to_normal": ("Li mobility, in-plane over normal", 1.0, ""),
     "crystal_share": ("share of the Li atoms", 1.0, ""),
+    "nucleation_barrier": ("barrier of nucleation", 1 / 1.602176634e-19, "eV"),
     "log10_nucleation_rate": ("log₁₀ of the nucleation rate in 1/(m³ s)", 1.0, ""),
     "flow_stress": ("stress of steady flow", 1e-6, "MPa"),
 }  # fmt: skip

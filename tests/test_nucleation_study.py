@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
 from pair_potential import PairPotential
 
 from atomistic import nucleation_study
@@ -59,6 +61,16 @@ sites = "1e28 1/m^3"
 """
 
 
+class Still(Calculator):
+    """No forces at all."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.results = {"energy": 0.0, "forces": np.zeros((len(self.atoms), 3))}
+
+
 def folder_with(folder: Path, length: str) -> Path:
     atoms = Atoms("Ar20", positions=8.0 * np.argwhere(np.ones((3, 3, 3)))[:20] + 2.0, cell=[24.0] * 3, pbc=True)
     ase.io.write(folder / "vapour.xyz", atoms, format="extxyz")
@@ -68,7 +80,7 @@ def folder_with(folder: Path, length: str) -> Path:
 
 
 def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
-    """Six rates and their classical ones; more drive, more nuclei; the same again from what was kept."""
+    """A barrier, six rates and their classical ones; more drive, more nuclei; the same again from what was kept."""
     study = nucleation_study.read_study(folder_with(tmp_path, "15 ps"))
     records = nucleation_study.run(study, tmp_path / "out", calculator=PairPotential())
     rates = [record for record in records if record.kind == "md"]
@@ -76,7 +88,9 @@ def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
     problems = json.loads((tmp_path / "out" / "problems.json").read_text())
     assert len(escaped) + len(problems) == 1, problems
     rates = [record for record in rates if record not in escaped]
-    assert len(rates) == 6
+    barrier, *rates = rates
+    assert (barrier.quantity, barrier.unit, len(rates)) == ("nucleation_barrier", "J", 6)
+    assert len(barrier.source["sizes"]) == len(barrier.source["free_energy_eV"]) >= 5
     assert len([record for record in records if record.kind == "derived"]) >= 2
     assert all(record.stderr is not None or record.bound == "upper" for record in rates)
     by_drive = [record.value for record in rates if record.conditions["pressure_Pa"] == 0]
@@ -85,6 +99,23 @@ def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
     assert (tmp_path / "out" / "free-energy-80K.png").stat().st_size > 5000
     again = nucleation_study.run(study, tmp_path / "out", calculator=PairPotential())
     assert [record.to_dict() for record in again] == [record.to_dict() for record in records]
+
+
+def test_where_nothing_joins_the_cluster_rates_are_upper_bounds(tmp_path) -> None:
+    """Atoms at rest far apart: no attachment, yet a record at every drive that slows a nucleus, with its method and time."""
+    path = folder_with(tmp_path, "3 ps")
+    text = path.read_text().partition("[infrequent]")[0]
+    path.write_text(text.replace('"80 K"', '"1 mK"').replace('"-5 mV"', '"5 mV"'))
+    records = nucleation_study.run(nucleation_study.read_study(path), tmp_path / "out", calculator=Still())
+    problems = json.loads((tmp_path / "out" / "problems.json").read_text())
+    assert any("zero within its error" in told for told in problems)
+    rates = [record for record in records if record.quantity == "log10_nucleation_rate"]
+    assert {(r.conditions["overpotential_V"], r.conditions["pressure_Pa"]) for r in rates} >= {(0, 0), (0, 1e6), (5e-3, 0)}
+    for record in rates:
+        assert record.bound == "upper"
+        assert "0 of 2 unbiased walkers, 8 ps in all" in record.source["method"]
+        assert record.value == pytest.approx(np.log10(2.9957 / (8e-12 * 24**3 * 1e-30)), abs=1e-4)
+    assert any("no bound of the rate at -0.03 V, 0 Pa; -0.03 V, 1e+06 Pa" in told for told in problems)
 
 
 def test_wrong_studies_are_refused(tmp_path) -> None:

@@ -97,6 +97,8 @@ def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) ->
     if comm.rank != 0:
         return {}
     found = estimate(plan, folder, comm.size)
+    if plan.note:
+        narrator.say("md", f"{study.name}: {plan.note}")
     kept = f"{found.kept} of {found.runs} runs are kept" if found.kept else f"{found.runs} run{'s' * (found.runs > 1)}"
     if found.kept == found.runs:
         narrator.say("md", f"{study.name}: all {found.runs} runs are kept")
@@ -108,7 +110,7 @@ def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) ->
                      f"a force call on {found.atoms} atoms takes {1e3 * found.call:.0f} ms here")  # fmt: skip
     return {"study": study.name, "runs": found.runs, "kept": found.kept, "cores": comm.size, "seconds": found.wall,
             "seconds_on_two_cores": found.two, "longest": {"run": found.longest[0], "seconds": found.longest[1]},
-            "force_call": {"atoms": found.atoms, "seconds": found.call}}  # fmt: skip
+            "force_call": {"atoms": found.atoms, "seconds": found.call}, "first": plan.note}  # fmt: skip
 
 
 def _about(seconds: float) -> str:

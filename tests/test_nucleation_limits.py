@@ -1,0 +1,119 @@
+"""Nucleation without a rate: barriers and their lower bounds, upper bounds of the rate that hold; where a trial starts."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atomistic import nucleation_limits, study_start
+from atomistic.metadynamics import FreeEnergy, jackknife
+from atomistic.nucleation import Attachment, attachment, drive, waiting_time
+from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
+from coupling.errors import UserError
+
+KELVIN, VOLUME = 400.0, 1e-26
+THERMAL = BOLTZMANN * KELVIN
+GRID = np.arange(0.5, 20.0)
+
+
+def parabola(top: float, until: float = 20.0, noise: float = 0.05) -> FreeEnergy:
+    """F/kT = top (1 - ((n - 10)/9.5)²) up to a size, with scatter of the blocks; highest at 9.5 and 10.5."""
+    values = np.where(GRID < until, top * (1 - ((GRID - 10) / 9.5) ** 2), np.inf)
+    copies = values + np.random.default_rng(0).normal(0, noise, (20, len(GRID)))
+    return FreeEnergy(GRID, values, jackknife(copies), copies, 1.0, values)
+
+
+def answer(grown: list[float], limit: float = 1e9) -> dict:
+    return {"mean_size": 2.0, "unbiased_s": 4e-12, "grown": grown, "attachment_limit": limit}
+
+
+def test_a_barrier_that_was_passed_is_an_estimate() -> None:
+    record = nucleation_limits.barrier_record(parabola(8.0), KELVIN, "x", {"study": "s"})
+    assert (record.bound, record.unit, record.conditions["critical_size"]) == (None, "J", 9.5)
+    assert record.value == pytest.approx(8.0 * (1 - (0.5 / 9.5) ** 2) * THERMAL)
+    assert record.stderr is not None
+    assert record.source["free_energy_eV"][10] == pytest.approx(record.value / ELEMENTARY_CHARGE, abs=1e-5)
+
+
+def test_a_barrier_that_was_not_passed_is_a_lower_bound() -> None:
+    """Seen up to seven atoms: less than the top, by 1.645 errors below what was climbed."""
+    free = parabola(8.0, until=7.0)
+    record = nucleation_limits.barrier_record(free, KELVIN, "x", {"study": "s"}, cell_overpotential=-0.01)
+    assert (record.bound, record.stderr, record.conditions["critical_size"]) == ("lower", None, 6.5)
+    climbed = 8.0 * (1 - (3.5 / 9.5) ** 2) * THERMAL
+    assert 0.9 * climbed < record.value < climbed
+    assert record.conditions["overpotential_V"] == -0.01
+    assert "lower bound (95 %): no fall behind a top up to 6.5 atoms" in record.source["method"]
+    with pytest.raises(UserError, match="nothing beyond its error"):
+        nucleation_limits.barrier_record(parabola(0.02, noise=0.3), KELVIN, "x", {"study": "s"})
+
+
+def test_counts_bound_the_rate_as_poisson_does() -> None:
+    """At rest and against the metal: of 200 made runs with 0.5 to 4 events each, the limit holds in 93 … 100 %."""
+    random, held = np.random.default_rng(1), 0
+    for _ in range(200):
+        mean = random.uniform(0.5, 4.0)
+        events = random.poisson(mean)
+        grown = [15.0] * events + [1.0] * (20 - events)
+        seen = answer(grown, 1e15)
+        records, missing = nucleation_limits.table(parabola(3.0), seen, VOLUME, KELVIN, (0.0,), (0.0,), "x", {"a": 1})
+        assert not missing
+        held += records[0].value >= math.log10(mean / (VOLUME * 4e-12))
+    assert 0.93 * 200 <= held
+    assert f"{events} of 20 unbiased walkers, 4 ps in all, grew beyond 9.5 atoms" in records[0].source["method"]
+
+
+def test_the_limit_of_a_walk_without_trend_holds() -> None:
+    """D of random walks too short to tell it from zero: the upper limit lies above D in 90 … 100 % of 200 (nominal 95 %)."""
+    random, held, refused = np.random.default_rng(2), 0, 0
+    for _ in range(200):
+        sizes = 5 + np.cumsum(random.normal(0, 0.1, (2, 100)), axis=1) + random.normal(0, 0.5, (2, 100))
+        seen = nucleation_limits.seen(sizes, 2e-14, 10)
+        held += seen["attachment_limit"] >= 0.1**2 / 2 / 2e-14
+        try:
+            attachment(sizes, 2e-14, (0.0, math.inf), 10)
+        except UserError:
+            refused += 1
+    assert refused > 50
+    assert 180 <= held
+    still = nucleation_limits.seen(np.full((2, 100), 3.0), 2e-14, 10)
+    assert still["attachment_limit"] == pytest.approx(2.9957 / 4e-12, rel=1e-4)
+    assert still["grown"] == [3.0, 3.0]
+
+
+def test_towards_the_metal_the_passage_bounds_the_rate() -> None:
+    """Driven, only the attachment limit counts: above the rate with the true attachment at any size up to the critical one."""
+    free, limit = parabola(8.0), 1e11
+    (record,), missing = nucleation_limits.table(free, answer([1.0, 1.0], limit), VOLUME, KELVIN, (-0.02,), (0.0,), "x", {"a": 1})
+    assert not missing
+    assert "mean first passage" in record.source["method"]
+    exact = waiting_time(free, Attachment(limit, 0.0, GRID, GRID), drive(-0.02, 0.0), THERMAL)
+    surface = (exact.critical / 2.0) ** (2 / 3)
+    expected = (-exact.log_time - math.log(VOLUME) + 1.644854 * exact.stderr + math.log(surface)) / math.log(10)
+    assert record.value == pytest.approx(expected, abs=1e-3)
+    (rest,), _ = nucleation_limits.table(free, answer([1.0, 1.0], limit), VOLUME, KELVIN, (0.0,), (0.0,), "x", {"a": 1})
+    assert rest.value < record.value
+
+
+REACTION = Path(__file__).parent.parent / "cases" / "_studies" / "reaction-li6ps5cl.toml"
+
+
+def test_a_trial_starts_from_the_unreacted_cell(tmp_path: Path) -> None:
+    """Without the reaction's end: the cost by the cell it starts from, a trial from the small one, the study itself refused."""
+    (tmp_path / "react.toml").write_text(REACTION.read_text(encoding="utf-8"), encoding="utf-8")
+    end = str(tmp_path / "react" / "final.extxyz")
+    waits = study_start.unreacted(end)
+    assert waits is not None
+    assert "react.toml` must run first" in waits.note
+    with pytest.raises(UserError, match=r"multiscale md .*react.toml` writes it and must run first"):
+        study_start.frames(end, None, 0)
+    shorter = study_start.of_trial(end)
+    assert shorter == str(tmp_path / "react-trial" / "final.extxyz")
+    (small,) = study_start.frames(shorter, None, 0)
+    assert 4 * len(small) == len(waits.atoms)
+    (tmp_path / "react-trial").mkdir()
+    small.write(shorter, format="extxyz")
+    assert study_start.unreacted(shorter) is None
+    assert len(study_start.frames(shorter, None, 0)[0]) == len(small)
+    assert study_start.unreacted(str(tmp_path / "other" / "final.extxyz")) is None
