@@ -34,7 +34,11 @@ LORCH = 1.2 * 2 * np.pi / (8 * np.log(2)) ** 0.5
 COPPER = 1.54184
 """Mean wavelength of Cu Kα, Å."""
 STEP = 0.01
-"""Width of the pair histogram of a pattern, Å."""
+"""Distance of the points of a pattern's pair histogram, Å; a pair counts at the two beside it, which keeps its distance."""
+SHORTER = (1.25, 1.5, 1.75, 2.0)
+"""Squares of R over the shorter cutoffs with which peaks are looked for again."""
+SETTLED = 0.75
+"""Share of the width of the window (standard deviation) by which a line may move to the shortest of them."""
 
 
 @dataclass(frozen=True)
@@ -120,23 +124,33 @@ def _histogram(frame: Atoms, centres: np.ndarray, partners: np.ndarray, edges: n
     return np.asarray(np.histogram(d[centres[i] & partners[j]], edges)[0], dtype=float)
 
 
-def _block_error(rows: np.ndarray) -> np.ndarray | None:
-    """Standard error of the mean of rows (frames, …) from up to ten blocks; None below five frames."""
+def _blocks(rows: np.ndarray) -> np.ndarray | None:
+    """Means of rows (frames, …) over each of up to ten blocks; None below five frames."""
     if len(rows) < 5:
         return None
-    blocks = np.array([part.mean(axis=0) for part in np.array_split(rows, 5 if len(rows) < 50 else 10)])
-    return np.asarray(blocks.std(axis=0, ddof=1) / len(blocks) ** 0.5)
+    return np.array([part.mean(axis=0) for part in np.array_split(rows, 5 if len(rows) < 50 else 10)])
+
+
+def _block_error(rows: np.ndarray) -> np.ndarray | None:
+    """Standard error of the mean of rows (frames, …) from up to ten blocks; None below five frames."""
+    blocks = _blocks(rows)
+    return None if blocks is None else np.asarray(blocks.std(axis=0, ddof=1) / len(blocks) ** 0.5)
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Powder pattern: 2θ (n,) in degrees, intensity per atom (n,), its standard error (n,) or None, wavelength and R in Å."""
+    """Powder pattern: 2θ (n,) in degrees, intensity per atom (n,), its standard error (n,) or None, wavelength and R in Å.
+
+    `shorter`: intensities with the shorter cutoffs R/√f, f of SHORTER (4, n). `blocks`: of each block of frames (b, n), or None.
+    """
 
     angles: np.ndarray
     intensity: np.ndarray
     stderr: np.ndarray | None
     wavelength: float
     r_max: float
+    shorter: np.ndarray
+    blocks: np.ndarray | None
 
     def broadening(self, angle: float) -> float:
         """Standard deviation in 2θ, degrees, of a line at `angle` from the end R of the sum: λ LORCH/(2π R cos θ)."""
@@ -144,12 +158,40 @@ class Pattern:
 
     def peaks(self, share: float = 0.05) -> np.ndarray:
         """Angles 2θ (k,) of the maxima that stand out by more than `share` of the highest one, refined by a parabola."""
-        from scipy.signal import find_peaks
+        return _maxima(self.angles, self.intensity, share)
 
-        found, _ = find_peaks(self.intensity, prominence=share * float(self.intensity.max()))
-        y0, y1, y2 = (self.intensity[found + shift] for shift in (-1, 0, 1))
-        step = self.angles[1] - self.angles[0]
-        return np.asarray(self.angles[found] + step * (y0 - y2) / (2 * (y0 - 2 * y1 + y2)))
+    def shift(self, angle: float) -> float | None:
+        """How far (degrees) the end R of the sum moves the peak at `angle`; None where it is lost on the way to R/√2.
+
+        Form factors and neighbouring lines shift a maximum by c/R², from R to R/√f by c (f - 1)/R²: the largest |shift|/(f - 1)
+        of f = 1.5, 1.75 and 2, the peak followed from cutoff to cutoff by steps below half the width of the window.
+        """
+        place, found = angle, []
+        for square, row in zip(SHORTER, self.shorter, strict=True):
+            near = _maxima(self.angles, row, 0.01)
+            if not len(near) or np.abs(near - place).min() > self.broadening(angle) / 2:
+                return None
+            place = float(near[np.abs(near - place).argmin()])
+            found.append(abs(place - angle) / (square - 1))
+        return max(found[1:])
+
+    def scatter(self, angle: float) -> float:
+        """Standard error (degrees) of the peak at `angle` from its places in the blocks; 0 without blocks."""
+        if self.blocks is None:
+            return 0.0
+        rows = [_maxima(self.angles, row, 0.01) for row in self.blocks]
+        places = [float(near[np.abs(near - angle).argmin()]) if len(near) else angle + self.broadening(angle) for near in rows]
+        return float(np.std(places, ddof=1) / len(places) ** 0.5)
+
+
+def _maxima(angles: np.ndarray, intensity: np.ndarray, share: float) -> np.ndarray:
+    """Angles of the maxima that stand out by more than `share` of the highest one, refined by a parabola."""
+    from scipy.signal import find_peaks
+
+    found, _ = find_peaks(intensity, prominence=share * float(intensity.max()))
+    y0, y1, y2 = (intensity[found + shift] for shift in (-1, 0, 1))
+    step = angles[1] - angles[0]
+    return np.asarray(angles[found] + step * (y0 - y2) / (2 * (y0 - 2 * y1 + y2)))
 
 
 def powder(
@@ -178,32 +220,46 @@ def powder(
     two_theta = np.linspace(*angles, points)
     half = np.radians(two_theta) / 2
     q = 4 * np.pi * np.sin(half) / wavelength
-    rows = np.array([_debye(frame, part, q, r_max) for frame in frames]) * (1 + np.cos(2 * half) ** 2)
-    return Pattern(two_theta, rows.mean(axis=0), _block_error(rows), wavelength, r_max)
+    found = np.array([_debye(frame, part, q, r_max) for frame in frames]) * (1 + np.cos(2 * half) ** 2)
+    rows, shorter = found[:, 0], found[:, 1:].mean(axis=0)
+    return Pattern(two_theta, rows.mean(axis=0), _block_error(rows), wavelength, r_max, shorter, _blocks(rows))
 
 
 def _debye(frame: Atoms, part: Slice, q: np.ndarray, r_max: float) -> np.ndarray:
-    """I(q) (n,) of one frame."""
+    """I(q) (5, n) of one frame, with the cutoff R and with the shorter ones."""
+    from matscipy.neighbours import neighbour_list
+
     inside, volume = part.holds(frame)
     if not inside.any():
         raise UserError("diffraction: no atom in the slice")
     edges = np.arange(0.0, r_max + STEP / 2, STEP)
     r, shells = (edges[1:] + edges[:-1]) / 2, 4 / 3 * np.pi * np.diff(edges**3)
-    window = np.sinc(r / edges[-1])
-    kernel = np.sinc(np.outer(q, r) / np.pi) * window
+    ends = edges[-1] / np.sqrt([1.0, *SHORTER])[:, None]
+    windows = np.where(r < ends, np.sinc(r / ends), 0.0)
+    kernel = np.sinc(np.outer(q, r) / np.pi)
+    first, second, distances = neighbour_list("ijd", frame, float(edges[-1]))
     kinds = sorted({int(z) for z in frame.numbers[inside]})
     factors = {z: form_factor(z, q / (4 * np.pi)) for z in kinds}
-    total = np.zeros_like(q)
+    total = np.zeros((len(ends), len(q)))
     for a in kinds:
         centres = inside & (frame.numbers == a)
         share = centres.sum() / inside.sum()
         total += share * factors[a] ** 2
         for b in kinds:
             partners = inside & (frame.numbers == b)
-            pairs = _histogram(frame, centres, partners, edges) / centres.sum()
+            pairs = _shared(distances[centres[first] & partners[second]], len(r)) / centres.sum()
             expected = partners.sum() / volume * shells * part.reach(r)
-            total += share * factors[a] * factors[b] * (kernel @ (pairs - expected))
+            total += share * factors[a] * factors[b] * ((windows * (pairs - expected)) @ kernel.T)
     return total
+
+
+def _shared(distances: np.ndarray, points: int) -> np.ndarray:
+    """Pairs counted at the points (k + 1/2) STEP, each shared by the two beside it (points,)."""
+    place = np.maximum(distances / STEP - 0.5, 0.0)
+    low = np.minimum(place.astype(int), points - 1)
+    above = np.minimum(low + 1, points - 1)
+    rest = place - low
+    return np.asarray(np.bincount(low, 1 - rest, points) + np.bincount(above, rest, points))
 
 
 def form_factor(number: int, s: np.ndarray) -> np.ndarray:
@@ -239,13 +295,23 @@ def peak_records(
 ) -> list[Property]:
     """One record a peak: quantity "diffraction_angle", 2θ in degrees.
 
-    The error is half the step of the pattern and, added in squares, the standard deviation of a line broadened by the end R of
-    the sum: within it form factors and neighbouring lines shift a maximum (by 0.1 to 0.4 degrees at R = 25 Å, as 1/R²).
+    The error is half the step of the pattern, the shift by the end R of the sum and the scatter between blocks of frames, added
+    in squares. The shift is at least the median one of the pattern's lines: neighbours may hold a maximum in place by chance. A
+    peak that is lost with shorter cutoffs, or moves by more than SETTLED of the window's width, may be a side lobe of the window
+    or two lines in one: its error is then that width at least, its confidence low.
     """
-    step = float(pattern.angles[1] - pattern.angles[0])
-    told = {**source, "method": "Debye sum, Lorch window, whose line width is the error", "r_max_A": pattern.r_max,
-            "wavelength_A": pattern.wavelength}  # fmt: skip
-    where = dict(conditions)
-    return [Property(material, "diffraction_angle", float(angle), "degree", conditions=where, source=told,
-                     stderr=float(np.hypot(step / 2, pattern.broadening(float(angle)))))
-            for angle in pattern.peaks()]  # fmt: skip
+    step, found = float(pattern.angles[1] - pattern.angles[0]), []
+    angles = [float(angle) for angle in pattern.peaks()]
+    widths, shifts = [pattern.broadening(angle) for angle in angles], [pattern.shift(angle) for angle in angles]
+    settled = [shift is not None and shift < SETTLED * width for shift, width in zip(shifts, widths, strict=True)]
+    least = float(np.median([shift for shift, good in zip(shifts, settled, strict=True) if good] or [0.0]))
+    for angle, width, shift, good in zip(angles, widths, shifts, settled, strict=True):
+        size = max(shift or 0.0, least if good else width)
+        method = "Debye sum, Lorch window; error: shift from R to R/sqrt(2), scatter of the frames, half a step"
+        if not good:
+            method += "; it moves or merges as R is made shorter, as a side lobe or two lines in one do: take a longer R"
+        told = {**source, "method": method, "r_max_A": pattern.r_max, "wavelength_A": pattern.wavelength}
+        error = float(np.sqrt((step / 2) ** 2 + size**2 + pattern.scatter(angle) ** 2))
+        found.append(Property(material, "diffraction_angle", angle, "degree", conditions=dict(conditions), source=told,
+                              stderr=error, confidence="computed" if good else "low"))  # fmt: skip
+    return found
