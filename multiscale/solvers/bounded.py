@@ -1,6 +1,5 @@
 """Newton's method between bounds: lower ≤ x ≤ upper, with equality where the residual pushes against a bound."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import ufl
 from dolfinx import fem
 
 from multiscale.solvers.newton import NonlinearSolver
-from multiscale.solvers.solver import BOUNDED, ROUNDING, SMALLEST, SolveReport
+from multiscale.solvers.solver import BOUNDED, ROUNDING, SMALLEST
 
 MARGIN = 10.0
 """Multiple of the rounding error of one term that the sum of a row's terms may reach."""
@@ -61,25 +60,12 @@ class BoundedSolver(NonlinearSolver):
             self._rounding = max(MARGIN * ROUNDING * (self._diagonal * self._size).norm(), SMALLEST)
         snes.setTolerances(atol=self._rounding, **self._limits)
 
-    def solve(self) -> SolveReport:
-        """Solve from the values now in the unknown (moved between the bounds first).
-
-        Raises:
-            RunFailure: no convergence; the message names the prefix and PETSc's reason. The unknown keeps its first guess.
-        """
-        start = time.perf_counter()
-        before = self.u.x.array.copy()
-        self._guess.x.array[:] = np.clip(before, self.lower.x.array, self.upper.x.array)
-        self._rounding, self._diagonal = SMALLEST, None
+    def _start_from(self, values: np.ndarray) -> None:
+        """First guess moved between the bounds, which are read anew; matrix and vector of a quadratic energy there."""
+        self._guess.x.array[:] = np.clip(values, self.lower.x.array, self.upper.x.array)
         low, high = self.lower.x.petsc_vec, self.upper.x.petsc_vec
         self._size = high.copy()
         self._size.abs()
         self.snes.setVariableBounds(low, high)
         if self.quadratic:
             self._begin()
-        self.snes.solve(None, self._guess.x.petsc_vec)
-        iterations, norm, name = self._verdict(before)
-        self.u.x.array[:] = self._guess.x.array
-        self.u.x.scatter_forward()
-        return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)
-

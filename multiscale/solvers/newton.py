@@ -113,13 +113,17 @@ class NonlinearSolver:
         """
         start = time.perf_counter()
         before = self.u.x.array.copy()
-        self._guess.x.array[:] = before
         self._rounding, self._diagonal = SMALLEST, None
+        self._start_from(before)
         self.snes.solve(None, self._guess.x.petsc_vec)
         iterations, norm, name = self._verdict(before)
         self.u.x.array[:] = self._guess.x.array
         self.u.x.scatter_forward()
         return SolveReport(iterations, norm, name, self.unknowns, time.perf_counter() - start)
+
+    def _start_from(self, values: np.ndarray) -> None:
+        """Make the first guess of the values that the unknown holds."""
+        self._guess.x.array[:] = values
 
     def _verdict(self, before: np.ndarray) -> tuple[int, float, str]:
         """Iterations, residual and reason of a solve that converged. Else the unknown is as before, and RunFailure is raised."""
