@@ -3,8 +3,8 @@
 All replicas go through the network together: on a GPU a step of sixty cells costs little more than a step of one. Each replica
 has a folder of its own with the segments that `atomistic.trajectory` reads; a killed batch goes on from the last segment that
 every replica has. The noise of a segment is drawn from a seed made of the batch's seed and the segment's number, so that what it
-computes depends on the state it starts from alone. On a CPU a repeated batch gives the same bits; a GPU adds in an order of its
-own, so that there the same run agrees in its statistics only.
+computes depends on the state it starts from alone. On a CPU a repeated batch gives the same frames to round-off; a GPU adds in an
+order of its own, so that there the same run agrees in its statistics only.
 
 Integrators: BAOAB Langevin (Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34) and velocity Verlet of torch-sim (Cohen
 et al., AI Sci. 1, 025003 (2025)).
@@ -22,6 +22,7 @@ import numpy as np
 from ase import Atoms, units
 
 from atomistic import dynamics, mace_model, potential
+from atomistic.devices import torch_device
 from atomistic.dynamics import DynamicsSettings
 from atomistic.trajectory import Frames, State, Trajectory, begin, load, read_header, read_segments, state_after, write_segment
 from coupling.errors import UserError
@@ -53,7 +54,7 @@ def run(
         Unphysical: a replica stays unstable after all halvings of the time step; finished segments are kept.
     """
     _refuse(replicas, settings, folders, dtype)
-    engine = _Engine(replicas, name, member, _device(device), dtype)
+    engine = _Engine(replicas, name, member, torch_device(device), dtype)
     keys = [_key(replicas, number, settings, engine.label) for number in range(len(replicas))]
     for atoms, folder, key in zip(replicas, folders, keys, strict=True):
         _claim(folder, atoms, settings, key)
@@ -81,17 +82,6 @@ def _refuse(replicas: Sequence[Atoms], settings: DynamicsSettings, folders: Sequ
         raise UserError("batch: final_temperature is not for batches; run one temperature, or staged dynamics without a batch")
     if dtype not in ("float32", "float64"):
         raise potential.unknown("dtype", dtype, ["float32", "float64"])
-
-
-def _device(wanted: str) -> Any:
-    """The torch device of a name. Raises UserError where it is not there."""
-    import torch
-
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise potential.unknown("device", wanted, ["auto", "cpu", "cuda"])
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda': torch sees no GPU here; leave it at 'auto', or install a torch built for CUDA")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _key(replicas: Sequence[Atoms], number: int, settings: DynamicsSettings, engine: str) -> str:
@@ -193,8 +183,9 @@ class _Engine:
         """Frames and end state of each replica. Raises Unstable when a guard trips in one of them."""
         import torch
 
-        torch.manual_seed(int(digest([settings.seed, index, halvings])[:12], 16))
-        state, step = self._begin(states), self._stepper(settings, settings.timestep / 2**halvings)
+        seed = int(digest([settings.seed, index, halvings])[:12], 16)
+        torch.manual_seed(seed)
+        state, step = self._begin(states, seed), self._stepper(settings, settings.timestep / 2**halvings)
         first = index * settings.frames_per_segment
         last = [old.positions for old in states]
         stored: list[list[tuple[np.ndarray, np.ndarray, float, float]]] = [[] for _ in self.replicas]
@@ -213,14 +204,15 @@ class _Engine:
         after = [_state(positions, momenta, old.cell, index + 1) for positions, (_, momenta, _), old in moved]
         return frames, after
 
-    def _begin(self, states: Sequence[State]) -> Any:
-        """torch-sim's state of all replicas, forces included."""
+    def _begin(self, states: Sequence[State], seed: int) -> Any:
+        """torch-sim's state of all replicas, forces included; since its version 0.6 a state has a generator of its own."""
         import torch
         import torch_sim as ts
 
         for atoms, state in zip(self.replicas, states, strict=True):
             atoms.positions, atoms.cell = state.positions, state.cell
         system = ts.io.atoms_to_state(self.replicas, self.device, self.dtype)
+        system.rng = seed
         system.momenta = torch.tensor(np.concatenate([s.momenta for s in states]), device=self.device, dtype=self.dtype)
         return ts.integrators.nve_init(system, self.model, kT=torch.tensor(0.0, device=self.device, dtype=self.dtype))
 

@@ -8,14 +8,16 @@ graph on one core, because no array of the size edges × channels × spherical h
 Equations: Batatia et al., arXiv:2206.07697 (edge features, A-basis, B-basis, readouts).
 """
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
+from matscipy.neighbours import neighbour_list
 
 Tensor = torch.Tensor
 
@@ -26,17 +28,28 @@ class Batch:
 
     species: Tensor  # (n,) index into the model's elements
     frame: Tensor  # (n,) number of the frame
+    sizes: Tensor  # (g,) atoms of the frames, as real numbers
     neighbors: Tensor  # (n, m) index of the neighbour; unused places point to the atom itself
     vectors: Tensor  # (n, m, 3) from the atom to the neighbour; unused places lie beyond the cutoff
     volumes: Tensor  # (g,)
     energies: Tensor  # (g,) labels
     forces: Tensor  # (n, 3) labels
     stresses: Tensor  # (g, 3, 3) labels
+    real_atoms: Tensor  # (n,) 1, or 0 where the place is filled up (atomistic.gpu_fitting)
+    real_frames: Tensor  # (g,) 1, or 0 likewise
+
+    def to(self, device: Any) -> "Batch":
+        """The same batch on a device."""
+        return Batch(*(getattr(self, one.name).to(device) for one in fields(self)))
 
 
 def neighbor_table(atoms: Atoms, r_max: float) -> tuple[np.ndarray, np.ndarray]:
-    """Padded neighbours (n, m) and vectors (n, m, 3) within r_max of every atom, periodic images included."""
-    i, j, vectors = neighbor_list("ijD", atoms, r_max)
+    """Padded neighbours (n, m) and vectors (n, m, 3) within r_max of every atom, periodic images included.
+
+    By matscipy, some twenty times quicker than ASE's list, which takes the atoms that have no cell.
+    """
+    found = neighbour_list if atoms.cell.rank == 3 else neighbor_list
+    i, j, vectors = found("ijD", atoms, r_max)
     counts = np.bincount(i, minlength=len(atoms))
     place = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)
     table = np.tile(np.arange(len(atoms))[:, None], (1, max(1, counts.max())))
@@ -79,13 +92,21 @@ def batch(samples: list[Sample], numbers: list[int], r_max: float, dtype: torch.
     return Batch(
         species=torch.as_tensor([numbers.index(z) for frame in frames for z in frame.numbers]),
         frame=torch.as_tensor(np.repeat(np.arange(len(frames)), np.diff(offsets))),
+        sizes=numeric(np.diff(offsets)),
         neighbors=torch.as_tensor(neighbors),
         vectors=numeric(vectors),
         volumes=numeric([frame.get_volume() for frame in frames]),
         energies=numeric([frame.info["REF_energy"] for frame in frames]),
         forces=numeric(np.concatenate([frame.arrays["REF_forces"] for frame in frames])),
-        stresses=numeric([frame.info["REF_stress"][[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3) for frame in frames]),
+        stresses=numeric([stress_matrix(frame) for frame in frames]),
+        real_atoms=torch.ones(int(offsets[-1]), dtype=dtype),
+        real_frames=torch.ones(len(frames), dtype=dtype),
     )
+
+
+def stress_matrix(frame: Atoms) -> np.ndarray:
+    """Labelled stress (3, 3) of a frame, eV/Å³."""
+    return np.asarray(frame.info["REF_stress"])[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
 
 
 def predict(model: Any, data: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,8 +161,8 @@ def descriptors(model: Any, atoms: Atoms) -> np.ndarray:
     zeros = torch.zeros(1, dtype=kind)
     data = Batch(
         species=torch.as_tensor([numbers.index(z) for z in atoms.numbers]), frame=torch.zeros(len(atoms), dtype=torch.int64),
-        neighbors=torch.as_tensor(neighbors), vectors=torch.as_tensor(vectors, dtype=kind), volumes=zeros, energies=zeros,
-        forces=zeros, stresses=zeros,
+        sizes=zeros, neighbors=torch.as_tensor(neighbors), vectors=torch.as_tensor(vectors, dtype=kind), volumes=zeros,
+        energies=zeros, forces=zeros, stresses=zeros, real_atoms=zeros, real_frames=zeros,
     )  # fmt: skip
     with torch.no_grad():
         return np.asarray(next(_layers(model, data, data.vectors)).numpy(), dtype=float)
@@ -165,18 +186,24 @@ def _a_basis(interaction: Any, features: Tensor, harmonics: Tensor, radial: Tens
     """A-basis ((l_max + 1)², n, k): Σ_j R_kl(r_ij) Y_lm(r_ij) h_jk, mixed over channels (and species, first layer)."""
     n, m, count = harmonics.shape
     channels, degrees = features.shape[1], int(count**0.5)
-    degree = torch.arange(degrees).repeat_interleave(2 * torch.arange(degrees) + 1)
+    degree = _degree_of(degrees, harmonics.device)
     sources = interaction.linear_up(features).index_select(0, data.neighbors.reshape(-1))
     weights = interaction.conv_tp_weights(radial).view(n * m, degrees, channels) * sources[:, None]
     # every l with every (l', m): one matrix product per atom, the fitting pairs are taken from it
     pairs = torch.bmm(harmonics.transpose(1, 2), weights.view(n, m, -1)).view(n, count, degrees, channels)
-    summed = pairs.permute(1, 2, 0, 3)[torch.arange(count), degree]
+    summed = torch.cat([pairs[:, ell**2 : (ell + 1) ** 2, ell] for ell in range(degrees)], 1).transpose(0, 1)
     mix = interaction.linear.weight.view(degrees, channels, channels) / (channels**0.5 * interaction.avg_num_neighbors)
     if type(interaction).__name__ != "RealAgnosticInteractionBlock":
-        return torch.bmm(summed, mix[degree])
+        return torch.bmm(summed, mix.index_select(0, degree))
     skip = interaction.skip_tp.weight.view(degrees, channels, -1)
     both = torch.bmm(mix, skip) / skip.shape[2] ** 0.5
-    return _of_species(torch.bmm(summed, both[degree]).view(count, n, -1, channels), data.species)
+    return _of_species(torch.bmm(summed, both.index_select(0, degree)).view(count, n, -1, channels), data.species)
+
+
+@functools.cache
+def _degree_of(degrees: int, device: torch.device) -> Tensor:
+    """Degree l of each of the harmonics (l, m) in their order: 0, 1, 1, 1, 2, …"""
+    return torch.arange(degrees).repeat_interleave(2 * torch.arange(degrees) + 1).to(device)
 
 
 def _contraction(contraction: Any, basis: Tensor, species: Tensor) -> Tensor:
@@ -196,17 +223,18 @@ def _contraction(contraction: Any, basis: Tensor, species: Tensor) -> Tensor:
     return total
 
 
-_MONOMIALS: dict[tuple[int, int], tuple[list[Tensor], Tensor]] = {}
+_MONOMIALS: dict[tuple[int, int, torch.device], tuple[list[Tensor], Tensor]] = {}
 
 
 def _monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
     """Indices (order lists of t) and coefficients (t, paths) of the non-zero monomials of a coupling tensor."""
-    key = (order, tensor.shape[0])
+    key = (order, tensor.shape[0], tensor.device)
     if key not in _MONOMIALS:
         entries = torch.nonzero(tensor.abs().amax(-1) > 1e-9)
         monomials, where = torch.unique(entries.sort(dim=1).values, dim=0, return_inverse=True)
         values = tensor[tuple(entries.T)].double()
-        coefficients = torch.zeros(len(monomials), tensor.shape[-1], dtype=torch.float64).index_add(0, where, values)
+        empty = torch.zeros(len(monomials), tensor.shape[-1], dtype=torch.float64, device=tensor.device)
+        coefficients = empty.index_add(0, where, values)
         _MONOMIALS[key] = ([monomials[:, column].contiguous() for column in range(order)], coefficients)
     return _MONOMIALS[key]
 
@@ -214,7 +242,7 @@ def _monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
 def _repulsion(model: Any, data: Batch, lengths: Tensor) -> Tensor:
     """Ziegler–Biersack–Littmark energy (n,) of every atom, by mace-torch's own term."""
     n, m = lengths.shape
-    receivers = torch.arange(n).repeat_interleave(m)
+    receivers = torch.arange(n, device=lengths.device).repeat_interleave(m)
     attributes = torch.nn.functional.one_hot(data.species, len(model.atomic_numbers)).to(lengths.dtype)
     edges = torch.stack([data.neighbors.reshape(-1), receivers])
     energies: Tensor = model.pair_repulsion_fn(lengths.reshape(-1, 1), attributes, edges, model.atomic_numbers)

@@ -1,4 +1,4 @@
-"""Fits a MACE model to labelled frames on the CPU, with checkpoints and an early stop."""
+"""Fits a MACE model to labelled frames on a CPU or a GPU, with checkpoints and an early stop."""
 
 import time
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from atomistic import mace_model
+from atomistic.devices import torch_device
 from coupling.atomic import replacing
 from coupling.errors import UserError
 
@@ -126,15 +127,72 @@ def loss(model: Any, data: Any, settings: FitSettings) -> Any:
     from atomistic.fast_mace import predict
 
     energies, forces, stresses = predict(model, data)
-    sizes = torch.bincount(data.frame, minlength=len(energies))
+    atoms, frames = data.real_atoms, data.real_frames
     total: Any = 0.0
-    for weight, width, error in (
-        (settings.energy_weight, settings.huber_energy, (energies - data.energies) / sizes),
-        (settings.forces_weight, settings.huber_forces, forces - data.forces),
-        (settings.stress_weight, settings.huber_stress, stresses - data.stresses),
+    for weight, width, error, real in (
+        (settings.energy_weight, settings.huber_energy, (energies - data.energies) / data.sizes, frames),
+        (settings.forces_weight, settings.huber_forces, forces - data.forces, atoms[:, None]),
+        (settings.stress_weight, settings.huber_stress, stresses - data.stresses, frames[:, None, None]),
     ):
-        total = total + weight * huber_loss(error / width, torch.zeros_like(error))
+        terms = huber_loss(error / width, torch.zeros_like(error), reduction="none")
+        total = total + weight * (terms * real).sum() / (real.sum() * (error.numel() // len(error)))
     return total
+
+
+@dataclass
+class Weights:
+    """What a fit moves: the weights, their exponential average, and the optimizer's moments."""
+
+    parameters: list[Any]
+    averaged: list[Any]
+    best: list[Any]
+    optimizer: Any
+
+
+def descend(model: Any, data: Any, weights: Weights, settings: FitSettings, keep: Any) -> Any:
+    """One step of the optimizer on a batch; the average keeps the share `keep` of what it was. Returns the loss."""
+    import torch
+
+    weights.optimizer.zero_grad()
+    value = loss(model, data, settings)
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(weights.parameters, settings.gradient_limit)
+    weights.optimizer.step()
+    with torch.no_grad():
+        for p, average in zip(weights.parameters, weights.averaged, strict=True):
+            average.lerp_(p, 1 - keep)
+    return value.detach()
+
+
+class Steps:
+    """Batches of frames and the steps on them, on a CPU."""
+
+    def __init__(self, model: Any, samples: list[Any], weights: Weights, settings: FitSettings) -> None:
+        self.model, self.samples, self.weights, self.settings = model, samples, weights, settings
+        self.losses: list[float] = []
+
+    def groups(self, seed: int) -> list[Any]:
+        """Frames in random order, grouped so that no batch of several frames exceeds the number of atoms."""
+        order = np.random.default_rng(seed).permutation(len(self.samples))
+        sizes = [len(self.samples[index].frame) for index in order]
+        return [[int(order[i]) for i in group] for group in in_turn(sizes, self.settings.atoms_per_batch)]
+
+    def take(self, group: Any, learning_rate: float, keep: float) -> None:
+        """One step."""
+        import torch
+
+        from atomistic.fast_mace import batch
+
+        for entry in self.weights.optimizer.param_groups:
+            entry["lr"] = learning_rate
+        numbers = [int(z) for z in self.model.atomic_numbers]
+        data = batch([self.samples[i] for i in group], numbers, float(self.model.r_max), torch.float32)
+        self.losses.append(float(descend(self.model, data, self.weights, self.settings, keep)))
+
+    def mean_loss(self) -> float:
+        """Mean loss of the steps since it was last asked for."""
+        mean, self.losses = float(np.mean(self.losses)), []
+        return mean
 
 
 def fit(
@@ -146,6 +204,7 @@ def fit(
     seed: int,
     checkpoint: Path,
     report: Callable[[Epoch], None] = lambda epoch: None,
+    device: str = "auto",
 ) -> Any:
     """Fit in float32 and return the model with averaged weights, those of the best epoch where `patience` is set.
 
@@ -156,56 +215,48 @@ def fit(
         epochs: passes over the training frames.
         settings: see FitSettings.
         seed: seed of the order of the frames.
-        checkpoint: file written after every epoch and continued, read without pickled code.
+        checkpoint: file written after every epoch and continued (on the other kind of device too), read without pickled code.
         report: called after every epoch.
+        device: "cpu", "cuda", or "auto" (the GPU where there is one).
     """
     import torch
 
-    from atomistic.fast_mace import batch, sample
+    from atomistic.fast_mace import sample
 
-    model = model.float().train()
-    numbers, r_max = [int(z) for z in model.atomic_numbers], float(model.r_max)
+    place = torch_device(device)
+    model = model.float().to(place).train()
+    r_max = float(model.r_max)
     samples, held = ([sample(frame, r_max) for frame in frames] for frames in (train, valid))
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
-    averaged = [p.detach().clone() for p in parameters]
-    best, history, spent = [p.clone() for p in averaged], [], 0.0
-    if checkpoint.exists():
-        stored = torch.load(checkpoint, weights_only=True)
-        for group, name in ((parameters, "weights"), (averaged, "averaged"), (best, "best")):
-            for p, value in zip(group, stored[name], strict=True):
-                p.data.copy_(value)
-        optimizer.load_state_dict(stored["optimizer"])
-        history, spent = [Epoch(*row) for row in stored["history"]], float(stored.get("seconds", 0.0))
+    start = [p.detach().clone() for p in parameters]
+    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99), capturable=place.type == "cuda")
+    weights = Weights(parameters, start, [p.clone() for p in start], optimizer)
+    history, spent = _restore(checkpoint, weights, place) if checkpoint.exists() else ([], 0.0)
+    if place.type == "cpu":
+        steps: Any = Steps(model, samples, weights, settings)
+    else:
+        from atomistic.gpu_fitting import CapturedSteps
+
+        steps = CapturedSteps(model, samples, weights, settings)
     clock = _Clock(time.monotonic() - spent, settings.minutes)
     for epoch in range(len(history), epochs):
         if _stopped(history, settings.patience) or clock.share() >= 1:
             break
-        losses = []
-        groups = _groups([len(one.frame) for one in samples], settings.atoms_per_batch, seed + epoch)
+        groups = steps.groups(seed + epoch)
         for step, group in enumerate(groups):
-            for entry in optimizer.param_groups:
-                entry["lr"] = rate(max((epoch + (step + 1) / len(groups)) / epochs, clock.share()), settings)
-            optimizer.zero_grad()
-            value = loss(model, batch([samples[i] for i in group], numbers, r_max, torch.float32), settings)
-            value.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_limit)
-            optimizer.step()
-            losses.append(float(value.detach()))
-            with torch.no_grad():
-                keep = min(settings.average, (1 + epoch * len(groups) + step) / (10 + epoch * len(groups) + step))
-                for p, average in zip(parameters, averaged, strict=True):
-                    average.mul_(keep).add_(p, alpha=1 - keep)
-        errors = _with(model, parameters, averaged, held, numbers, r_max)
-        history.append(Epoch(epoch + 1, epochs, float(np.mean(losses)), *errors))
+            done = epoch * len(groups) + step
+            now = rate(max((epoch + (step + 1) / len(groups)) / epochs, clock.share()), settings)
+            steps.take(group, now, min(settings.average, (1 + done) / (10 + done)))
+        errors = _with(model, weights, held)
+        history.append(Epoch(epoch + 1, epochs, steps.mean_loss(), *errors))
         if not settings.patience or history[-1].score <= min(one.score for one in history):
-            best = [p.clone() for p in averaged]
-        _keep(checkpoint, parameters, averaged, best, optimizer, history, clock.seconds())
+            weights.best = [p.clone() for p in weights.averaged]
+        _keep(checkpoint, weights, history, clock.seconds())
         report(history[-1])
     with torch.no_grad():
-        for p, value in zip(parameters, best, strict=True):
+        for p, value in zip(parameters, weights.best, strict=True):
             p.copy_(value)
-    return model.double().eval()
+    return model.double().cpu().eval()
 
 
 @dataclass(frozen=True)
@@ -232,17 +283,30 @@ def _stopped(history: list[Epoch], patience: int) -> bool:
     return min(scores[-patience:]) > min(scores[:-patience])
 
 
-def _keep(
-    checkpoint: Path, parameters: list, averaged: list, best: list, optimizer: Any, history: list[Epoch], seconds: float
-) -> None:
+def in_turn(sizes: list[int], most: int) -> list[list[int]]:
+    """Numbers 0, 1, 2 … in groups one after the other, so that no group of several exceeds `most` in the sum of their sizes."""
+    groups: list[list[int]] = [[]]
+    filled = 0
+    for index, size in enumerate(sizes):
+        if groups[-1] and filled + size > most:
+            groups.append([])
+            filled = 0
+        groups[-1].append(index)
+        filled += size
+    return groups
+
+
+def _keep(checkpoint: Path, weights: Weights, history: list[Epoch], seconds: float) -> None:
     """Write the checkpoint in one step."""
     import torch
 
+    stored = weights.optimizer.state_dict()
+    groups = [entry | {"lr": float(entry["lr"])} for entry in stored["param_groups"]]
     state = {
-        "weights": [p.detach() for p in parameters],
-        "averaged": averaged,
-        "best": best,
-        "optimizer": optimizer.state_dict(),
+        "weights": [p.detach() for p in weights.parameters],
+        "averaged": weights.averaged,
+        "best": weights.best,
+        "optimizer": {"state": stored["state"], "param_groups": groups},
         "seconds": seconds,
         "history": [[one.number, one.of, one.loss, one.energy, one.forces] for one in history],
     }
@@ -250,39 +314,48 @@ def _keep(
         torch.save(state, temporary)
 
 
-def _groups(sizes: list[int], atoms_per_batch: int, seed: int) -> list[list[int]]:
-    """Frames in random order, grouped so that no batch of several frames exceeds the number of atoms."""
-    groups: list[list[int]] = [[]]
-    filled = 0
-    for index in np.random.default_rng(seed).permutation(len(sizes)):
-        if groups[-1] and filled + sizes[index] > atoms_per_batch:
-            groups.append([])
-            filled = 0
-        groups[-1].append(int(index))
-        filled += sizes[index]
-    return groups
+def _restore(checkpoint: Path, weights: Weights, place: Any) -> tuple[list[Epoch], float]:
+    """Put a checkpoint into the weights; returns the epochs done and the time they took (s)."""
+    import torch
+
+    stored = torch.load(checkpoint, weights_only=True, map_location=place)
+    for group, name in ((weights.parameters, "weights"), (weights.averaged, "averaged"), (weights.best, "best")):
+        for p, value in zip(group, stored[name], strict=True):
+            p.data.copy_(value)
+    own = [dict(entry) for entry in weights.optimizer.param_groups]
+    weights.optimizer.load_state_dict(stored["optimizer"])
+    for entry, mine in zip(weights.optimizer.param_groups, own, strict=True):
+        entry["capturable"] = mine["capturable"]  # the checkpoint may come from the other kind of device
+    for state in weights.optimizer.state.values():
+        state["step"] = state["step"].to(place)
+    return [Epoch(*row) for row in stored["history"]], float(stored.get("seconds", 0.0))
 
 
-def _with(model: Any, parameters: list, averaged: list, held: list, numbers: list[int], r_max: float) -> tuple[float, float]:
+ATOMS_AT_ONCE = 400
+"""Of a batch in which validation errors are taken."""
+
+
+def _with(model: Any, weights: Weights, held: list) -> tuple[float, float]:
     """Validation errors (eV per atom, eV/Å) with the averaged weights; the model keeps its own."""
     import torch
 
     from atomistic.fast_mace import batch, predict
 
-    own = [p.detach().clone() for p in parameters]
-    energy, force, atoms = 0.0, 0.0, 0
-    try:
-        for p, average in zip(parameters, averaged, strict=True):
-            p.data.copy_(average)
-        for one in held:
-            data = batch([one], numbers, r_max, torch.float32)
-            energies, forces, _ = (value.detach() for value in predict(model, data))
-            energy += float(((energies - data.energies) / len(one.frame)).pow(2).sum())
-            force += float((forces - data.forces).pow(2).sum())
-            atoms += len(one.frame)
-    finally:
-        for p, value in zip(parameters, own, strict=True):
-            p.data.copy_(value)
     if not held:
         return float("nan"), float("nan")
+    numbers, r_max, place = [int(z) for z in model.atomic_numbers], float(model.r_max), weights.parameters[0].device
+    own = [p.detach().clone() for p in weights.parameters]
+    energy, force, atoms = 0.0, 0.0, 0
+    try:
+        for p, average in zip(weights.parameters, weights.averaged, strict=True):
+            p.data.copy_(average)
+        for group in in_turn([len(one.frame) for one in held], ATOMS_AT_ONCE):
+            data = batch([held[i] for i in group], numbers, r_max, torch.float32).to(place)
+            energies, forces, _ = (value.detach() for value in predict(model, data))
+            energy += float(((energies - data.energies) / data.sizes).pow(2).sum())
+            force += float((forces - data.forces).pow(2).sum())
+            atoms += len(forces)
+    finally:
+        for p, value in zip(weights.parameters, own, strict=True):
+            p.data.copy_(value)
     return (energy / len(held)) ** 0.5, (force / (3 * atoms)) ** 0.5

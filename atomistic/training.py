@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from atomistic import fitting, mace_model
+from atomistic.devices import torch_device
 from atomistic.fitting import Epoch
 from atomistic.recipe import Member, Recipe
 from atomistic.sampling import seed_of
@@ -46,6 +47,7 @@ def train(
     progress: Progress | None = None,
     start: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
+    device: str = "auto",
 ) -> Path:
     """Folder of the potential: every member of the recipe fitted to the frames.
 
@@ -57,6 +59,7 @@ def train(
         progress: (label, share).
         start: potential whose members the fits start from instead of random weights; one of a single model starts all of them.
         say: takes one line after every epoch, on the rank that computed it.
+        device: "cpu", "cuda", or "auto" (the GPU where there is one; its ranks share it).
 
     Raises:
         UserError: no members, fewer frames than a fit needs, or a start that lacks an element of the frames.
@@ -68,6 +71,7 @@ def train(
         raise UserError(f"recipe {recipe.name!r}: {len(learned)} frames to learn from; at least 2 are needed")
     if start is not None:
         _require_cover(start, frames)
+    torch_device(device)
     target, data = out / recipe.name, _fingerprint(frames)
     tasks = []
     for number, member in enumerate(recipe.members):
@@ -87,7 +91,7 @@ def train(
             tick(epoch.number / epoch.of)
             say(f"{task.label}: {epoch}")
 
-        history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, report)
+        history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, report, device)
         return {"history": [asdict(epoch) for epoch in history]}
 
     run_tasks(tasks, work, out / "fits", comm, progress)
@@ -102,6 +106,7 @@ def fit_member(
     place: Path,
     start: Path | None,
     told: Callable[[Epoch], None],
+    device: str = "auto",
 ) -> list[Epoch]:
     """Fit one member and store it under `place`; returns the history of the fit (without what a killed run did before)."""
     learned, valid = sets
@@ -114,7 +119,7 @@ def fit_member(
         with (folder / "history.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(epoch)) + "\n")
 
-    fitted = fitting.fit(model, learned, valid, member.epochs, settings, member.seed, folder / "checkpoint.pt", report)
+    fitted = fitting.fit(model, learned, valid, member.epochs, settings, member.seed, folder / "checkpoint.pt", report, device)
     mace_model.save(fitted, place)
     write_json(place / "member.json", asdict(member))
     return history

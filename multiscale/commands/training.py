@@ -72,6 +72,7 @@ def train(
     ] = None,
     start: Annotated[str | None, typer.Option("--start", metavar="POTENTIAL", help="Start from the weights of this one.")] = None,
     held_out: HeldOutOption = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU where there is one.")] = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Fit a committee to a training set, member by member over MPI ranks; it ends with DIR/NAME, ready for `potential = …`.
@@ -100,7 +101,7 @@ def train(
     if alone:
         narrator.say("training", "no recipe: three members of two shapes (24, 24 channels to 5 Å; 16 to 6 Å), early stop")
     comm = parallel.world()
-    folder = training.train(recipe, frames, out, comm, None, begin, lambda line: _say_here(narrator, line))
+    folder = training.train(recipe, frames, out, comm, None, begin, lambda line: _say_here(narrator, line), device)
     answer: dict[str, Any] = {"potential": str(folder), "members": len(recipe.members), "frames": len(frames)}
     if comm.rank == 0:
         write_text(folder / card.RECIPE, as_toml(recipe) if alone else source.read_text(encoding="utf-8"))
