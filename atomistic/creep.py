@@ -207,7 +207,7 @@ def mobility(positions: np.ndarray, moving: np.ndarray, frame_interval: float, w
     """
     windows = (len(positions) - 1) // window if window >= 2 else 0
     if windows < MINIMUM_WINDOWS or window % 2:
-        least = f"an even number of frames and at least {MINIMUM_WINDOWS} windows are needed"
+        least = f"an even number of frames and at least {MINIMUM_WINDOWS} windows are needed: a longer run or a shorter window"
         raise UserError(f"mobility: {windows} windows of {window} frames; {least}")
     if not len(moving) or not np.isfinite(positions).all():
         raise UserError("mobility: atoms of that species with finite positions are needed")

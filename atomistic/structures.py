@@ -45,7 +45,7 @@ def names() -> list[str]:
 def unknown(kind: str, name: str, known: list[str]) -> UserError:
     """Error for a name that is not among `known`, with the nearest match."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")
 
 

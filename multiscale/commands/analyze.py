@@ -97,8 +97,11 @@ def onsager_matrix(
     fitted = _window(window)
     if method not in ("einstein", "green-kubo"):
         raise UserError(f"--method {method}: einstein or green-kubo")
-    if (method == "green-kubo") != (cutoff is not None):
-        raise UserError("--cutoff belongs to --method green-kubo, which needs it: end of the integral, flat from half of it on")
+    if method == "green-kubo" and (cutoff is None or window is not None):
+        told = 'the end of the integral, flat from half of it on: --cutoff "2 ps"'
+        raise UserError(f"--method green-kubo needs {told}; and no --window")
+    if method == "einstein" and cutoff is not None:
+        raise UserError("--cutoff belongs to --method green-kubo; the lags of einstein are --window")
     until = None if cutoff is None else quantity_of("--cutoff", cutoff, "s") * 1e15
     _require_file(trajectory)
     from atomistic import green_kubo, onsager
