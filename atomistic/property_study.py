@@ -1,12 +1,12 @@
 """Study files (TOML) of bulk properties: the runs of `atomistic.study` with lengths, temperatures and phases of the user's own.
 
 Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), quantities (of diffusion, elasticity, surface,
-adhesion), committee, disorder_cells, contact_thickness, shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a
-[[phase]] table for every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs
-(seeds a temperature), cell ("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does
-not hold); for adhesion face (Miller indices of the phase), metal_face, max_area and max_strain of the common cell;
-relaxation_steps: most steps of a relaxation, for trials (absent: as many as it needs). Every run is one task of the scheduler:
-shared by MPI ranks, kept, gone on with after a kill.
+adhesion), committee, disorder_cells, contact_thickness, thicker_contact (of a second contact, whose change enters the error),
+shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for every crystal: name, edge (least edge of
+the cell of the runs), temperatures, equilibration, production, runs (seeds a temperature), cell ("relaxed", or "measured": that
+of the structure file, for a crystal whose cell the potential does not hold); for adhesion face (Miller indices of the phase),
+metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps of a relaxation, for trials (absent: as many
+as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
 """
 
 from pathlib import Path
@@ -62,6 +62,7 @@ class PropertyStudy(Table):
     dtype: Literal["float32", "float64"] = "float32"
     disorder_cells: Count = 2
     contact_thickness: Length = 8 * Å
+    thicker_contact: Length | None = None
     shifts: Annotated[Whole, Field(ge=2)] = 3
     slab_thicknesses: Annotated[tuple[Length, ...], Field(min_length=2)] = (12 * Å, 18 * Å)
     faces: tuple[Literal["100", "110", "111"], ...] = ("100", "110")
@@ -115,7 +116,7 @@ def effort(study: PropertyStudy) -> Effort:
     }
     return Effort(diffusion, tuple(thickness / Å for thickness in study.slab_thicknesses), study.contact_thickness / Å,
                   study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities, faces,
-                  study.relaxation_steps)  # fmt: skip
+                  study.relaxation_steps, None if study.thicker_contact is None else study.thicker_contact / Å)  # fmt: skip
 
 
 def settings(study: PropertyStudy) -> StudySettings:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atomistic import elasticity, pooling
+from atomistic import adhesion, elasticity, pooling
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
 from coupling import arrhenius, nucleation
@@ -47,7 +47,8 @@ def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property
             curves[phase] = curve
         records += _static(phase, _of(runs, "elasticity"), own)
         records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface")]
-        records += [_adhesion(phase, task, answer, own) for task, answer in _of(runs, "adhesion")]
+        for task, answer in _of(runs, "adhesion"):
+            records.append(adhesion.record(phase, task, answer, own, _conditions(task, temperature_K=0.0)))
     return records, curves
 
 
@@ -294,33 +295,6 @@ def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
     }
     conditions = {"miller": task.parameters["face"], "temperature_K": 0.0}
     return Property(phase, "surface_energy", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own)
-
-
-ONE_MINIMUM = 0.01
-"""Relative range of works of adhesion within which all shifts are taken to have relaxed into one contact."""
-
-
-def _adhesion(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
-    """Work of adhesion of the metal on the phase; the record says what its error leaves out."""
-    values = np.asarray(answer["values"], dtype=float)
-    same = float(np.ptp(values)) < ONE_MINIMUM * abs(float(values.mean()))
-    left_out = "leaves out misfit strain, thickness and terminations"
-    if same:
-        left_out += "; all shifts relaxed into one contact, so that the scatter is that of the relaxation alone and no error"
-    own = {
-        **source,
-        "atoms": answer["atoms"],
-        "shifts": task.parameters["shifts"],
-        "values": answer["values"],
-        "keys": [task.key],
-        "strain": answer["strain"],
-        "method": "relaxed slabs at 0 K, mean over in-plane shifts, error = their scatter, which " + left_out,
-    }
-    material = f"{task.parameters['metal']}|{phase}"
-    conditions = _conditions(task, temperature_K=0.0)
-    return Property(
-        material, "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own
-    )
 
 
 def _nucleation(records: Sequence[Property], done: Answered) -> list[Property]:

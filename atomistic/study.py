@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import reduction, tasks
+from atomistic import adhesion, reduction, tasks
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import reference_seconds
 from atomistic.surface_energy import generic_shifts
@@ -75,6 +75,7 @@ class Effort:
         committee: which members of the potential compute, where the study does not say.
         faces: of the metal. quantities: what is run at all. contact_faces: of phases whose contact the study describes itself.
         steps: most steps of a relaxation; None: as many as each kind of run needs. For trials, whose numbers mean nothing.
+        thicker_contact: thickness of each side of a second contact, Å, whose change enters the error; None: there is none.
     """
 
     diffusion: Mapping[str, PhaseEffort]
@@ -87,6 +88,7 @@ class Effort:
     quantities: tuple[Quantity, ...] = get_args(Quantity)
     contact_faces: Mapping[str, Face] = field(default_factory=dict)
     steps: int | None = None
+    thicker_contact: float | None = None
 
 
 def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dict[str, PhaseEffort]:
@@ -325,8 +327,11 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
             shifts = [list(shift) for shift in generic_shifts(tools.effort.shifts, SHIFT_PERIOD)]
             atoms = len(tools.contact(phase, tools.effort.contact_thickness)[0])
             faces = {"face": asdict(tools.effort.contact_faces[phase])} if phase in tools.effort.contact_faces else {}
-            add("adhesion", f"{tools.metal}|{phase} adhesion", reference_seconds(atoms, 150 * (1 + len(shifts))), **common,
-                seed=seed, metal=tools.metal, shifts=shifts, thickness=tools.effort.contact_thickness, **faces)  # fmt: skip
+            more = adhesion.atoms_of_thicker(tools, phase, atoms)
+            second = {"thicker": tools.effort.thicker_contact} if more else {}
+            cost = reference_seconds(atoms, 150 * (1 + len(shifts))) + reference_seconds(more, 450 if more else 0)
+            add("adhesion", f"{tools.metal}|{phase} adhesion", cost, **common, seed=seed, metal=tools.metal, shifts=shifts,
+                thickness=tools.effort.contact_thickness, **faces, **second)  # fmt: skip
     return listed
 
 

@@ -97,6 +97,19 @@ def work_of_adhesion(
     return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values))
 
 
+def change_with_thickness(
+    thin: SlabEnergy, joined: Atoms, first: Atoms, second: Atoms, moving: np.ndarray, shifts: Sequence[tuple[float, float]],
+    calculator: BaseCalculator, force: float = 0.05, steps: int = 150,
+) -> float:  # fmt: skip
+    """How far the work of adhesion of the first two shifts moves in a thicker contact: root mean square, J/m².
+
+    Args:
+        thin: of all shifts. joined, first, second, moving: the thicker contact. The others as `work_of_adhesion`.
+    """
+    thick = work_of_adhesion(joined, first, second, moving, shifts[:2], calculator, force, steps)
+    return float(np.sqrt(np.mean((np.array(thick.values) - np.array(thin.values[:2])) ** 2)))
+
+
 def generic_shifts(count: int, period: float) -> list[tuple[float, float]]:
     """`count` displacements (x, y) in Å spread evenly over a square of side `period` (Å), none at a point of symmetry.
 

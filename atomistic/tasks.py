@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import diffusivity, dynamics, elasticity, surface_energy
+from atomistic import adhesion, diffusivity, dynamics, elasticity, surface_energy
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from coupling.errors import RunFailure
@@ -173,11 +173,7 @@ def _surface(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator,
 
 def _adhesion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
     """Work of adhesion of the metal on one phase."""
-    assert tools.contact is not None
-    joined, metal, phase, moving, note = tools.contact(p["phase"], p["thickness"])
-    shifts = [(float(a), float(b)) for a, b in p["shifts"]]
-    found = surface_energy.work_of_adhesion(joined, metal, phase, moving, shifts, calculator, steps=p.get("steps", 150))
-    return {"value": found.value, "stderr": found.stderr, "values": list(found.values), "atoms": len(joined), "strain": note}
+    return adhesion.measured(p, tools, calculator, tick)
 
 
 def _start(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator) -> Atoms:

@@ -111,11 +111,58 @@ def test_one_thickness_or_shift_is_refused() -> None:
 @pytest.mark.parametrize(("values", "one"), [([0.500, 0.501, 0.5005], True), ([0.45, 0.52, 0.49], False)])
 def test_shifts_that_fall_into_one_contact_are_told(values: list[float], one: bool) -> None:
     """Their scatter is next to nothing and no error: the record of adhesion says so, and what else the error leaves out."""
-    from atomistic.reduction import _adhesion
+    from atomistic import adhesion
     from atomistic.scheduler import Task
 
     task = Task("k", "adhesion", 1.0, "adhesion", {"metal": "Li", "shifts": [[0, 0], [0.3, 0], [0, 0.3]]})
     answer = {"value": 0.5, "stderr": float(np.std(values, ddof=1)), "values": values, "atoms": 60, "strain": 0.02}
-    method = _adhesion("Li2S", task, answer, {}).source["method"]
+    method = adhesion.record("Li2S", task, answer, {"potential": "p"}, {}).source["method"]
     assert "misfit strain" in method
     assert ("into one contact" in method) is one
+
+
+def half_and_half(thickness: float) -> tuple:
+    """A crystal of two halves of that thickness, its parts and which atoms are the upper one."""
+    whole = slab(2 * thickness)
+    upper = whole.positions[:, 2] > np.median(whole.positions[:, 2])
+    return whole, whole[upper], whole[~upper], upper
+
+
+def test_the_change_with_thickness_is_seen() -> None:
+    """Halves of one plane against halves of many: the difference of W, shift by shift; none between two that are thick."""
+    period = A0 / np.sqrt(2)
+    shifts = [(0.0, 0.0), (period, 0.0), (2 * period, 0.0)]
+    thin, thick, thicker = (half_and_half(thickness) for thickness in (2.0, 14.0, 18.0))
+    found = surface_energy.work_of_adhesion(*thin, shifts, potential(), force=10.0)
+    reference = surface_energy.work_of_adhesion(*thick, shifts, potential(), force=10.0)
+    change = surface_energy.change_with_thickness(found, *thick, shifts, potential(), force=10.0)
+    assert change == pytest.approx(abs(reference.value - found.value), rel=1e-6)
+    assert change > 0.005 * found.value
+    assert surface_energy.change_with_thickness(reference, *thicker, shifts, potential(), force=10.0) < 1e-6 * found.value
+
+
+def test_the_record_of_adhesion_holds_the_change_with_thickness() -> None:
+    """A run with a thicker contact: both components in squares, told one by one; a contact that is no thicker is refused."""
+    from dataclasses import replace
+
+    import tiny_study
+
+    from atomistic import adhesion
+    from atomistic.scheduler import Task
+
+    tools = tiny_study.tools()
+    tools = replace(tools, effort=replace(tools.effort, thicker_contact=2.5 * tools.effort.contact_thickness))
+    assert tools.contact is not None
+    atoms = len(tools.contact("Ar", tools.effort.contact_thickness)[0])
+    more = adhesion.atoms_of_thicker(tools, "Ar", atoms)
+    assert more > atoms
+    with pytest.raises(UserError, match="make it thicker"):
+        adhesion.atoms_of_thicker(tools, "Ar", more)
+    p = {"phase": "Ar", "metal": "Ar", "thickness": tools.effort.contact_thickness, "thicker": tools.effort.thicker_contact,
+         "shifts": [[0.5, 0.2], [1.1, 0.9], [0.2, 1.4]], "steps": 2}  # fmt: skip
+    answer = adhesion.measured(p, tools, tools.load("float64", 0), lambda share: None)
+    assert answer["stderr"] == pytest.approx(np.hypot(answer["registries"], answer["thicker"]))
+    record = adhesion.record("Ar", Task("k", "a", 1.0, "adhesion", p), answer, {"potential": "argon"}, {})
+    assert record.source["error_of"] == {"registries": answer["registries"], "thickness": answer["thicker"]}
+    assert "misfit strain and other terminations" in record.source["method"]
+    assert "Å of each side" in record.source["method"]
