@@ -118,7 +118,7 @@ QUALITIES: dict[str, Effort] = {
             ("LiCl", 15.0, (400.0, 450.0, 500.0), 2.0, 20.0, 1),
             ("Li", 17.0, (300.0, 350.0, 400.0), 2.0, 20.0, 1),
         ),
-        slab_thicknesses=(18.0, 26.0), contact_thickness=10.0, shifts=6, disorder_seeds=5,
+        slab_thicknesses=(18.0, 26.0), contact_thickness=10.0, shifts=6, disorder_seeds=5, thicker_contact=15.0,
     ),
     "production": Effort(
         _rows(
@@ -128,7 +128,7 @@ QUALITIES: dict[str, Effort] = {
             ("LiCl", 20.0, (400.0, 450.0, 500.0, 550.0), 10.0, 100.0, 2),
             ("Li", 20.0, (300.0, 350.0, 400.0), 10.0, 100.0, 2),
         ),
-        slab_thicknesses=(26.0, 40.0), contact_thickness=14.0, shifts=12, disorder_seeds=10,
+        slab_thicknesses=(26.0, 40.0), contact_thickness=14.0, shifts=12, disorder_seeds=10, thicker_contact=20.0,
     ),
 }  # fmt: skip
 
