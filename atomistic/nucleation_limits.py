@@ -9,7 +9,8 @@ Two upper limits (95 %) of the rate J; the smaller one is told:
   ⟨Δn²⟩/2 plus 1.645 errors, at least μ(0)/t, taken from the mean size to the critical one as the surface grows, (n*/n)^(2/3)
   (Auer & Frenkel 2004), with 1.645 errors of ln τ on top.
 
-The barrier is the top of F over its least value before; where F has not fallen behind its top, that is a lower limit.
+The barrier is the top of F over its least value before; where F has not fallen behind its top, that is a lower limit, and so is
+the free energy of clusters so rare that no unbiased look saw one.
 """
 
 import math
@@ -26,46 +27,94 @@ from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
 from coupling.record import Property
 
+LEVEL = 0.95
+"""Of the limits."""
+
 
 def seen(sizes: np.ndarray, interval: float, lags: int) -> dict[str, Any]:
     """What unbiased sizes (walkers, frames), `interval` seconds apart, bear in any case, JSON-ready.
 
-    "unbiased_s": time of all walkers; "grown": largest size of each; "attachment_limit": upper limit of D, 1/s.
+    "unbiased_s": time of all walkers; "grown": largest size of each; "attachment_limit": upper limit of D, 1/s; "looks": how
+    many independent sizes they make.
     """
     time = float(sizes.size * interval)
     found = joining_of(sizes, interval, (0.0, math.inf), lags)
     limit = max(found.value + ONE_SIDED_95 * found.stderr, poisson_limit(0) / time)
-    return {"unbiased_s": time, "grown": sizes.max(axis=1).tolist(), "attachment_limit": limit}
+    return {"unbiased_s": time, "grown": sizes.max(axis=1).tolist(), "attachment_limit": limit, "looks": independent(sizes)}
+
+
+def independent(series: np.ndarray) -> float:
+    """Independent values in series (walkers, frames): their number over 1 + 2 Σ ρ(t), ρ summed until it is no longer positive.
+
+    Never fewer than the walkers (which is what still series make).
+    """
+    away, count = series - series.mean(), series.shape[1]
+    spread = float(np.mean(away**2))
+    if not spread > 0:
+        return float(len(series))
+    memory = 1.0
+    for lag in range(1, count // 2):
+        left = float(np.mean(away[:, lag:] * away[:, :-lag])) / spread
+        if left <= 0:
+            break
+        memory += 2 * left
+    return max(float(len(series)), series.size / memory)
 
 
 def barrier_record(
-    free: FreeEnergy, temperature: float, material: str, source: Mapping[str, Any], cell_overpotential: float | None = None
-) -> Property:
+    free: FreeEnergy, answer: Mapping[str, Any], temperature: float, material: str, source: Mapping[str, Any],
+    cell_overpotential: float | None = None,
+) -> Property:  # fmt: skip
     """Barrier of F(n) without further drive, J: an estimate, or a lower bound where the top was not passed; F(n) in the source.
 
+    Where there is no F(n) to speak of the bound is that of the unbiased `looks` N, none of which saw a larger cluster: their
+    share P <= 1 - 0.05^(1/N), the free energy of larger ones at least -k_B T ln P.
+
     Raises:
-        UserError: no free energy to speak of, or no rise beyond its error.
+        UserError: no free energy and no looks, or no rise beyond its error.
     """
     thermal = BOLTZMANN * temperature
-    found = waiting_time(free, Attachment(1.0, 0.0, np.zeros(0), np.zeros(0)), 0.0, thermal)
+    where = _against(temperature, cell_overpotential or 0.0, 0.0, cell_overpotential)
+    method = "F(n) of the largest cluster by well-tempered metadynamics"
+    try:
+        found = waiting_time(free, Attachment(1.0, 0.0, np.zeros(0), np.zeros(0)), 0.0, thermal)
+    except UserError:
+        least, size, told = _by_looking(free, answer, thermal)
+        return Property(material, "nucleation_barrier", least, "J", bound="lower", conditions={**where, "critical_size": size},
+                        source={**source, "method": told})  # fmt: skip
     part, electronvolts = visited(free), thermal / free.thermal / ELEMENTARY_CHARGE
     values = (free.values[part] - free.values[part].min()) * electronvolts
-    told = {
+    told_of = {
         **source, "sizes": free.grid[part].tolist(), "free_energy_eV": values.round(5).tolist(),
         "free_energy_stderr_eV": (free.stderr[part] * electronvolts).round(5).tolist(),
     }  # fmt: skip
-    conditions = {**_against(temperature, cell_overpotential or 0.0, 0.0, cell_overpotential), "critical_size": found.critical}
-    method = "F(n) of the largest cluster by well-tempered metadynamics"
+    conditions = {**where, "critical_size": found.critical}
     if not found.bound:
         return Property(material, "nucleation_barrier", found.barrier, "J", stderr=found.barrier_stderr, conditions=conditions,
-                        source={**told, "method": method})  # fmt: skip
+                        source={**told_of, "method": method})  # fmt: skip
     least = found.barrier - ONE_SIDED_95 * found.barrier_stderr
     if not least > 0:
         height = f"{found.barrier / ELEMENTARY_CHARGE:.3g} ± {found.barrier_stderr / ELEMENTARY_CHARGE:.2g} eV"
         raise UserError(f"barrier: {height} up to {found.critical:g} atoms, the largest size seen, is nothing beyond its error")
     method += f", lower bound (95 %): no fall behind a top up to {found.critical:g} atoms, the largest size seen"
     return Property(material, "nucleation_barrier", least, "J", bound="lower", conditions=conditions,
-                    source={**told, "method": method})  # fmt: skip
+                    source={**told_of, "method": method})  # fmt: skip
+
+
+def _by_looking(free: FreeEnergy, answer: Mapping[str, Any], thermal: float) -> tuple[float, float, str]:
+    """Lower limit of the barrier, J, the size it speaks of, and how it was got: no larger cluster in the unbiased runs."""
+    size, looks = _largest(free), answer["looks"]
+    least = -thermal * (math.log(-math.expm1(math.log(1 - LEVEL) / looks)) + float(free.values.min()) / free.thermal)
+    if max(answer["grown"]) > size or not least > 0:
+        told = f"{looks:.3g} independent looks at the unbiased runs bear no bound: run longer"
+        raise UserError(f"barrier: too few sizes were seen for F(n), up to {size:g} atoms, and {told}")
+    told = f"lower bound (95 %): none of {looks:.3g} independent looks in {answer['unbiased_s'] * 1e12:.3g} ps of unbiased MD"
+    return least, size, f"{told} saw more than {size:g} atoms"
+
+
+def _largest(free: FreeEnergy) -> float:
+    """Upper edge of the last bin that was visited, atoms."""
+    return float(free.grid[np.isfinite(free.values)].max() + (free.grid[1] - free.grid[0]) / 2)
 
 
 def table(
@@ -120,7 +169,7 @@ def _by_counting(free: FreeEnergy, answer: Mapping[str, Any], volume: float, tem
         found = waiting_time(free, unit, 0.0, BOLTZMANN * temperature)
         size = found.critical + (half if found.bound else 0.0)
     except UserError:
-        size = float(free.grid[np.isfinite(free.values)].max()) + half
+        size = _largest(free)
     grown = sum(one > size for one in answer["grown"])
     value = math.log10(poisson_limit(grown) / (volume * answer["unbiased_s"]))
     many, time = len(answer["grown"]), answer["unbiased_s"] * 1e12

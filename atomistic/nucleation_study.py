@@ -36,7 +36,7 @@ from coupling.errors import UserError
 from coupling.record import Property
 from coupling.store import digest, write_records
 
-VERSION = 2
+VERSION = 3
 SKIP, BLOCKS = 0.3, 20
 """Share of a biased run during which the bias still grows, and blocks of the rest (metadynamics.free_energy)."""
 Å = 1e-10
@@ -315,7 +315,7 @@ def _records(
     }  # fmt: skip
     records = []
     try:
-        records.append(nucleation_limits.barrier_record(free, temperature, material, source, cell))
+        records.append(nucleation_limits.barrier_record(free, answer, temperature, material, source, cell))
     except UserError as error:
         problems.append(str(error))
     drives = (study.overpotentials, study.pressures)

@@ -25,11 +25,11 @@ def parabola(top: float, until: float = 20.0, noise: float = 0.05) -> FreeEnergy
 
 
 def answer(grown: list[float], limit: float = 1e9) -> dict:
-    return {"mean_size": 2.0, "unbiased_s": 4e-12, "grown": grown, "attachment_limit": limit}
+    return {"mean_size": 2.0, "unbiased_s": 4e-12, "grown": grown, "attachment_limit": limit, "looks": 60.0}
 
 
 def test_a_barrier_that_was_passed_is_an_estimate() -> None:
-    record = nucleation_limits.barrier_record(parabola(8.0), KELVIN, "x", {"study": "s"})
+    record = nucleation_limits.barrier_record(parabola(8.0), answer([1.0]), KELVIN, "x", {"study": "s"})
     assert (record.bound, record.unit, record.conditions["critical_size"]) == (None, "J", 9.5)
     assert record.value == pytest.approx(8.0 * (1 - (0.5 / 9.5) ** 2) * THERMAL)
     assert record.stderr is not None
@@ -39,14 +39,40 @@ def test_a_barrier_that_was_passed_is_an_estimate() -> None:
 def test_a_barrier_that_was_not_passed_is_a_lower_bound() -> None:
     """Seen up to seven atoms: less than the top, by 1.645 errors below what was climbed."""
     free = parabola(8.0, until=7.0)
-    record = nucleation_limits.barrier_record(free, KELVIN, "x", {"study": "s"}, cell_overpotential=-0.01)
+    record = nucleation_limits.barrier_record(free, answer([1.0]), KELVIN, "x", {"study": "s"}, cell_overpotential=-0.01)
     assert (record.bound, record.stderr, record.conditions["critical_size"]) == ("lower", None, 6.5)
     climbed = 8.0 * (1 - (3.5 / 9.5) ** 2) * THERMAL
     assert 0.9 * climbed < record.value < climbed
     assert record.conditions["overpotential_V"] == -0.01
     assert "lower bound (95 %): no fall behind a top up to 6.5 atoms" in record.source["method"]
     with pytest.raises(UserError, match="nothing beyond its error"):
-        nucleation_limits.barrier_record(parabola(0.02, noise=0.3), KELVIN, "x", {"study": "s"})
+        nucleation_limits.barrier_record(parabola(0.02, noise=0.3), answer([1.0]), KELVIN, "x", {"study": "s"})
+
+
+def test_without_a_free_energy_the_barrier_is_bounded_by_looking() -> None:
+    """Two sizes seen: of states of known share the bound by 60 looks without one holds in 90 … 100 % of the times it is told."""
+    free = parabola(3.0, until=2.0)
+    record = nucleation_limits.barrier_record(free, answer([1.4, 1.9]), KELVIN, "x", {"study": "s"})
+    assert (record.bound, record.conditions["critical_size"]) == ("lower", 2.0)
+    assert record.value == pytest.approx(THERMAL * (-math.log(1 - 0.05 ** (1 / 60)) - free.values.min()))
+    assert "none of 60 independent looks in 4 ps of unbiased MD saw more than 2 atoms" in record.source["method"]
+    with pytest.raises(UserError, match="bear no bound"):
+        nucleation_limits.barrier_record(free, answer([1.4, 2.5]), KELVIN, "x", {"study": "s"})
+    # 60 looks miss states of the share 1 - 0.05^(1/60) in 5 % of the times
+    assert (1 - (1 - 0.05 ** (1 / 60))) ** 60 == pytest.approx(0.05)
+
+
+def test_independent_looks_of_a_correlated_series() -> None:
+    """Values that forget e^-1 in τ make n (1 - a)/(1 + a) looks, a = e^(-1/τ); white ones n; still ones as many as walkers."""
+    random, kept = np.random.default_rng(5), np.exp(-1 / 6.0)
+    series = np.zeros((4, 5000))
+    kicks = random.standard_normal(series.shape)
+    for number in range(1, 5000):
+        series[:, number] = kept * series[:, number - 1] + kicks[:, number]
+    expected = series.size * (1 - kept) / (1 + kept)
+    assert nucleation_limits.independent(series) == pytest.approx(expected, rel=0.15)
+    assert nucleation_limits.independent(kicks) == pytest.approx(series.size, rel=0.1)
+    assert nucleation_limits.independent(np.ones((2, 50))) == 2.0
 
 
 def test_counts_bound_the_rate_as_poisson_does() -> None:
