@@ -33,7 +33,7 @@ def curves(
             if name in points:
                 axes.errorbar(x, y, yerr=error, fmt="o", markersize=3.5, color=colour, label=name)
                 continue
-            axes.plot(x, y, color=colour, label=name)
+            axes.plot(x, y, color=colour, label=name, marker="o" if len(x) < 3 else None)  # a line of one point is not seen
             if error is not None:
                 axes.fill_between(x, y - error, y + error, color=colour, alpha=0.25, linewidth=0)
         axes.set_xlabel(x_label)
