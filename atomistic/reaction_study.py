@@ -277,7 +277,8 @@ def read_off(
     rows = _borne(lambda: interphase.balance(found.amounts, equation, study.electrolyte), notes) or []
     held = float(trajectory.temperatures.mean())
     if abs(held / study.temperature - 1) > STRAYED:
-        notes.append(f"the thermostat was set to {study.temperature:g} K, the run's mean is {held:.0f} K: the heat of reaction")
+        why = "the heat of reaction" if held > study.temperature else "too short to reach it"
+        notes.append(f"the thermostat was set to {study.temperature:g} K, the run's mean is {held:.0f} K: {why}")
     material, where = f"{METAL}|{study.electrolyte}", {"temperature_K": held, "set_temperature_K": study.temperature}
     if study.electrolyte == "Li6PS5Cl":
         where |= {"disorder": 0.0}  # `start` builds the ordered crystal, whatever the disorder of a case
