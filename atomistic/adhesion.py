@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 ONE_MINIMUM = 0.01
 """Relative range of works of adhesion within which all shifts are taken to have relaxed into one contact."""
 
+COHESION = {"Li": 0.92}
+"""Twice the surface energy of the metal, J/m²: above it the metal itself parts first (Li (100) by PBE, Tran et al., Sci. Data 3,
+160080 (2016), memory)."""
+
 
 def atoms_of_thicker(tools: "Toolbox", phase: str, atoms: int) -> int:
     """Atoms of the second, thicker contact; 0 where none is asked for.
@@ -63,6 +67,10 @@ def record(
     method += ", which leaves out misfit strain" + ("" if checked else ", thickness") + " and other terminations"
     if same:
         method += "; all shifts relaxed into one contact, so that their scatter is that of the relaxation alone and no error"
+    most = COHESION.get(task.parameters["metal"], float("inf"))
+    if answer["value"] > most:
+        limit = f"above twice the surface energy of the metal ({most:g} J/m²), which parts first"
+        method += f"; {limit}: a reaction's energy may be in it"
     parts = {"error_of": {"registries": answer["registries"], "thickness": answer["thicker"]}} if checked else {}
     own = {**source, "atoms": answer["atoms"], "shifts": task.parameters["shifts"], "values": answer["values"],
            "keys": [task.key], "strain": answer["strain"], "method": method, **parts}  # fmt: skip
