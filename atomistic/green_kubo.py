@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atomistic.brownian import NOTHING, ONE_SIDED_95, SIGMAS, WIDE
+from atomistic.brownian import NOTHING, ONE_SIDED_95, SIGMAS
 from atomistic.onsager import Onsager, displacements
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
@@ -49,8 +49,8 @@ def read(integrals: np.ndarray) -> Plateau:
     below the noise: of an exponential one read at 4 of its times a quarter pass, and 71 % of their 95 % intervals hold
     (read at 6: 89 to 93 %, at 8: 94 to 96 %): take the cutoff a half longer than needed to pass.
 
-    No plateau: |δ| > SIGMAS σ_δ, or |δ| > WIDE |value| for a value above twice its error, or the integral leaves its mean by more
-    than RIPPLE errors. Then there is no limit where I rises (δ > σ_δ) to where it has not been before. Else the limit is the
+    No plateau: |δ| > SIGMAS σ_δ, or the integral leaves its mean by more than RIPPLE errors. (A drift of half the value makes it
+    less than twice its error, and so a bound.) Then there is no limit where I rises (δ > σ_δ) to where it has not been before. Else the limit is the
     larger of the highest point in the range and of the mean of I from 0 on (slope of the secant of the displacement); of a curve
     that rises and was as high before, the highest point of all; with 1.645 errors on top.
     """
@@ -64,15 +64,14 @@ def read(integrals: np.ndarray) -> Plateau:
     apart, apart_error = (part(late - means[:, None]) for part in (_average, _scatter))
     drifts = abs(drift) > SIGMAS * drift_error + tiny
     ripples = bool((np.abs(apart) > RIPPLE * apart_error + tiny).any())
-    weak = value > 2 * stderr and abs(drift) > WIDE * value
-    if not (drifts or ripples or weak):
+    if not (drifts or ripples):
         return Plateau(value, stderr, max(value, 0.0) + ONE_SIDED_95 * stderr, "")
     rises = drift > drift_error and _higher(integrals, first)
     if rises:
         return Plateau(value, stderr, None, "the running integral still rises at the cutoff")
     highest = curve if drift > drift_error else np.append(curve[first:], curve.mean())
     limit = float(highest.max() + ONE_SIDED_95 * np.max(_scatter(late)))
-    told = "drifts" if drifts or weak else "goes up and down"
+    told = "drifts" if drifts else "goes up and down"
     return Plateau(value, stderr, limit, f"the running integral {told} over the range it is read in by more than its error")
 
 
