@@ -50,9 +50,9 @@ def read(integrals: np.ndarray) -> Plateau:
     (read at 6: 89 to 93 %, at 8: 94 to 96 %): take the cutoff a half longer than needed to pass.
 
     No plateau: |δ| > SIGMAS σ_δ, or the integral leaves its mean by more than RIPPLE errors. (A drift of half the value makes it
-    less than twice its error, and so a bound.) Then there is no limit where I rises (δ > σ_δ) to where it has not been before. Else the limit is the
-    larger of the highest point in the range and of the mean of I from 0 on (slope of the secant of the displacement); of a curve
-    that rises and was as high before, the highest point of all; with 1.645 errors on top.
+    less than twice its error, and so a bound.) Then there is no limit where I rises (δ > σ_δ) to where it has not been before.
+    Else the limit is the larger of the highest point in the range and of the mean of I from 0 on (slope of the secant of the
+    displacement); of a curve that rises and was as high before, the highest point of all; with 1.645 errors on top.
     """
     first = round(PLATEAU_FROM * (integrals.shape[1] - 1))
     late, middle = integrals[:, first:], (integrals.shape[1] - first) // 2
