@@ -26,7 +26,8 @@ def over_members(found: Sequence[Sequence[Property]]) -> list[Property]:
     """One record per quantity, in the order of the first member that has it.
 
     Args:
-        found: the records of each member; a quantity that a member could not give is missing there.
+        found: the records of each member; a quantity that a member could not give is missing there. One of low confidence
+            makes the pooled one so, which then says whose it is, with its own method beside the member's number.
     """
     grouped: dict[tuple[Any, ...], list[tuple[int, Property]]] = {}
     for member, records in enumerate(found):
@@ -47,17 +48,28 @@ def _pooled(group: Sequence[tuple[int, Property]]) -> Property:
     if len(group) == 1:
         return first
     records = [record for _, record in group]
+    low_ones = [member for member, each in group if each.confidence == "low"]
     members = [
-        {"member": member, "value": each.value, "stderr": each.stderr, "bound": each.bound, "keys": each.source.get("keys")}
+        {"member": member, "value": each.value, "stderr": each.stderr, "bound": each.bound, "keys": each.source.get("keys"),
+         **({"confidence": "low", "method": each.source.get("method")} if member in low_ones else {})}
         for member, each in group
-    ]
+    ]  # fmt: skip
     counted = _counted(records)
     if not counted:
         widest = max(records, key=lambda record: record.value if record.bound == "upper" else -record.value)
-        return widest.with_source(members=members)
+        return _doubted(widest.with_source(members=members), low_ones)
     value, stderr, low, high, spread = _moments(counted)
     source = {**first.source, "members": members, "spread": spread}
-    return replace(first, value=value, stderr=stderr, bound=None, low=low, high=high, source=source)
+    return _doubted(replace(first, value=value, stderr=stderr, bound=None, low=low, high=high, source=source), low_ones)
+
+
+def _doubted(record: Property, members: Sequence[int]) -> Property:
+    """The record of low confidence where any of the `members` is, which it then names."""
+    if not members:
+        return record
+    told = f"of low confidence (methods beside their numbers): member {', '.join(map(str, members))}"
+    method = record.source.get("method")
+    return replace(record, confidence="low").with_source(method=f"{method}; {told}" if method else told)
 
 
 def _counted(records: Sequence[Property]) -> list[Property]:

@@ -11,14 +11,21 @@ from atomistic.relaxation import relaxed
 from coupling.errors import UserError
 from coupling.units import surface_energy_to_si
 
+FORCE = 0.05
+"""Largest force at which a slab of a contact is at rest, eV/Å."""
+
 
 @dataclass(frozen=True)
 class SlabEnergy:
-    """Energy per area (J/m²), its standard error, and the single values it is made of."""
+    """Energy per area (J/m²), its standard error, and the single values it is made of.
+
+    forces: largest force left on an atom of each relaxed slab, eV/Å, where it is kept (`work_of_adhesion`).
+    """
 
     value: float
     stderr: float
     values: tuple[float, ...]
+    forces: tuple[float, ...] = ()
 
 
 def surface_energy(
@@ -62,7 +69,7 @@ def work_of_adhesion(
     moving: np.ndarray,
     shifts: Sequence[tuple[float, float]],
     calculator: BaseCalculator,
-    force: float = 0.05,
+    force: float = FORCE,
     steps: int = 150,
 ) -> SlabEnergy:
     """W = (E_first + E_second − E_joined)/A with all three relaxed in the same in-plane cell.
@@ -77,7 +84,8 @@ def work_of_adhesion(
         moving: boolean mask (n,) of the atoms of `joined` that are shifted.
         shifts: displacements (x, y) in Å; at least two.
         calculator: ASE calculator.
-        force: largest force wanted, eV/Å; an interface that still creeps after `steps` is taken as it is.
+        force: largest force wanted, eV/Å; a slab that still creeps after `steps` is taken as it is; `forces` of the
+            answer tells (first, second, then shift by shift).
         steps: most relaxation steps.
 
     Raises:
@@ -85,29 +93,34 @@ def work_of_adhesion(
     """
     if len(shifts) < 2:
         raise UserError("a work of adhesion needs at least two in-plane shifts; their scatter is its error")
-    apart = sum(
-        relaxed(part, calculator, force=force, steps=steps, strict=False).get_potential_energy() for part in (first, second)
-    )
-    values = []
+    forces: list[float] = []
+
+    def energy(atoms: Atoms) -> float:
+        rest = relaxed(atoms, calculator, force=force, steps=steps, strict=False)
+        forces.append(float(np.linalg.norm(rest.get_forces(), axis=1).max()))
+        return float(rest.get_potential_energy())
+
+    apart, values = energy(first) + energy(second), []
     for shift in shifts:
         atoms = joined.copy()
         atoms.positions[moving] += [*shift, 0.0]
-        together = relaxed(atoms, calculator, force=force, steps=steps, strict=False).get_potential_energy()
-        values.append(surface_energy_to_si((apart - together) / area(joined)))
-    return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values))
+        values.append(surface_energy_to_si((apart - energy(atoms)) / area(joined)))
+    return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values), tuple(forces))
 
 
 def change_with_thickness(
     thin: SlabEnergy, joined: Atoms, first: Atoms, second: Atoms, moving: np.ndarray, shifts: Sequence[tuple[float, float]],
-    calculator: BaseCalculator, force: float = 0.05, steps: int = 150,
-) -> float:  # fmt: skip
+    calculator: BaseCalculator, force: float = FORCE, steps: int = 150,
+) -> tuple[float, tuple[float, ...]]:  # fmt: skip
     """How far the work of adhesion of the first two shifts moves in a thicker contact: root mean square, J/m².
+
+    With it the forces left in the thicker contact, as `SlabEnergy.forces`.
 
     Args:
         thin: of all shifts. joined, first, second, moving: the thicker contact. The others as `work_of_adhesion`.
     """
     thick = work_of_adhesion(joined, first, second, moving, shifts[:2], calculator, force, steps)
-    return float(np.sqrt(np.mean((np.array(thick.values) - np.array(thin.values[:2])) ** 2)))
+    return float(np.sqrt(np.mean((np.array(thick.values) - np.array(thin.values[:2])) ** 2))), thick.forces
 
 
 def generic_shifts(count: int, period: float) -> list[tuple[float, float]]:

@@ -138,10 +138,11 @@ def test_the_change_with_thickness_is_seen() -> None:
     thin, thick, thicker = (half_and_half(thickness) for thickness in (2.0, 14.0, 18.0))
     found = surface_energy.work_of_adhesion(*thin, shifts, potential(), force=10.0)
     reference = surface_energy.work_of_adhesion(*thick, shifts, potential(), force=10.0)
-    change = surface_energy.change_with_thickness(found, *thick, shifts, potential(), force=10.0)
+    change, forces = surface_energy.change_with_thickness(found, *thick, shifts, potential(), force=10.0)
+    assert len(forces) == 4
     assert change == pytest.approx(abs(reference.value - found.value), rel=1e-6)
     assert change > 0.005 * found.value
-    assert surface_energy.change_with_thickness(reference, *thicker, shifts, potential(), force=10.0) < 1e-6 * found.value
+    assert surface_energy.change_with_thickness(reference, *thicker, shifts, potential(), force=10.0)[0] < 1e-6 * found.value
 
 
 def test_the_record_of_adhesion_holds_the_change_with_thickness() -> None:
@@ -169,3 +170,35 @@ def test_the_record_of_adhesion_holds_the_change_with_thickness() -> None:
     assert record.source["error_of"] == {"registries": answer["registries"], "thickness": answer["thicker"]}
     assert "misfit strain and other terminations" in record.source["method"]
     assert "Å of each side" in record.source["method"]
+
+
+def test_a_contact_that_did_not_come_to_rest_is_told() -> None:
+    """Cut off after two steps: how many slabs, the largest force left and a low confidence; at rest the record is as it was."""
+    import tiny_study
+
+    from atomistic import adhesion, pooling
+    from atomistic.scheduler import Task
+
+    tools = tiny_study.tools()
+    found = {}
+    for steps in (2, 500):
+        p = {"phase": "Ar", "metal": "Ar", "thickness": 5.0, "shifts": [[0.5, 0.2], [1.1, 0.9]], "steps": steps}
+        answer = adhesion.measured(p, tools, tools.load("float64", 0), lambda share: None)
+        found[steps] = adhesion.record("Ar", Task("k", "a", 1.0, "adhesion", p), answer, {"potential": "argon"}, {})
+        assert found[steps].value == pytest.approx(np.mean(answer["values"]))
+    loose, rest = found[2], found[500]
+    assert (loose.confidence, rest.confidence) == ("low", "computed")
+    assert rest.source["method"].startswith("relaxed slabs at 0 K, mean over in-plane shifts, error")
+    largest = f"{max(adhesion.measured({**p, 'steps': 2}, tools, tools.load('float64', 0), lambda share: None)['forces']):.2g}"
+    told = f"did not come to rest (largest force left {largest} eV/Å, wanted 0.05, after 2 steps)"
+    assert told in loose.source["method"]
+    assert float(largest) > 0.05
+    pooled = pooling.over_members([[rest], [loose]])[0]
+    assert pooled.confidence == "low"
+    assert pooled.source["method"].endswith("of low confidence (methods beside their numbers): member 1")
+    assert told in pooled.source["members"][1]["method"]
+    assert "confidence" not in pooled.source["members"][0]
+    assert pooling.over_members([[rest], [rest]])[0].confidence == "computed"
+    old = {"value": 0.5, "stderr": 0.1, "values": [0.4, 0.6], "atoms": 60, "strain": "none"}
+    before = adhesion.record("Ar", Task("k", "a", 1.0, "adhesion", p), old, {"potential": "p"}, {})
+    assert "was not kept" in before.source["method"]
