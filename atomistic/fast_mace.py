@@ -202,7 +202,7 @@ def _a_basis(interaction: Any, features: Tensor, harmonics: Tensor, radial: Tens
 
 @functools.cache
 def _degree_of(degrees: int, device: torch.device) -> Tensor:
-    """Degree l of each of the harmonics (l, m) in their order: 0, 1, 1, 1, 2, …"""
+    """Degree l of each of the harmonics (l, m) in their order: 0, 1, 1, 1, 2 and so on."""
     return torch.arange(degrees).repeat_interleave(2 * torch.arange(degrees) + 1).to(device)
 
 
@@ -223,12 +223,12 @@ def _contraction(contraction: Any, basis: Tensor, species: Tensor) -> Tensor:
     return total
 
 
-_MONOMIALS: dict[tuple[int, int, torch.device], tuple[list[Tensor], Tensor]] = {}
+_MONOMIALS: dict[tuple[int, int, torch.dtype, torch.device], tuple[list[Tensor], Tensor]] = {}
 
 
 def _monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
     """Indices (order lists of t) and coefficients (t, paths) of the non-zero monomials of a coupling tensor."""
-    key = (order, tensor.shape[0], tensor.device)
+    key = (order, tensor.shape[0], tensor.dtype, tensor.device)
     if key not in _MONOMIALS:
         entries = torch.nonzero(tensor.abs().amax(-1) > 1e-9)
         monomials, where = torch.unique(entries.sort(dim=1).values, dim=0, return_inverse=True)

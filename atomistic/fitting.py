@@ -1,5 +1,6 @@
 """Fits a MACE model to labelled frames on a CPU or a GPU, with checkpoints and an early stop."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ase import Atoms
 from atomistic import mace_model
 from atomistic.devices import torch_device
 from coupling.atomic import replacing
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,20 @@ class FitSettings:
     minutes: float = 0.0  # wall time of a fit, in which the rate falls to its last value however few epochs are done; 0: any
 
     def __post_init__(self) -> None:
-        """Refuse a time that cannot pass."""
-        if self.minutes < 0:
+        """Refuse values with which no fit can run."""
+        if not 0 <= self.minutes < math.inf:
             raise UserError(f"[fit] minutes = {self.minutes:g}: 0 (no limit) or more is needed")
+        least = {"atoms_per_batch": 1, "patience": 0, "energy_weight": 0, "forces_weight": 0, "stress_weight": 0}
+        above = ("learning_rate", "huber_energy", "huber_forces", "huber_stress", "gradient_limit")
+        for name, low in least.items():
+            if not low <= getattr(self, name) < math.inf:
+                raise UserError(f"[fit] {name} = {getattr(self, name):g}: {low} or more is needed")
+        for name in above:
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"[fit] {name} = {getattr(self, name):g}: a number above 0 is needed")
+        for name in ("final_rate", "warmup", "average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"[fit] {name} = {getattr(self, name):g}: 0 or more and less than 1 is needed")
 
 
 @dataclass(frozen=True)
@@ -218,6 +230,9 @@ def fit(
         checkpoint: file written after every epoch and continued (on the other kind of device too), read without pickled code.
         report: called after every epoch.
         device: "cpu", "cuda", or "auto" (the GPU where there is one).
+
+    Raises:
+        RunFailure: the loss is no longer a finite number; the checkpoint of the epoch before stays.
     """
     import torch
 
@@ -247,8 +262,13 @@ def fit(
             done = epoch * len(groups) + step
             now = rate(max((epoch + (step + 1) / len(groups)) / epochs, clock.share()), settings)
             steps.take(group, now, min(settings.average, (1 + done) / (10 + done)))
-        errors = _with(model, weights, held)
-        history.append(Epoch(epoch + 1, epochs, steps.mean_loss(), *errors))
+        lost = steps.mean_loss()
+        if not math.isfinite(lost):
+            raise RunFailure(
+                f"fit: the loss is {lost:g} in epoch {epoch + 1}; what {epoch} epochs gave is kept in {checkpoint}: lower [fit] "
+                f"learning_rate (now {settings.learning_rate:g}), or look for frames with atoms much too close"
+            )
+        history.append(Epoch(epoch + 1, epochs, lost, *_with(model, weights, held)))
         if not settings.patience or history[-1].score <= min(one.score for one in history):
             weights.best = [p.clone() for p in weights.averaged]
         _keep(checkpoint, weights, history, clock.seconds())

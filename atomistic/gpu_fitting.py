@@ -170,9 +170,9 @@ class CapturedSteps:
         state = self.weights.optimizer.state
         moments = {p: {name: value.clone() for name, value in state[p].items()} for p in self.weights.parameters if p in state}
         side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
         for one in self.shelves:
             one.plan.copy_(torch.as_tensor(one.write_plan(in_turn(one.sizes, one.places)[0])))
+            side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(WARMING):
                     self._step(one)

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms, units
+from matscipy.neighbours import neighbour_list
 
 from coupling.errors import UserError
 
 LARGEST_FORCE = 60.0  # eV/Å: atoms half their distance apart reach 20-30
+SHORTEST = 0.3  # Å: no two nuclei come that near; H-H is 0.74
 RESIDUAL = 3.0  # eV/atom off the fit by atomic energies: an atom pushed into its neighbour costs below 1
 ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
 
@@ -81,6 +83,10 @@ def fault_of(frame: Atoms, largest_force: float = LARGEST_FORCE) -> str:
             return f"the {word} ({key}) is NaN or infinite"
     if abs(frame.cell.volume) < 1e-6 or not frame.pbc.all():
         return "no periodic cell, so its stress means nothing"
+    near = neighbour_list("ijd", frame, SHORTEST)
+    if len(near[0]):
+        first, second, length = (values[0] for values in near)
+        return f"atoms {first} and {second} lie {length:.2f} Å apart (limit {SHORTEST:g})"
     largest = float(np.linalg.norm(frame.arrays[FORCES], axis=1).max())
     if largest > largest_force:
         return f"a force of {largest:.0f} eV/Å (limit {largest_force:g}): a broken frame, or forces in another unit"

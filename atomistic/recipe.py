@@ -6,7 +6,7 @@ the committee) and [card] (what is measured afterwards). Everything random follo
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,10 @@ def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
     for key in entry:
         if key not in known:
             raise UserError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
+    lacking = [one.name for one in fields(kind) if one.name not in entry and one.default is one.default_factory is MISSING]
+    if lacking:
+        it = "them" if lacking[1:] else "it"
+        raise UserError(f"{where}: {', '.join(lacking)} missing; every {kind.__name__.lower()} needs {it}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     if "composition" in entry:
         values["composition"] = tuple(entry["composition"].items())

@@ -4,7 +4,9 @@ OUT/<name>/member-0, member-1 … become the potential; OUT/fits holds checkpoin
 differ in shape (channels, cutoff, radial basis) tell more about the error than members that differ in seed only.
 """
 
+import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +27,7 @@ from coupling.errors import UserError
 from coupling.store import digest
 
 GPA = 160.21766  # 1 eV/Å³ in GPa
+FEW = 20  # epochs below which a fit that used up its minutes says so
 
 
 def split(frames: Sequence[Atoms], every: int) -> tuple[list[Atoms], list[Atoms]]:
@@ -72,10 +75,10 @@ def train(
     if start is not None:
         _require_cover(start, frames)
     torch_device(device)
-    target, data = out / recipe.name, _fingerprint(frames)
+    target, data, begun = out / recipe.name, _fingerprint(frames), _weights_of(start)
     tasks = []
     for number, member in enumerate(recipe.members):
-        what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": str(start or ""), "number": number}
+        what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": begun, "number": number}
         shape = f" ({member.channels} channels, {member.r_max:g} Å)" if start is None else ""
         label = f"{recipe.name} member {number}{shape}"
         cost = float(member.epochs * member.channels)
@@ -87,11 +90,16 @@ def train(
         begins = [] if start is None else member_folders(start)
         begin = begins[number % len(begins)] if begins else None
 
+        begun, minutes = time.monotonic(), recipe.fit.minutes
+
         def report(epoch: Epoch) -> None:
-            tick(epoch.number / epoch.of)
+            spent = (time.monotonic() - begun) / (60 * minutes) if minutes else 0.0
+            tick(min(1.0, max(epoch.number / epoch.of, spent)))
             say(f"{task.label}: {epoch}")
 
         history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, report, device)
+        if history and minutes and history[-1].number < min(FEW, history[-1].of):
+            say(f"{task.label}: ONLY {history[-1].number} epochs in the {minutes:g} minutes of [fit]; give it more, or a GPU")
         return {"history": [asdict(epoch) for epoch in history]}
 
     run_tasks(tasks, work, out / "fits", comm, progress)
@@ -139,9 +147,19 @@ def _require_cover(start: Path, frames: Sequence[Atoms]) -> None:
 
 
 def _fingerprint(frames: Sequence[Atoms]) -> str:
-    """Hash of labels and positions of a set, so that a fit is never continued on other data."""
-    rows = [[float(frame.info["REF_energy"]), float(np.abs(frame.positions).sum()), len(frame)] for frame in frames]
-    return digest({"frames": rows})
+    """Hash of atoms and labels of a set, so that a fit is never continued on other data."""
+    found = hashlib.sha256()
+    for frame in frames:
+        labels = frame.info["REF_energy"], frame.arrays["REF_forces"], frame.info["REF_stress"]
+        for values in (frame.numbers, frame.positions, frame.cell.array, *labels):
+            found.update(np.ascontiguousarray(values, dtype=float).tobytes())
+    return found.hexdigest()
+
+
+def _weights_of(potential: Path | None) -> list[str]:
+    """Hashes of the weights that fits start from."""
+    folders = [] if potential is None else member_folders(potential)
+    return [hashlib.sha256((folder / mace_model.STATE).read_bytes()).hexdigest() for folder in folders]
 
 
 def errors(frames: Sequence[Atoms], calculator: Calculator) -> dict[str, dict[str, float]]:

@@ -261,9 +261,9 @@ record carries value or bound, standard error, conditions, the hash of the poten
 How to read it:
 - **computed** is what the shipped potential says. Its labels come from CHGNet, itself a fit to PBE: an error beside a number
   tells length of run and number of cells, and, where "members" are named, the disagreement of the committee; not how far PBE or
-  CHGNet are from nature. Everything that moves comes from the first member alone: its error knows nothing of the others. The error of
-  adhesion holds the scatter of three in-plane shifts, the change with a thicker contact and the disagreement of the committee; it
-  leaves out misfit strain and other terminations.
+  CHGNet are from nature. Everything that moves comes from the first member alone: its error knows nothing of the others. The
+  error of adhesion holds the scatter of three in-plane shifts, the change with a thicker contact and the disagreement of the
+  committee; it leaves out misfit strain and other terminations.
 - **agrees**: the computed 95 % interval, or twice the error on either side where there is none, meets the literature's value or
   range; otherwise by how much it differs. Literature errors that nobody states are not made up. Where twice the error exceeds
   the value itself, nothing is said.

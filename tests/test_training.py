@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from atomistic import collecting, fitting, labels, mace_model, potential, recipe, sampling, training
+from atomistic import collecting, fitting, label_check, labels, mace_model, potential, recipe, sampling, training
 from atomistic.structures import bulk, min_distance
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 
 torch = pytest.importorskip("torch", reason="needs torch")
 if importlib.util.find_spec("mace") is None or importlib.util.find_spec("chgnet") is None:  # importing mace leaves traces
@@ -102,7 +102,7 @@ def test_the_shipped_recipe_keeps_its_held_out_frames_apart() -> None:
     [
         ("frames = 4", "frame = 4", "unknown key 'frame'; known: .*frames"),
         ('structures = ["Li", "LiCl"]', 'structures = ["Na"]', "names structure 'Na'; known: Li, LiCl"),
-        ('driver = "teacher"\n', "", "missing 1 required positional argument: 'driver'"),
+        ('driver = "teacher"\n', "", "driver missing; every recipe needs it"),
         ('family = "surface"', 'family = "strained"', "two tasks make the same job 'train0-strained-rattle-Li-0K-0'"),
         ('method = "rattle"', 'method = "shake"', "task 1: method 'shake' of set 'train'; known: rattle, contact, relax, md"),
         ("[fit]", "[fit", "not readable as a recipe"),
@@ -229,6 +229,50 @@ def test_a_fit_that_no_longer_gains_stops_and_keeps_its_best_weights(tmp_path: P
     data = batch([sample(frames[0], 4.0)], [int(z) for z in done.atomic_numbers], 4.0, torch.float64)
     forces = predict(done, data)[1].detach().numpy()
     assert float(np.sqrt(np.mean(forces**2))) == pytest.approx(best.forces, rel=1e-3)
+
+
+@pytest.mark.parametrize(("line", "told"), [
+    ("minutes = nan", r"minutes = nan: 0 \(no limit\) or more"),
+    ("atoms_per_batch = 0", "atoms_per_batch = 0: 1 or more"),
+    ("learning_rate = -0.1", "learning_rate = -0.1: a number above 0"),
+    ("average = 1.0", "average = 1: 0 or more and less than 1"),
+])  # fmt: skip
+def test_a_fit_that_cannot_run_is_refused(tmp_path: Path, line: str, told: str) -> None:
+    (tmp_path / "r.toml").write_text(f'name = "r"\nseed = 1\ndriver = "lpscl"\n[fit]\n{line}\n')
+    with pytest.raises(UserError, match=told):
+        recipe.read_recipe(tmp_path / "r.toml")
+
+
+def test_a_loss_that_is_no_number_ends_the_fit_and_keeps_the_epochs_before(tmp_path: Path) -> None:
+    frames = _labelled(3)
+    model = fitting.new_model(frames, SMALL, seed=1)
+    settings = fitting.FitSettings(atoms_per_batch=10)
+    fitting.fit(model, frames, frames[:1], 1, settings, 5, tmp_path / "fit.pt")
+    kept = (tmp_path / "fit.pt").read_bytes()
+    frames[2].arrays["REF_forces"][0, 0] = np.nan
+    with pytest.raises(RunFailure, match=r"the loss is nan in epoch 2; what 1 epochs gave is kept in .*fit.pt"):
+        fitting.fit(model, frames, frames[:1], 3, settings, 5, tmp_path / "fit.pt")
+    assert (tmp_path / "fit.pt").read_bytes() == kept
+
+
+def test_other_labels_or_other_weights_make_another_fit(tmp_path: Path) -> None:
+    frames, seen = _labelled(3), set()
+    for change in ("none", "forces", "stress", "cell"):
+        if change == "forces":
+            frames[1].arrays["REF_forces"][0, 0] += 0.1
+        elif change == "stress":
+            frames[1].info["REF_stress"] = np.full(6, 0.01)
+        elif change == "cell":
+            frames[1].set_cell(1.01 * frames[1].cell.array)
+        seen.add(training._fingerprint(frames))
+    assert len(seen) == 4
+
+
+def test_atoms_at_one_point_are_refused() -> None:
+    frames = _labelled(3)
+    frames[1].positions[1] = frames[1].positions[0] + [0.0, 0.0, 0.1]
+    with pytest.raises(UserError, match=r"set: frame 1 .*: atoms [01] and [01] lie 0.10 Å apart \(limit 0.3\)"):
+        label_check.check(frames, "set")
 
 
 def test_a_time_below_zero_is_refused(tmp_path: Path) -> None:
