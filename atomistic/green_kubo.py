@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomistic.brownian import NOTHING, ONE_SIDED_95, SIGMAS
-from atomistic.onsager import Onsager, displacements
+from atomistic.frames import require_motion
+from atomistic.onsager import Onsager, frame_alone, frame_name, summed
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
 
@@ -122,10 +123,8 @@ def green_kubo(
     """
     if blocks < MINIMUM_BLOCKS:
         raise UserError(f"blocks = {blocks}: at least {MINIMUM_BLOCKS} are needed for an error")
-    # what sums displacements sums velocities too: the zero at the first frame shifts no mean that matters
-    drift = np.concatenate([np.zeros_like(velocities[:1]), velocities])
-    species, sums = displacements(drift, labels, masses, framework)
-    currents = sums[1:]
+    require_motion(np.concatenate([np.zeros_like(velocities[:1]), velocities]))
+    species, currents = summed(velocities, labels, masses, framework)
     length, lag = len(currents) // blocks, round(cutoff / frame_interval)
     if not 4 <= lag <= length // 2:
         longest = length // 2 * frame_interval
@@ -136,30 +135,36 @@ def green_kubo(
     correlations = np.array(pieces)  # (blocks, lags, s, s)
     steps = (correlations[:, 1:] + correlations[:, :-1]) / 2 * frame_interval
     integrals = np.concatenate([np.zeros_like(correlations[:, :1]), np.cumsum(steps, axis=1)], axis=1)
-    values, errors, limits, told, notes = _borne(species, correlations.mean(axis=0), integrals, barycentric=not framework)
+    values, errors, limits, told, notes = _borne(species, correlations.mean(axis=0), integrals, framework)
     scale = 1e-5 / (3 * BOLTZMANN * temperature * volume * 1e-30)
     times, counts = np.arange(lag + 1) * frame_interval, tuple(int(np.sum(np.array(labels) == one)) for one in species)
     window = (float(times[round(PLATEAU_FROM * lag)]), float(times[-1]))
     return Onsager(
         species, counts, values * scale, errors * scale, times, integrals.mean(axis=0), window, temperature, volume * 1e-30,
-        len(currents) * frame_interval / 1000.0, "+".join(framework) or "barycentric", "green-kubo", limits * scale, told, notes,
+        len(currents) * frame_interval / 1000.0, frame_name(framework), "green-kubo", limits * scale, told, notes,
     )  # fmt: skip
 
 
 def _borne(
-    species: Sequence[str], correlation: np.ndarray, integrals: np.ndarray, barycentric: bool
+    species: Sequence[str], correlation: np.ndarray, integrals: np.ndarray, framework: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
     """Values, errors (s, s), limits (s,), pairs that are estimates (s, s), and notes on the others, as `onsager.Onsager`."""
     many, notes = len(species), []
     values, errors = np.zeros((many, many)), np.zeros((many, many))
     limits, told = np.full(many, np.inf), np.full((many, many), True)
     own = np.diag(correlation[0])
-    rests = own <= NOTHING * own.max()  # a framework of one species, exactly at rest
+    rests, still = frame_alone(species, framework), own <= NOTHING * own.max()
     for i in range(many):
         for j in range(i, many):
+            if rests[i] or rests[j]:
+                continue
             found, pair = read(integrals[:, :, i, j]), f"{species[i]}-{species[j]}"
             values[[i, j], [j, i]], errors[[i, j], [j, i]] = found.value, found.stderr
-            if rests[i] or rests[j]:
+            if still[i] or still[j]:
+                told[i, j] = told[j, i] = False
+                if i == j:
+                    limits[i] = np.nan
+                notes.append(f"{pair}: left out: nothing moves")
                 continue
             reason, limit = found.reason, found.limit
             left = float(correlation[1, i, i] / own[i])
@@ -178,7 +183,7 @@ def _borne(
         if told[i, j] and not (told[i, i] and told[j, j]):
             told[i, j] = told[j, i] = False
             notes.append(f"{pair}: left out: no estimate of one of its species")
-        elif told[i, j] and barycentric and many == 2:
+        elif told[i, j] and not framework and many == 2:
             told[i, j] = told[j, i] = False
             notes.append(f"{pair}: left out: of two species the centre of mass alone sets it, not a measurement")
     return values, errors, limits, told, tuple(notes)

@@ -49,6 +49,8 @@ class Onsager:
         method: "einstein" or "green-kubo".
         limits: upper limit (95 %) of every L_ii (s,) that is no estimate, nan where there is none; infinite where L_ii may stand.
         told: which pairs (i, j) have an estimate (s, s); notes: what is left out or a bound, and why.
+
+    In the frame of one species alone every coefficient with that species is exactly 0, which its records say: no measurement.
     """
 
     species: tuple[str, ...]
@@ -81,7 +83,7 @@ class Onsager:
                     continue
                 where = {**conditions, "temperature_K": self.temperature, "species": f"{first}-{self.species[j]}"}
                 record = Property(
-                    material, "onsager_coefficient", float(self.limits[i] if bounded else self.matrix[i, j]), "1/(J*m*s)",
+                    material, "onsager_coefficient", float(self.limits[i] if bounded else self.matrix[i, j]) + 0.0, "1/(J*m*s)",
                     stderr=None if bounded else float(self.stderr[i, j]), bound="upper" if bounded else None,
                     conditions={**where, "frame": self.frame}, kind="md", source={**source, **self._told(where["species"])},
                 )  # fmt: skip
@@ -91,6 +93,8 @@ class Onsager:
     def _told(self, pair: str) -> dict[str, Any]:
         """Where the number of a pair comes from, for a record; with the reason where it is a bound."""
         note = next((note.removeprefix(pair) for note in self.notes if note.startswith(f"{pair}:")), "")
+        if self.frame in pair.split("-"):
+            note = f": exactly 0 by definition, {self.frame} is the frame"
         return {"method": self.method + note, "picoseconds": self.picoseconds, "window_fs": list(self.window)}
 
 
@@ -111,18 +115,39 @@ def displacements(
     if len(positions) < MINIMUM_FRAMES:
         raise UserError(f"{len(positions)} frames are too few for Onsager coefficients; at least {MINIMUM_FRAMES} are needed")
     require_motion(positions)
-    names = np.array(labels)
-    species = tuple(sorted(set(labels)))
+    return summed(positions - positions[:1], labels, masses, framework)
+
+
+def summed(
+    vectors: np.ndarray, labels: Sequence[str], masses: np.ndarray, framework: Sequence[str] = ()
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Species and the sums of their atoms' vectors (frames, n, 3), displacements or velocities, in the frame (frames, s, 3).
+
+    The sum of a species that makes the frame alone is exactly 0. The other arguments and errors are as `displacements`.
+    """
+    names, species = np.array(labels), tuple(sorted(set(labels)))
     if lacking := sorted(set(framework) - set(species)):
         raise UserError(f"framework species {', '.join(lacking)}: not in the trajectory, which holds {', '.join(species)}")
     if framework and not set(species) - set(framework):
         raise UserError(f"framework species {', '.join(species)}: nothing else is there to move against it")
     if not framework and len(species) < 2:
         raise UserError(f"{', '.join(species)} alone rests in the frame of its own centre of mass; name a framework")
-    moved = np.asarray(positions - positions[:1], dtype=float)
+    moved = np.array(vectors, dtype=float)
     weights = np.isin(names, list(framework)).astype(float) if framework else np.asarray(masses, dtype=float)
     moved -= np.einsum("fnx,n->fx", moved, weights / weights.sum())[:, None]
-    return species, np.stack([moved[:, names == one].sum(axis=1) for one in species], axis=1)
+    sums = np.stack([moved[:, names == one].sum(axis=1) for one in species], axis=1)
+    sums[:, frame_alone(species, framework)] = 0.0  # what is left of it there is round-off
+    return species, sums
+
+
+def frame_alone(species: Sequence[str], framework: Sequence[str]) -> np.ndarray:
+    """Which species (s,) makes the frame alone; none where several do, which move against their common mean."""
+    return np.array([set(framework) == {one} for one in species])
+
+
+def frame_name(framework: Sequence[str]) -> str:
+    """Of `Onsager.frame`."""
+    return "+".join(dict.fromkeys(framework)) or "barycentric"
 
 
 def einstein(
@@ -153,26 +178,26 @@ def einstein(
     curves = np.array([_overlaps(sums, lag) for lag in lags])
     slopes, errors = slope_matrix(curves, lags, len(sums))
     scale = 1e-5 / frame_interval / (6 * BOLTZMANN * temperature * volume * 1e-30)
-    limits, told, notes = _borne(species, curves, slopes, errors, lags, len(sums), barycentric=not framework)
+    limits, told, notes = _borne(species, curves, slopes, errors, lags, len(sums), framework)
     return Onsager(
         species, tuple(int(np.sum(np.array(labels) == one)) for one in species), slopes * scale, errors * scale,
         lags * frame_interval, curves, (float(lags[0] * frame_interval), float(lags[-1] * frame_interval)), temperature,
-        volume * 1e-30, len(sums) * frame_interval / 1000.0, "+".join(framework) or "barycentric", "einstein",
+        volume * 1e-30, len(sums) * frame_interval / 1000.0, frame_name(framework), "einstein",
         limits * scale, told, notes,
     )  # fmt: skip
 
 
 def _borne(
     species: Sequence[str], curves: np.ndarray, slopes: np.ndarray, errors: np.ndarray, lags: np.ndarray, frames: int,
-    barycentric: bool,
+    framework: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:  # fmt: skip
     """Limits of the slopes per frame (s,), pairs whose slope is an estimate (s, s), and notes on the others."""
     limits, notes = np.full(len(species), np.inf), []
     own = np.einsum("lii->li", curves)
-    rests = own.max(axis=0) <= NOTHING * own.max()  # a framework of one species, exactly at rest
+    rests, still = frame_alone(species, framework), own.max(axis=0) <= NOTHING * own.max()
     fine = rests.copy()
     for i in np.flatnonzero(~rests):
-        judged = judge(own[:, i], lags, frames)
+        judged = judge(np.zeros_like(own[:, i]) if still[i] else own[:, i], lags, frames)
         reason = judged.reason
         if judged.diffusive and slopes[i, i] < 2 * errors[i, i]:
             reason = "the slope is below twice its error"
@@ -182,7 +207,7 @@ def _borne(
             kind = "left out" if judged.limit is None else "an upper bound (95 %)"
             notes.append(f"{species[i]}-{species[i]}: {kind}: {reason}; longer lags or a longer run are needed")
     told = np.outer(fine, fine)
-    if barycentric and len(species) == 2:
+    if not framework and len(species) == 2:
         told[0, 1] = told[1, 0] = False
         notes.append(f"{species[0]}-{species[1]}: left out: of two species the centre of mass alone sets it, not a measurement")
         return limits, told, tuple(notes)

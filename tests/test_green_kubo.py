@@ -165,3 +165,35 @@ def test_the_command_tells_bounds_and_why(tmp_path: Path) -> None:
     assert "the running integral drifts" in record["source"]["method"]
     done = CliRunner().invoke(app, ["analyze", "onsager", str(tmp_path / "run.traj"), *options])
     assert "note: Li-Li: an upper bound (95 %): the running integral" in done.output
+
+
+def test_the_species_that_makes_the_frame_is_exactly_zero_and_said_so() -> None:
+    """A framework that shakes leaves round-off in its own frame, which is no value; another one as fixed is left out."""
+    velocities = np.repeat(free(4000, 3)[:, [0, 1]], 3, axis=1)
+    velocities += np.random.default_rng(1).standard_normal((4000, 1, 3))
+    one = kubo(velocities, 40.0, symbols="FFFABB")
+    velocities[:, 4:] = velocities[:, :1]
+    other = kubo(velocities, 40.0, symbols="FFFABB")
+    for found, kept in ((one, {"A-A", "A-B", "A-F", "B-B", "B-F", "F-F"}), (other, {"A-A", "A-F", "F-F"})):
+        records = {record.conditions["species"]: record for record in found.records("x", {}, {})}
+        assert set(records) == kept
+        for pair, record in records.items():
+            named = "F" in pair
+            assert (record.value == 0, record.stderr == 0) == (named, named)
+            assert record.source["method"] == "green-kubo" + named * ": exactly 0 by definition, F is the frame"
+    assert "B-B: left out: nothing moves" in other.notes
+
+
+def test_a_file_with_nothing_but_the_frame_to_tell_is_refused(tmp_path: Path) -> None:
+    """Lithium in free flight: the zeros of the frame alone are no answer."""
+    made = []
+    for number in range(200):
+        atoms = Atoms("LiS2", positions=[[0.02 * number, 0, 0], [3, 3, 3], [6, 6, 6]], cell=[8, 8, 8], pbc=True)
+        atoms.set_velocities(np.array([[0.02, 0, 0], [0, 0, 0], [0, 0, 0]]) / units.fs)
+        made.append(atoms)
+    ase.io.write(tmp_path / "run.traj", made)
+    options = ["--timestep", "1 fs", "--temperature", "300 K", "--framework", "S"]
+    for method in ([], ["--method", "green-kubo", "--cutoff", "4 fs"]):
+        done = CliRunner().invoke(app, ["analyze", "onsager", str(tmp_path / "run.traj"), *options, *method])
+        assert done.exit_code != 0, done.output
+        assert "nothing can be told: Li-Li: left out" in str(done.output) + str(done.exception)

@@ -199,3 +199,31 @@ def test_two_species_about_their_centre_of_mass_have_no_mixed_coefficient() -> N
     one = onsager.einstein(path, ["A", "B"], np.array([7.0, 30.0]), 1.0, KELVIN, VOLUME)
     assert [record.conditions["species"] for record in one.records("x", {}, {})] == ["A-A", "B-B"]
     assert any(note.startswith("A-B: left out") for note in one.notes)
+
+
+def test_the_species_that_makes_the_frame_is_exactly_zero_and_said_so() -> None:
+    """A framework that shakes leaves round-off in its own frame: no coefficient of it is measured, each is 0 by definition."""
+    random = np.random.default_rng(8)
+    positions = np.cumsum(random.standard_normal((400, 6, 3)), axis=0) + 1e3 * random.standard_normal((400, 1, 3))
+    labels, common = ["A", "B", "F", "F", "F", "F"], (np.ones(6), 1.0, KELVIN, VOLUME)
+    one = onsager.einstein(positions, labels, *common, framework=("F", "F"))
+    assert not one.matrix[2].any()
+    assert not one.curves[:, 2].any()
+    for record in one.records("x", {}, {}):
+        named = "F" in record.conditions["species"]
+        assert (record.value == 0, record.stderr == 0) == (named, named)
+        assert record.source["method"] == "einstein" + named * ": exactly 0 by definition, F is the frame"
+        assert record.conditions["frame"] == "F"
+    # of a framework of two species each moves against their common mean: nothing there is zero by definition
+    both = onsager.einstein(positions, ["A", "B", "F", "F", "G", "G"], *common, framework=("F", "G"))
+    assert both.matrix[2, 2] == pytest.approx(-both.matrix[2, 3])
+    assert both.matrix[2, 2] > 0
+    assert not any("definition" in record.source["method"] for record in both.records("x", {}, {}))
+
+
+def test_another_species_that_rests_in_the_frame_is_left_out() -> None:
+    """G is as fixed as the framework F: its round-off is no value."""
+    positions = np.concatenate([walk(400, 2)[:, :1], np.repeat(walk(400, 9)[:, :1], 4, axis=1) / 3], axis=1)
+    one = onsager.einstein(positions, ["A", "F", "F", "G", "G"], np.ones(5), 1.0, KELVIN, VOLUME, framework=("F",))
+    assert "G" not in "".join(record.conditions["species"] for record in one.records("x", {}, {}))
+    assert any(note.startswith("G-G: left out: nothing moves") for note in one.notes)
