@@ -123,14 +123,16 @@ def green_kubo(
     """
     if blocks < MINIMUM_BLOCKS:
         raise UserError(f"blocks = {blocks}: at least {MINIMUM_BLOCKS} are needed for an error")
+    if len(velocities) < 8 * blocks:
+        told = f"{8 * blocks} are the fewest, eight in each of the {blocks} blocks that are compared"
+        raise UserError(f"{len(velocities)} frames are too few for a correlation of velocities: {told}")
     require_motion(np.concatenate([np.zeros_like(velocities[:1]), velocities]))
     species, currents = summed(velocities, labels, masses, framework)
     length, lag = len(currents) // blocks, round(cutoff / frame_interval)
     if not 4 <= lag <= length // 2:
         longest = length // 2 * frame_interval
         allowed = f"between four frames ({4 * frame_interval:g} fs) and half of one of the {blocks} blocks ({longest:g} fs)"
-        mend = "" if length >= 8 else f"; the run of {len(currents)} frames is too short, {8 * blocks} are the fewest"
-        raise UserError(f"cutoff {cutoff:g} fs: {allowed} is needed{mend}")
+        raise UserError(f"cutoff {cutoff:g} fs: {allowed} is needed")
     pieces = [_correlation(currents[b * length : (b + 1) * length], lag) for b in range(blocks)]
     correlations = np.array(pieces)  # (blocks, lags, s, s)
     steps = (correlations[:, 1:] + correlations[:, :-1]) / 2 * frame_interval

@@ -197,3 +197,9 @@ def test_a_file_with_nothing_but_the_frame_to_tell_is_refused(tmp_path: Path) ->
         done = CliRunner().invoke(app, ["analyze", "onsager", str(tmp_path / "run.traj"), *options, *method])
         assert done.exit_code != 0, done.output
         assert "nothing can be told: Li-Li: left out" in str(done.output) + str(done.exception)
+
+
+def test_too_few_frames_are_counted_as_they_are() -> None:
+    """Twelve are twelve, and the fewest that blocks and correlation take is told at once."""
+    with pytest.raises(UserError, match=r"^12 frames are too few for a correlation of velocities: 160 are the fewest"):
+        kubo(free(12, 0), 4.0)
