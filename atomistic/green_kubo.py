@@ -124,8 +124,8 @@ def green_kubo(
     if blocks < MINIMUM_BLOCKS:
         raise UserError(f"blocks = {blocks}: at least {MINIMUM_BLOCKS} are needed for an error")
     if len(velocities) < 8 * blocks:
-        told = f"{8 * blocks} are the fewest, eight in each of the {blocks} blocks that are compared"
-        raise UserError(f"{len(velocities)} frames are too few for a correlation of velocities: {told}")
+        fewest = f"{8 * blocks} are the fewest, eight in each of the {blocks} blocks that are compared"
+        raise UserError(f"{len(velocities)} frames are too few for a correlation of velocities: {fewest}")
     require_motion(np.concatenate([np.zeros_like(velocities[:1]), velocities]))
     species, currents = summed(velocities, labels, masses, framework)
     length, lag = len(currents) // blocks, round(cutoff / frame_interval)
