@@ -52,6 +52,8 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "flow_stress": ("stress of steady flow", 1e-6, "MPa"),
 }  # fmt: skip
 """Quantities of the table, in its order: name, factor from SI, unit shown."""
+SAME = {"LLZO": ("LLZO_cubic_ordered",), "Li3PS4": ("beta_Li3PS4",)}
+"""Structures whose numbers are compared with those of a material of another name (LLZO's is cubic and doped)."""
 CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "axis": "{}", "direction": "{}", "phase": "{}", "structure": "{}",
@@ -91,7 +93,8 @@ def literature() -> list[Literature]:
                 low, high = (prop.value if limit is None else limit for limit in (prop.low, prop.high))
                 kelvin = prop.conditions.get("temperature_K")
                 at, reference = f"{kelvin:.4g} K" if kelvin else "", str(prop.source["reference"])
-                found.append(Literature(prop.material, prop.quantity, {}, prop.value, low, high, at, reference, prop.confidence))
+                stated = prop.quantity, {}, prop.value, low, high, at, reference, prop.confidence
+                found += [Literature(name, *stated) for name in (prop.material, *SAME.get(prop.material, ()))]
     return found + [one for material in CUBIC for one in _polycrystal(material, found)]
 
 
