@@ -135,6 +135,10 @@ def _amounts(frames: Sequence[Atoms], names: Sequence[np.ndarray], phase: str, r
     ])  # fmt: skip
 
 
+BEYOND = 0.2
+"""Deviation from which a stoichiometric number is that of no product."""
+
+
 @dataclass(frozen=True)
 class Balance:
     """Stoichiometric number of one phase as found, per electrolyte used up: value, standard error (None: one frame), expected."""
@@ -148,6 +152,18 @@ class Balance:
     def deviation(self) -> float:
         """Relative deviation from the equation."""
         return self.found / self.expected - 1
+
+    @property
+    def beyond(self) -> str:
+        """A sentence where more is made or used up than the electrolyte used up allows, empty elsewhere.
+
+        Electrolyte is counted by the atoms of its rarest element (phosphorus), the products by theirs: sulfur and lithium beside
+        phosphorus that still counts as electrolyte may look like a product already, most of all early and hot.
+        """
+        if self.deviation <= BEYOND:
+            return ""
+        told = f"balance: {self.found:.3g} {self.phase} per electrolyte used up, where the equation allows {self.expected:g}"
+        return f"{told}: local environments of atoms whose electrolyte is not used up look like it; no product of that amount"
 
 
 def balance(amounts: Mapping[str, np.ndarray], reaction: Reaction, electrolyte: str, share: float = 0.25) -> list[Balance]:

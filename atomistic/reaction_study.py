@@ -283,10 +283,11 @@ def read_off(
     if study.electrolyte == "Li6PS5Cl":
         where |= {"disorder": 0.0}  # `start` builds the ordered crystal, whatever the disorder of a case
     records = interphase.records(found, times, laws, end, material, where, source)
+    notes += [row.beyond for row in rows if row.beyond]
     for row in rows:
         told = {**where, "phase": row.phase, "equation": study.reaction, "expected": row.expected}
         records.append(Property(material, "reaction_coefficient", row.found, "1", stderr=row.stderr, conditions=told,
-                                source=dict(source)))  # fmt: skip
+                                source=dict(source), confidence="low" if row.beyond else "computed"))  # fmt: skip
     records += _intact_records(intact, times, material, where, source)
     tick(0.7)
     records += _of_lithium(study, trajectory, material, where, source, notes)

@@ -52,6 +52,11 @@ def test_thickness_and_balance_of_a_built_reaction() -> None:
     assert found.composition["Li2S"] == pytest.approx(15 / 21)
     spoilt = dict(found.amounts) | {"Li3P": 0.5 * found.amounts["Li3P"]}
     assert {row.phase: row for row in balance(spoilt, reaction, "Li6PS5Cl")}["Li3P"].deviation == pytest.approx(-0.5)
+    assert not any(row.beyond for row in rows.values())
+    more = found.amounts | {"Li2S": 2 * found.amounts["Li2S"]}
+    told = [row.beyond for row in balance(more, reaction, "Li6PS5Cl") if row.beyond]
+    assert len(told) == 1
+    assert told[0].startswith("balance: 10 Li2S per electrolyte used up, where the equation allows 5:")
 
 
 def test_records_carry_law_and_bound() -> None:
