@@ -1,6 +1,7 @@
 """Nucleation without a rate: barriers and their lower bounds, upper bounds of the rate that hold; where a trial starts."""
 
 import math
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,8 @@ def test_a_trial_starts_from_the_unreacted_cell(tmp_path: Path) -> None:
     shorter = study_start.of_trial(end)
     assert shorter == str(tmp_path / "react-trial" / "final.extxyz")
     (small,) = study_start.frames(shorter, None, 0)
-    assert 4 * len(small) == len(waits.atoms)
+    repeat = tomllib.loads(REACTION.read_text(encoding="utf-8"))["repeat"]
+    assert math.prod(repeat) * len(small) == len(waits.atoms)
     (tmp_path / "react-trial").mkdir()
     small.write(shorter, format="extxyz")
     assert study_start.unreacted(shorter) is None
