@@ -93,7 +93,7 @@ def literature() -> list[Literature]:
                 low, high = (prop.value if limit is None else limit for limit in (prop.low, prop.high))
                 kelvin = prop.conditions.get("temperature_K")
                 at, reference = f"{kelvin:.4g} K" if kelvin else "", str(prop.source["reference"])
-                stated = prop.quantity, {}, prop.value, low, high, at, reference, prop.confidence
+                stated: Any = prop.quantity, {}, prop.value, low, high, at, reference, prop.confidence
                 found += [Literature(name, *stated) for name in (prop.material, *SAME.get(prop.material, ()))]
     return found + [one for material in CUBIC for one in _polycrystal(material, found)]
 
