@@ -90,10 +90,10 @@ def train(
         begins = [] if start is None else member_folders(start)
         begin = begins[number % len(begins)] if begins else None
 
-        begun, minutes = time.monotonic(), recipe.fit.minutes
+        started, minutes = time.monotonic(), recipe.fit.minutes
 
         def report(epoch: Epoch) -> None:
-            spent = (time.monotonic() - begun) / (60 * minutes) if minutes else 0.0
+            spent = (time.monotonic() - started) / (60 * minutes) if minutes else 0.0
             tick(min(1.0, max(epoch.number / epoch.of, spent)))
             say(f"{task.label}: {epoch}")
 
