@@ -169,6 +169,7 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
     derived = [("self_diffusivity", "m^2/s", 1.0, {}), ("ionic_conductivity", "S/m", factor, einstein)]
     if coldest["ions"] == coldest["atoms"]:
         derived.pop()  # a metal: its atoms move as neutral ones
+    doubt = {"low_confidence": room.doubt} if room.doubt else {}
     for quantity, unit, scale, note in derived:
         low = None if room.low is None else scale * room.low
         high = None if room.high is None else scale * room.high
@@ -184,7 +185,8 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
                 high=high,
                 conditions=conditions,
                 kind="md",
-                source={**source, **note},
+                source={**source, **note, **doubt},
+                confidence="low" if room.doubt else "computed",
             )
         )
     return records
@@ -230,6 +232,7 @@ def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue, fitted:
             "high": room.high,
             "bound": room.bound,
             "method": room.method,
+            "doubt": room.doubt,
         },
     }
 

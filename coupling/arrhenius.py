@@ -11,6 +11,10 @@ ln D = ln D0 − E/(R T). Three cases, decided by the data:
 * Otherwise no line is drawn. D falls with temperature, so D at room temperature is below each bound, and below each estimate
   (value + 1.645 stderr), made at a higher temperature: the smallest of them is the bound. A known least activation energy
   sharpens it: b exp(−E (1/T_room − 1/T)/R).
+
+A straight line says nothing of a transition below its data: the lithium of Li2S moves like a liquid's at 1000 K and hardly at all
+at 298 K. `doubt` names what makes a value at room temperature doubtful: an error larger than itself, or a line carried further
+than MOST_REACH times the range of 1/T that its data cover.
 """
 
 from collections.abc import Sequence
@@ -25,6 +29,8 @@ from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 NO_EVENT = 2.995732
 """−ln 0.05: mean count that yields none with a probability of 5 %."""
 SAMPLES = 20_000
+MOST_REACH = 10.0
+"""Distance in 1/T from the coldest datum, over the range of 1/T of the data, beyond which an extrapolation is doubtful."""
 FEWEST = 200
 """Effective number of draws below which what is known beside the estimates contradicts them, and is left out."""
 HOPPING_PREFACTOR = (1.5e-7, 10.0)
@@ -119,6 +125,7 @@ class RoomValue:
         value: median of the fit, or the bound. stderr: that of a log-normal with the fit's σ of ln D; None for a bound.
         low, high: 95 % interval, the one that `coupling.record.sample` draws from; None for a bound.
         bound: "upper" or None. fit: the line, None where none could be drawn. method: in words.
+        doubt: why the value is of low confidence, in words; "" where nothing speaks against it.
     """
 
     value: float
@@ -128,6 +135,7 @@ class RoomValue:
     bound: Literal["upper"] | None
     fit: ArrheniusFit | None
     method: str
+    doubt: str = ""
 
 
 def fit(points: Sequence[Point], seed: int = 0, prefactor: tuple[float, float] | None = None) -> ArrheniusFit:
@@ -196,7 +204,8 @@ def at_temperature(
         text += "; D does not rise on cooling" if line.draws is not None else ""
         text += f"; prior of D0 {prefactor[0]:.2g}, a factor {prefactor[1]:g} either way" if prefactor else ""
         value = float(np.exp(centre))
-        return RoomValue(value, value * float(np.sqrt(np.expm1(min(error, 12.0) ** 2))), low, high, None, line, text)
+        stderr = value * float(np.sqrt(np.expm1(min(error, 12.0) ** 2)))
+        return RoomValue(value, stderr, low, high, None, line, text, _doubt(line, temperature, stderr / value))
     above = [point for point in points if point.temperature >= temperature]
     if not above:
         raise ValueError(f"no bound at {temperature:g} K: no datum at or above that temperature")
@@ -208,6 +217,24 @@ def at_temperature(
         else "D falls with temperature"
     )
     return RoomValue(bound, None, None, None, "upper", None, f"upper bound (95 %) at {where:g} K carried down: {how}")
+
+
+def reach(line: ArrheniusFit, temperature: float) -> float:
+    """Distance in 1/T of a temperature (K) below the data, over the range of 1/T that they cover; negative within them."""
+    low, high = line.temperatures
+    return (1.0 / temperature - 1.0 / low) / (1.0 / low - 1.0 / high)
+
+
+def _doubt(line: ArrheniusFit, temperature: float, relative: float) -> str:
+    """Why the value of a line at a temperature (K) is doubtful; `relative`: its standard error over itself."""
+    reasons = []
+    if relative > 1.0:
+        reasons.append("its standard error exceeds the value")
+    if (far := reach(line, temperature)) > MOST_REACH:
+        low, high = line.temperatures
+        data = f"the data ({low:.0f} to {high:.0f} K)"
+        reasons.append(f"{temperature:.4g} K lies {far:.0f} times the range of 1/T of {data} below them")
+    return " and ".join(reasons)
 
 
 def _least_squares(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, float, int]:

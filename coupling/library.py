@@ -237,11 +237,12 @@ ORDER: tuple[str, ...] = ("md", "measured", "derived", "assumed")
 """Which kind of number wins where several are known, unless the case says otherwise."""
 
 
-def choose(candidates: Iterable[Property], order: Sequence[str] = ORDER) -> list[Property]:
-    """Candidates, the one to use first: by kind in `order`; a bound gives way to every estimate that it allows.
+def choose(candidates: Iterable[Property], order: Sequence[str] = ORDER, first: str | None = None) -> list[Property]:
+    """Candidates, the one to use first: by kind in `order`, with two exceptions.
 
-    A bound says less than an estimate that obeys it, whatever the kinds: it is used only where no estimate is known, or
-    where it contradicts them all.
+    A bound gives way to every estimate that it allows: it says less, whatever the kinds, and is used only where no estimate is
+    known, or where it contradicts them all. A number of molecular dynamics that is of low confidence (an extrapolation with an
+    error larger than itself, say) gives way to every estimate that is not. `first`: a kind that goes before all others, as it is.
     """
     known = list(candidates)
     estimates = [p for p in known if p.bound is None]
@@ -249,7 +250,10 @@ def choose(candidates: Iterable[Property], order: Sequence[str] = ORDER) -> list
     def gives_way(p: Property) -> bool:
         return p.bound is not None and any(obeys(estimate, p) for estimate in estimates)
 
-    return sorted(known, key=lambda p: (gives_way(p), order.index(p.kind), p.bound is not None))
+    def doubtful(p: Property) -> bool:
+        return p.kind == "md" and p.confidence == "low"
+
+    return sorted(known, key=lambda p: (p.kind != first, gives_way(p), doubtful(p), order.index(p.kind), p.bound is not None))
 
 
 def obeys(estimate: Property, bound: Property) -> bool:

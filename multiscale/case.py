@@ -1,5 +1,6 @@
 """A case folder: what a user writes in case.toml, checked before anything long starts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from coupling.errors import UserError
-from coupling.library import ORDER, QUANTITIES, Material
+from coupling.library import ORDER, QUANTITIES, Material, choose
 from coupling.rate_table import RateTable
+from coupling.record import Property
 from coupling.store import read_records
 from coupling.toml_input import (
     AtKey,
@@ -236,7 +238,10 @@ class Atomistic(Table):
 
 
 class Choice(Table):
-    """Which number is used where several are known: an order of kinds, and exceptions by "material.quantity"."""
+    """Which number is used where several are known: an order of kinds, and exceptions by "material.quantity".
+
+    The order has two exceptions of its own (a bound, a doubtful number of molecular dynamics): see `coupling.library.choose`.
+    """
 
     order: tuple[Kind, ...] = ("md", "measured", "derived", "assumed")
     use: dict[str, Kind] = Field(default_factory=dict)
@@ -246,6 +251,10 @@ class Choice(Table):
         if sorted(self.order) != sorted(ORDER):
             raise AtKey(("order",), f"order must name each of {', '.join(ORDER)} once")
         return self
+
+    def ranked(self, key: str, candidates: Iterable[Property]) -> list[Property]:
+        """Candidates for "material.quantity", the one to use first."""
+        return choose(candidates, self.order, self.use.get(key))
 
 
 class Uncertainty(Table):

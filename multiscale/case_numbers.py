@@ -3,7 +3,6 @@
 from typing import Any
 
 from coupling.errors import UserError
-from coupling.library import ORDER, choose
 from coupling.record import Property
 from coupling.toml_input import Location
 from multiscale.case_folder import CaseFolder
@@ -38,9 +37,8 @@ class Numbers:
     def property_of(self, name: str, quantity: str) -> Property | None:
         """The property used for a quantity, or None where none is known."""
         settings, label = self.case.settings, f"{name}.{quantity}"
-        first = settings.properties.use.get(label)
-        order: Any = (first, *(kind for kind in ORDER if kind != first)) if first else settings.properties.order
-        known = choose(candidates(self.case.materials[name], quantity, (), settings.conditions.temperature), order)
+        found = candidates(self.case.materials[name], quantity, (), settings.conditions.temperature)
+        known = settings.properties.ranked(label, found)
         if not known:
             return None
         self.parameters[label] = Parameter(label, known[0], tuple(known[1:]))

@@ -9,7 +9,7 @@ import numpy as np
 from coupling.constants import ROOM_TEMPERATURE
 from coupling.errors import UserError
 from coupling.homogenize import hashin_shtrikman_conductivity, hashin_shtrikman_moduli
-from coupling.library import ORDER, QUANTITIES, TEMPERED, Material, choose
+from coupling.library import QUANTITIES, TEMPERED, Material
 from coupling.record import Property, sample
 from coupling.store import digest
 from coupling.toml_input import Location
@@ -197,8 +197,8 @@ def _first_known(case: Case, material: Material, names: Alternatives, records: t
     for quantity in names:
         key = f"{material.name}.{quantity}"
         first = case.settings.properties.use.get(key)
-        order = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
-        found = choose(candidates(material, quantity, records, case.settings.conditions.temperature), order)
+        competing = candidates(material, quantity, records, case.settings.conditions.temperature)
+        found = case.settings.properties.ranked(key, competing)
         if found:
             if first is not None and found[0].kind != first:
                 known = ", ".join(dict.fromkeys(p.kind for p in found))

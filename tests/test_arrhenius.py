@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coupling.arrhenius import Point, at_temperature, fit
+from coupling.arrhenius import Point, at_temperature, fit, reach
 from coupling.constants import GAS_CONSTANT
 from coupling.record import Property, sample
 
@@ -152,3 +152,17 @@ def test_the_recorded_interval_is_the_one_drawn() -> None:
     record = Property("X", "d", room.value, "m^2/s", stderr=room.stderr, low=room.low, high=room.high, source={"a": 1})
     drawn = sample(record, 40_000, np.random.default_rng(1))
     assert np.quantile(drawn, [0.025, 0.5, 0.975]) == pytest.approx([room.low, room.value, room.high], rel=0.06)
+
+
+def test_a_line_carried_too_far_or_too_uncertain_is_doubtful() -> None:
+    """Doubt: 850 and 1000 K reach over 12 times their range to 298 K; few data leave an error above the value; good data none."""
+    exact = [Point(t, truth(t), 0.02 * truth(t)) for t in TEMPERATURES]
+    assert at_temperature(exact).doubt == ""
+    assert reach(fit(exact), 298.15) == pytest.approx((1 / 298.15 - 1 / 600) / (1 / 600 - 1 / 1000))
+    assert reach(fit(exact), 700.0) < 0
+    near = at_temperature([Point(t, truth(t), 1e-4 * truth(t)) for t in (850.0, 1000.0)])
+    assert near.doubt == "298.1 K lies 12 times the range of 1/T of the data (850 to 1000 K) below them"
+    rough = at_temperature([Point(t, truth(t), 0.4 * truth(t)) for t in (600.0, 700.0, 850.0)])
+    assert rough.stderr is not None
+    assert rough.stderr > rough.value
+    assert "standard error exceeds" in rough.doubt

@@ -64,6 +64,25 @@ def test_a_bound_gives_way_to_an_estimate_that_obeys_it(case):
     assert chosen.losers == (loose,)
 
 
+def test_a_doubtful_extrapolation_gives_way_to_a_measured_number(case):
+    doubtful = md("Li2S", "ionic_conductivity", 1.7, "S/m", stderr=16.0, low=0.03, high=100.0, confidence="low")
+    chosen = P.resolve(case, [doubtful])["Li2S.ionic_conductivity"]
+    assert (chosen.used.kind, chosen.losers) == ("measured", (doubtful,))
+    trusted = dataclasses.replace(doubtful, confidence="computed")
+    assert P.resolve(case, [doubtful, trusted])["Li2S.ionic_conductivity"].used == trusted
+    bound = md("Li2S", "ionic_conductivity", 1e-12, "S/m", bound="upper")  # contradicts what is measured, and is no guess
+    assert P.resolve(case, [doubtful, bound])["Li2S.ionic_conductivity"].used == bound
+
+
+@pytest.mark.parametrize("record", [
+    md("Li2S", "ionic_conductivity", 1.7, "S/m", stderr=16.0, confidence="low"),
+    md("Li2S", "ionic_conductivity", 50.0, "S/m", bound="upper"),
+])  # fmt: skip
+def test_a_case_that_asks_for_md_gets_it_whatever_its_worth(case, record):
+    asked = with_choice(case, use={"Li2S.ionic_conductivity": "md"})
+    assert P.resolve(asked, [record])["Li2S.ionic_conductivity"].used == record
+
+
 def test_moduli_computed_at_rest_are_used(case):
     static = Property("Li6PS5Cl", "youngs_modulus", 20e9, "Pa", stderr=1e9, conditions={"temperature_K": 0.0}, source=MD)
     assert P.resolve(case, [static])["Li6PS5Cl.youngs_modulus"].used == static

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from coupling.errors import UserError
-from coupling.library import ORDER, QUANTITIES, Material, choose
+from coupling.library import QUANTITIES, Material
 from coupling.record import Property
 from coupling.toml_input import Location, TomlFile, nearest, read, validate
 from multiscale.case_folder import CaseFolder, material_folders, materials_named, require_case
@@ -180,9 +180,7 @@ def boundary_parameters(case: ConductionCase, grains: float) -> tuple[dict[str, 
 def _known(case: ConductionCase, material: Material, quantity: str) -> Parameter | None:
     """A quantity of a material by the case's order of kinds; None where it is not known at the case's temperature."""
     name, temperature = f"{material.name}.{quantity}", case.settings.conditions.temperature
-    first = case.settings.properties.use.get(name)
-    order = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
-    known = choose(candidates(material, quantity, (), temperature), order)
+    known = case.settings.properties.ranked(name, candidates(material, quantity, (), temperature))
     return Parameter(name, known[0], tuple(known[1:])) if known else None
 
 

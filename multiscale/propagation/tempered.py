@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from coupling.constants import GAS_CONSTANT
 from coupling.errors import UserError
-from coupling.library import ORDER, choose
 from coupling.toml_input import Location
 from multiscale.parameters import Parameter, candidates, nominal
 from multiscale.propagation.case import PropagationCase
@@ -30,15 +28,13 @@ def known(case: PropagationCase, name: str, quantity: str, temperature: float | 
         temperature: other than the case's, K.
     """
     label, material = f"{name}.{quantity}", case.materials[name]
-    first = case.settings.properties.use.get(label)
-    order: Any = (first, *(kind for kind in ORDER if kind != first)) if first else case.settings.properties.order
     T = temperature or case.settings.conditions.temperature
     found = candidates(material, quantity, (), T)
     if not found and quantity in SCALED and candidates(material, "activation_energy", (), T):
         everywhere = [p for p in material.properties if p.material == name and p.quantity == quantity]
         away = [abs(p.conditions.get("temperature_K", T) - T) for p in everywhere]
         found = [p for p, distance in zip(everywhere, away, strict=True) if distance <= min(away) + SAME]
-    chosen = choose(found, order)
+    chosen = case.settings.properties.ranked(label, found)
     return Parameter(label, chosen[0], tuple(chosen[1:])) if chosen else None
 
 

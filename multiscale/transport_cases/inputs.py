@@ -6,7 +6,7 @@ from typing import Any
 
 from coupling.constants import FARADAY, GAS_CONSTANT
 from coupling.errors import UserError
-from coupling.library import ORDER, QUANTITIES, Material, choose
+from coupling.library import QUANTITIES, Material
 from coupling.record import Property
 from coupling.toml_input import Location
 from multiscale.conduction.voxel_image import require_image
@@ -104,9 +104,7 @@ class Collector:
         material = self.case.materials[name]
         for quantity in quantities:
             key = f"{name}.{quantity}"
-            first = self.case.settings.properties.use.get(key)
-            order = (first, *(kind for kind in ORDER if kind != first)) if first else self.case.settings.properties.order
-            known = choose(candidates(material, quantity, (), self.temperature), order)
+            known = self.case.settings.properties.ranked(key, candidates(material, quantity, (), self.temperature))
             if known:
                 self.found[key] = Parameter(key, known[0], tuple(known[1:]))
                 return quantity, known[0].value
