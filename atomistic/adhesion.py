@@ -63,12 +63,7 @@ def _at_rest(task: Task, answer: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether no slab is known to have been left moving, and how the slabs were relaxed, in words."""
     if "forces" not in answer:  # a run of before the forces were kept
         return True, "slabs relaxed at 0 K (whether all came to rest was not kept)"
-    forces, force = [float(one) for one in answer["forces"]], float(answer["force"])
-    moving = sum(one >= force for one in forces)
-    if not moving:
-        return True, "relaxed slabs at 0 K"
-    left = f"largest force left {max(forces):.2g} eV/Å, wanted {force:g}, after {task.parameters.get('steps', STEPS)} steps"
-    return False, f"slabs relaxed at 0 K, of which {moving} of {len(forces)} did not come to rest ({left})"
+    return surface_energy.at_rest(answer["forces"], float(answer["force"]), task.parameters.get("steps", STEPS))
 
 
 def record(

@@ -1,10 +1,11 @@
-"""Study files (TOML) of one grain boundary of a cubic crystal: diffusion along and across, excess energy, softening.
+"""Study files (TOML) of one grain boundary of a cubic crystal: diffusion, excess energy, softening, separation.
 
 Top level: kind = "boundary", name, potential, seed, crystal (structures.toml), sigma, axis, plane, thickness (of each grain), gap
 (between the grains as built; the height gives afterwards), temperatures, equilibration, length, timestep, frame, window (of the
-displacements), layers (between a boundary and the middle of a grain), softening (true or false), dtype, relaxation_steps (most
-steps of a relaxation, for trials). At every temperature the cell with two boundaries and the crystal in the same orientation are
-run at constant volume, both relaxed at 0 K with their height first. Every run is one task of the scheduler.
+displacements), layers (between a boundary and the middle of a grain), softening and separation (true or false), dtype,
+relaxation_steps (most steps of a relaxation, for trials). At every temperature the cell with two boundaries and the crystal in
+the same orientation are run at constant volume, both relaxed at 0 K with their height first. Pulled apart at rest, they tell
+the work of separation of the boundary and of the crystal in its plane. Every run is one task of the scheduler.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic import boundary_transport, dynamics, grain_boundary, structures
+from atomistic import boundary_transport, dynamics, grain_boundary, separation, structures
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, run_tasks
@@ -36,8 +37,8 @@ Count = Annotated[Whole, Field(ge=1)]
 Time = Annotated[float, InUnit("s", above=0.0)]
 Miller = tuple[Whole, Whole, Whole]
 SIDES = ("boundary", "crystal")
-CALLS_OF_REST, CALLS_OF_SOFTENING = 400, 600
-"""Force calls that a cell usually takes to come to rest, and for its modulus."""
+CALLS_OF_REST, CALLS_OF_SOFTENING, CALLS_OF_SEPARATION = 400, 600, 400
+"""Force calls that a cell usually takes to come to rest, for its modulus, and opened and closed at one boundary."""
 
 
 class BoundaryStudy(Table):
@@ -61,6 +62,7 @@ class BoundaryStudy(Table):
     window: Time
     layers: Annotated[Whole, Field(ge=2)] = 4
     softening: Flag = True
+    separation: Flag = True
     relaxation_steps: Count | None = None
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -118,8 +120,9 @@ def trial(study: BoundaryStudy) -> BoundaryStudy:
 
 
 def _tasks(study: BoundaryStudy, cells: Mapping[str, Atoms], sha256: str) -> tuple[list[Task], list[Task], list[Task]]:
-    """Both cells brought to rest, both run at every temperature, and the softening if it is asked for."""
-    made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening", "relaxation_steps", "gap"})
+    """Both cells brought to rest, both run at every temperature, and softening and separation if they are asked for."""
+    made = study.model_dump(exclude={"name", "temperatures", "window", "layers", "softening", "separation", "relaxation_steps",
+                                     "gap"})  # fmt: skip
     later = {"relaxation_steps": study.relaxation_steps, "gap": study.gap}  # keys that came after runs were kept
     made |= {name: value for name, value in later.items() if value}
     read = {"window": study.window, "layers": study.layers, "read": READ_VERSION}
@@ -133,11 +136,15 @@ def _tasks(study: BoundaryStudy, cells: Mapping[str, Atoms], sha256: str) -> tup
     def calm(side: str, usual: int) -> float:
         return reference_seconds(len(cells[side]), usual if study.relaxation_steps is None else 6 * study.relaxation_steps)
 
+    opening = {"vacuum": separation.VACUUM, "force": separation.FORCE, "steps": study.relaxation_steps or separation.STEPS}
+    soft = [listed("softening", "boundary", sum(calm(side, CALLS_OF_SOFTENING) for side in SIDES))]
+    apart = [listed("separation", side, calm(side, times * CALLS_OF_SEPARATION), **opening)
+             for side, times in zip(SIDES, (2, 1), strict=True)]  # fmt: skip
     return (
         [listed("rest", side, calm(side, CALLS_OF_REST)) for side in SIDES],
         [listed("run", side, reference_seconds(len(cells[side]), steps, study.dtype), T=T, **read)
          for T in study.temperatures for side in SIDES],
-        [listed("softening", "boundary", sum(calm(side, CALLS_OF_SOFTENING) for side in SIDES))] if study.softening else [],
+        (soft if study.softening else []) + (apart if study.separation else []),
     )  # fmt: skip
 
 
@@ -145,7 +152,7 @@ def run(
     study: BoundaryStudy, out: str | Path, comm: Any = None, progress: Progress | None = None,
     calculator: BaseCalculator | None = None,
 ) -> list[Property]:  # fmt: skip
-    """Records of a study: energy at 0 K and at temperature, D along and across by layers, width, softening.
+    """Records of a study: energy at 0 K and at temperature, D along and across by layers, width, softening, separation.
 
     Writes OUT/records.json, layers.json (D against distance), problems.json (what the runs do not bear) and layers.png.
     `calculator` replaces the potential.
@@ -168,17 +175,23 @@ def run(
             return _rest(cells[task.parameters["side"]], load("float64"), study.relaxation_steps)
         if task.kind == "softening":
             return _softening(at_rest, load("float64"), study.relaxation_steps)
+        if task.kind == "separation":
+            return _separation(at_rest[task.parameters["side"]], load("float64"), task.parameters)
         return _run(study, at_rest[task.parameters["side"]], load(study.dtype), task.parameters["T"], folder, tick)
 
     found = run_tasks(rest, work, out, comm, progress)
     at_rest = {side: _restored(cells[side], answer) for side, answer in zip(SIDES, found, strict=True)}
     answers = run_tasks(moving, work, out, comm, progress)
-    soft = run_tasks(last, work, out, comm, progress) if last else []
+    ends = list(zip(last, run_tasks(last, work, out, comm, progress) if last else [], strict=True))
     source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256, "seeds": [study.seed],
               "atoms": len(cells["boundary"]), "atoms_crystal": len(cells["crystal"]), "dtype": study.dtype,
-              "removed_atoms": cells["boundary"].info["removed"], "gap_m": study.gap}  # fmt: skip
+              "removed_atoms": cells["boundary"].info["removed"], "gap_m": study.gap,
+              "shift": cells["boundary"].info.get("shift")}  # fmt: skip
     records, layers, notes = _records(study, at_rest, found, moving, answers, out, source)
-    records += _soft_records(study, soft, source, notes)
+    records += _soft_records(study, [answer for task, answer in ends if task.kind == "softening"], source, notes)
+    for task, answer in ends:
+        if task.kind == "separation":
+            records += _separation_records(study, task, answer, source, notes)
     if comm is None or comm.rank == 0:
         write_json(out / "layers.json", layers)
         write_json(out / "problems.json", notes)
@@ -254,13 +267,20 @@ def _softening(at_rest: Mapping[str, Atoms], calculator: BaseCalculator, steps: 
     return {"ratio": soft.ratio, "compliance": soft.compliance, "cell": soft.cell, "crystal": soft.crystal}
 
 
+def _separation(atoms: Atoms, calculator: BaseCalculator, opening: Mapping[str, Any]) -> dict[str, Any]:
+    """Works of separation of a cell at rest."""
+    try:
+        return separation.measured(atoms, calculator, opening["vacuum"], opening["force"], opening["steps"])
+    except RunFailure as failure:
+        return {"problem": str(failure)}
+
+
 def _records(
     study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], moving: list[Task],
     answers: list[dict[str, Any]], out: Path, source: Mapping[str, Any],
 ) -> tuple[list[Property], list[dict[str, Any]], list[str]]:  # fmt: skip
     """Records of energies and diffusion, the layers of every temperature, and notes."""
-    material, where = study.crystal, {"boundary": f"sigma {study.sigma} ({' '.join(map(str, study.plane))})"}
-    where["axis"] = " ".join(map(str, study.axis))
+    material, where = study.crystal, _where(study)
     own, other = at_rest["boundary"], at_rest["crystal"]
     area = float(np.linalg.norm(np.cross(own.cell[0], own.cell[1])))
     calm = (rest[0]["energy"] - len(own) / len(other) * rest[1]["energy"]) / (2 * area)
@@ -286,6 +306,11 @@ def _records(
     return records, layers, notes
 
 
+def _where(study: BoundaryStudy) -> dict[str, str]:
+    """Conditions that name the boundary."""
+    return {"boundary": f"sigma {study.sigma} ({' '.join(map(str, study.plane))})", "axis": " ".join(map(str, study.axis))}
+
+
 def _layers(answer: Mapping[str, Any]) -> boundary_transport.Layers:
     names = ("distance", "along", "across", "along_stderr", "across_stderr", "counts", "replicates")
     arrays: dict[str, Any] = {name: np.array(answer[name]) for name in names}
@@ -297,8 +322,7 @@ def _soft_records(
 ) -> list[Property]:
     """Softening, or a note why there is none."""
     records = []
-    where = {"boundary": f"sigma {study.sigma} ({' '.join(map(str, study.plane))})", "axis": " ".join(map(str, study.axis)),
-             "temperature_K": 0.0}  # fmt: skip
+    where = {**_where(study), "temperature_K": 0.0}
     for answer in soft:
         if "problem" in answer:
             notes.append(f"softening: {answer['problem']}")
@@ -307,6 +331,20 @@ def _soft_records(
         for name, key, unit in kinds:
             value, error = answer[key]
             records.append(Property(study.crystal, name, value, unit, stderr=error, conditions=where, source=dict(source)))
+    return records
+
+
+def _separation_records(
+    study: BoundaryStudy, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any], notes: list[str]
+) -> list[Property]:
+    """Work of separation of one side and the fracture energy that it bounds, or a note why there is none."""
+    side = task.parameters["side"]
+    if "problem" in answer:
+        notes.append(f"separation of the {side}: {answer['problem']}")
+        return []
+    own = {**source, "keys": [task.key]}
+    records, told = separation.records(study.crystal, side, answer, {**_where(study), "temperature_K": 0.0}, own)
+    notes += told
     return records
 
 

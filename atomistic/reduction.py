@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atomistic import adhesion, elasticity, pooling
+from atomistic import adhesion, elasticity, pooling, separation
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
 from coupling import arrhenius, nucleation
@@ -30,7 +30,7 @@ def reduce(
     done = list(zip(listed, answers, strict=True))
     members = sorted({task.parameters.get("member", 0) for task in listed})
     found = [_of_member([run for run in done if run[0].parameters.get("member", 0) == member], source) for member in members]
-    records = pooling.over_members([records for records, _ in found])
+    records = separation.with_fracture_energy(pooling.over_members([records for records, _ in found]))
     return records + _nucleation(records, done), found[0][1]
 
 

@@ -123,6 +123,19 @@ def change_with_thickness(
     return float(np.sqrt(np.mean((np.array(thick.values) - np.array(thin.values[:2])) ** 2))), thick.forces
 
 
+def at_rest(forces: Sequence[float], force: float, steps: int) -> tuple[bool, str]:
+    """Whether all slabs came to rest, and how they were relaxed, in words.
+
+    Args:
+        forces: largest one left on an atom of each slab, eV/Å. force: the one wanted. steps: the most that a relaxation took.
+    """
+    moving = sum(one >= force for one in forces)
+    if not moving:
+        return True, "relaxed slabs at 0 K"
+    left = f"largest force left {max(forces):.2g} eV/Å, wanted {force:g}, after {steps} steps"
+    return False, f"slabs relaxed at 0 K, of which {moving} of {len(forces)} did not come to rest ({left})"
+
+
 def generic_shifts(count: int, period: float) -> list[tuple[float, float]]:
     """`count` displacements (x, y) in Å spread evenly over a square of side `period` (Å), none at a point of symmetry.
 

@@ -35,6 +35,8 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "elastic_C11": ("C11", 1e-9, "GPa"), "elastic_C12": ("C12", 1e-9, "GPa"), "elastic_C44": ("C44", 1e-9, "GPa"),
     "surface_energy": ("surface energy", 1.0, "J/m²"),
     "work_of_adhesion": ("work of adhesion", 1.0, "J/m²"),
+    "work_of_separation": ("work of separation", 1.0, "J/m²"),
+    "fracture_energy": ("fracture energy (at least the work of adhesion or separation)", 1.0, "J/m²"),
     "boundary_energy": ("excess energy of the boundary", 1.0, "J/m²"),
     "boundary_diffusivity": ("D in the boundary", 1.0, "m²/s"), "grain_diffusivity": ("D in the grain", 1.0, "m²/s"),
     "boundary_width": ("width of the boundary", 1e9, "nm"),
@@ -56,9 +58,9 @@ SAME = {"LLZO": ("LLZO_cubic_ordered",), "Li3PS4": ("beta_Li3PS4",)}
 """Structures whose numbers are compared with those of a material of another name (LLZO's is cubic and doped)."""
 CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
-TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "axis": "{}", "direction": "{}", "phase": "{}", "structure": "{}",
-        "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa", "law": "{}",
-        "strain_rate_per_s": "{:.2g} 1/s"}  # fmt: skip
+TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
+        "structure": "{}", "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
+        "law": "{}", "strain_rate_per_s": "{:.2g} 1/s"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ def _polycrystal(material: str, known: Sequence[Literature]) -> list[Literature]
 def _unit(quantity: str) -> str:
     if quantity in QUANTITIES:
         return QUANTITIES[quantity]
+    if quantity in ("boundary_energy", "work_of_separation", "fracture_energy"):
+        return "J/m^2"
     return "m" if quantity == "lattice_constant" else "Pa"
 
 

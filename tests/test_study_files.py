@@ -203,13 +203,20 @@ def test_metal_and_broken_groups_are_told_without_a_reference() -> None:
     assert set(reaction_study._with_metal(crystal, np.full(len(crystal), "Li2S"))) == {"Li2S"}
 
 
-def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A boundary that is none (the crystal itself, twice as high) has no excess energy and no width."""
+@pytest.fixture
+def no_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boundary that is none: the crystal itself, twice as high."""
     crystal = bulk("Ar", "fcc", a=5.3, cubic=True).repeat((3, 3, 3))
     crystal.symbols[:] = "Li"
     double = crystal.repeat((1, 1, 2))
     double.info = {"removed": 0}
+    double.set_tags(np.repeat([1, 2], len(crystal)))
     monkeypatch.setattr(boundary_study, "starts", lambda study: {"boundary": double.copy(), "crystal": crystal.copy()})
+
+
+@pytest.mark.usefixtures("no_boundary")
+def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path) -> None:
+    """A boundary that is none has no excess energy and no width, and takes as much work as the crystal to part."""
     study = boundary_study.read_study(written(tmp_path, BOUNDARY))
     records = boundary_study.run(study, tmp_path / "out", calculator=PairPotential(cutoff=6.5))
     cold, warm = (record for record in records if record.quantity == "boundary_energy")
@@ -217,7 +224,33 @@ def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeyp
     assert abs(warm.value) < 4 * warm.stderr
     assert not [record for record in records if record.quantity == "boundary_width"]
     assert {"boundary_diffusivity", "grain_diffusivity"} <= {record.quantity for record in records}
+    work = {record.conditions["place"]: record for record in records if record.quantity == "work_of_separation"}
+    assert work["boundary"].value == pytest.approx(work["grain"].value, rel=1e-4)
+    assert len(work["boundary"].source["values"]) == 2
+    assert [record.bound for record in records if record.quantity == "fracture_energy"] == ["lower", "lower"]
     assert boundary_study.run(study, tmp_path / "out", calculator=Gone()) == records
+
+
+@pytest.mark.usefixtures("no_boundary")
+def test_separation_is_added_to_runs_that_are_kept(tmp_path: Path) -> None:
+    """Asked for later, it takes two runs more; one that has too few steps is told in problems.json, of low confidence."""
+    without = boundary_study.read_study(written(tmp_path, BOUNDARY + "separation = false\n"))
+    cells = boundary_study.starts(without)
+    first = boundary_study.run(without, tmp_path / "out", calculator=PairPotential(cutoff=6.5))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/production/*")}
+    study = boundary_study.read_study(written(tmp_path, BOUNDARY))
+    keys = [[task.key for part in boundary_study._tasks(one, cells, "hash") for task in part] for one in (without, study)]
+    assert len(set(keys[1]) - set(keys[0])) == 2
+    assert keys[1][:-2] == keys[0]
+    records = boundary_study.run(study, tmp_path / "out", calculator=PairPotential(cutoff=6.5))
+    assert [record for record in records if record.quantity not in ("work_of_separation", "fracture_energy")] == first
+    assert kept
+    assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
+    hurried = boundary_study.run(study.model_copy(update={"relaxation_steps": 1}), tmp_path / "hurried",
+                                 calculator=PairPotential(cutoff=6.5, epsilon=1.0))  # fmt: skip
+    notes = json.loads((tmp_path / "hurried" / "problems.json").read_text())
+    assert any(note.startswith("separation of the crystal: ") and "after 1 steps" in note for note in notes), notes
+    assert {one.confidence for one in hurried if one.quantity in ("work_of_separation", "fracture_energy")} == {"low"}
 
 
 @pytest.mark.parametrize(("room", "text", "old", "new", "message"), [
@@ -237,6 +270,8 @@ def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path, monkeyp
     (boundary_study, BOUNDARY, "sigma = 5", "sigma = 4", "sigma: .*no rotation"),
     (boundary_study, BOUNDARY, 'window = "80 fs"', 'window = "200 fs"', "window: .*windows fit into the run"),
     (boundary_study, BOUNDARY, '"Li2S"', '"Li2"', "crystal: .*Li2S"),
+    (boundary_study, BOUNDARY, "softening = false", 'separation = "yes"', "separation: .*true or false"),
+    (boundary_study, BOUNDARY, "softening = false", "seperation = true", 'unknown key; did you mean "separation"'),
 ])  # fmt: skip
 def test_wrong_studies_are_refused_with_their_line(tmp_path: Path, room, text: str, old: str, new: str, message: str) -> None:
     assert old in text

@@ -1,0 +1,158 @@
+"""Work of separation of a grain boundary and of the crystal in its plane, and the fracture energy that it bounds (J/m², 0 K).
+
+    W = (E_opened - E_joined)/A,        G_c ≥ W
+
+E_joined: a periodic cell at rest; E_opened: the same with VACUUM at one boundary, its plane kept, its atoms relaxed; A: area of a
+boundary. Of thick grains W = γ_1 + γ_2 - γ_boundary, of a crystal twice its surface energy. Not relaxed, W is larger: the rigid
+value. The opened cell is closed and relaxed again, and the lower of both joined states counts. The two boundaries of a cell are
+alike unless atoms were removed on building; then their faces differ, and both are told.
+Griffith, Phil. Trans. R. Soc. A 221, 163 (1921), and Rice, in Chemistry and Physics of Fracture (Nijhoff, 1987), memory: a
+crack that runs pays at least the reversible work of making its faces; plasticity and roughness only add.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from atomistic import adhesion, dynamics
+from atomistic.relaxation import relaxed
+from atomistic.surface_energy import area, at_rest
+from coupling.record import Property
+from coupling.units import surface_energy_to_si
+
+VACUUM = 12.0
+"""Width of the opening, Å: twice the reach of the shipped potentials, so that the faces do not feel each other."""
+FORCE, STEPS = 0.03, 400
+"""Largest force at which a cell is at rest, eV/Å, and most steps until then, unless the study says another number."""
+RESTLESS = 0.1
+"""Fall of a cell opened and closed, as a share of the work, above which the work hangs on where the atoms of the cell lie."""
+ONE_SIDED_95 = 1.645
+"""Standard errors of a normal distribution between its median and its one-sided 95 % limit."""
+PLACES = {"boundary": "boundary", "crystal": "grain"}
+"""The condition `place` of a record, by the side of a boundary study."""
+
+
+def opened(atoms: Atoms, vacuum: float = VACUUM, between: bool = False) -> Atoms:
+    """A copy with `vacuum` (Å), along the normal, at one of the two boundaries of a cell of `grain_boundary`; nothing is wrapped.
+
+    At the border of the third cell vector, where grain 1 begins and grain 2 ends (and where `single_grain` is cut), or with
+    `between` at the boundary within the cell: grain 2 (tag 2) moves up.
+    """
+    apart = atoms.copy()
+    cell = apart.cell.array.copy()
+    normal = np.cross(cell[0], cell[1])
+    gap = vacuum * np.sign(normal @ cell[2]) * normal / np.linalg.norm(normal)
+    cell[2] += gap
+    apart.set_cell(cell)
+    if between:
+        apart.positions[apart.get_tags() == 2] += gap
+    return apart
+
+
+def measured(
+    atoms: Atoms, calculator: BaseCalculator, vacuum: float = VACUUM, force: float = FORCE, steps: int = STEPS
+) -> dict[str, Any]:
+    """Works of separation, relaxed and rigid (J/m²), of every boundary of a periodic cell in turn; JSON-ready.
+
+    What is opened is closed again: where the cell then lies lower than before (`fallen`, J/m²), atoms have found better places
+    that have nothing to do with the cut, and the work is counted, reversibly, from there.
+
+    Args:
+        atoms: joined, at rest; not wrapped since it was built. With grains (tags 1 and 2) it has two boundaries, else one cut.
+        vacuum: Å. force: largest wanted, eV/Å; `forces` of the answer: left in the cell joined, opened, closed.
+        steps: most of each relaxation; a cell that still creeps is taken as it is.
+
+    Raises:
+        RunFailure: a force that is not finite.
+    """
+    dynamics.forget(calculator)
+    forces: list[float] = []
+    values: list[float] = []
+    rigid: list[float] = []
+    fallen: list[float] = []
+
+    def calm(cell: Atoms) -> tuple[Atoms, float]:
+        rest = relaxed(cell, calculator, force=force, steps=steps, strict=False)
+        forces.append(float(np.linalg.norm(rest.get_forces(), axis=1).max()))
+        return rest, float(rest.get_potential_energy())
+
+    joined, energy = calm(atoms)
+    for between in (False, True) if 2 in atoms.get_tags() else (False,):
+        apart, high = calm(opened(joined, vacuum, between))
+        closed, low = calm(opened(apart, -vacuum, between))
+        start, least = (closed, low) if low < energy else (joined, energy)
+        stiff = opened(start, vacuum, between)
+        stiff.calc = calculator
+        for kept, work in (
+            (values, high - least),
+            (rigid, float(stiff.get_potential_energy()) - least),
+            (fallen, energy - least),
+        ):
+            kept.append(float(surface_energy_to_si(work / area(atoms))))
+    return {"values": values, "rigid": rigid, "fallen": fallen, "forces": forces, "force": force, "steps": steps,
+            "vacuum": vacuum, "atoms": len(atoms)}  # fmt: skip
+
+
+def records(
+    material: str, side: str, answer: Mapping[str, Any], conditions: Mapping[str, Any], source: Mapping[str, Any]
+) -> tuple[list[Property], list[str]]:
+    """Work of separation with the fracture energy that it bounds, and a sentence for what its cells do not bear.
+
+    Of low confidence where a cell did not come to rest, rearranged apart from the cut, or parts by itself.
+
+    Args:
+        side: "boundary" or "crystal". answer: of `measured`; two boundaries: mean and, where they differ, scatter.
+    """
+    values, rigid = np.array(answer["values"]), float(np.mean(answer["rigid"]))
+    rest, method = at_rest(answer["forces"], answer["force"], answer["steps"])
+    notes = [] if rest else [f"separation of the {side}: {method}"]
+    fallen = max(answer["fallen"])
+    if fallen > RESTLESS * abs(float(values.mean())):
+        notes.append(f"separation of the {side}: opened and closed again the cell lies {fallen:.3g} J/m² lower than as it was "
+                     f"joined, beside a work of {values.mean():.3g} J/m² that hangs on where its atoms lie")  # fmt: skip
+    if values.min() <= 0:
+        notes.append(f"separation of the {side}: {values.min():.3g} J/m², so that it parts by itself or was not at rest")
+    differ = float(np.ptp(values)) > adhesion.ONE_MINIMUM * abs(float(values.mean()))
+    error = float(np.std(values, ddof=1)) if differ else None
+    method += f", joined and opened by {answer['vacuum']:g} Å, plane of the cell kept; of this cut and this shift alone, "
+    method += "mean of two boundaries whose faces differ, error = their scatter" if differ else "so that no error is known"
+    if fallen > adhesion.ONE_MINIMUM * abs(float(values.mean())):
+        method += f"; counted from the cell closed again, which lies {fallen:.3g} J/m² lower than as it was joined"
+    method += f"; not relaxed (rigid) {rigid:.4g} J/m², an upper value"
+    own = {**source, "atoms": answer["atoms"], "values": answer["values"], "rigid": answer["rigid"], "method": method}
+    work = Property(material, "work_of_separation", float(values.mean()), "J/m^2", stderr=error,
+                    conditions={**conditions, "place": PLACES[side]}, source=own,
+                    confidence="low" if notes else "computed")  # fmt: skip
+    return with_fracture_energy([work]), notes
+
+
+def with_fracture_energy(known: Iterable[Property]) -> list[Property]:
+    """The records, and behind every work of separation or adhesion the fracture energy that it bounds."""
+    return [each for record in known for each in (record, *fracture_energy(record))]
+
+
+def fracture_energy(work: Property) -> list[Property]:
+    """Lower bound of the fracture energy, W - 1.645 standard errors; none where that is not positive, or of another quantity.
+
+    A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence.
+    """
+    if work.quantity not in ("work_of_separation", "work_of_adhesion"):
+        return []
+    name = work.quantity.replace("_", " ")
+    least = work.value - ONE_SIDED_95 * (work.stderr or 0.0)
+    metal = work.material.partition("|")[0] if work.quantity == "work_of_adhesion" else ""
+    most = adhesion.COHESION.get(metal, float("inf"))
+    if least <= 0:
+        return []
+    error = f"less {ONE_SIDED_95} standard errors" if work.stderr else "as it is, since no error of it is known"
+    method = f"Griffith: at least the {name} of dry faces at 0 K, {error}; plasticity and roughness only add"
+    if work.value > most:
+        method += f"; no more than twice the surface energy of the metal ({most:g} J/m²), which parts first"
+    own = {**work.source, "work": work.value, "work_stderr": work.stderr, "work_method": work.source.get("method"),
+           "method": method}  # fmt: skip
+    return [replace(work, quantity="fracture_energy", value=min(least, most), stderr=None, bound="lower", low=None, high=None,
+                    source=own, confidence="low" if work.value > most else work.confidence)]  # fmt: skip
