@@ -46,6 +46,8 @@ def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property
         if curve:
             curves[phase] = curve
         records += _static(phase, _of(runs, "elasticity"), own)
+        for task, answer in _of(runs, "thermal_elasticity"):
+            records += _thermal(phase, task, answer, own)
         records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface")]
         for task, answer in _of(runs, "adhesion"):
             records.append(adhesion.record(phase, task, answer, own, _conditions(task, temperature_K=0.0)))
@@ -269,6 +271,19 @@ def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     if stable:
         records += elasticity.properties(_mean_tensor(stable), phase, conditions, {**own, "cells": len(stable)})
     return records
+
+
+def _thermal(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
+    """Elastic constants and moduli at a temperature; none where the run gave none."""
+    if "constants" not in answer:
+        return []
+    tensor = elasticity.ElasticTensor(np.array(answer["constants"]), np.array(answer["stderr"]))
+    own = {
+        **source, "atoms": answer["atoms"], "seeds": [task.parameters["seed"]], "dtype": task.parameters["dtype"],
+        "picoseconds": answer["picoseconds"], "strain": task.parameters["strain"], "keys": [task.key],
+    }  # fmt: skip
+    method = "strain and mean stress of molecular dynamics, isothermal"
+    return elasticity.properties(tensor, phase, _conditions(task, temperature_K=task.parameters["temperature"]), own, method)
 
 
 def _mean(

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, diffusivity, dynamics, elasticity, surface_energy
+from atomistic import adhesion, diffusivity, dynamics, elasticity, surface_energy, thermal_elasticity
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from coupling.errors import RunFailure
@@ -29,9 +29,10 @@ def perform(
     """Answer of one run; `folder` keeps its checkpoints."""
     engine = getattr(calculator, "engine", type(calculator).__name__)
     dynamics.forget(calculator)  # so that the answer does not depend on what this process did before
-    answer = {"diffusion": _diffusion, "elasticity": _elasticity, "surface": _surface, "adhesion": _adhesion}[kind](
-        parameters, tools, calculator, folder, tick
-    )
+    answer = {
+        "diffusion": _diffusion, "elasticity": _elasticity, "thermal_elasticity": _thermal_elasticity, "surface": _surface,
+        "adhesion": _adhesion,
+    }[kind](parameters, tools, calculator, folder, tick)  # fmt: skip
     return {"engine": engine, **answer}
 
 
@@ -154,6 +155,29 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     except RunFailure as failure:
         return {**answer, "problem": f"{p['phase']}: no elastic constants: {failure}"}
     return {**answer, "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist()}
+
+
+def _thermal_elasticity(
+    p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick
+) -> dict[str, Any]:
+    """Elastic tensor at a temperature, in the mean cell of a constant-pressure run, symmetrised as in `_elasticity`."""
+    share = p["equilibration"] / (p["equilibration"] + 12 * p["production"])
+    cell = tools.crystal(p["phase"], p["seed"])
+    rotations = CUBIC if "disorder" in cell.info else elasticity.crystal_rotations(cell)
+    runs = thermal_elasticity.Strained(p["temperature"], p["strain"], p["production"], seed=p["seed"] + 1)
+    where = f"{p['phase']} at {p['temperature']:g} K"
+    try:
+        start, problem = _equilibrated(p, tools, calculator, folder, lambda part: tick(share * part))
+        tensor = thermal_elasticity.elastic_tensor(
+            start, calculator, runs, rotations, folder, lambda part: tick(share + (1 - share) * part)
+        )
+    except RunFailure as failure:
+        return {"problem": f"{where}: no elastic constants: {failure}"}
+    return {
+        "atoms": len(start), "volume_A3": float(start.get_volume()), "formula_units": _formula_units(start),
+        "picoseconds": 12 * p["production"], "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist(),
+        **({"problem": problem} if problem else {}),
+    }  # fmt: skip
 
 
 def _surface(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
