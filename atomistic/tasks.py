@@ -8,10 +8,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, diffusivity, dynamics, elasticity, surface_energy, thermal_elasticity
+from atomistic import adhesion, diffusivity, dynamics, elasticity, onsager, surface_energy, thermal_elasticity
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
-from coupling.errors import RunFailure
+from coupling.errors import RunFailure, UserError
 
 if TYPE_CHECKING:
     from atomistic.study import Toolbox
@@ -83,7 +83,28 @@ def _diffusivity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalcula
         "halvings": run.halvings,
         "cell": "that of the structure file, fixed" if problem else "mean of a constant-pressure run",
         **({"problem": problem} if problem else {}),
+        **_collective(run, p["mobile"]),
     }
+
+
+def _collective(run: dynamics.Trajectory, mobile: str) -> dict[str, Any]:
+    """Conductivity (S/m) of the displacement of all mobile ions, each of charge 1, and their charge diffusivity (m²/s).
+
+    Nothing where all atoms are mobile (a metal), where nothing moves, or where the motion bears neither value nor bound.
+    """
+    labels = run.final.get_chemical_symbols()
+    if set(labels) == {mobile}:
+        return {}
+    found = onsager.charge_conductivity(run.positions, labels, run.final.get_masses(), {mobile: 1.0}, run.frame_interval,
+                                        float(np.mean(run.temperatures)), float(run.final.get_volume()))  # fmt: skip
+    try:
+        record = onsager.conductivity_record(found, "", {}, {"of": mobile})
+    except UserError:
+        return {}
+    return {"collective": {
+        "value": record.value, "stderr": record.stderr, "bound": record.bound, "reason": record.source["method"],
+        "diffusivity": found.diffusivity, "diffusivity_stderr": found.diffusivity_stderr,
+    }}  # fmt: skip
 
 
 def _equilibrated(
