@@ -159,7 +159,12 @@ def polycrystal(tensor: ElasticTensor, samples: int = 500, seed: int = 0) -> Mod
     return Moduli(*pairs)
 
 
-def properties(tensor: ElasticTensor, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
+AT_REST = "strain–stress at 0 K, atoms relaxed"
+
+
+def properties(
+    tensor: ElasticTensor, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any], method: str = AT_REST
+) -> list[Property]:
     """Records of the polycrystal's moduli and of the 21 elastic constants that differ from zero (Pa)."""
     moduli = polycrystal(tensor)
     named = [
@@ -175,7 +180,7 @@ def properties(tensor: ElasticTensor, material: str, conditions: Mapping[str, An
         for j in range(i, 6)
         if abs(tensor.constants[i, j]) > tiny
     ]
-    note = {"method": "strain–stress at 0 K, atoms relaxed; Hill mean, error = half the Voigt–Reuss distance and fit error"}
+    note = {"method": f"{method}; Hill mean, error = half the Voigt–Reuss distance and fit error"}
     return [
         Property(material, name, value, unit, stderr=stderr, conditions=dict(conditions), source={**source, **note})
         for name, (value, stderr), unit in named

@@ -1,10 +1,11 @@
 """Study files (TOML) of bulk properties: the runs of `atomistic.study` with lengths, temperatures and phases of the user's own.
 
-Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), quantities (of diffusion, elasticity, surface,
-adhesion), committee, disorder_cells, contact_thickness, thicker_contact (of a second contact, whose change enters the error),
-shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for every crystal: name, edge (least edge of
-the cell of the runs), temperatures, equilibration, production, runs (seeds a temperature), cell ("relaxed", or "measured": that
-of the structure file, for a crystal whose cell the potential does not hold); for adhesion face (Miller indices of the phase),
+Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), quantities (of diffusion, elasticity,
+thermal_elasticity, surface, adhesion), committee, disorder_cells, contact_thickness, thicker_contact (of a second contact, whose
+change enters the error), shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for every crystal:
+name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs (seeds a temperature), cell
+("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does not hold), strain (of the
+twelve runs of `production` each that elasticity at temperature takes); for adhesion face (Miller indices of the phase),
 metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps of a relaxation, for trials (absent: as many
 as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
 """
@@ -16,10 +17,11 @@ from pydantic import Field, model_validator
 
 from atomistic import interface, structures
 from atomistic.scheduler import Progress
-from atomistic.study import Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
+from atomistic.study import MOVING, Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import plan as list_runs
 from atomistic.study import run as run_study
 from atomistic.study_cost import StudyPlan, probe_cell
+from atomistic.thermal_elasticity import MOST_STRAIN
 from coupling import toml_input
 from coupling.errors import UserError
 from coupling.record import Property
@@ -43,6 +45,7 @@ class PhaseTable(Table):
     production: Time | None = None
     runs: Count = 1
     cell: Literal["relaxed", "measured"] = "relaxed"
+    strain: Annotated[float, Field(gt=0, le=MOST_STRAIN)] = 0.01
     face: Miller | None = None
     metal_face: Miller = (1, 0, 0)
     max_area: Annotated[float, InUnit("m^2", above=0.0)] = 200 * Å**2
@@ -72,8 +75,9 @@ class PropertyStudy(Table):
     @model_validator(mode="after")
     def _diffusion_has_its_runs(self) -> "PropertyStudy":
         for number, phase in enumerate(self.phase):
-            if "diffusion" in self.quantities and not (phase.temperatures and phase.production):
-                raise AtKey(("phase", number), "diffusion is asked for: the phase needs temperatures and production")
+            moving = [quantity for quantity in self.quantities if quantity in MOVING]
+            if moving and not (phase.temperatures and phase.production):
+                raise AtKey(("phase", number), f"{moving[0]} is asked for: the phase needs temperatures and production")
         return self
 
 
@@ -106,7 +110,7 @@ def effort(study: PropertyStudy) -> Effort:
     """The runs of a study as `atomistic.study` takes them (Å, K, ps)."""
     diffusion = {
         phase.name: PhaseEffort(phase.edge / Å, phase.temperatures, phase.equilibration / PS, (phase.production or PS) / PS,
-                                phase.runs, phase.cell == "measured")
+                                phase.runs, phase.cell == "measured", phase.strain)
         for phase in study.phase
     }  # fmt: skip
     faces = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atomistic import adhesion, elasticity, pooling, separation
+from atomistic import adhesion, elasticity, onsager, pooling, separation
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
 from coupling import arrhenius, nucleation
@@ -46,6 +46,8 @@ def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property
         if curve:
             curves[phase] = curve
         records += _static(phase, _of(runs, "elasticity"), own)
+        for task, answer in _of(runs, "thermal_elasticity"):
+            records += _thermal(phase, task, answer, own)
         records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface")]
         for task, answer in _of(runs, "adhesion"):
             records.append(adhesion.record(phase, task, answer, own, _conditions(task, temperature_K=0.0)))
@@ -112,6 +114,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 source={**source, **_run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
         )
+        records += _collective(phase, here, point, conditions, source)
     if max(point.temperature for point in points) < ROOM_TEMPERATURE:
         return records, {}  # nothing is carried to a temperature above all data
     fitted = _one_kind(points, cells)
@@ -120,6 +123,35 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
     everything = {**source, **_run_source(used), "method": room.method, "defects": "none added"}
     records += _room_records(phase, used, room, everything)
     return records, _curve(points, room, fitted)
+
+
+def _collective(
+    phase: str, runs: Answered, own: arrhenius.Point, conditions: Mapping[str, Any], source: Mapping[str, Any]
+) -> list[Property]:
+    """Conductivity from the collective displacement at one temperature; the Haven ratio where both D are estimates."""
+    told = [(task, answer["collective"]) for task, answer in runs if "collective" in answer]
+    known = [(task, each) for task, each in told if each["bound"] is None] or told[:1]
+    if not known:
+        return []
+    where = _conditions(known[0][0], **conditions, species=known[0][0].parameters["mobile"])
+    made = {**source, **_run_source(runs), "method": known[0][1]["reason"]}
+    if known[0][1]["bound"]:
+        bound = min(each["value"] for _, each in told)
+        return [Property(phase, "ionic_conductivity", bound, "S/m", bound="upper", conditions=where, source=made)]
+    value, stderr = _weighted([(each["value"], each["stderr"]) for _, each in known])
+    records = [Property(phase, "ionic_conductivity", value, "S/m", stderr=stderr, conditions=where, source=made)]
+    if own.bound is None and own.stderr is not None:
+        charge = _weighted([(each["diffusivity"], each["diffusivity_stderr"]) for _, each in known])
+        ratio, error = onsager.haven_ratio((own.value, own.stderr), charge)
+        how = {**made, "method": "self-diffusivity over charge diffusivity"}
+        records.append(Property(phase, "haven_ratio", ratio, "1", stderr=error, conditions=where, source=how))
+    return records
+
+
+def _weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Mean of (value, standard error) pairs weighted with 1/error², and its error."""
+    weights = np.array([1.0 / error**2 for _, error in values])
+    return float(weights @ [value for value, _ in values] / weights.sum()), float(weights.sum() ** -0.5)
 
 
 def _by_temperature(runs: Answered) -> list[Answered]:
@@ -269,6 +301,19 @@ def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     if stable:
         records += elasticity.properties(_mean_tensor(stable), phase, conditions, {**own, "cells": len(stable)})
     return records
+
+
+def _thermal(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
+    """Elastic constants and moduli at a temperature; none where the run gave none."""
+    if "constants" not in answer:
+        return []
+    tensor = elasticity.ElasticTensor(np.array(answer["constants"]), np.array(answer["stderr"]))
+    own = {
+        **source, "atoms": answer["atoms"], "seeds": [task.parameters["seed"]], "dtype": task.parameters["dtype"],
+        "picoseconds": answer["picoseconds"], "strain": task.parameters["strain"], "keys": [task.key],
+    }  # fmt: skip
+    method = "strain and mean stress of molecular dynamics, isothermal"
+    return elasticity.properties(tensor, phase, _conditions(task, temperature_K=task.parameters["temperature"]), own, method)
 
 
 def _mean(

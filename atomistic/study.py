@@ -30,8 +30,10 @@ SHIFT_PERIOD = 3.5
 Quality = Literal["quick", "standard", "production"]
 Committee = Literal["first", "statics", "all"]
 """Which members of a committee compute: the first alone; all for what needs no dynamics; all for everything."""
-Quantity = Literal["diffusion", "elasticity", "surface", "adhesion"]
-"""Kinds of runs."""
+Quantity = Literal["diffusion", "elasticity", "thermal_elasticity", "surface", "adhesion"]
+"""Kinds of runs: elasticity at 0 K, and at the temperatures of the phases."""
+MOVING = ("diffusion", "thermal_elasticity")
+"""Kinds that are molecular dynamics."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class PhaseEffort:
     Attributes:
         length: least edge of the cell, Å. temperatures: K. equilibration, production: ps. seeds: runs per temperature.
         measured_cell: whether diffusion is run in the cell of the structure file instead of that of the potential.
+        strain: of the runs for elasticity at temperature, of which each takes `production`.
     """
 
     length: float
@@ -49,6 +52,7 @@ class PhaseEffort:
     production: float
     seeds: int = 1
     measured_cell: bool = False
+    strain: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Effort:
     disorder_seeds: int
     committee: Committee = "all"
     faces: tuple[str, ...] = ("100", "110")
-    quantities: tuple[Quantity, ...] = get_args(Quantity)
+    quantities: tuple[Quantity, ...] = ("diffusion", "elasticity", "surface", "adhesion")
     contact_faces: Mapping[str, Face] = field(default_factory=dict)
     steps: int | None = None
     thicker_contact: float | None = None
@@ -277,7 +281,7 @@ def _wanted(settings: StudySettings, tools: Toolbox, task: Task) -> bool:
     if task.kind not in tools.effort.quantities:
         return False
     committee = settings.committee or tools.effort.committee
-    return committee == "all" or not task.parameters.get("member") or (committee == "statics" and task.kind != "diffusion")
+    return committee == "all" or not task.parameters.get("member") or (committee == "statics" and task.kind not in MOVING)
 
 
 def _cells(settings: StudySettings, tools: Toolbox, member: int) -> int:
@@ -296,7 +300,7 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
     short = {} if tools.effort.steps is None else {"steps": tools.effort.steps}
 
     def add(kind: str, label: str, cost: float, **parameters: Any) -> None:
-        parameters |= {"dtype": settings.dynamics_dtype if kind == "diffusion" else "float64", **whose, **short}
+        parameters |= {"dtype": settings.dynamics_dtype if kind in MOVING else "float64", **whose, **short}
         key = digest({"kind": kind, "version": VERSION, "potential": tools.sha256, "engine": settings.engine, **parameters})
         listed.append(Task(key, label + told, cost, kind, parameters))
 
@@ -315,6 +319,11 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
                 add("diffusion", f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
                     reference_seconds(atoms, steps, "float32"), **common, **held, temperature=temperature, repeat=list(repeat),
                     seed=seed + 1000 * number, equilibration=effort.equilibration, production=effort.production)  # fmt: skip
+        for temperature in effort.temperatures if "thermal_elasticity" in tools.effort.quantities else ():
+            steps = 500.0 * (effort.equilibration + 12 * 1.1 * effort.production)  # a stress every ten steps
+            add("thermal_elasticity", f"{phase} elasticity at {temperature:g} K", reference_seconds(atoms, steps, "float32"),
+                **common, **held, temperature=temperature, repeat=list(repeat), seed=seed, equilibration=effort.equilibration,
+                production=effort.production, strain=effort.strain)  # fmt: skip
         for number in range(_cells(settings, tools, member) if disorder else 1):
             name = f"{phase} elasticity" + (f" cell {number + 1}" if disorder else "")
             usual = 3000 if disorder else 1500 if len(cell) > 12 else 300  # force calls

@@ -8,10 +8,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, diffusivity, dynamics, elasticity, surface_energy
+from atomistic import adhesion, diffusivity, dynamics, elasticity, onsager, surface_energy, thermal_elasticity
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
-from coupling.errors import RunFailure
+from coupling.errors import RunFailure, UserError
 
 if TYPE_CHECKING:
     from atomistic.study import Toolbox
@@ -29,9 +29,10 @@ def perform(
     """Answer of one run; `folder` keeps its checkpoints."""
     engine = getattr(calculator, "engine", type(calculator).__name__)
     dynamics.forget(calculator)  # so that the answer does not depend on what this process did before
-    answer = {"diffusion": _diffusion, "elasticity": _elasticity, "surface": _surface, "adhesion": _adhesion}[kind](
-        parameters, tools, calculator, folder, tick
-    )
+    answer = {
+        "diffusion": _diffusion, "elasticity": _elasticity, "thermal_elasticity": _thermal_elasticity, "surface": _surface,
+        "adhesion": _adhesion,
+    }[kind](parameters, tools, calculator, folder, tick)  # fmt: skip
     return {"engine": engine, **answer}
 
 
@@ -82,7 +83,28 @@ def _diffusivity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalcula
         "halvings": run.halvings,
         "cell": "that of the structure file, fixed" if problem else "mean of a constant-pressure run",
         **({"problem": problem} if problem else {}),
+        **_collective(run, p["mobile"]),
     }
+
+
+def _collective(run: dynamics.Trajectory, mobile: str) -> dict[str, Any]:
+    """Conductivity (S/m) of the displacement of all mobile ions, each of charge 1, and their charge diffusivity (m²/s).
+
+    Nothing where all atoms are mobile (a metal), where nothing moves, or where the motion bears neither value nor bound.
+    """
+    labels = run.final.get_chemical_symbols()
+    if set(labels) == {mobile}:
+        return {}
+    found = onsager.charge_conductivity(run.positions, labels, run.final.get_masses(), {mobile: 1.0}, run.frame_interval,
+                                        float(np.mean(run.temperatures)), float(run.final.get_volume()))  # fmt: skip
+    try:
+        record = onsager.conductivity_record(found, "", {}, {"of": mobile})
+    except UserError:
+        return {}
+    return {"collective": {
+        "value": record.value, "stderr": record.stderr, "bound": record.bound, "reason": record.source["method"],
+        "diffusivity": found.diffusivity, "diffusivity_stderr": found.diffusivity_stderr,
+    }}  # fmt: skip
 
 
 def _equilibrated(
@@ -154,6 +176,29 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     except RunFailure as failure:
         return {**answer, "problem": f"{p['phase']}: no elastic constants: {failure}"}
     return {**answer, "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist()}
+
+
+def _thermal_elasticity(
+    p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick
+) -> dict[str, Any]:
+    """Elastic tensor at a temperature, in the mean cell of a constant-pressure run, symmetrised as in `_elasticity`."""
+    share = p["equilibration"] / (p["equilibration"] + 12 * p["production"])
+    cell = tools.crystal(p["phase"], p["seed"])
+    rotations = CUBIC if "disorder" in cell.info else elasticity.crystal_rotations(cell)
+    runs = thermal_elasticity.Strained(p["temperature"], p["strain"], p["production"], seed=p["seed"] + 1)
+    where = f"{p['phase']} at {p['temperature']:g} K"
+    try:
+        start, problem = _equilibrated(p, tools, calculator, folder, lambda part: tick(share * part))
+        tensor = thermal_elasticity.elastic_tensor(
+            start, calculator, runs, rotations, folder, lambda part: tick(share + (1 - share) * part)
+        )
+    except RunFailure as failure:
+        return {"problem": f"{where}: no elastic constants: {failure}"}
+    return {
+        "atoms": len(start), "volume_A3": float(start.get_volume()), "formula_units": _formula_units(start),
+        "picoseconds": 12 * p["production"], "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist(),
+        **({"problem": problem} if problem else {}),
+    }  # fmt: skip
 
 
 def _surface(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:

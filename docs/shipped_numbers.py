@@ -25,6 +25,7 @@ CASES = ROOT / "cases"
 PAGE = ROOT / "docs" / "numbers.md"
 SHOWN: dict[str, tuple[str, float, str]] = {
     "ionic_conductivity": ("ionic conductivity", 10.0, "mS/cm"),
+    "haven_ratio": ("Haven ratio", 1.0, ""),
     "self_diffusivity": ("self-diffusivity of Li", 1.0, "m²/s"),
     "activation_energy": ("activation energy", 1 / 96485.33, "eV"),
     "lattice_constant": ("lattice constant", 1e10, "Å"),
