@@ -2,13 +2,16 @@
 
 The gap is between the lowest orbital that is less than half filled and the highest that is more than half filled, at the zone
 centre of the cell, with the functional of `cp2k.Cp2kSettings`. Semilocal functionals give gaps that are too small, often by a
-third to a half; one k-point makes the gap of a small cell too large. Where orbitals at the Fermi level are partly filled
-(METALLIC), the cell is a metal at that resolution and its gap is bounded by the spread of those orbitals.
+third to a half; one k-point makes the gap of a small cell too large, and gives one to a metal whose cell has closed shells.
+Where orbitals at the Fermi level are partly filled (METALLIC), the cell is a metal at the resolution of the smearing: the
+occupation f = 1/(1 + exp(x/kT)) lies between METALLIC and 1 - METALLIC over 2 ln(1/METALLIC - 1) kT (0.25 eV at 500 K), and the
+gap is at most that wide.
 
 A slice is made periodic by taking its thickness for the height of the cell: its two faces then touch each other, which no depth
 of the interphase knows. It is refused where atoms come nearer than CLOSEST by that.
 """
 
+import math
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -102,8 +105,8 @@ def read_orbitals(output: str) -> np.ndarray:
     return found[np.argsort(found[:, 0], kind="stable")]
 
 
-def gap_of(orbitals: np.ndarray) -> BandGap:
-    """Gap from energies and occupations (n, 2).
+def gap_of(orbitals: np.ndarray, smearing: float = 500.0) -> BandGap:
+    """Gap from energies (eV) and occupations (n, 2); of a metallic cell the widest gap that the smearing (K) would hide.
 
     Raises:
         LabelFailure: all orbitals are filled: more empty ones are needed.
@@ -114,18 +117,21 @@ def gap_of(orbitals: np.ndarray) -> BandGap:
     partly = (filled > METALLIC) & (filled < 1 - METALLIC)
     highest, lowest = float(energy[filled > 0.5].max()), float(energy[filled < 0.5].min())
     if partly.any():
-        return BandGap(float(np.ptp(energy[partly])) + lowest - highest, highest, lowest, True)
+        hidden = 2 * math.log(1 / METALLIC - 1) * units.kB * smearing
+        return BandGap(max(float(np.ptp(energy[partly])), hidden), highest, lowest, True)
     return BandGap(lowest - highest, highest, lowest, False)
 
 
-def band_gap(atoms: Atoms, settings: Cp2kSettings) -> BandGap:
-    """Band gap of a periodic cell at its zone centre.
+def require_cell(atoms: Atoms, settings: Cp2kSettings) -> None:
+    """Refuse what no gap can be computed of.
 
     Raises:
-        UserError: no CP2K, more than MOST_ATOMS atoms, an element without pseudopotential, or an odd number of electrons.
-        RunFailure: CP2K gave no gap.
+        UserError: settings that CP2K cannot serve, no smearing, a cell that is not periodic, more than MOST_ATOMS atoms, an
+            element without pseudopotential, or an odd number of electrons.
     """
     cp2k.validate(settings)
+    if not settings.smearing:
+        raise UserError("band gap: smearing = 0 K computes no empty orbitals; give a smearing, such as 500 K")
     if not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise UserError("band gap: a cell that is periodic in three directions is needed")
     if len(atoms) > MOST_ATOMS:
@@ -136,6 +142,15 @@ def band_gap(atoms: Atoms, settings: Cp2kSettings) -> BandGap:
     if electrons % 2:
         told = "an unpaired one makes no gap; take a slice of another composition"
         raise UserError(f"band gap: {electrons} electrons in {atoms.get_chemical_formula()}: {told}")
+
+
+def band_gap(atoms: Atoms, settings: Cp2kSettings) -> BandGap:
+    """Band gap of a periodic cell at its zone centre.
+
+    Raises:
+        UserError: no CP2K, or what `require_cell` refuses; RunFailure: CP2K gave no gap.
+    """
+    require_cell(atoms, settings)
     own = replace(settings, k_spacing=0.0, spin=False)
     path = cp2k.program()
     with tempfile.TemporaryDirectory(prefix="cp2k-") as folder:
@@ -147,7 +162,7 @@ def band_gap(atoms: Atoms, settings: Cp2kSettings) -> BandGap:
         except subprocess.TimeoutExpired as error:
             raise RunFailure(f"band gap: CP2K took longer than {own.time_limit:g} s") from error
     try:
-        return gap_of(read_orbitals(done.stdout))
+        return gap_of(read_orbitals(done.stdout), own.smearing)
     except LabelFailure as failure:
         raise RunFailure(f"band gap: {failure}; {_last_words(done.stdout)}") from failure
 

@@ -39,6 +39,14 @@ FUNCTIONALS = {"PBE": ("&PBE", "GTH-PBE"), "PBEsol": ("&PBE\nPARAMETRIZATION PBE
 D3_NAMES = {"PBE": "PBE", "PBEsol": "PBEsol"}
 BASES = ("SZV-MOLOPT-SR-GTH", "DZVP-MOLOPT-SR-GTH", "TZVP-MOLOPT-SR-GTH", "TZV2P-MOLOPT-SR-GTH")
 BASIS_FILES = ("BASIS_MOLOPT", "BASIS_MOLOPT_UCL")
+LIMITS = {
+    "cutoff": ("cutoff (Ry)", 100.0, 3000.0),
+    "relative_cutoff": ("relative cutoff (Ry)", 20.0, 500.0),
+    "k_spacing": ("k-point spacing (1/Å)", 0.0, 10.0),
+    "smearing": ("smearing (K)", 0.0, 20000.0),
+    "precision": ("precision", 1e-10, 1e-3),
+}
+"""Numbers of the settings: name, least and largest value."""
 EPS_DEFAULT = 1e-10  # CP2K's own; 1e-12 costs 1.5 times as much and moves Li2S by 0.05 meV/atom
 LAUNCHERS = ("OMPI_COMM_", "OMPI_UNIVERSE", "PMIX_", "PMI_", "PRTE_", "SLURM_PROCID")  # of an mpirun this process runs under
 
@@ -100,13 +108,8 @@ def validate(settings: Cp2kSettings) -> None:
     ):
         if value not in known:
             raise UserError(f"{name} = {value!r}: known with CP2K: {', '.join(known)}")
-    for name, number, low, high in (
-        ("cutoff (Ry)", settings.cutoff, 100, 3000),
-        ("relative cutoff (Ry)", settings.relative_cutoff, 20, 500),
-        ("k-point spacing (1/Å)", settings.k_spacing, 0, 10),
-        ("smearing (K)", settings.smearing, 0, 20000),
-        ("precision", settings.precision, 1e-10, 1e-3),
-    ):
+    for key, (name, low, high) in LIMITS.items():
+        number = getattr(settings, key)
         if not low <= number <= high:
             raise UserError(f"{name} = {number:g}: read as a number that must lie in {low:g} … {high:g}")
     if settings.k_spacing and not settings.smearing:

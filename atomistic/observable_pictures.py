@@ -55,3 +55,24 @@ def free_energy_picture(free: FreeEnergy, x_label: str, path: Path) -> None:
         "bias": (free.grid[seen], bias - bias.min(initial=np.inf), None),
     }
     curves(path, drawn, x_label, "free energy (k$_B$T)")
+
+
+def bars(path: Path, drawn: Mapping[str, tuple[float, float, bool]], y_label: str) -> None:
+    """Write one picture: a bar a name, of a value and its error (0: none); an upper bound is hatched.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(max(3.6, 0.75 * len(drawn) + 1.2), 3.6), layout="constrained")
+        axes = figure.subplots()
+        for place, (value, error, upper) in enumerate(drawn.values()):
+            face, hatch = ("white", "//") if upper else (COLOURS[0], "")
+            axes.bar(place, value, 0.6, facecolor=face, edgecolor=COLOURS[0], hatch=hatch)
+            if error:
+                axes.errorbar(place, value, yerr=error, color=COLOURS[1], capsize=3)
+            axes.annotate(f"{'< ' * upper}{value:.2f}", (place, value + error), (0, 4), textcoords="offset points", ha="center")
+        axes.set_xticks(range(len(drawn)), list(drawn), rotation=30, ha="right")
+        axes.set_ylabel(y_label)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150, facecolor="white")

@@ -29,12 +29,13 @@ PROBE_ATOMS = 150
 class StudyPlan:
     """Runs of a study, and what its speed is measured with: a cell of it, how to load its potential, the precision of `load`.
 
+    Without these two nothing is measured and the costs of the runs are told as they are.
     `note`: what must be done before the study can run; "" where nothing.
     """
 
     tasks: tuple[Task, ...]
-    probe: Atoms
-    load: Callable[[], BaseCalculator]
+    probe: Atoms | None = None
+    load: Callable[[], BaseCalculator] | None = None
     dtype: Literal["float32", "float64"] = "float32"
     note: str = ""
 
@@ -46,7 +47,7 @@ class Estimate:
     Attributes:
         runs: of the study; kept: of those, finished before. seconds: of what is left, on one core.
         wall: seconds on as many cores as asked for, two: on two. longest: label and seconds of the longest run.
-        call: measured seconds of a force call on `atoms` atoms, 0 where nothing is left.
+        call: measured seconds of a force call on `atoms` atoms, 0 where nothing is left or nothing is measured.
     """
 
     runs: int
@@ -81,11 +82,13 @@ def estimate(plan: StudyPlan, store: str | Path, cores: int = 1) -> Estimate:
     kept = len(plan.tasks) - len(left)
     if not left:
         return Estimate(len(plan.tasks), kept, 0.0, 0.0, 0.0, ("", 0.0))
-    call = seconds_of_a_call(plan.probe, plan.load())
-    slower = call / reference_seconds(len(plan.probe), 1, plan.dtype)
+    call, atoms, slower = 0.0, 0, 1.0
+    if plan.probe is not None and plan.load is not None:
+        call, atoms = seconds_of_a_call(plan.probe, plan.load()), len(plan.probe)
+        slower = call / reference_seconds(atoms, 1, plan.dtype)
     longest, costs = max(left, key=lambda task: task.cost), [slower * task.cost for task in left]
     return Estimate(len(plan.tasks), kept, sum(costs), on_cores(costs, cores), on_cores(costs, 2),
-                    (longest.label, slower * longest.cost), call, len(plan.probe))  # fmt: skip
+                    (longest.label, slower * longest.cost), call, atoms)  # fmt: skip
 
 
 def seconds_of_a_call(atoms: Atoms, calculator: BaseCalculator, calls: int = 3) -> float:

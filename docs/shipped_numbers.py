@@ -53,6 +53,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "nucleation_barrier": ("barrier of nucleation", 1 / 1.602176634e-19, "eV"),
     "log10_nucleation_rate": ("log₁₀ of the nucleation rate in 1/(m³ s)", 1.0, ""),
     "flow_stress": ("stress of steady flow", 1e-6, "MPa"),
+    "band_gap": ("band gap", 1 / 1.602176634e-19, "eV"),
 }  # fmt: skip
 """Quantities of the table, in its order: name, factor from SI, unit shown."""
 SAME = {"LLZO": ("LLZO_cubic_ordered",), "Li3PS4": ("beta_Li3PS4",)}
@@ -61,7 +62,7 @@ CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
         "structure": "{}", "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
-        "law": "{}", "strain_rate_per_s": "{:.2g} 1/s"}  # fmt: skip
+        "law": "{}", "strain_rate_per_s": "{:.2g} 1/s", "functional": "{}", "k_points": "{}"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,8 @@ def _polycrystal(material: str, known: Sequence[Literature]) -> list[Literature]
 def _unit(quantity: str) -> str:
     if quantity in QUANTITIES:
         return QUANTITIES[quantity]
-    if quantity in ("boundary_energy", "work_of_separation", "fracture_energy"):
-        return "J/m^2"
-    return "m" if quantity == "lattice_constant" else "Pa"
+    per_area = dict.fromkeys(("boundary_energy", "work_of_separation", "fracture_energy"), "J/m^2")
+    return {"lattice_constant": "m", "band_gap": "J", **per_area}.get(quantity, "Pa")
 
 
 def matching(record: Property, known: Sequence[Literature]) -> Literature | None:
@@ -213,7 +213,7 @@ def rows() -> list[tuple[Property, Literature | None]]:
     known, order = literature(), list(SHOWN)
     found = [record for one in everything(CASES) for record in one.records if record.quantity in SHOWN]
     kept = [record for record in found if not record.quantity.startswith("elastic_") or record.material in CUBIC]
-    kept = [record for record in kept if record.kind != "derived"]
+    kept = [record for record in kept if record.kind != "derived" or "code" in record.source]
     kept.sort(key=lambda record: (record.material, order.index(record.quantity)))
     return [(record, matching(record, known)) for record in kept]
 
@@ -248,9 +248,10 @@ def page() -> str:
     for one in shipped:
         notes = json.loads((CASES / "_records" / f"{one.study}.json").read_text(encoding="utf-8")).get("notes", [])
         lines += [f"- `{one.study}`: {note}" for note in notes]
-    lines += ["", "## Where each comes from", "", "| study | potential | hash | records |", "|---|---|---|---|"]
-    lines += [f"| `cases/_studies/{one.study}.toml` | {one.potential} | {one.potential_sha256[:12]} | {len(one.records)} |"
-              for one in shipped]  # fmt: skip
+    lines += ["", "## Where each comes from", "", "| study | potential or code | hash of the weights or settings | records |"]
+    lines += ["|---|---|---|---|"]
+    lines += [f"| `cases/_studies/{one.study}.toml` | {one.potential or one.code} | {one.potential_sha256[:12] or one.settings} "
+              f"| {len(one.records)} |" for one in shipped]  # fmt: skip
     missing = sorted({path.stem for path in (CASES / "_studies").glob("*.toml")} - {one.study for one in shipped})
     if missing:
         told = ", ".join(f"`{name}`" for name in missing)
@@ -284,6 +285,12 @@ How to read it:
   atoms fell into each other; the run was set to 400 K and held 520 K in the mean, above the melting point of lithium, and which
   growth law holds is undecided. What is told of that interface is what this potential does, marked "low confidence", not what
   the material does.
+- **band gaps** are no numbers of the potential: CP2K with the functional that stands beside them, at the zone centre of the
+  largest cell that was computed, in the measured cell. PBE is known to give gaps that are too small, by a third and more in
+  insulators as wide as these: the measured ones are expected to lie above, and "differs" says by how much. The error is the
+  change from the cell to the larger one (sampling of the zone); it knows nothing of the functional or the basis. They stand as
+  estimates of low confidence and no case reads them. A cell with partly filled orbitals is a metal: its bound is what the
+  smearing would hide.
 - "memory": the literature value was recalled, not read again; treat it as such.
 - The runs are short (see their lengths): long enough for a number with its error, not for a publication. Where an ion spends
   picoseconds rattling in a cage before it leaves (Li6PS5Cl), a run of few picoseconds still counts part of that as diffusion:

@@ -1,7 +1,8 @@
 """Property records that come with the product (cases/_records), used by a case that asks for `quality = "shipped"`.
 
-Each file holds the records of one study of cases/_studies with the digest of that study, the hash of the potential, the versions
-of the code that ran and read it and the hash of the crystals it was built from. Records are given out only while all of them
+Each file holds the records of one study of cases/_studies with the digest of that study, the hash of the potential (of a study
+without one, the first-principles code, its version and the hash of its settings), the versions of the code that ran and read it
+and the hash of the crystals it was built from. Records are given out only while all of them
 still hold: a study file that was changed, or a potential that was trained anew, makes its records those of something else.
 """
 
@@ -27,7 +28,8 @@ MEND = 'quality = "quick" makes the case\'s own'
 class Shipped:
     """Records of one study: name of its file, hash of the potential, digest of the study file at the time of the runs.
 
-    `made_with`: kind of study, versions of its code, hash of the crystals, at the time of the runs.
+    `made_with`: kind of study, versions of its code, hash of the crystals, at the time of the runs. `code`: first-principles code
+    with its version, and `settings` the hash of what it was asked for; potential and hash are "" there, and these elsewhere.
     """
 
     study: str
@@ -36,6 +38,8 @@ class Shipped:
     study_digest: str
     made_with: Mapping[str, Any]
     records: tuple[Property, ...]
+    code: str = ""
+    settings: str = ""
 
 
 def study_digest(path: Path) -> str:
@@ -48,11 +52,14 @@ def read_shipped(path: Path) -> Shipped:
     records = read_records(path)
     head = json.loads(path.read_text(encoding="utf-8"))
     try:
-        study, potential, sha256, made_of = (str(head[key]) for key in ("study", "potential", "potential_sha256", "study_digest"))
+        origin = ("code", "settings") if "code" in head else ("potential", "potential_sha256")
+        study, made_of = (str(head[key]) for key in ("study", "study_digest"))
+        made_by = {key: str(head[key]) for key in origin}
         made_with = dict(head["made_with"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: no {error} in it, so nobody can tell where its records are from") from None
-    return Shipped(study, potential, sha256, made_of, made_with, tuple(records))
+    return Shipped(**{"potential": "", "potential_sha256": "", **made_by}, study=study, study_digest=made_of, made_with=made_with,
+                   records=tuple(records))  # fmt: skip
 
 
 def read_made_of(out: Path) -> tuple[str, dict[str, Any]]:
@@ -71,26 +78,41 @@ def ship(study: Path, out: Path, to: Path) -> Path:
         study: study file. out: folder of its results. to: folder of shipped records.
 
     Raises:
-        UserError: no records there, records of several potentials, or of a study that has changed since or is another one.
+        UserError: no records there, records of several potentials or settings, or of a study that has changed or is another.
     """
     from coupling.atomic import write_json
 
     if not (out / MADE_OF).is_file() or read_made_of(out)[0] != study_digest(study):
         raise UserError(f"{out}: not the results of {study} as it stands; run `multiscale md {study} --out {out}`")
     records = [record.with_source(study=study.stem) for record in read_records(out / "records.json")]
-    hashes = {str(record.source.get("potential_sha256")) for record in records if record.kind == "md"}
-    if len(hashes) != 1 or "None" in hashes:
-        raise UserError(f"{out / 'records.json'}: records of one potential with its hash are needed, found {sorted(hashes)}")
-    potential = tomllib.loads(study.read_text(encoding="utf-8")).get("potential", "")
+    made_by = _origin(study, out, records)
     path = to / f"{study.stem}.json"
     problems = out / "problems.json"
     notes = json.loads(problems.read_text(encoding="utf-8")) if problems.is_file() else []
     curves = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in ("profiles", "layers", "arrhenius")
               if (out / f"{name}.json").is_file()}  # fmt: skip
-    write_json(path, {"format": FORMAT, "study": study.stem, "potential": potential, "potential_sha256": hashes.pop(),
-                      "study_digest": study_digest(study), "made_with": read_made_of(out)[1], "notes": notes, **curves,
+    write_json(path, {"format": FORMAT, "study": study.stem, **made_by, "study_digest": study_digest(study),
+                      "made_with": read_made_of(out)[1], "notes": notes, **curves,
                       "records": [record.to_dict() for record in records]})  # fmt: skip
     return path
+
+
+def _origin(study: Path, out: Path, records: Sequence[Property]) -> dict[str, str]:
+    """What made all records of a study: its potential with the hash, or a first-principles code with that of its settings.
+
+    Raises:
+        UserError: records of several, or of none that is named.
+    """
+    potential = tomllib.loads(study.read_text(encoding="utf-8")).get("potential", "")
+    if not potential:
+        made = sorted({(str(record.source.get("code")), str(record.source.get("settings"))) for record in records})
+        if len(made) != 1 or "None" in made[0]:
+            raise UserError(f"{out / 'records.json'}: records of one code with the hash of its settings are needed, found {made}")
+        return {"code": made[0][0], "settings": made[0][1]}
+    hashes = {str(record.source.get("potential_sha256")) for record in records if record.kind == "md"}
+    if len(hashes) != 1 or "None" in hashes:
+        raise UserError(f"{out / 'records.json'}: records of one potential with its hash are needed, found {sorted(hashes)}")
+    return {"potential": potential, "potential_sha256": hashes.pop()}
 
 
 def everything(cases: Path = CASES, now: Callable[[str], Mapping[str, Any]] | None = None) -> list[Shipped]:
@@ -134,7 +156,7 @@ def records_for(
     """
     own = [one for one in everything(cases, now) if one.potential == potential]
     if not own:
-        known = ", ".join(sorted({one.potential for one in everything(cases)}))
+        known = ", ".join(sorted({one.potential for one in everything(cases) if one.potential}))
         raise UserError(f"no records of potential {potential!r} are shipped; shipped: {known}; {MEND}")
     fresh = [one for one in own if one.potential_sha256 == sha256]
     if not fresh:

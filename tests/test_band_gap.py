@@ -40,6 +40,15 @@ def test_partly_filled_orbitals_are_a_metal_with_a_bound() -> None:
     assert record.value >= 2.7 * 1.602e-19
 
 
+def test_one_half_filled_level_hides_no_more_than_the_smearing() -> None:
+    """A level of a metal whose neighbours lie electronvolts away: two levels 2 ln 19 kT apart are filled by 95 and 5 % each."""
+    levels = np.array([[-1.0, 2.0], [0.5, 0.9], [0.5, 0.9], [3.0, 0.0]])
+    assert band_gap.gap_of(levels, 500.0) == band_gap.BandGap(pytest.approx(0.2537, abs=1e-4), -1.0, 0.5, True)
+    kT = 8.617333e-5 * 500.0
+    edges = np.array([-1, 1]) * band_gap.gap_of(levels, 500.0).gap / 2
+    assert 1 / (1 + np.exp(edges / kT)) == pytest.approx([0.95, 0.05])
+
+
 @pytest.mark.parametrize(("output", "message"), [
     ("", "no orbital energies"), ("SCF run NOT converged", "did not converge"),
     (OUTPUT.format(high="2.000000", low="2.000000"), "no filled or no empty"),

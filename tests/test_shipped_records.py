@@ -51,7 +51,8 @@ def test_every_shipped_file_holds_for_its_study_and_the_shipped_potential() -> N
             assert {record.source["version"] for record in one.records} == {one.made_with["version"]}, one.study
         of_argyrodite = [record for record in one.records if record.material.endswith("Li6PS5Cl")]
         assert all("disorder" in record.conditions for record in of_argyrodite), one.study
-        assert one.potential_sha256 == describe(one.potential).sha256, one.study
+        assert bool(one.potential) != bool(one.code), one.study
+        assert not one.potential or one.potential_sha256 == describe(one.potential).sha256, one.study
         for record in one.records:
             assert record.kind != "md" or {"potential", "potential_sha256", "study"} <= set(record.source), (one.study, record)
             assert record.stderr is not None or record.bound or record.kind == "derived" or record.quantity in UNCERTAIN, record

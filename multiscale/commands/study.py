@@ -11,15 +11,15 @@ from multiscale import parallel
 from multiscale.console import show, show_json
 from multiscale.progress import Narrator
 
-STUDIES = ("properties", "reaction", "boundary", "nucleation", "flow")
+STUDIES = ("properties", "reaction", "boundary", "nucleation", "flow", "band-gap")
 """Kinds of study files."""
 
 
 def _room(kind: str) -> Any:
     """The module of a kind of study: read_study(path), plan(study), trial(study), run(study, out, comm, progress)."""
-    from atomistic import boundary_study, flow_study, nucleation_study, property_study, reaction_study
+    from atomistic import band_gap_study, boundary_study, flow_study, nucleation_study, property_study, reaction_study
 
-    rooms = (property_study, reaction_study, boundary_study, nucleation_study, flow_study)
+    rooms = (property_study, reaction_study, boundary_study, nucleation_study, flow_study, band_gap_study)
     return dict(zip(STUDIES, rooms, strict=True))[kind]
 
 
@@ -106,8 +106,9 @@ def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) ->
         cores = "1 core" if comm.size == 1 else f"{comm.size} cores"
         narrator.say("md", f"{study.name}: {kept}; about {_about(found.wall)} on {cores}"
                      + (f", {_about(found.two)} on 2 (mpirun -n 2)" if comm.size == 1 and found.two < 0.95 * found.wall else ""))
-        narrator.say("md", f"longest: {found.longest[0]}, about {_about(found.longest[1])}; "
-                     f"a force call on {found.atoms} atoms takes {1e3 * found.call:.0f} ms here")  # fmt: skip
+        speed = f"a force call on {found.atoms} atoms takes {1e3 * found.call:.0f} ms here" if found.call else (
+            "told by the numbers of atoms alone, nothing is timed before it runs")  # fmt: skip
+        narrator.say("md", f"longest: {found.longest[0]}, about {_about(found.longest[1])}; {speed}")
     return {"study": study.name, "runs": found.runs, "kept": found.kept, "cores": comm.size, "seconds": found.wall,
             "seconds_on_two_cores": found.two, "longest": {"run": found.longest[0], "seconds": found.longest[1]},
             "force_call": {"atoms": found.atoms, "seconds": found.call}, "first": plan.note}  # fmt: skip
