@@ -29,6 +29,8 @@ from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 NO_EVENT = 2.995732
 """−ln 0.05: mean count that yields none with a probability of 5 %."""
 SAMPLES = 20_000
+ONE_SIGMA = 0.682689
+"""Probability within one standard error of a Gaussian."""
 MOST_REACH = 10.0
 """Distance in 1/T from the coldest datum, over the range of 1/T of the data, beyond which an extrapolation is doubtful."""
 FEWEST = 200
@@ -122,7 +124,7 @@ class RoomValue:
     """D at one temperature.
 
     Attributes:
-        value: median of the fit, or the bound. stderr: that of a log-normal with the fit's σ of ln D; None for a bound.
+        value: median of the fit, or the bound. stderr: half the 68 % interval; None for a bound.
         low, high: 95 % interval, the one that `coupling.record.sample` draws from; None for a bound.
         bound: "upper" or None. fit: the line, None where none could be drawn. method: in words.
         doubt: why the value is of low confidence, in words; "" where nothing speaks against it.
@@ -194,8 +196,9 @@ def at_temperature(
     """
     if len({point.temperature for point in points if point.bound is None}) >= 2:
         line = fit(points, seed, prefactor)
-        centre, error = line.log_value(temperature)
+        centre, _ = line.log_value(temperature)
         low, high = line.interval(temperature)
+        least, most = line.interval(temperature, ONE_SIGMA)
         low_t, high_t = line.temperatures
         text = f"Arrhenius fit of {len(points)} points from {low_t:g} to {high_t:g} K" + (
             f", {line.bounds} of them upper bounds" if line.bounds else ""
@@ -204,7 +207,7 @@ def at_temperature(
         text += "; D does not rise on cooling" if line.draws is not None else ""
         text += f"; prior of D0 {prefactor[0]:.2g}, a factor {prefactor[1]:g} either way" if prefactor else ""
         value = float(np.exp(centre))
-        stderr = value * float(np.sqrt(np.expm1(min(error, 12.0) ** 2)))
+        stderr = 0.5 * (most - least)
         return RoomValue(value, stderr, low, high, None, line, text, _doubt(line, temperature, stderr / value))
     above = [point for point in points if point.temperature >= temperature]
     if not above:
