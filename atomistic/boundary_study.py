@@ -41,6 +41,10 @@ CALLS_OF_REST, CALLS_OF_SOFTENING, CALLS_OF_SEPARATION = 400, 600, 400
 """Force calls that a cell usually takes to come to rest, for its modulus, and opened and closed at one boundary."""
 
 
+NOTHING = 1e-5
+"""Energy of a boundary, eV/Å², that is none."""
+
+
 class BoundaryStudy(Table):
     """A study of a grain boundary."""
 
@@ -284,31 +288,38 @@ def _records(
     own, other = at_rest["boundary"], at_rest["crystal"]
     area = float(np.linalg.norm(np.cross(own.cell[0], own.cell[1])))
     calm = (rest[0]["energy"] - len(own) / len(other) * rest[1]["energy"]) / (2 * area)
-    cold, method = {**where, "temperature_K": 0.0}, {"method": "relaxed, one shift, so no error is known"}
+    cold, told = {**where, "temperature_K": 0.0}, "relaxed, one shift, so no error is known"
+    layers: list[dict[str, Any]] = []
+    notes = []
+    below = calm < -NOTHING
+    if below:  # a boundary costs energy; mobile ions settle in one of many minima
+        told += "; below zero: the crystal settled in a higher minimum than the cell with boundaries; take that of a temperature"
+        notes.append(f"0 K: excess energy of the boundary: {told}")
     records = [Property(material, "boundary_energy", float(surface_energy_to_si(calm)), "J/m^2", conditions=cold,
-                        source={**source, **method})]  # fmt: skip
-    layers, notes = [], []
+                        source={**source, "method": told}, confidence="low" if below else "computed")]  # fmt: skip
     for place, T in enumerate(study.temperatures):
         pair = dict(zip(SIDES, answers[2 * place : 2 * place + 2], strict=True))
-        told = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
+        own_source = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
         at = {**where, "temperature_K": T}
         energies = [np.array(pair[side]["energies"]) for side in SIDES]
         value, error = boundary_transport.excess_energy(energies[0], energies[1], own, other)
-        records.append(Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=at, source=told))
+        records.append(Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=at, source=own_source))
         if "problem" in pair["boundary"]:
             notes.append(f"{T:g} K: {pair['boundary']['problem']}")
             continue
         found = _layers(pair["boundary"])
-        records += boundary_transport.records(found, material, at, told, "Li")
+        records += boundary_transport.records(found, material, at, own_source, "Li")
         layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
                        "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
                        "across_stderr": found.across_stderr.tolist()})  # fmt: skip
     return records, layers, notes
 
 
-def _where(study: BoundaryStudy) -> dict[str, str]:
-    """Conditions that name the boundary."""
-    return {"boundary": f"sigma {study.sigma} ({' '.join(map(str, study.plane))})", "axis": " ".join(map(str, study.axis))}
+def _where(study: BoundaryStudy) -> dict[str, Any]:
+    """Conditions that name the boundary; the crystal is ordered, whatever the disorder of a case."""
+    disorder = {"disorder": 0.0} if study.crystal == "Li6PS5Cl" else {}
+    named = {"boundary": f"sigma {study.sigma} ({' '.join(map(str, study.plane))})", "axis": " ".join(map(str, study.axis))}
+    return named | disorder
 
 
 def _layers(answer: Mapping[str, Any]) -> boundary_transport.Layers:

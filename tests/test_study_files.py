@@ -229,6 +229,16 @@ def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path) -> None
     assert len(work["boundary"].source["values"]) == 2
     assert [record.bound for record in records if record.quantity == "fracture_energy"] == ["lower", "lower"]
     assert boundary_study.run(study, tmp_path / "out", calculator=Gone()) == records
+    assert not json.loads((tmp_path / "out" / "problems.json").read_text())
+    for kept in (tmp_path / "out").glob("*.json"):  # as if the crystal had settled 1 eV higher
+        held = json.loads(kept.read_text())
+        if isinstance(held, dict) and held.get("label", "").endswith("rest of the crystal"):
+            held["answer"]["energy"] += 1.0
+            kept.write_text(json.dumps(held))
+    below = boundary_study.run(study, tmp_path / "out", calculator=Gone())[0]
+    assert (below.quantity, below.confidence) == ("boundary_energy", "low")
+    assert below.value < 0
+    assert "settled in a higher minimum" in json.loads((tmp_path / "out" / "problems.json").read_text())[0]
 
 
 @pytest.mark.usefixtures("no_boundary")
