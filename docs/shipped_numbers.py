@@ -276,15 +276,16 @@ How to read it:
 - **agrees**: the computed 95 % interval, or twice the error on either side where there is none, meets the literature's value or
   range; otherwise by how much it differs. Literature errors that nobody states are not made up. Where twice the error exceeds
   the value itself, nothing is said.
-  Moduli and lattices are computed at 0 K, most are measured at room temperature.
-- Onsager coefficients of the reacting interface are not given: the lags its windows of 1.4 ps allow (14 … 140 fs) are vibration.
+  Most moduli and lattices are computed at 0 K, most are measured at room temperature.
+- Onsager coefficients of the reacting interface come from windows of about 6 ps; where nothing became diffusive in one there is
+  an upper bound, or nothing.
 - temperatures are the mean of the run where its record holds one, with the set one beside it.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
-- **Reacting lithium**: the potential does not bear it. Within 3 ps all PS4 groups of a slab of Li6PS5Cl between lithium fell
-  apart, where published runs take nanoseconds (two-step growth: Chaney et al., arXiv:2402.04095, abstract), and then two lithium
-  atoms fell into each other; the run was set to 400 K and held 520 K in the mean, above the melting point of lithium, and which
-  growth law holds is undecided. What is told of that interface is what this potential does, marked "low confidence", not what
-  the material does.
+- **Reacting lithium**: the potential does not bear it for long. Of 5 nm of Li6PS5Cl between lithium half the PS4 groups fell
+  apart within 12 ps, most of them in the first (published runs take nanoseconds for two-step growth: Chaney et al.,
+  arXiv:2402.04095, abstract); then a force was no longer one of a solid and the run ended. The layer grows in two regimes, the
+  second tens of times slower; which law it follows is undecided. What is told of that interface is what this potential does,
+  marked "low confidence", not what the material does.
 - **band gaps** are no numbers of the potential: CP2K with the functional that stands beside them, at the zone centre of the
   largest cell that was computed, in the measured cell. PBE is known to give gaps that are too small, by a third and more in
   insulators as wide as these: the measured ones are expected to lie above, and "differs" says by how much. The error is the
@@ -292,9 +293,13 @@ How to read it:
   estimates of low confidence and no case reads them. A cell with partly filled orbitals is a metal: its bound is what the
   smearing would hide.
 - "memory": the literature value was recalled, not read again; treat it as such.
-- The runs are short (see their lengths): long enough for a number with its error, not for a publication. Where an ion spends
-  picoseconds rattling in a cage before it leaves (Li6PS5Cl), a run of few picoseconds still counts part of that as diffusion:
-  D and σ come out too high and the activation energy too low, and no error bar knows of it.
+- The runs are short (see their lengths): long enough for a number with its error, not for a publication. That Li6PS5Cl comes out
+  a hundred times too fast is not their doing: four times longer runs (15 and 60 ps at 25 % disorder) left D(T) within a quarter
+  and the activation energy at 14 to 16 kJ/mol, P on its sites throughout. It is the potential's, whose teacher is known to
+  soften the landscape that ions cross (Deng et al., npj Comput. Mater. 11, 9 (2025)).
+- the conductivity at 298 K takes a Haven ratio of 1; where runs gave it (0.2 to 0.9), the collective conductivity is larger by
+  its inverse. Extrapolations with an error larger than themselves, or far below their data, are of low confidence: a case then takes
+  a sourced number.
 """
 
 
