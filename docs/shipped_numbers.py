@@ -298,8 +298,8 @@ How to read it:
   and the activation energy at 14 to 16 kJ/mol, P on its sites throughout. It is the potential's, whose teacher is known to
   soften the landscape that ions cross (Deng et al., npj Comput. Mater. 11, 9 (2025)).
 - the conductivity at 298 K takes a Haven ratio of 1; where runs gave it (0.2 to 0.9), the collective conductivity is larger by
-  its inverse. Extrapolations with an error larger than themselves, or far below their data, are of low confidence: a case then takes
-  a sourced number.
+  its inverse. Extrapolations with an error larger than themselves, or far below their data, are of low confidence: a case then
+  takes a sourced number.
 """
 
 
