@@ -180,6 +180,7 @@ def run(
         problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:
         records += _classical(study, T, material)
+    records = [_named(study, record) for record in records]
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import free_energy_picture
 
@@ -193,6 +194,14 @@ def run(
         write_json(Path(out) / "problems.json", problems)
         write_records(Path(out) / "records.json", records)
     return records
+
+
+def _named(study: NucleationStudy, record: Property) -> Property:
+    """The record under the name of the crystal that the study starts from, with its disorder; a structure keeps its formula."""
+    if study.start is None:
+        return record
+    disorder = {"disorder": study.start.disorder} if study.start.crystal == "Li6PS5Cl" else {}
+    return replace(record, material=study.start.crystal, conditions={**record.conditions, **disorder})
 
 
 def _placed(record: Property, place: PlaceTable | None) -> Property:

@@ -13,6 +13,7 @@ from pair_potential import PairPotential
 
 from atomistic import nucleation_study
 from coupling.errors import UserError
+from coupling.record import Property
 
 STUDY = """
 kind = "nucleation"
@@ -131,3 +132,16 @@ def test_wrong_studies_are_refused(tmp_path) -> None:
     path.write_text(STUDY.format(length="15 ps").replace("vapour.xyz", "none.xyz"))
     with pytest.raises(UserError, match="no such trajectory file"):
         nucleation_study.run(nucleation_study.read_study(path), tmp_path / "out", calculator=PairPotential())
+
+
+def test_a_study_of_a_crystal_bears_its_name_and_disorder(tmp_path) -> None:
+    """Li6PS5Cl and not ClLi6PS5, so that a case and the literature find it; a structure keeps its formula."""
+    text = STUDY.format(length="10 ps").replace('structure = "vapour.xyz"\n', "")
+    start = '[start]\ncrystal = "Li6PS5Cl"\nedge = "9 angstrom"\ndisorder = 0.25\n'
+    (tmp_path / "study.toml").write_text(text.replace('"Ar"', '"Li"') + start)
+    study = nucleation_study.read_study(tmp_path / "study.toml")
+    record = Property("ClLi6PS5", "nucleation_barrier", 1.0, "J", conditions={"temperature_K": 80.0}, source={"study": "argon"})
+    named = nucleation_study._named(study, record)
+    assert (named.material, named.conditions) == ("Li6PS5Cl", {"temperature_K": 80.0, "disorder": 0.25})
+    plain = study.model_copy(update={"start": None})
+    assert nucleation_study._named(plain, record) is record
