@@ -22,10 +22,14 @@ AMPLITUDES = (0.003, 0.006)
 
 @dataclass(frozen=True)
 class ElasticTensor:
-    """Elastic constants and their standard errors, (6, 6) each, Pa."""
+    """Elastic constants and their standard errors, (6, 6) each, Pa.
+
+    covariance: of the 36 constants, row by row (36, 36), Pa²; None where only their errors are known.
+    """
 
     constants: np.ndarray
     stderr: np.ndarray
+    covariance: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -149,9 +153,8 @@ def polycrystal(tensor: ElasticTensor, samples: int = 500, seed: int = 0) -> Mod
     hill = _isotropic(0.5 * (voigt + reuss))
     half = 0.5 * np.abs(_isotropic(voigt) - _isotropic(reuss))
     rng, drawn = np.random.default_rng(seed), []
-    for _ in range(samples):
-        noise = np.triu(rng.standard_normal((6, 6)))
-        shaken = tensor.constants + tensor.stderr * (noise + np.triu(noise, 1).T)
+    for noise in _noise(tensor, samples, rng):
+        shaken = tensor.constants + noise
         if np.linalg.eigvalsh(shaken).min() > 0:
             drawn.append(_isotropic(0.5 * np.sum(voigt_reuss(shaken), axis=0)))
     error = np.hypot(half, np.std(drawn, axis=0)) if len(drawn) > samples // 2 else np.maximum(half, 0.5 * np.abs(hill))
@@ -160,6 +163,16 @@ def polycrystal(tensor: ElasticTensor, samples: int = 500, seed: int = 0) -> Mod
 
 
 AT_REST = "strain–stress at 0 K, atoms relaxed"
+
+
+def _noise(tensor: ElasticTensor, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws (samples, 6, 6) of the error of a tensor: by its covariance, else every constant on its own."""
+    if tensor.covariance is None:
+        upper = np.triu(rng.standard_normal((samples, 6, 6)))
+        return np.asarray(tensor.stderr * (upper + np.triu(upper, 1).transpose(0, 2, 1)))
+    values, vectors = np.linalg.eigh(tensor.covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(rng.standard_normal((samples, 36)) @ root.T).reshape(samples, 6, 6)
 
 
 def properties(

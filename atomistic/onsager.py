@@ -327,7 +327,7 @@ def charge_conductivity(
 def haven_ratio(self_diffusivity: tuple[float, float], charge_diffusivity: tuple[float, float]) -> tuple[float, float]:
     """Haven ratio H_R = D_self/D_σ and its standard error, from both diffusivities with their errors (m²/s).
 
-    The errors are added as if independent; that of D_σ is much the larger one.
+    The errors are added as if independent, which those of one run are not quite.
     """
     (own, own_error), (charge, charge_error) = self_diffusivity, charge_diffusivity
     ratio = own / charge

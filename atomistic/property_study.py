@@ -21,7 +21,7 @@ from atomistic.study import MOVING, Committee, Effort, Face, PhaseEffort, Quanti
 from atomistic.study import plan as list_runs
 from atomistic.study import run as run_study
 from atomistic.study_cost import StudyPlan, probe_cell
-from atomistic.thermal_elasticity import MOST_STRAIN
+from atomistic.thermal_elasticity import MOST_STRAIN, least_picoseconds
 from coupling import toml_input
 from coupling.errors import UserError
 from coupling.record import Property
@@ -78,6 +78,12 @@ class PropertyStudy(Table):
             moving = [quantity for quantity in self.quantities if quantity in MOVING]
             if moving and not (phase.temperatures and phase.production):
                 raise AtKey(("phase", number), f"{moving[0]} is asked for: the phase needs temperatures and production")
+            if len(set(phase.temperatures)) < len(phase.temperatures):
+                raise AtKey(("phase", number, "temperatures"), "one of them stands there twice; for more runs of it: runs = 2")
+            shortest = least_picoseconds() * PS
+            if "thermal_elasticity" in moving and (phase.production or 0.0) < shortest:
+                told = f"a strained run of thermal_elasticity needs at least {shortest / PS:.3g} ps"
+                raise AtKey(("phase", number, "production"), told)
         return self
 
 

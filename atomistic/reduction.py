@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -307,13 +308,17 @@ def _thermal(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
     """Elastic constants and moduli at a temperature; none where the run gave none."""
     if "constants" not in answer:
         return []
-    tensor = elasticity.ElasticTensor(np.array(answer["constants"]), np.array(answer["stderr"]))
+    tensor = elasticity.ElasticTensor(*(np.array(answer[name]) for name in ("constants", "stderr", "covariance")))
     own = {
         **source, "atoms": answer["atoms"], "seeds": [task.parameters["seed"]], "dtype": task.parameters["dtype"],
-        "picoseconds": answer["picoseconds"], "strain": task.parameters["strain"], "keys": [task.key],
+        "picoseconds": answer["picoseconds"], "strain": task.parameters["strain"], "keys": [task.key], "cell": answer["cell"],
     }  # fmt: skip
     method = "strain and mean stress of molecular dynamics, isothermal"
-    return elasticity.properties(tensor, phase, _conditions(task, temperature_K=task.parameters["temperature"]), own, method)
+    records = elasticity.properties(tensor, phase, _conditions(task, temperature_K=task.parameters["temperature"]), own, method)
+    if "problem" not in answer:
+        return records
+    stressed = "of low confidence, since the cell is not the mean one and holds a stress"
+    return [replace(record.with_source(low_confidence=stressed), confidence="low") for record in records]
 
 
 def _mean(

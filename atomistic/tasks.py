@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Tick = Callable[[float], None]
 VOLUME_CHANGE = 0.15
 """Change of volume, relative to the cell at rest, beyond which a constant-pressure run no longer is the crystal."""
+COLLECTIVE = (0.1, 0.3)
+"""Lags of the collective displacement, as shares of the run: from where the self-diffusivity is fitted on."""
 SHAKE = 0.1
 """Displacement in Å that takes the ions of a disordered cell off the symmetric sites of the ideal crystal."""
 
@@ -90,13 +92,16 @@ def _diffusivity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalcula
 def _collective(run: dynamics.Trajectory, mobile: str) -> dict[str, Any]:
     """Conductivity (S/m) of the displacement of all mobile ions, each of charge 1, and their charge diffusivity (m²/s).
 
+    Its lags begin where those of the self-diffusivity do: at shorter ones ions that rattle in a cage look faster than they are.
     Nothing where all atoms are mobile (a metal), where nothing moves, or where the motion bears neither value nor bound.
     """
     labels = run.final.get_chemical_symbols()
     if set(labels) == {mobile}:
         return {}
+    length = len(run.positions) * run.frame_interval
     found = onsager.charge_conductivity(run.positions, labels, run.final.get_masses(), {mobile: 1.0}, run.frame_interval,
-                                        float(np.mean(run.temperatures)), float(run.final.get_volume()))  # fmt: skip
+                                        float(np.mean(run.temperatures)), float(run.final.get_volume()),
+                                        (COLLECTIVE[0] * length, COLLECTIVE[1] * length))  # fmt: skip
     try:
         record = onsager.conductivity_record(found, "", {}, {"of": mobile})
     except UserError:
@@ -196,7 +201,9 @@ def _thermal_elasticity(
         return {"problem": f"{where}: no elastic constants: {failure}"}
     return {
         "atoms": len(start), "volume_A3": float(start.get_volume()), "formula_units": _formula_units(start),
+        "cell": "that of the structure file, fixed" if problem else "mean of a constant-pressure run",
         "picoseconds": 12 * p["production"], "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist(),
+        "covariance": None if tensor.covariance is None else tensor.covariance.tolist(),
         **({"problem": problem} if problem else {}),
     }  # fmt: skip
 

@@ -7,8 +7,8 @@ equipartition, −N k_B T/V, which knows no noise. Then
     C_ij = [σ_i(+e_j) − σ_i(−e_j)] / 2e
 
 is free of the quadratic term. Ions that hop within the run relax the strain, as they do in a slow experiment: that belongs to
-the answer. Each mean stress has its error from blocks of the run, carried through the average over Cᵀ and the rotations; it
-is scaled up where elements that symmetry makes equal differ by more than their errors.
+the answer. The mean stresses of a run have their covariance from its blocks, carried through the average over Cᵀ and the
+rotations into the moduli; it is scaled up where elements that symmetry makes equal differ by more than their errors.
 
 Source: Ray, Comput. Phys. Rep. 8, 109 (1988), who compares it with fluctuations of the strain (memory); docs/physics.md 1.10.
 """
@@ -25,7 +25,7 @@ from ase.calculators.calculator import BaseCalculator
 from atomistic import dynamics
 from atomistic.dynamics import DynamicsSettings
 from atomistic.elasticity import ElasticTensor, require_stable, strain_matrix, symmetrised
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 from coupling.units import pressure_to_si
 
 BLOCKS = 10
@@ -52,9 +52,8 @@ class Strained:
         """Refuse what gives no tensor."""
         if not 0 < self.strain <= MOST_STRAIN:
             raise UserError(f"elasticity at temperature: strain {self.strain:g}; it must lie between 0 and {MOST_STRAIN:g}")
-        frames = (1 - SETTLING) * 1000 * self.picoseconds / self.frame_interval
-        if frames < 5 * BLOCKS:
-            least = 5 * BLOCKS * self.frame_interval / (1 - SETTLING) / 1000
+        least = least_picoseconds(self.frame_interval)
+        if self.picoseconds < least:
             told = f"strained runs of {self.picoseconds:g} ps; at least {least:.3g} ps are needed"
             raise UserError(f"elasticity at temperature: {told}")
 
@@ -64,6 +63,11 @@ class Strained:
         return DynamicsSettings(self.temperature, self.picoseconds, "nvt", timestep=self.timestep, friction_time=500.0,
                                 frame_interval=self.frame_interval, checkpoint_interval=10 * self.frame_interval,
                                 seed=self.seed)  # fmt: skip
+
+
+def least_picoseconds(frame_interval: float = 20.0) -> float:
+    """Shortest strained run, ps, that gives its mean stress an error, for a time between frames in fs."""
+    return 5 * BLOCKS * frame_interval / (1 - SETTLING) / 1000
 
 
 def elastic_tensor(
@@ -80,7 +84,7 @@ def elastic_tensor(
     Raises:
         RunFailure: a run that broke (`dynamics.Unphysical`), or a crystal that is unstable against a strain.
     """
-    mean, error = np.zeros((2, 6, 6)), np.zeros((2, 6, 6))  # sign, strained component, stress component
+    mean, covariance = np.zeros((2, 6, 6)), np.zeros((2, 6, 6, 6))  # sign, strained component, stress component(s)
     for number in range(12):
         side, component = divmod(number, 6)
         strained = atoms.copy()
@@ -88,29 +92,46 @@ def elastic_tensor(
         strained.set_cell(atoms.cell.array @ (np.eye(3) + strain_matrix(component, amount)), scale_atoms=True)
         where = Path(folder) / f"{NAMES[component]}{'+-'[side]}"
         run = dynamics.run(strained, calculator, runs.dynamics, where)
-        mean[side, component], error[side, component] = mean_stress(run, calculator, runs.temperature)
+        mean[side, component], covariance[side, component] = mean_stress(run, calculator, runs.temperature)
         if progress:
             progress((number + 1) / 12)
     slopes = (mean[0] - mean[1]).T / (2 * runs.strain)
-    found = tensor_of(slopes, np.hypot(error[0], error[1]).T / (2 * runs.strain), rotations)
-    require_stable(found.constants, atoms.get_chemical_formula())
+    found = tensor_of(slopes, covariance.sum(axis=0) / (2 * runs.strain) ** 2, rotations)
+    require_resolved(found, atoms.get_chemical_formula())
     return found
 
 
+def require_resolved(tensor: ElasticTensor, name: str) -> None:
+    """Refuse a tensor whose lowest stiffness is not above zero by two errors: moduli would be those of the noise.
+
+    Raises:
+        RunFailure: unstable (below zero by two errors), or the runs are too short to tell.
+    """
+    assert tensor.covariance is not None
+    stiffness, vectors = np.linalg.eigh(tensor.constants)
+    along = np.outer(vectors[:, 0], vectors[:, 0]).ravel()
+    error = float(np.sqrt(along @ tensor.covariance @ along))
+    if stiffness[0] + 2 * error < 0:
+        require_stable(tensor.constants, name)
+    if stiffness[0] < 2 * error:
+        told = f"lowest stiffness {stiffness[0] / 1e9:.2g} ± {error / 1e9:.2g} GPa"
+        raise RunFailure(f"{name}: {told}: too uncertain for constants and moduli; longer strained runs are needed")
+
+
 def mean_stress(run: dynamics.Trajectory, calculator: BaseCalculator, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean stress (6,), Pa, of a run at constant volume after it has settled, and its standard error (6,)."""
+    """Mean stress (6,), Pa, of a run at constant volume after it has settled, and the covariance of that mean (6, 6), Pa²."""
     late = range(round(SETTLING * len(run.positions)), len(run.positions))
-    mean, error = block_mean(np.array([_stress(run, number, calculator) for number in late]))
+    mean, covariance = block_mean(np.array([_stress(run, number, calculator) for number in late]))
     density = len(run.numbers) / abs(np.linalg.det(run.cells[0]))
     kinetic = -density * units.kB * temperature * np.array([1.0, 1, 1, 0, 0, 0])
     factor = pressure_to_si(1.0)
-    return factor * (mean + kinetic), factor * error
+    return factor * (mean + kinetic), factor**2 * covariance
 
 
 def block_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of rows (frames, n) that follow each other, and its standard error (n,) from BLOCKS blocks."""
+    """Mean of rows (frames, n) that follow each other, and its covariance (n, n) from BLOCKS blocks."""
     blocks = np.array([part.mean(axis=0) for part in np.array_split(rows, BLOCKS)])
-    return rows.mean(axis=0), blocks.std(axis=0, ddof=1) / BLOCKS**0.5
+    return rows.mean(axis=0), np.cov(blocks.T) / BLOCKS
 
 
 def _stress(run: dynamics.Trajectory, number: int, calculator: BaseCalculator) -> np.ndarray:
@@ -119,18 +140,22 @@ def _stress(run: dynamics.Trajectory, number: int, calculator: BaseCalculator) -
     return np.asarray(calculator.get_property("stress", frame))
 
 
-def tensor_of(slopes: np.ndarray, errors: np.ndarray, rotations: np.ndarray) -> ElasticTensor:
-    """Symmetrised tensor of measured slopes ∂σ_i/∂ε_j (6, 6) with independent standard errors (6, 6); any unit.
+def tensor_of(slopes: np.ndarray, covariances: np.ndarray, rotations: np.ndarray) -> ElasticTensor:
+    """Symmetrised tensor of measured slopes ∂σ_i/∂ε_j (6, 6); any unit.
 
-    The errors are scaled up by √(χ²/ν) where that exceeds 1: χ² of the slopes about the symmetrised tensor, ν = 36 less the
-    number of independent constants.
+    Slopes of one strain share the noise of its runs: `covariances` (6, 6, 6) holds, for every j, that of its six slopes. Errors
+    are scaled up by √(χ²/<χ²>) where that exceeds 1: χ² of the slopes about the symmetrised tensor, <χ²> what their noise makes.
     """
     averaging = _averaging(np.ascontiguousarray(rotations, dtype=float).tobytes())
-    constants = (averaging @ slopes.ravel()).reshape(6, 6)
-    stderr = np.sqrt(averaging**2 @ errors.ravel() ** 2).reshape(6, 6)
-    freedom = 36 - np.linalg.matrix_rank(averaging, tol=1e-6)
-    scatter = float(np.sum(((slopes - constants) / errors) ** 2)) / freedom
-    return ElasticTensor(constants, stderr * max(1.0, scatter) ** 0.5)
+    of_runs = np.zeros((6, 6, 6, 6))  # stress i, strain j, stress k, strain l
+    for j in range(6):
+        of_runs[:, j, :, j] = covariances[j]
+    noise = of_runs.reshape(36, 36)
+    constants = averaging @ slopes.ravel()
+    rest, weights = np.eye(36) - averaging, 1.0 / np.diag(noise)
+    scatter = float(weights @ (rest @ slopes.ravel()) ** 2) / float(weights @ np.diag(rest @ noise @ rest.T))
+    covariance = averaging @ noise @ averaging.T * max(1.0, scatter)
+    return ElasticTensor(constants.reshape(6, 6), np.sqrt(np.diag(covariance)).reshape(6, 6), covariance)
 
 
 @functools.cache

@@ -29,6 +29,7 @@ from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 NO_EVENT = 2.995732
 """−ln 0.05: mean count that yields none with a probability of 5 %."""
 SAMPLES = 20_000
+CONTRADICTED = "what is known beside the estimates (D does not rise on cooling, bounds, the prior of D0), which they contradict"
 ONE_SIGMA = 0.682689
 """Probability within one standard error of a Gaussian."""
 MOST_REACH = 10.0
@@ -72,6 +73,7 @@ class ArrheniusFit:
         bounds: how many upper bounds entered.
         temperatures: lowest and highest temperature of the data, K.
         draws: of (ln D0, E), (n, 2), where the posterior is not the plain Gaussian or Student's; else None.
+        contradicted: whether the estimates contradict what is known beside them (E ≥ 0, bounds, prior), which then is left out.
     """
 
     log_prefactor: float
@@ -83,6 +85,7 @@ class ArrheniusFit:
     bounds: int
     temperatures: tuple[float, float]
     draws: np.ndarray | None = None
+    contradicted: bool = False
 
     def log_value(self, temperature: float) -> tuple[float, float]:
         """Logarithm of D at a temperature (K), the median, and its standard error."""
@@ -161,17 +164,18 @@ def fit(points: Sequence[Point], seed: int = 0, prefactor: tuple[float, float] |
     if inflated:
         covariance = covariance * chi_square / degrees
     own = degrees if inflated else None
-    draws = None
+    draws, contradicted = None, False
     rises = line[1] < 6 * np.sqrt(covariance[1, 1])  # E ≥ 0 cuts off something
     if limits or prefactor or rises or inflated:
         draws = _posterior(line, covariance, limits, own, prefactor, seed)
+        contradicted = draws is None
     if draws is not None:
         line, covariance = draws.mean(axis=0), np.cov(draws.T)
     temperatures = [point.temperature for point in points]
     return ArrheniusFit(
         log_prefactor=float(line[0]), activation_energy=float(line[1]), covariance=covariance, degrees=own,
         chi_square=chi_square, inflated=inflated, bounds=len(limits), temperatures=(min(temperatures), max(temperatures)),
-        draws=draws,
+        draws=draws, contradicted=contradicted,
     )  # fmt: skip
 
 
@@ -200,12 +204,13 @@ def at_temperature(
         low, high = line.interval(temperature)
         least, most = line.interval(temperature, ONE_SIGMA)
         low_t, high_t = line.temperatures
-        text = f"Arrhenius fit of {len(points)} points from {low_t:g} to {high_t:g} K" + (
-            f", {line.bounds} of them upper bounds" if line.bounds else ""
-        )
+        bounds = f", {line.bounds} of them upper bounds" if line.bounds and not line.contradicted else ""
+        text = f"Arrhenius fit of {len(points)} points from {low_t:g} to {high_t:g} K{bounds}"
         text += "; errors scaled up to the scatter" if line.inflated else ""
         text += "; D does not rise on cooling" if line.draws is not None else ""
-        text += f"; prior of D0 {prefactor[0]:.2g}, a factor {prefactor[1]:g} either way" if prefactor else ""
+        if prefactor and line.draws is not None:
+            text += f"; prior of D0 {prefactor[0]:.2g}, a factor {prefactor[1]:g} either way"
+        text += f"; left out: {CONTRADICTED}" if line.contradicted else ""
         value = float(np.exp(centre))
         stderr = 0.5 * (most - least)
         return RoomValue(value, stderr, low, high, None, line, text, _doubt(line, temperature, stderr / value))
@@ -230,7 +235,7 @@ def reach(line: ArrheniusFit, temperature: float) -> float:
 
 def _doubt(line: ArrheniusFit, temperature: float, relative: float) -> str:
     """Why the value of a line at a temperature (K) is doubtful; `relative`: its standard error over itself."""
-    reasons = []
+    reasons = [CONTRADICTED] if line.contradicted else []
     if relative > 1.0:
         reasons.append("its standard error exceeds the value")
     if (far := reach(line, temperature)) > MOST_REACH:

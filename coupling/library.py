@@ -242,7 +242,8 @@ def choose(candidates: Iterable[Property], order: Sequence[str] = ORDER, first: 
 
     A bound gives way to every estimate that it allows: it says less, whatever the kinds, and is used only where no estimate is
     known, or where it contradicts them all. A number of molecular dynamics that is of low confidence (an extrapolation with an
-    error larger than itself, say) gives way to every estimate that is not. `first`: a kind that goes before all others, as it is.
+    error larger than itself, say) gives way where there is an estimate that is not. `first`: a kind that goes before all others,
+    as it is.
     """
     known = list(candidates)
     estimates = [p for p in known if p.bound is None]
@@ -250,8 +251,10 @@ def choose(candidates: Iterable[Property], order: Sequence[str] = ORDER, first: 
     def gives_way(p: Property) -> bool:
         return p.bound is not None and any(obeys(estimate, p) for estimate in estimates)
 
+    better = any(p.confidence != "low" for p in estimates)
+
     def doubtful(p: Property) -> bool:
-        return p.kind == "md" and p.confidence == "low"
+        return better and p.kind == "md" and p.confidence == "low"
 
     return sorted(known, key=lambda p: (p.kind != first, gives_way(p), doubtful(p), order.index(p.kind), p.bound is not None))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coupling.arrhenius import Point, at_temperature, fit, reach
+from coupling.arrhenius import HOPPING_PREFACTOR, Point, at_temperature, fit, reach
 from coupling.constants import GAS_CONSTANT
 from coupling.record import Property, sample
 
@@ -166,3 +166,16 @@ def test_a_line_carried_too_far_or_too_uncertain_is_doubtful() -> None:
     assert rough.stderr is not None
     assert rough.stderr > rough.value
     assert "standard error exceeds" in rough.doubt
+
+
+@pytest.mark.parametrize("points", [
+    [Point(500.0, 1e-9, 1e-10), Point(600.0, 1.5e-9, 1e-10), Point(400.0, 1e-13, bound="upper")],
+    [Point(500.0, 1e-9, 5e-11), Point(1000.0, 1e-10, 5e-12)],
+])  # fmt: skip
+def test_estimates_that_contradict_what_is_known_are_doubtful(points: list[Point]) -> None:
+    """A bound 100 K below that the line passes by far, or D that rises on cooling: told, and not named as used."""
+    room = at_temperature(points, prefactor=HOPPING_PREFACTOR)
+    assert "which they contradict" in room.doubt
+    assert "left out: what is known" in room.method
+    assert "upper bounds" not in room.method
+    assert "either way" not in room.method

@@ -269,6 +269,7 @@ def test_separation_is_added_to_runs_that_are_kept(tmp_path: Path) -> None:
     (property_study, PROPERTIES, '"5 angstrom"', "5", "bare number"),
     (property_study, PROPERTIES, '"elasticity"', '"surface"', "quantities: .*surfaces are those of Li"),
     (property_study, PROPERTIES.replace("LiCl", "Li2O"), '"elasticity"', '"adhesion"', "phase.name: .*needs a face"),
+    (property_study, PROPERTIES, '"elasticity"', '"thermal_elasticity"', "production: .*thermal_elasticity needs at least 1.33"),
     (property_study, PROPERTIES, '"elasticity"', '"hardness"', "quantities.*allowed"),
     (property_study, PROPERTIES, "[[phase]]", '[[phase]]\nname = "LiCl"\ntemperatures = ["1 K"]\nproduction = "1 ps"\n[[phase]]',
      "stands there already"),
