@@ -9,6 +9,7 @@ from ase.calculators.emt import EMT
 from atomistic import separation, surface_energy
 from atomistic.grain_boundary import grain_boundary, single_grain
 from atomistic.relaxation import relaxed
+from coupling.errors import RunFailure
 from coupling.record import Property
 from coupling.units import surface_energy_to_si
 
@@ -77,6 +78,34 @@ def test_work_is_counted_from_where_the_cell_lies_when_closed_again(copper: Atom
     high = surface_energy_to_si((energy(stuck) - energy(crystal)) / surface_energy.area(crystal))
     assert found["fallen"] == pytest.approx([high], rel=1e-3)
     assert high > 0.05
+
+
+def test_a_closed_cell_that_the_potential_does_not_hold_does_not_count(copper: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing ends in a hole of the potential: counted from the joined cell, and told; opening into one is a failure."""
+    crystal = single_grain(copper, *TWIN)
+    whole, begun = separation.measured(crystal, EMT(), force=2e-3), []
+
+    def torn(number: int) -> None:
+        def one_torn(atoms: Atoms, calculator: EMT, force: float, steps: int, strict: bool) -> Atoms:
+            begun.append(atoms)
+            moved = atoms.copy()
+            if len(begun) == number:
+                moved.positions[1] = moved.positions[0] + [0.0, 0.0, 0.4]
+            return relaxed(moved, calculator, force=force, steps=0 if len(begun) == number else steps, strict=strict)
+
+        begun.clear()
+        monkeypatch.setattr(separation, "relaxed", one_torn)
+
+    torn(3)
+    found = separation.measured(crystal, EMT(), force=2e-3)
+    assert (found["torn"], whole["torn"]) == (1, 0)
+    assert found["values"] == pytest.approx(whole["values"], rel=1e-6)
+    (work, *_), notes = separation.records("Cu", "crystal", found, {}, {"potential": "EMT"})
+    assert work.confidence == "low"
+    assert "1 of 1 cells, closed again, are not held" in notes[0]
+    torn(2)
+    with pytest.raises(RunFailure, match="does not hold the cell: a force of"):
+        separation.measured(crystal, EMT(), force=2e-3)
 
 
 def test_each_boundary_opens_between_the_grains_alone(copper: Atoms) -> None:
