@@ -297,8 +297,8 @@ How to read it:
   a hundred times too fast is not their doing: four times longer runs (15 and 60 ps at 25 % disorder) left D(T) within a quarter
   and the activation energy at 14 to 16 kJ/mol, P on its sites throughout. It is the potential's, whose teacher is known to
   soften the landscape that ions cross (Deng et al., npj Comput. Mater. 11, 9 (2025)).
-- the conductivity at 298 K takes a Haven ratio of 1; where runs gave it (0.2 to 0.9), the collective conductivity is larger by
-  its inverse. Extrapolations with an error larger than themselves, or far below their data, are of low confidence: a case then
+- the conductivity at 298 K takes a Haven ratio of 1; runs gave 0.2 to 1.5, each with an error of about 40 %: one below 1 raises
+  the conductivity. Extrapolations with an error above themselves, or far below their data, are of low confidence: a case then
   takes a sourced number.
 """
 
