@@ -277,6 +277,8 @@ How to read it:
   range; otherwise by how much it differs. Literature errors that nobody states are not made up. Where twice the error exceeds
   the value itself, nothing is said.
   Most moduli and lattices are computed at 0 K, most are measured at room temperature.
+- moduli at 300 K are isothermal, from strained runs of 6 to 25 ps: lithium that hops within them relaxes the strain, so that
+  Li6PS5Cl comes out at half its modulus of 0 K. A slow load finds the relaxed one, ultrasound does not.
 - Onsager coefficients of the reacting interface come from windows of about 6 ps; where nothing became diffusive in one there is
   an upper bound, or nothing.
 - temperatures are the mean of the run where its record holds one, with the set one beside it.

@@ -12,6 +12,7 @@ from pair_potential import PairPotential
 from atomistic import boundary_study, creep, flow_study, nucleation_study, property_study, reaction_study, study_cost, study_start
 from atomistic.creep import Drive, driven
 from atomistic.scheduler import Task
+from atomistic.thermal_elasticity import Strained
 from coupling.errors import UserError
 from coupling.store import read_records
 from coupling.toml_input import read
@@ -208,6 +209,9 @@ def test_places_of_nucleation_are_told_apart(tmp_path: Path) -> None:
 def test_trials_keep_the_rules_of_their_kinds() -> None:
     """Frames, windows and walkers of a trial are as a study's must be."""
     by_kind = {read(path).data["kind"]: path for path in SHIPPED}
+    (warm,) = (path for path in SHIPPED if "thermal_elasticity" in read(path).data.get("quantities", ()))
+    for phase in property_study.trial(property_study.read_study(warm)).phase:
+        Strained(300.0, phase.strain, phase.production * 1e12)  # refuses a run too short for an error
     reaction = reaction_study.trial(reaction_study.read_study(by_kind["reaction"]))
     assert reaction.length / reaction.frame >= reaction.classed
     assert reaction.window % (2 * reaction.frame) == pytest.approx(0)
