@@ -150,9 +150,13 @@ def _collective(
 
 
 def _weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Mean of (value, standard error) pairs weighted with 1/error², and its error."""
-    weights = np.array([1.0 / error**2 for _, error in values])
-    return float(weights @ [value for value, _ in values] / weights.sum()), float(weights.sum() ** -0.5)
+    """Mean of (value, standard error) pairs weighted with the inverse squares of their relative errors, and its error.
+
+    These errors grow with their values: weights of the errors themselves would favour the values that came out low.
+    """
+    weights = np.array([(value / error) ** 2 for value, error in values])
+    mean = float(weights @ [value for value, _ in values] / weights.sum())
+    return mean, mean * float(weights.sum() ** -0.5)
 
 
 def _by_temperature(runs: Answered) -> list[Answered]:
