@@ -4,13 +4,14 @@ import dataclasses
 import multiprocessing
 import os
 import signal
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
+from ase.calculators.calculator import all_changes
 from ase.io import read, write
 from pair_potential import PairPotential
 
@@ -99,22 +100,59 @@ ENSEMBLES = {
 }
 
 
+class Mortal(PairPotential):
+    """Argon of `potential` whose process dies without a word in one of its force calls."""
+
+    def __init__(self, calls: int) -> None:
+        """calls: which call."""
+        super().__init__(cutoff=4.8, skin=0.4)
+        self.calls = calls
+
+    def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        """Fill `results`."""
+        super().calculate(atoms, properties, system_changes)
+        self.calls -= 1
+        if self.calls == 0:
+            die()
+
+
+def die() -> None:
+    """kill -9 of this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_to_a_death(settings: DynamicsSettings, folder: Path, call: int, write: int) -> None:
+    """Run argon until a force call, or until some bytes of a segment are written, whichever comes first."""
+    save, left = np.savez, [write]
+
+    def half(stream: Any, **contents: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            stream.write(b"half a segment")
+            stream.flush()
+            die()
+        save(stream, **contents)
+
+    np.savez = half
+    dynamics.run(argon(1.03), Mortal(call), settings, folder)
+
+
 @pytest.mark.parametrize("name", ENSEMBLES)
 def test_killed_run_continues_with_the_same_numbers(tmp_path: Path, name: str) -> None:
-    """kill -9 at random moments, again and again, then the same call: the same bits as a run never killed."""
+    """kill -9 in random steps and in writes, again and again, then the same call: the same bits as a run never killed."""
     settings = dataclasses.replace(SHORT, checkpoint_interval=100.0, barostat_time=2000.0, seed=len(name), **ENSEMBLES[name])  # type: ignore[arg-type]
     whole = dynamics.run(argon(1.03), potential(), settings, tmp_path / "whole")
-    folder, context, kept = tmp_path / "killed", multiprocessing.get_context("fork"), []
+    folder, context, kept = tmp_path / "killed", multiprocessing.get_context("fork"), [0]
     rng = np.random.default_rng(len(name))
-    for _ in range(5):
-        process = context.Process(target=dynamics.run, args=(argon(1.03), potential(), settings, folder))
+    for _ in range(6):
+        steps, writes = int(rng.integers(2, 50)), int(rng.integers(1, 4))
+        process = context.Process(target=run_to_a_death, args=(settings, folder, steps, writes))
         process.start()
-        time.sleep(rng.uniform(0.02, 0.08))
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
         process.join()
+        assert process.exitcode == -signal.SIGKILL
         kept.append(len(list(folder.glob("segment-*.npz"))))
-    assert kept[0] < 20
+    assert kept == sorted(kept)
+    assert 1 < kept[-1] < 20
     assert same(whole, dynamics.run(argon(1.03), potential(), settings, folder))
 
 
