@@ -5,7 +5,8 @@ thermal_elasticity, surface, adhesion), committee, disorder_cells, contact_thick
 change enters the error), shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for every crystal:
 name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs (seeds a temperature), cell
 ("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does not hold), strain (of the
-twelve runs of `production` each that elasticity at temperature takes); for adhesion face (Miller indices of the phase),
+twelve runs of `production` each that elasticity at temperature takes), pressures (of diffusion; zero among them; three or more
+give activation volumes); for adhesion face (Miller indices of the phase),
 metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps of a relaxation, for trials (absent: as many
 as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
 """
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from atomistic import interface, structures
+from atomistic import interface, structures, under_pressure
 from atomistic.scheduler import Progress
 from atomistic.study import MOVING, Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import plan as list_runs
@@ -28,7 +29,7 @@ from coupling.record import Property
 from coupling.toml_input import AtKey, InUnit, Table, Whole
 
 METAL = "Li"
-Å, PS = 1e-10, 1e-12
+Å, PS, GPA = 1e-10, 1e-12, 1e-9
 Count = Annotated[Whole, Field(ge=1)]
 Length = Annotated[float, InUnit("m", above=0.0)]
 Time = Annotated[float, InUnit("s", above=0.0)]
@@ -46,6 +47,7 @@ class PhaseTable(Table):
     runs: Count = 1
     cell: Literal["relaxed", "measured"] = "relaxed"
     strain: Annotated[float, Field(gt=0, le=MOST_STRAIN)] = 0.01
+    pressures: Annotated[tuple[Annotated[float, InUnit("Pa")], ...], Field(min_length=1)] = (0.0,)
     face: Miller | None = None
     metal_face: Miller = (1, 0, 0)
     max_area: Annotated[float, InUnit("m^2", above=0.0)] = 200 * Å**2
@@ -80,11 +82,28 @@ class PropertyStudy(Table):
                 raise AtKey(("phase", number), f"{moving[0]} is asked for: the phase needs temperatures and production")
             if len(set(phase.temperatures)) < len(phase.temperatures):
                 raise AtKey(("phase", number, "temperatures"), "one of them stands there twice; for more runs of it: runs = 2")
+            if refusal := _pressures_refused(phase, self.quantities):
+                raise AtKey(("phase", number, "pressures"), refusal)
             shortest = least_picoseconds() * PS
             if "thermal_elasticity" in moving and (phase.production or 0.0) < shortest:
                 told = f"a strained run of thermal_elasticity needs at least {shortest / PS:.3g} ps"
                 raise AtKey(("phase", number, "production"), told)
         return self
+
+
+def _pressures_refused(phase: PhaseTable, quantities: tuple[Quantity, ...]) -> str:
+    """Why the pressures of a phase cannot be run; empty if they can."""
+    if phase.pressures == (0.0,):
+        return ""
+    if "diffusion" not in quantities:
+        return "they are those of diffusion, which quantities does not name"
+    if phase.cell == "measured":
+        return 'cell = "measured" holds the volume, whatever the pressure; leave one of the two out'
+    if 0.0 not in phase.pressures:
+        return "zero must be among them: what is told without a pressure is told at zero"
+    if len(set(phase.pressures)) < len(phase.pressures):
+        return "one of them stands there twice; for more runs of it: runs = 2"
+    return ""
 
 
 def read_study(path: str | Path) -> PropertyStudy:
@@ -116,7 +135,7 @@ def effort(study: PropertyStudy) -> Effort:
     """The runs of a study as `atomistic.study` takes them (Å, K, ps)."""
     diffusion = {
         phase.name: PhaseEffort(phase.edge / Å, phase.temperatures, phase.equilibration / PS, (phase.production or PS) / PS,
-                                phase.runs, phase.cell == "measured", phase.strain)
+                                phase.runs, phase.cell == "measured", phase.strain, tuple(p * GPA for p in phase.pressures))
         for phase in study.phase
     }  # fmt: skip
     faces = {
@@ -155,10 +174,15 @@ def trial(study: PropertyStudy) -> PropertyStudy:
 def run(
     study: PropertyStudy, out: str | Path, comm: Any = None, progress: Progress | None = None, tools: Toolbox | None = None
 ) -> list[Property]:
-    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json. `tools` replaces potential and structures.
+    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json; pressure.png where there are pressures.
+
+    `tools` replaces potential and structures.
 
     Raises:
         UserError: unknown potential, or a crystal with elements that it does not cover; RunFailure: a run that broke.
     """
     wanted = settings(study)
-    return run_study(wanted, out, comm, progress, tools or toolbox(wanted, effort(study)))
+    records = run_study(wanted, out, comm, progress, tools or toolbox(wanted, effort(study)))
+    if comm is None or comm.rank == 0:
+        under_pressure.picture(records, Path(out) / "pressure.png")
+    return records

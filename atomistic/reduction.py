@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from atomistic import adhesion, elasticity, onsager, pooling, separation
+from atomistic import adhesion, elasticity, onsager, pooling, separation, under_pressure
+from atomistic.answers import Answered, combine, conditions_of, run_source
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
 from coupling import arrhenius, nucleation
@@ -17,7 +18,6 @@ from coupling.units import length_to_si
 
 OVERPOTENTIALS = (0.05, 0.1, 0.2)
 """Overpotentials for which nucleation is estimated, V."""
-Answered = list[tuple[Task, Mapping[str, Any]]]
 
 
 def reduce(
@@ -42,8 +42,9 @@ def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property
     for phase in dict.fromkeys(task.parameters["phase"] for task, _ in done):
         runs = [(task, answer) for task, answer in done if task.parameters["phase"] == phase]
         own = {**source, "engine": runs[0][1]["engine"]}
-        transport, curve = _transport(phase, [run for run in _of(runs, "diffusion") if "value" in run[1]], own)
-        records += transport
+        moved = [run for run in _of(runs, "diffusion") if "value" in run[1]]
+        transport, curve = _transport(phase, [run for run in moved if not run[0].parameters.get("pressure")], own)
+        records += transport + under_pressure.records(phase, moved, own)
         if curve:
             curves[phase] = curve
         records += _static(phase, _of(runs, "elasticity"), own)
@@ -51,41 +52,13 @@ def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property
             records += _thermal(phase, task, answer, own)
         records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface")]
         for task, answer in _of(runs, "adhesion"):
-            records.append(adhesion.record(phase, task, answer, own, _conditions(task, temperature_K=0.0)))
+            records.append(adhesion.record(phase, task, answer, own, conditions_of(task, temperature_K=0.0)))
     return records, curves
 
 
 def _of(runs: Answered, kind: str) -> Answered:
     """Runs of one kind."""
     return [(task, answer) for task, answer in runs if task.kind == kind]
-
-
-def _conditions(task: Task, **more: Any) -> dict[str, Any]:
-    """Conditions every record of a phase carries."""
-    disorder = {"disorder": task.parameters["disorder"]} if "disorder" in task.parameters else {}
-    return {**more, **disorder}
-
-
-def combine(values: Sequence[Mapping[str, Any]]) -> arrhenius.Point | None:
-    """One point of runs set to the same temperature, None of no run.
-
-    Each run gives `value`, `stderr`, `bound` and `temperature`, the mean kinetic one it really had.
-
-    Estimates: mean weighted with 1/stderr², error the larger of that of the weights and that of the scatter. Bounds
-    beside an estimate are dropped; of bounds alone the exposures add, so that 1/bound adds.
-    """
-    if not values:
-        return None
-    temperature = float(np.mean([item["temperature"] for item in values]))
-    known = [item for item in values if item["bound"] is None]
-    if not known:
-        return arrhenius.Point(temperature, 1.0 / sum(1.0 / item["value"] for item in values), bound="upper")
-    value = np.array([item["value"] for item in known])
-    weight = 1.0 / np.array([item["stderr"] for item in known]) ** 2
-    mean = float(np.sum(weight * value) / weight.sum())
-    inner = 1.0 / math.sqrt(weight.sum())
-    outer = math.sqrt(float(np.sum(weight * (value - mean) ** 2)) / (len(known) - 1) / weight.sum()) if len(known) > 1 else 0.0
-    return arrhenius.Point(temperature, mean, max(inner, outer))
 
 
 def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[list[Property], dict[str, Any]]:
@@ -111,8 +84,8 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 "m^2/s",
                 stderr=point.stderr,
                 bound=point.bound,
-                conditions=_conditions(here[0][0], **conditions, species=here[0][0].parameters["mobile"]),
-                source={**source, **_run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
+                conditions=conditions_of(here[0][0], **conditions, species=here[0][0].parameters["mobile"]),
+                source={**source, **run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
         )
         records += _collective(phase, here, point, conditions, source)
@@ -121,7 +94,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
     fitted = _one_kind(points, cells)
     room = arrhenius.at_temperature([points[i] for i in fitted], prefactor=arrhenius.HOPPING_PREFACTOR)
     used = [run for i, run_set in enumerate(_by_temperature(runs)) for run in run_set if i in fitted]
-    everything = {**source, **_run_source(used), "method": room.method, "defects": "none added"}
+    everything = {**source, **run_source(used), "method": room.method, "defects": "none added"}
     records += _room_records(phase, used, room, everything)
     return records, _curve(points, room, fitted)
 
@@ -134,8 +107,8 @@ def _collective(
     known = [(task, each) for task, each in told if each["bound"] is None] or told[:1]
     if not known:
         return []
-    where = _conditions(known[0][0], **conditions, species=known[0][0].parameters["mobile"])
-    made = {**source, **_run_source(runs), "method": known[0][1]["reason"]}
+    where = conditions_of(known[0][0], **conditions, species=known[0][0].parameters["mobile"])
+    made = {**source, **run_source(runs), "method": known[0][1]["reason"]}
     if known[0][1]["bound"]:
         bound = min(each["value"] for _, each in told)
         return [Property(phase, "ionic_conductivity", bound, "S/m", bound="upper", conditions=where, source=made)]
@@ -181,7 +154,7 @@ def _one_kind(points: Sequence[arrhenius.Point], cells: Sequence[str]) -> list[i
 def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source: Mapping[str, Any]) -> list[Property]:
     """Activation energy, diffusivity and conductivity at room temperature."""
     task, coldest = min(runs, key=lambda run: run[0].parameters["temperature"])
-    conditions = _conditions(task, temperature_K=ROOM_TEMPERATURE, species=task.parameters["mobile"])
+    conditions = conditions_of(task, temperature_K=ROOM_TEMPERATURE, species=task.parameters["mobile"])
     density = coldest["ions"] / (coldest["volume_A3"] * 1e-30)
     factor = nernst_einstein(1.0, density, 1.0, ROOM_TEMPERATURE)
     einstein = {"conversion": "Nernst–Einstein, Haven ratio 1 assumed", "ion_density_per_m3": density}
@@ -198,7 +171,7 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
                 stderr=float(np.sqrt(room.fit.covariance[1, 1])),
                 low=least,
                 high=most,
-                conditions=_conditions(task, **span),
+                conditions=conditions_of(task, **span),
                 kind="md",
                 source=source,
             )
@@ -227,19 +200,6 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
             )
         )
     return records
-
-
-def _run_source(runs: Answered) -> dict[str, Any]:
-    """Seeds, atoms, picoseconds and hops of some runs."""
-    return {
-        "seeds": sorted({task.parameters["seed"] for task, _ in runs}),
-        "dtype": runs[0][0].parameters["dtype"],
-        "atoms": runs[0][1]["atoms"],
-        "picoseconds": sum(answer["picoseconds"] for _, answer in runs),
-        "temperatures_K": sorted({task.parameters["temperature"] for task, _ in runs}),
-        "hops": sum(answer["hops"] for _, answer in runs),
-        "keys": [task.key for task, _ in runs],
-    }
 
 
 def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue, fitted: Sequence[int]) -> dict[str, Any]:
@@ -290,7 +250,7 @@ def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
         "largest_force_eV_per_A": max(answer["largest_force"] for _, answer in runs),
         "keys": [t.key for t, _ in runs],
     }
-    conditions = _conditions(task, temperature_K=0.0)
+    conditions = conditions_of(task, temperature_K=0.0)
     lengths = np.array([answer["cell_lengths_A"] for _, answer in runs])
     if "disorder" in task.parameters or np.ptp(lengths) < 1e-3 * lengths.min():
         axes = {"a": lengths.mean(axis=1)}
@@ -318,7 +278,7 @@ def _thermal(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
         "picoseconds": answer["picoseconds"], "strain": task.parameters["strain"], "keys": [task.key], "cell": answer["cell"],
     }  # fmt: skip
     method = "strain and mean stress of molecular dynamics, isothermal"
-    records = elasticity.properties(tensor, phase, _conditions(task, temperature_K=task.parameters["temperature"]), own, method)
+    records = elasticity.properties(tensor, phase, conditions_of(task, temperature_K=task.parameters["temperature"]), own, method)
     if "problem" not in answer:
         return records
     stressed = "of low confidence, since the cell is not the mean one and holds a stress"

@@ -12,27 +12,35 @@ from coupling.errors import RunFailure
 
 
 def relaxed(
-    atoms: Atoms, calculator: BaseCalculator, cell: bool = False, force: float = 0.01, steps: int = 500, strict: bool = True
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    cell: bool = False,
+    force: float = 0.01,
+    steps: int = 500,
+    strict: bool = True,
+    pressure: float = 0.0,
 ) -> Atoms:
     """A relaxed copy of the atoms with the calculator attached.
 
     Args:
         atoms: periodic atoms.
         calculator: ASE calculator.
-        cell: whether the cell relaxes as well (to zero stress).
+        cell: whether the cell relaxes as well (to the pressure).
         force: largest force left on an atom, eV/Å (and on the cell, eV/Å per atom scale of ASE's FrechetCellFilter).
         steps: most steps.
         strict: whether to raise when `force` is not reached; else the best state reached is returned.
+        pressure: on a cell that relaxes, GPa.
 
     Raises:
         RunFailure: the force is not reached, or it is not finite.
     """
+    from ase import units
     from ase.filters import FrechetCellFilter
     from ase.optimize import LBFGS
 
     copy = atoms.copy()
     copy.calc = calculator
-    target: Any = FrechetCellFilter(copy) if cell else copy
+    target: Any = FrechetCellFilter(copy, scalar_pressure=pressure * units.GPa) if cell else copy
     with warnings.catch_warnings():  # scipy's logm warns of errors of 1e-13
         warnings.filterwarnings("ignore", message="logm result may be inaccurate")
         converged = LBFGS(target, logfile=os.devnull, maxstep=0.1).run(fmax=force, steps=steps)

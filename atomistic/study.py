@@ -4,6 +4,7 @@
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -44,6 +45,7 @@ class PhaseEffort:
         length: least edge of the cell, Å. temperatures: K. equilibration, production: ps. seeds: runs per temperature.
         measured_cell: whether diffusion is run in the cell of the structure file instead of that of the potential.
         strain: of the runs for elasticity at temperature, of which each takes `production`.
+        pressures: of the runs of diffusion, GPa.
     """
 
     length: float
@@ -53,6 +55,7 @@ class PhaseEffort:
     seeds: int = 1
     measured_cell: bool = False
     strain: float = 0.01
+    pressures: tuple[float, ...] = (0.0,)
 
 
 @dataclass(frozen=True)
@@ -314,11 +317,14 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
         repeat = _repeat(cell, effort.length)
         atoms = len(cell) * math.prod(repeat)
         steps = 500.0 * (effort.equilibration + effort.production)
-        for temperature in effort.temperatures:
+        for temperature, pressure in itertools.product(effort.temperatures, effort.pressures):
+            pressed = {"pressure": pressure} if pressure else {}
             for number in range(effort.seeds):
-                add("diffusion", f"{phase} diffusion {temperature:g} K" + (f" run {number + 1}" if effort.seeds > 1 else ""),
-                    reference_seconds(atoms, steps, "float32"), **common, **held, temperature=temperature, repeat=list(repeat),
-                    seed=seed + 1000 * number, equilibration=effort.equilibration, production=effort.production)  # fmt: skip
+                name = f"{phase} diffusion {temperature:g} K" + (f" {pressure:g} GPa" if pressure else "")
+                add("diffusion", name + (f" run {number + 1}" if effort.seeds > 1 else ""),
+                    reference_seconds(atoms, steps, "float32"), **common, **held, **pressed, temperature=temperature,
+                    repeat=list(repeat), seed=seed + 1000 * number, equilibration=effort.equilibration,
+                    production=effort.production)  # fmt: skip
         for temperature in effort.temperatures if "thermal_elasticity" in tools.effort.quantities else ():
             steps = 500.0 * (effort.equilibration + 12 * 1.1 * effort.production)  # a stress every ten steps
             add("thermal_elasticity", f"{phase} elasticity at {temperature:g} K", reference_seconds(atoms, steps, "float32"),

@@ -46,7 +46,7 @@ def _diffusion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculato
     try:
         return _diffusivity(p, tools, calculator, folder, tick)
     except dynamics.Unphysical as failure:
-        where = f"{p['phase']} at {p['temperature']:g} K"
+        where = f"{p['phase']} at {p['temperature']:g} K" + (f" and {p['pressure']:g} GPa" if p.get("pressure") else "")
         return {"problem": f"{where}: left out, since the dynamics left the physical region ({failure})"}
 
 
@@ -119,18 +119,21 @@ def _equilibrated(
 
     When that run leaves the solid (volume changed by more than VOLUME_CHANGE, or unstable), the potential does not hold the
     crystal at this temperature without pressure: the cell of the structure file is taken and the second answer says so. So it
-    does where the study asks for that cell.
+    does where the study asks for that cell. Under pressure no other cell will do. Raises Unphysical: it left the solid there.
     """
     if p.get("measured_cell"):
         return _in_the_measured_cell(p, tools, calculator, folder, tick, "asked for by the study")
-    common = _equilibration(p)
+    common, pressure = _equilibration(p), p.get("pressure", 0.0)
     atoms = _start(p, tools, calculator).repeat(p["repeat"])
+    constant = DynamicsSettings(ensemble="npt", pressure=pressure, **common)
     try:
-        warm = dynamics.run(atoms, calculator, DynamicsSettings(ensemble="npt", **common), folder / "equilibration", tick)
+        warm = dynamics.run(atoms, calculator, constant, folder / "equilibration", tick)
         change = abs(np.linalg.det(warm.mean_cell())) / atoms.get_volume() - 1.0
         reason = f"volume changed by {change:+.0%}" if abs(change) > VOLUME_CHANGE else ""
     except dynamics.Unphysical:
         reason = "unstable"
+    if reason and pressure:
+        raise dynamics.Unphysical(f"constant-pressure run at {pressure:g} GPa left the solid ({reason})")
     if reason:
         return _in_the_measured_cell(p, tools, calculator, folder, tick, f"constant-pressure run left the solid ({reason})")
     start, momenta = warm.final.copy(), warm.final.get_momenta()
@@ -229,12 +232,13 @@ def _adhesion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator
 
 
 def _start(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator) -> Atoms:
-    """Cell to be repeated, relaxed with its shape; a disordered one keeps the mean of its three axes, being cubic on average."""
+    """Cell to be repeated, relaxed under its pressure; a disordered one keeps the mean of its axes, being cubic on average."""
     cell = tools.crystal(p["phase"], p["seed"])
     disordered = "disorder" in cell.info
     if disordered:
         cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
-    rest = relaxed(cell, calculator, cell=True, force=0.01, steps=p.get("steps", 300), strict=False).copy()
+    steps, pressure = p.get("steps", 300), p.get("pressure", 0.0)
+    rest = relaxed(cell, calculator, cell=True, force=0.01, steps=steps, strict=False, pressure=pressure).copy()
     rest.calc = None
     if disordered:
         rest.set_cell(cell.cell.array * (rest.get_volume() / cell.get_volume()) ** (1 / 3), scale_atoms=True)

@@ -28,6 +28,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "haven_ratio": ("Haven ratio", 1.0, ""),
     "self_diffusivity": ("self-diffusivity of Li", 1.0, "m²/s"),
     "activation_energy": ("activation energy", 1 / 96485.33, "eV"),
+    "activation_volume": ("activation volume of D", 1e6, "cm³/mol"),
     "lattice_constant": ("lattice constant", 1e10, "Å"),
     "bulk_modulus": ("bulk modulus", 1e-9, "GPa"),
     "shear_modulus": ("shear modulus", 1e-9, "GPa"),

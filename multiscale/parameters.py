@@ -61,13 +61,14 @@ def _stated_value(key: str, value: float, unit: str, source: str, spread: tuple[
 def candidates(material: Material, quantity: str, records: Iterable[Property], temperature: float) -> list[Property]:
     """Properties of one quantity from files and from MD, nearest to the case's temperature first.
 
-    Of what changes fast with temperature, only those at the case's temperature.
+    Of what changes fast with temperature, only those at the case's temperature. None of runs under a pressure of gigapascals.
     """
 
     def away(p: Property) -> float:
         return float(abs(p.conditions.get("temperature_K", temperature) - temperature))
 
-    named = [p for p in (*records, *material.properties) if p.material == material.name and p.quantity == quantity]
+    named = [p for p in (*records, *material.properties) if p.material == material.name and p.quantity == quantity
+             and not p.conditions.get("pressure_Pa")]  # fmt: skip
     return sorted((p for p in named if quantity not in TEMPERED or away(p) <= TEMPERATURE_TOLERANCE), key=away)
 
 

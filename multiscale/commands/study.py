@@ -80,6 +80,7 @@ def run_file(path: Path, out: Path | None, as_json: bool, trial: bool = False, e
         narrator.say("md", f"trial: {len(records)} records; every run went to its end. Their values mean nothing")
     elif comm.rank == 0:
         write_json(folder / MADE_OF, {"study_digest": study_digest(path), "made_with": made_with(kind)})
+        _arrhenius_picture(folder)
     problems = json.loads((folder / "problems.json").read_text()) if (folder / "problems.json").is_file() else []
     for problem in problems:
         narrator.say("md", f"note: {problem}")
@@ -87,6 +88,16 @@ def run_file(path: Path, out: Path | None, as_json: bool, trial: bool = False, e
         show_json({"study": study.name, "records": [record.to_dict() for record in records]})
     else:
         show(record_table(records))
+
+
+def _arrhenius_picture(folder: Path) -> None:
+    """Diffusivities against temperature as arrhenius.png, where the study has any."""
+    kept = folder / "arrhenius.json"
+    if not kept.is_file() or not (phases := json.loads(kept.read_text(encoding="utf-8"))):
+        return
+    from multiscale.reporting import figures
+
+    figures.write_figure(figures.arrhenius(phases, figures.PRINT), folder / "arrhenius.png")
 
 
 def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) -> dict[str, Any]:

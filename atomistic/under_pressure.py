@@ -1,0 +1,99 @@
+"""Diffusivities under pressure → property records, and the activation volume at each temperature."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomistic.answers import Answered, combine, conditions_of, run_source
+from coupling import activation_volume
+from coupling.arrhenius import Point
+from coupling.record import Property
+
+PA = 1e9
+"""Pa of one GPa."""
+
+
+def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Property]:
+    """Diffusivity at every temperature and pressure besides zero; activation volume where three or more pressures gave estimates.
+
+    Args:
+        phase: the crystal. runs: diffusion, at zero pressure and at others. source: what every record names.
+    """
+    made: list[Property] = []
+    for temperature in sorted({task.parameters["temperature"] for task, _ in runs if task.parameters.get("pressure")}):
+        here = [run for run in runs if run[0].parameters["temperature"] == temperature]
+        points = {pressure: _point(here, pressure) for pressure in sorted({_pressure(run) for run in here})}
+        made += [_diffusivity(phase, _at(here, p), p, point, source) for p, point in points.items() if p]
+        made += _activation_volume(phase, here, points, source)
+    return made
+
+
+def picture(found: Sequence[Property], path: Path) -> None:
+    """Diffusivities of every crystal and temperature against pressure, where three or more pressures gave estimates of it.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    from atomistic.observable_pictures import Curve, curves
+
+    drawn: dict[str, Curve] = {}
+    for volume in (record for record in found if record.quantity == "activation_volume"):
+        kelvin = volume.conditions["temperature_K"]
+        line = [
+            record for record in found
+            if (record.material, record.quantity, record.bound) == (volume.material, "self_diffusivity", None)
+            and record.conditions["temperature_K"] == kelvin and "mean_temperature_K" in record.conditions
+        ]  # fmt: skip
+        table = np.array([(r.conditions.get("pressure_Pa", 0.0) / PA, r.value, r.stderr or 0.0) for r in line])
+        x, y, error = table[np.argsort(table[:, 0])].T
+        drawn[f"{volume.material}, {kelvin:g} K"] = (x, y, error)
+    if drawn:
+        curves(path, drawn, "pressure (GPa)", "Li diffusivity (m²/s)", points=list(drawn), log=True)
+
+
+def _pressure(run: tuple[Any, Mapping[str, Any]]) -> float:
+    """Pressure of a run, GPa."""
+    return float(run[0].parameters.get("pressure", 0.0))
+
+
+def _at(runs: Answered, pressure: float) -> Answered:
+    """Runs at one pressure."""
+    return [run for run in runs if _pressure(run) == pressure]
+
+
+def _point(runs: Answered, pressure: float) -> Point:
+    """Diffusivity at one pressure."""
+    point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in _at(runs, pressure)])
+    assert point is not None
+    return point
+
+
+def _diffusivity(phase: str, runs: Answered, pressure: float, point: Point, source: Mapping[str, Any]) -> Property:
+    """Record of the diffusivity at a temperature and a pressure."""
+    task, answer = runs[0]
+    conditions = conditions_of(
+        task, temperature_K=task.parameters["temperature"], pressure_Pa=pressure * PA,
+        mean_temperature_K=round(point.temperature, 2), species=task.parameters["mobile"],
+    )  # fmt: skip
+    own = {**source, **run_source(runs), "method": answer["reason"], "volume_A3": answer["volume_A3"]}
+    return Property(phase, "self_diffusivity", point.value, "m^2/s", stderr=point.stderr, bound=point.bound,
+                    conditions=conditions, source=own)  # fmt: skip
+
+
+def _activation_volume(phase: str, runs: Answered, points: Mapping[float, Point], source: Mapping[str, Any]) -> list[Property]:
+    """Activation volume of the self-diffusivity; none of fewer than three estimates, or with runs in cells of two kinds."""
+    known = {pressure: point for pressure, point in points.items() if point.bound is None and point.stderr}
+    used = [run for run in runs if _pressure(run) in known]
+    if len(known) < activation_volume.FEWEST or len({answer["cell"] for _, answer in used}) > 1:
+        return []
+    task = used[0][0]
+    values, errors = zip(*((point.value, point.stderr) for point in known.values()), strict=True)
+    fit = activation_volume.fit([p * PA for p in known], values, errors, task.parameters["temperature"])
+    method = "slope of the logarithm of the self-diffusivity against pressure, at constant temperature"
+    own = {**source, **run_source(used), "method": method, "pressures_Pa": [p * PA for p in known],
+           "chi_square": fit.chi_square, "error_scaled_up": fit.inflated}  # fmt: skip
+    conditions = conditions_of(task, temperature_K=task.parameters["temperature"], species=task.parameters["mobile"])
+    return [Property(phase, "activation_volume", fit.value, "m^3/mol", stderr=fit.stderr, low=fit.low, high=fit.high,
+                     conditions=conditions, source=own)]  # fmt: skip
