@@ -95,7 +95,9 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
     room = arrhenius.at_temperature([points[i] for i in fitted], prefactor=arrhenius.HOPPING_PREFACTOR)
     used = [run for i, run_set in enumerate(_by_temperature(runs)) for run in run_set if i in fitted]
     everything = {**source, **run_source(used), "method": room.method, "defects": "none added"}
-    records += _room_records(phase, used, room, everything)
+    kept = {task.parameters["temperature"] for task, _ in used}
+    ratios = [r for r in records if r.quantity == "haven_ratio" and r.conditions["temperature_K"] in kept]
+    records += _room_records(phase, used, room, everything, _charge_factor(ratios))
     return records, _curve(points, room, fitted)
 
 
@@ -120,6 +122,21 @@ def _collective(
         how = {**made, "method": "self-diffusivity over charge diffusivity"}
         records.append(Property(phase, "haven_ratio", ratio, "1", stderr=error, conditions=where, source=how))
     return records
+
+
+def _charge_factor(ratios: Sequence[Property]) -> tuple[float, float] | None:
+    """Charge diffusivity over self-diffusivity, the inverse of the Haven ratio, of all temperatures; its error; None of no ratio.
+
+    Its errors are those of the charge diffusivity, which the inverse would skew. It is taken not to depend on temperature;
+    scatter beyond the errors widens the error of the mean.
+    """
+    if not ratios:
+        return None
+    factors = [(1 / r.value, (r.stderr or 0.0) / r.value**2) for r in ratios]
+    mean, inner = _weighted(factors)
+    weights = np.array([(value / error) ** 2 for value, error in factors])
+    scatter = float(weights @ [(value - mean) ** 2 for value, _ in factors] / weights.sum())
+    return mean, max(inner, math.sqrt(scatter / (len(factors) - 1)) if len(factors) > 1 else 0.0)
 
 
 def _weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -151,13 +168,19 @@ def _one_kind(points: Sequence[arrhenius.Point], cells: Sequence[str]) -> list[i
     return [i for i, (cell, point) in enumerate(zip(cells, points, strict=True)) if cell == kept or point.bound is not None]
 
 
-def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source: Mapping[str, Any]) -> list[Property]:
-    """Activation energy, diffusivity and conductivity at room temperature."""
+def _room_records(
+    phase: str, runs: Answered, room: arrhenius.RoomValue, source: Mapping[str, Any], charge: tuple[float, float] | None
+) -> list[Property]:
+    """Activation energy, diffusivity and conductivity at room temperature; `charge` is `_charge_factor`."""
     task, coldest = min(runs, key=lambda run: run[0].parameters["temperature"])
     conditions = conditions_of(task, temperature_K=ROOM_TEMPERATURE, species=task.parameters["mobile"])
     density = coldest["ions"] / (coldest["volume_A3"] * 1e-30)
     factor = nernst_einstein(1.0, density, 1.0, ROOM_TEMPERATURE)
-    einstein = {"conversion": "Nernst–Einstein, Haven ratio 1 assumed", "ion_density_per_m3": density}
+    own, collective = room, {"conversion": "Nernst–Einstein, Haven ratio 1 assumed", "ion_density_per_m3": density}
+    if charge and room.bound is None:
+        own = _times(room, *charge)
+        told = "Nernst–Einstein with the Haven ratio of the runs, taken not to depend on temperature"
+        collective |= {"conversion": told, "haven_ratio": 1 / charge[0], "haven_ratio_stderr": charge[1] / charge[0] ** 2}
     records = []
     if room.fit is not None:
         least, most = room.fit.energy_interval()
@@ -176,30 +199,45 @@ def _room_records(phase: str, runs: Answered, room: arrhenius.RoomValue, source:
                 source=source,
             )
         )
-    derived = [("self_diffusivity", "m^2/s", 1.0, {}), ("ionic_conductivity", "S/m", factor, einstein)]
+    derived = [("self_diffusivity", "m^2/s", 1.0, {}, room), ("ionic_conductivity", "S/m", factor, collective, own)]
     if coldest["ions"] == coldest["atoms"]:
         derived.pop()  # a metal: its atoms move as neutral ones
-    doubt = {"low_confidence": room.doubt} if room.doubt else {}
-    for quantity, unit, scale, note in derived:
-        low = None if room.low is None else scale * room.low
-        high = None if room.high is None else scale * room.high
+    for quantity, unit, scale, note, found in derived:
+        doubt = {"low_confidence": found.doubt} if found.doubt else {}
+        low = None if found.low is None else scale * found.low
+        high = None if found.high is None else scale * found.high
         records.append(
             Property(
                 phase,
                 quantity,
-                scale * room.value,
+                scale * found.value,
                 unit,
-                stderr=None if room.stderr is None else scale * room.stderr,
-                bound=room.bound,
+                stderr=None if found.stderr is None else scale * found.stderr,
+                bound=found.bound,
                 low=low,
                 high=high,
                 conditions=conditions,
                 kind="md",
                 source={**source, **note, **doubt},
-                confidence="low" if room.doubt else "computed",
+                confidence="low" if found.doubt else "computed",
             )
         )
     return records
+
+
+def _times(room: arrhenius.RoomValue, factor: float, error: float) -> arrhenius.RoomValue:
+    """An estimate times a factor with an error: the logarithms' half widths add in quadrature."""
+    spread = math.sqrt(math.log1p((error / factor) ** 2))
+    assert room.low is not None
+    assert room.high is not None
+    assert room.stderr is not None
+    below, above = (math.hypot(math.log(edge / room.value), 1.96 * spread) for edge in (room.low, room.high))
+    value = factor * room.value
+    half = math.hypot(math.asinh(room.stderr / room.value), spread)  # of the 68 % interval of the logarithm
+    stderr, doubt = value * math.sinh(half), room.doubt
+    if stderr > value and arrhenius.EXCEEDS not in doubt:
+        doubt = " and ".join([arrhenius.EXCEEDS, *([doubt] if doubt else [])])
+    return replace(room, value=value, low=value * math.exp(-below), high=value * math.exp(above), stderr=stderr, doubt=doubt)
 
 
 def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue, fitted: Sequence[int]) -> dict[str, Any]:

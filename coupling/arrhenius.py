@@ -29,6 +29,7 @@ from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 NO_EVENT = 2.995732
 """−ln 0.05: mean count that yields none with a probability of 5 %."""
 SAMPLES = 20_000
+EXCEEDS = "its standard error exceeds the value"
 CONTRADICTED = "what is known beside the estimates (D does not rise on cooling, bounds, the prior of D0), which they contradict"
 ONE_SIGMA = 0.682689
 """Probability within one standard error of a Gaussian."""
@@ -237,7 +238,7 @@ def _doubt(line: ArrheniusFit, temperature: float, relative: float) -> str:
     """Why the value of a line at a temperature (K) is doubtful; `relative`: its standard error over itself."""
     reasons = [CONTRADICTED] if line.contradicted else []
     if relative > 1.0:
-        reasons.append("its standard error exceeds the value")
+        reasons.append(EXCEEDS)
     if (far := reach(line, temperature)) > MOST_REACH:
         low, high = line.temperatures
         data = f"the data ({low:.0f} to {high:.0f} K)"

@@ -300,9 +300,9 @@ How to read it:
   a hundred times too fast is not their doing: four times longer runs (15 and 60 ps at 25 % disorder) left D(T) within a quarter
   and the activation energy at 14 to 16 kJ/mol, P on its sites throughout. It is the potential's, whose teacher is known to
   soften the landscape that ions cross (Deng et al., npj Comput. Mater. 11, 9 (2025)).
-- the conductivity at 298 K takes a Haven ratio of 1; runs gave 0.2 to 1.5, each with an error of about 40 %: one below 1 raises
-  the conductivity. Extrapolations with an error above themselves, or far below their data, are of low confidence: a case then
-  takes a sourced number.
+- the conductivity at 298 K takes the Haven ratio of the runs at higher temperatures (each with an error of about 40 %) as if it
+  did not depend on temperature; where no run gave one, 1. Extrapolations with an error above themselves, or far below their data,
+  are of low confidence: a case then takes a sourced number.
 """
 
 

@@ -9,8 +9,9 @@ from scipy.signal import lfilter
 
 from atomistic import reduction, tasks
 from atomistic.scheduler import Task
-from coupling.arrhenius import Point
-from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
+from coupling.arrhenius import EXCEEDS, Point, RoomValue
+from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE, ROOM_TEMPERATURE
+from coupling.record import Property
 
 D = 2e-9
 """Self-diffusivity of the walkers, m²/s."""
@@ -90,3 +91,71 @@ def test_several_runs_are_weighted() -> None:
     assert found[0].value == pytest.approx(1.5)
     assert found[0].stderr == pytest.approx(0.1 * 1.5 / 2**0.5)
     assert len(found) == 1
+
+
+def ratio(value: float, stderr: float, temperature: float = 600.0) -> Property:
+    """A Haven ratio."""
+    where = {"temperature_K": temperature, "species": "Li"}
+    return Property("X", "haven_ratio", value, "1", stderr=stderr, conditions=where, source={"potential": "p"})
+
+
+def test_the_factor_of_the_charge_is_a_mean_of_inverse_ratios() -> None:
+    """Equal relative errors: the plain mean; scatter beyond them widens its error; no ratio, no factor."""
+    assert reduction._charge_factor([]) is None
+    factor = reduction._charge_factor([ratio(0.5, 0.2), ratio(0.4, 0.16)])
+    assert factor == (pytest.approx(2.25), pytest.approx(2.25 * 0.4 / 2**0.5))
+    apart = reduction._charge_factor([ratio(0.5, 0.005), ratio(0.25, 0.0025)])
+    assert apart == (pytest.approx(3.0), pytest.approx(1.0))
+
+
+def test_an_estimate_times_a_factor_covers_the_truth() -> None:
+    """Log-normal diffusivity, factors of the spread of a squared displacement (40 %): 68 and 95 % intervals, 400 trials."""
+    rng, truth, width = np.random.default_rng(5), 2.5, 0.3
+    within, inside = 0, 0
+    for _ in range(400):
+        seen = float(np.exp(width * rng.standard_normal()))
+        room = RoomValue(seen, seen * np.sinh(width), seen * np.exp(-1.96 * width), seen * np.exp(1.96 * width), None, None, "")
+        drawn = truth * rng.gamma(1 / 0.16, 0.16, 3)
+        factor = reduction._charge_factor([ratio(1 / each, 0.4 / each) for each in drawn])
+        assert factor is not None
+        found = reduction._times(room, *factor)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.stderr is not None
+        inside += found.low < truth < found.high
+        within += abs(np.log(truth / found.value)) < np.arcsinh(found.stderr / found.value)
+    assert 0.60 < within / 400 < 0.76
+    assert 0.90 < inside / 400 < 0.98
+
+
+def test_a_factor_that_makes_the_error_exceed_the_value_is_told() -> None:
+    """A product of two wide numbers is of low confidence although neither is alone."""
+    room = RoomValue(1.0, 0.9, 0.2, 5.0, None, None, "", "")
+    assert reduction._times(room, 2.0, 0.1).doubt == ""
+    assert reduction._times(room, 2.0, 1.5).doubt == EXCEEDS
+
+
+def test_the_conductivity_at_room_temperature_takes_the_ratio_of_the_runs() -> None:
+    """Exact Arrhenius data whose charge moves 2.5 times as fast as the ions: Nernst–Einstein times 2.5, its error wider."""
+    runs = []
+    for kelvin in (600.0, 800.0, 1000.0):
+        value = 2e-8 * np.exp(-25e3 / (8.314462618 * kelvin))
+        charge = {"value": 1.0, "stderr": 0.4, "bound": None, "reason": "", "diffusivity": 2.5 * value,
+                  "diffusivity_stderr": value}  # fmt: skip
+        task = Task(f"{kelvin}", "X", 1.0, "diffusion", {**RUN.parameters, "phase": "X", "temperature": kelvin})
+        runs.append((task, {**ANSWER, "engine": "test", "value": value, "stderr": 0.01 * value, "bound": None, "hop_length": 3.0,
+                            "mean_temperature": kelvin, "ions": 6, "volume_A3": 1000.0, "collective": charge}))  # fmt: skip
+    alone = [(task, {key: value for key, value in answer.items() if key != "collective"}) for task, answer in runs]
+    with_it, without = (
+        next(
+            r for r in reduction.reduce([task for task, _ in some], [answer for _, answer in some], {"potential": "p"})[0]
+            if r.quantity == "ionic_conductivity" and r.conditions["temperature_K"] == ROOM_TEMPERATURE
+        )
+        for some in (runs, alone)
+    )  # fmt: skip
+    assert with_it.value == pytest.approx(2.5 * without.value)
+    assert with_it.source["haven_ratio"] == pytest.approx(0.4)
+    assert without.source["conversion"] == "Nernst–Einstein, Haven ratio 1 assumed"
+    assert with_it.stderr is not None
+    assert without.stderr is not None
+    assert with_it.stderr / with_it.value > without.stderr / without.value
