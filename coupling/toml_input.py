@@ -243,7 +243,7 @@ def _complaints(file: TomlFile, model: type[BaseModel], error: ValidationError) 
     misspelt.
     """
     items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
-    inner = [item["loc"] for item in items if item["type"] != "too_short"]
+    inner = [item["loc"] for item in items]
     echoes = {item["loc"] for item in items if item["type"] == "too_short" and _holds_any(item["loc"], inner)}
     for item in items:
         if item["type"] == "extra_forbidden":
@@ -255,7 +255,7 @@ def _complaints(file: TomlFile, model: type[BaseModel], error: ValidationError) 
 
 
 def _holds_any(table: Location, locations: Sequence[Location]) -> bool:
-    return any(location[: len(table)] == table for location in locations)
+    return any(len(location) > len(table) and location[: len(table)] == table for location in locations)
 
 
 def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> str:

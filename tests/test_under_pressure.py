@@ -179,6 +179,7 @@ def test_impossible_pressures_are_refused(tmp_path: Path, change: tuple[str, str
     with pytest.raises(UserError, match="pressures") as refused:
         property_study.read_study(path)
     assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
     path.write_text(TEXT)
     read = property_study.read_study(path)
     assert property_study.effort(read).diffusion["LiCl"].pressures == (0.0, 1.0)
