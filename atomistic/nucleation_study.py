@@ -22,6 +22,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from atomistic import nucleation, nucleation_limits, study_start
 from atomistic.clusters import ClusterSettings, LargestCluster, largest_cluster
+from atomistic.dynamics import Unphysical
 from atomistic.metadynamics import Bias, FreeEnergy, Hills, SamplingSettings, escapes, free_energy, jackknife, sample
 from atomistic.nucleation import Attachment
 from atomistic.nucleation_tables import NucleationStudy, PlaceTable
@@ -167,7 +168,10 @@ def run(
     def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
         perform = _one if task.kind == "bias" else _infrequent
         place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
-        return perform(study, frames, calculator, task.parameters["T"], place, folder, tick)
+        try:
+            return perform(study, frames, calculator, task.parameters["T"], place, folder, tick)
+        except Unphysical as broken:
+            return {"broken": str(broken)}
 
     answers = run_tasks(listed, work, out, comm, progress)
     records, problems = [], []
@@ -175,7 +179,10 @@ def run(
     for task, answer in zip(listed, answers, strict=True):
         place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
         read = _records if task.kind == "bias" else _escaped
-        found, missing = read(study, answer, task.parameters["T"], frames[0], described, place)
+        if "broken" in answer:
+            found, missing = [], [answer["broken"]]
+        else:
+            found, missing = read(study, answer, task.parameters["T"], frames[0], described, place)
         records += [_placed(record, place) for record in found]
         problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:
@@ -185,7 +192,7 @@ def run(
         from atomistic.observable_pictures import free_energy_picture
 
         for task, answer in zip(listed, answers, strict=True):
-            if task.kind == "bias":
+            if task.kind == "bias" and "broken" not in answer:
                 number = task.parameters["place"]
                 name = f"{task.parameters['T']:g}K" + ("" if number is None else f"-{number + 1}")
                 label = f"size of the largest {_settings(study).element} cluster"

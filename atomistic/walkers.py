@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic.dynamics import thermal_momenta
+from atomistic.dynamics import Guards, Unphysical, Unstable, check_forces, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
 from atomistic.metadynamics import Bias, generator_state, set_generator
 from coupling.errors import UserError
@@ -145,11 +145,19 @@ class Molecular:
         return np.array([field.value for field in self.fields])
 
     def advance(self, bias: Bias, active: np.ndarray) -> None:
-        """One time step of the walkers numbered `active`."""
+        """One time step of the walkers numbered `active`. Raises Unphysical: a walker left what the potential knows."""
         for number in active:
             self.fields[number].bias = bias
             self.fields[number].refresh()
             self.integrators[number].step(self.temperature)
+            self._check(number)
+
+    def _check(self, number: int) -> None:
+        """Raise Unphysical when the potential's force on an atom passes the limit of a run without bias, or is no number."""
+        try:
+            check_forces(self.fields[number].free_forces, Guards())
+        except Unstable as trip:
+            raise Unphysical(f"walker {number + 1} left what the potential knows: {trip}") from None
 
     def state(self) -> dict[str, np.ndarray]:
         """See Walkers."""

@@ -72,6 +72,18 @@ class Still(Calculator):
         self.results = {"energy": 0.0, "forces": np.zeros((len(self.atoms), 3))}
 
 
+class Trap(Still):
+    """No forces until a number of calls were made; then atoms fall into a hole."""
+
+    calls = 0
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.calls += 1
+        if self.calls > 100:
+            self.results["forces"][0, 0] = 1e3
+
+
 def folder_with(folder: Path, length: str) -> Path:
     atoms = Atoms("Ar20", positions=8.0 * np.argwhere(np.ones((3, 3, 3)))[:20] + 2.0, cell=[24.0] * 3, pbc=True)
     ase.io.write(folder / "vapour.xyz", atoms, format="extxyz")
@@ -117,6 +129,20 @@ def test_where_nothing_joins_the_cluster_rates_are_upper_bounds(tmp_path) -> Non
         assert "0 of 2 unbiased walkers, 8 ps in all" in record.source["method"]
         assert record.value == pytest.approx(np.log10(2.9957 / (8e-12 * 24**3 * 1e-30)), abs=1e-4)
     assert any("no bound of the rate at -0.03 V, 0 Pa; -0.03 V, 1e+06 Pa" in told for told in problems)
+
+
+def test_a_walker_that_falls_into_a_hole_gives_no_number(tmp_path, monkeypatch) -> None:
+    """Why, and in which run; the classical numbers stand, and the second call says the same without computing."""
+    path = folder_with(tmp_path, "3 ps")
+    study = nucleation_study.read_study(path)
+    for calculator in (Trap(), Still()):
+        records = nucleation_study.run(study, tmp_path / "out", calculator=calculator)
+        problems = json.loads((tmp_path / "out" / "problems.json").read_text())
+        told = "80 K: walker 1 left what the potential knows: force 1e+03 eV/Å (limit 60)"
+        assert told in problems[0]
+        assert {record.kind for record in records} == {"derived"}
+        monkeypatch.setattr(Still, "__name__", "Trap")  # kept answers are of a potential of that name
+    assert not list((tmp_path / "out").glob("free-energy*"))
 
 
 def test_wrong_studies_are_refused(tmp_path) -> None:
