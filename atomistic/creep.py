@@ -25,7 +25,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic.dynamics import forget, thermal_momenta
+from atomistic.dynamics import Guards, Unphysical, Unstable, check_forces, forget, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
 from atomistic.frames import require_motion
 from atomistic.metadynamics import generator_state, jackknife, set_generator
@@ -85,7 +85,7 @@ def driven(
 
     Raises:
         UserError: a tilted cell, or a run of fewer than MINIMUM_WINDOWS · 10 steps of steady flow.
-        RunFailure: a stress that is no longer finite.
+        Unphysical: a force beyond the guards of plain dynamics. RunFailure: a stress that is no longer finite.
     """
     cell = atoms.cell.array
     if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-9 or not atoms.pbc.all():
@@ -128,6 +128,10 @@ def _stretched(
         motion.positions = motion.positions * growth[None, :]
         motion.momenta = motion.momenta / growth[None, :]
         integrator.step(drive.temperature)
+        try:
+            check_forces(integrator.field.forces, Guards())
+        except Unstable as trip:
+            raise Unphysical(f"driven run: the atoms left what the potential knows: {trip}") from None
         heat = integrator.twice_kinetic / (3 * len(masses) * units.kB)
         rows[step] = _deviator(integrator, masses, drive.axis), heat
         if not np.isfinite(rows[step]).all():

@@ -20,7 +20,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic.ensembles import Bath, ForceField, Langevin, LangevinCell, Motion
+from atomistic.ensembles import HEIGHT, WHOLE, Bath, ForceField, Langevin, LangevinCell, Motion
 from atomistic.nose_hoover import Chains, ChainsCell
 from atomistic.trajectory import Frames, State, Trajectory, begin, load, read_header, read_segments, state_after, write_segment
 from coupling.errors import RunFailure, UserError
@@ -30,7 +30,7 @@ __all__ = ["DynamicsSettings", "Guards", "Trajectory", "Unphysical", "forget", "
 
 Ensemble = Literal["nve", "nvt", "npt"]
 Thermostat = Literal["langevin", "chains"]
-_LATER = {"thermostat": "langevin", "final_temperature": None, "chain_length": 3}
+_LATER = {"thermostat": "langevin", "final_temperature": None, "chain_length": 3, "fixed_area": False}
 """Settings that came after runs were kept: left out of a run's key at these values."""
 Progress = Callable[[float], None]
 
@@ -76,6 +76,7 @@ class DynamicsSettings:
         thermostat: "langevin" (BAOAB; Langevin–Hoover for "npt") or "chains" (Nosé–Hoover; Martyna–Tobias–Klein for "npt").
         final_temperature: K, reached linearly at the end of the run; None keeps `temperature`.
         chain_length: links of the Nosé–Hoover chains.
+        fixed_area: whether the cell's height along z alone follows its pressure, "npt" by Langevin only: an interface across z.
     """
 
     temperature: float
@@ -93,6 +94,7 @@ class DynamicsSettings:
     thermostat: Thermostat = "langevin"
     final_temperature: float | None = None
     chain_length: int = 3
+    fixed_area: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -110,6 +112,8 @@ class DynamicsSettings:
             raise UserError(f"dynamics: ensemble {self.ensemble!r}; allowed: nve, nvt, npt")
         if self.thermostat not in ("langevin", "chains"):
             raise UserError(f"dynamics: thermostat {self.thermostat!r}; allowed: langevin, chains")
+        if self.fixed_area and (self.ensemble != "npt" or self.thermostat == "chains" or self.free_shape):
+            raise UserError("dynamics: fixed_area goes with npt by Langevin and without free_shape")
         if self.thermostat == "chains" and not (self.chain_length >= 1 and self.hottest > 0):
             raise UserError(
                 f"dynamics: chain_length = {self.chain_length!r} at temperature = {self.temperature:g} K; chains need at least "
@@ -301,7 +305,8 @@ def make_integrator(
         thermostat_time=None if settings.ensemble == "nve" else settings.friction_time * units.fs,
         barostat_time=settings.barostat_time * units.fs if npt else None,
         pressure=settings.pressure * units.GPa,
-        free_shape=settings.free_shape,
+        free_shape=settings.free_shape or settings.fixed_area,
+        moving=HEIGHT if settings.fixed_area else WHOLE,
         reference=settings.hottest,
     )
     chains = settings.thermostat == "chains" and settings.ensemble != "nve"

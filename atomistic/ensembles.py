@@ -45,6 +45,12 @@ class Motion:
     chains: np.ndarray
 
 
+WHOLE = ((1.0, 1.0, 1.0),) * 3
+"""Every component of the strain moves."""
+HEIGHT = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+"""The height along z alone moves: the area across it is held, as that of an interface on a thick crystal."""
+
+
 @dataclass(frozen=True)
 class Bath:
     """What an integrator is coupled to, in ASE units; None where it is not coupled.
@@ -52,6 +58,7 @@ class Bath:
     Attributes:
         thermostat_time: time constant of the thermostat. barostat_time: of the barostat; None keeps the cell.
         pressure: eV/Å³. free_shape: whether the cell's shape moves as well as its volume.
+        moving: with free_shape, which components of the strain move, (3, 3) of 0 and 1.
         reference: temperature that sets the masses of chains and of their barostat, K.
     """
 
@@ -59,6 +66,7 @@ class Bath:
     barostat_time: float | None = None
     pressure: float = 0.0
     free_shape: bool = False
+    moving: tuple[tuple[float, ...], ...] = WHOLE
     reference: float = 0.0
 
 
@@ -181,7 +189,7 @@ class LangevinCell(Langevin):
         if self.bath.free_shape:
             kinetic = self.motion.momenta.T @ (self.motion.momenta / self.masses)
             inside = (kinetic - volume * self.field.stress) / volume - self.bath.pressure * np.identity(3)
-            self.pull = volume * inside + np.trace(kinetic) / self.freedom * np.identity(3)
+            self.pull = (volume * inside + np.trace(kinetic) / self.freedom * np.identity(3)) * np.array(self.bath.moving)
             return
         kinetic = self.twice_kinetic
         inside = 1.0 / (3.0 * volume) * (kinetic - volume * np.trace(self.field.stress))
@@ -215,7 +223,7 @@ class LangevinCell(Langevin):
         width = _noise_width(self.barostat_rate, temperature, self.timestep) * np.sqrt(self.barostat_mass)
         if self.bath.free_shape:
             noise = self.rng.normal(size=(3, 3))
-            noise = (noise + noise.T) / 2
+            noise = (noise + noise.T) / 2 * np.array(self.bath.moving)
         else:
             noise = self.rng.normal() * np.identity(3)
         self.motion.barostat = self.motion.barostat * np.exp(-self.barostat_rate * self.timestep) + width * noise

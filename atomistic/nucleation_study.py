@@ -180,9 +180,9 @@ def run(
         place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
         read = _records if task.kind == "bias" else _escaped
         if "broken" in answer:
-            found, missing = [], [answer["broken"]]
-        else:
-            found, missing = read(study, answer, task.parameters["T"], frames[0], described, place)
+            problems.append(f"{task.label.partition(' ')[2]}: {answer['broken']}")
+            continue
+        found, missing = read(study, answer, task.parameters["T"], frames[0], described, place)
         records += [_placed(record, place) for record in found]
         problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:

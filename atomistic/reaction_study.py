@@ -2,8 +2,9 @@
 
 Top level: kind = "reaction", name, potential, seed, electrolyte (crystal), metal_face, electrolyte_face, metal_thickness,
 electrolyte_thickness, max_area, max_strain, repeat (in the plane), reaction (equation with formulas as in structures.toml),
-temperature, equilibration (constant pressure, its time counts), length (constant volume), timestep, frame, classed (frames
-whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities), dtype.
+temperature, equilibration (constant pressure, its time counts), length (constant pressure along the normal), timestep, frame,
+classed (frames whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities),
+dtype.
 
 Phases are named by `phases.classify`, with two aids: the unreacted cell, which would lie still, is rattled by as much as the
 reference crystals are, and an atom of lithium is metal where it has many neighbours of its own kind and none of another
@@ -12,7 +13,9 @@ reference, stands the share of phosphorus that still has its four sulfur neighbo
 some). Where the potential broke down before the end, all records are of low confidence.
 
 The built cell is relaxed with its shape at 0 K, so that gap and misfit strain find their balance, then warmed at constant
-pressure, then kept at the mean volume. The dynamics is one task, what is read off it a second one: both are kept.
+pressure; then its mean area is kept and its height follows the pressure, zero: what a reaction makes takes up less room, and in a
+cell of constant volume a gap would open between the metal and what it reacts with. Displacements are read in the mean cell. A gap
+that is there all the same is told. The dynamics is one task, what is read off it a second one: both are kept.
 """
 
 import json
@@ -50,7 +53,7 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 1, 3
+VERSION, READ_VERSION = 2, 4
 """Of the dynamics, and of what is read off it."""
 STRAYED = 0.03
 """Relative distance of the mean temperature from the set one above which it is told."""
@@ -61,6 +64,8 @@ DESCRIBED = 1.5e-3
 """Seconds that the descriptors of an atom take, about."""
 RATTLE = 0.2
 """Displacement, Å, that the unreacted cell and the references are rattled by."""
+SLICE, EMPTY = 5.0, 0.35
+"""Height of a slice, Å, and its share of a slice's mean number of atoms below which it is a gap."""
 BOND = 2.6
 """Longest bond of phosphorus and sulfur in PS4 and P2S7 groups, Å."""
 Å, FS = 1e-10, 1e-15
@@ -227,11 +232,12 @@ def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, ti
     begin, momenta = warm.final.copy(), warm.final.get_momenta()
     begin.set_cell(warm.mean_cell(), scale_atoms=True)
     begin.set_momenta(momenta)
-    settings = DynamicsSettings(picoseconds=study.length * 1e12, friction_time=500.0, **common)
+    settings = DynamicsSettings(picoseconds=study.length * 1e12, ensemble="npt", fixed_area=True, friction_time=500.0, **common)
     run, broken = _as_far_as_it_holds(begin, calculator, settings, folder, lambda part: tick(share + (1 - share) * part))
     return {
         "atoms": len(built), "seeds": [study.seed], "picoseconds": study.equilibration * 1e12 + run.picoseconds,
         **({"broken": broken} if broken else {}), "cell_A": begin.cell.cellpar().tolist(),
+        "end_cell_A": run.final.cell.cellpar().tolist(),
         "strain_metal": list(built.info["strain_upper"]), "strain_electrolyte": list(built.info["strain_lower"]),
         "mean_temperature_K": float(np.mean(run.temperatures)), "halvings": run.halvings, "dtype": study.dtype,
     }  # fmt: skip
@@ -290,8 +296,11 @@ def read_off(
                                 source=dict(source), confidence="low" if row.beyond else "computed"))  # fmt: skip
     records += _intact_records(intact, times, material, where, source)
     tick(0.7)
-    records += _of_lithium(study, trajectory, material, where, source, notes)
-    records += _onsager(study, trajectory, material, where, source, notes)
+    records += _of_lithium(study, still(trajectory), material, where, source, notes)
+    records += _onsager(study, still(trajectory), material, where, source, notes)
+    if gap := _gap(frames[-1]):
+        notes.append(gap)
+        records = [replace(record.with_source(low_confidence=gap), confidence="low") for record in records]
     profiles = reaction_profiles.profiles(frames, names, times) | {
         "time_s": times.tolist(), "thickness_m": (found.thickness * Å).tolist(), "majority_m": (found.majority * Å).tolist(),
         "composition_of_interphase": found.composition, "intact_share": intact.tolist(),
@@ -302,6 +311,25 @@ def read_off(
                     for e, n, d in zip(classes.elements, classes.names, classes.distances, strict=True)],
     }  # fmt: skip
     return {"records": [record.to_dict() for record in records], "profiles": profiles, "notes": notes}
+
+
+def still(trajectory: dynamics.Trajectory) -> dynamics.Trajectory:
+    """The trajectory in its mean cell: the strain of the moving cell, which is no motion of atoms among each other, taken out."""
+    mean = trajectory.cells.mean(axis=0)
+    back = np.linalg.solve(trajectory.cells, np.broadcast_to(mean, trajectory.cells.shape))
+    positions = np.einsum("fnk,fkl->fnl", trajectory.positions, back)
+    return replace(trajectory, positions=positions, cells=np.broadcast_to(mean, trajectory.cells.shape))
+
+
+def _gap(frame: Atoms) -> str:
+    """That a slice of the cell is nearly empty, in words; "" where none is."""
+    height = float(frame.cell.volume / np.linalg.norm(np.cross(frame.cell[0], frame.cell[1])))
+    slices = max(1, int(height / SLICE))
+    counts = np.bincount((frame.get_scaled_positions()[:, 2] * slices).astype(int) % slices, minlength=slices)
+    share = float(counts.min() / counts.mean())
+    if share > EMPTY:
+        return ""
+    return f"a slice of {height / slices:.1f} Å holds {share:.0%} of a slice's mean number of atoms at the end: a gap has opened"
 
 
 def _chosen(study: ReactionStudy, trajectory: dynamics.Trajectory) -> tuple[list[Atoms], np.ndarray]:

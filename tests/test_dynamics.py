@@ -95,6 +95,7 @@ ENSEMBLES = {
     "chains": {"ensemble": "nvt", "thermostat": "chains"},
     "langevin, volume": {"ensemble": "npt"},
     "langevin, shape": {"ensemble": "npt", "free_shape": True},
+    "langevin, height": {"ensemble": "npt", "fixed_area": True},
     "chains, volume": {"ensemble": "npt", "thermostat": "chains"},
     "chains, shape": {"ensemble": "npt", "thermostat": "chains", "free_shape": True},
 }
