@@ -7,6 +7,7 @@ from ase.build import bulk
 from pair_potential import ARGON_EPSILON, ARGON_SIGMA, PairPotential
 
 from atomistic.creep import Drive, Flow, driven, flow_record, mobility, mobility_records
+from atomistic.dynamics import Unphysical
 from coupling.errors import UserError
 
 
@@ -67,6 +68,23 @@ def test_mobility_along_axes_covers() -> None:
     assert np.mean(np.abs(ratios) < 1.96) > 0.85
     made = mobility_records(found, "Li", "Li", {}, {"trajectory": "none"})
     assert [record.conditions.get("axis") for record in made[:3]] == ["x", "y", "z"]
+
+
+def test_a_force_beyond_the_guards_ends_a_driven_run() -> None:
+    """A potential with a hole that is found after thirty steps."""
+
+    class Holed(PairPotential):
+        calls = 0
+
+        def calculate(self, *args, **more) -> None:
+            super().calculate(*args, **more)
+            self.calls += 1
+            if self.calls > 30:
+                self.results["forces"][0] = 1e3
+
+    crystal = bulk("Ar", "fcc", a=5.26, cubic=True).repeat(2)
+    with pytest.raises(Unphysical, match=r"driven run: the atoms left what the potential knows: force 1e\+03 eV/Å"):
+        driven(crystal, Holed(cutoff=5.0), Drive(2e9, 0.01, 0.005, 2.0, timestep=5.0))
 
 
 def test_what_cannot_be_driven_is_refused() -> None:

@@ -11,6 +11,7 @@ from ase.build import bulk
 from pair_potential import PairPotential
 
 from atomistic import boundary_study, property_study, reaction_study
+from atomistic.trajectory import Trajectory
 from coupling.errors import UserError
 from coupling.store import read_records
 from multiscale.commands.study import STUDIES, _room
@@ -164,6 +165,34 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert (tmp_path / "out" / "final.extxyz").is_file()
     again = reaction_study.run(study, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
     assert again == records
+
+
+def test_the_strain_of_a_moving_cell_is_no_motion_of_its_atoms() -> None:
+    """Atoms that ride a cell whose height falls by a fifth do not move; one that hops moves by its hop alone."""
+    scaled = np.random.default_rng(2).uniform((0, 0, 3), (1, 1, 4), (5, 3))
+    cells = np.array([np.diag([4.0, 5.0, height]) for height in np.linspace(20, 16, 30)])
+    positions = np.einsum("nk,fkl->fnl", scaled, cells)
+    positions[15:, 0, 0] += 1.5
+    run = Trajectory(np.full(5, 3), positions, cells, 10.0, np.zeros(30), np.zeros(30), Atoms("Li5"), 0)
+    found = reaction_study.still(run)
+    moved = np.abs(found.positions - found.positions[0])
+    assert moved[15:, 0, 0] == pytest.approx(1.5)
+    moved[15:, 0, 0] = 0
+    assert moved.max() < 1e-12
+    assert found.cells[0] == pytest.approx(np.diag([4.0, 5.0, 18.0]))
+    assert np.array_equal(found.cells[0], found.cells[-1])
+
+
+def test_a_gap_is_told() -> None:
+    """A crystal without one, with a slice of vacuum, and with a slice nearly empty that the cell's end cuts in two."""
+    full = bulk("Li", cubic=True).repeat((4, 4, 12))
+    assert reaction_study._gap(full) == ""
+    parted = full.copy()
+    parted.cell[2, 2] += 10.0
+    assert "0% of a slice's mean number" in reaction_study._gap(parted)
+    height = full.cell[2, 2]
+    thin = full[[(7.0 < z < height - 7.0) or n % 8 == 0 for n, z in enumerate(full.positions[:, 2])]]
+    assert "a gap has opened" in reaction_study._gap(thin)
 
 
 def test_a_reaction_that_leaves_what_the_potential_knows_is_told_up_to_there(tmp_path: Path, stack: Atoms, monkeypatch) -> None:
