@@ -117,6 +117,7 @@ QUALITIES: dict[str, Effort] = {
             ("Li", 13.0, (300.0, 350.0, 400.0), 0.6, 2.0, 1),
         ),
         slab_thicknesses=(12.0, 18.0), contact_thickness=8.0, shifts=3, disorder_seeds=2, committee="statics",
+        contact_steps=300,
     ),
     "standard": Effort(
         _rows(
