@@ -1,5 +1,6 @@
 """Work of adhesion of the metal on a phase as a run of a study and as a record: value, what its error holds and leaves out."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 ONE_MINIMUM = 0.01
 """Relative range of works of adhesion within which all shifts are taken to have relaxed into one contact."""
-
-STEPS = 150
-"""Most steps of the relaxation of a slab, unless the study says another number."""
 
 COHESION = {"Li": 0.92}
 """Twice the surface energy of the metal, J/m²: above it the metal itself parts first (Li (100) by PBE, Tran et al., Sci. Data 3,
@@ -43,27 +41,24 @@ def atoms_of_thicker(tools: "Toolbox", phase: str, atoms: int) -> int:
 
 
 def measured(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, tick: Callable[[float], None]) -> dict[str, Any]:
-    """Answer of one run, JSON-ready: scatter of the in-plane shifts and, where asked for, change with thickness, in squares."""
+    """Answer of one run, JSON-ready.
+
+    Its error: scatter of the in-plane shifts, what the relaxations still gained and, where asked for, change with thickness, in
+    squares; each stands in `error_of`.
+    """
     assert tools.contact is not None
     joined, metal, phase, moving, note = tools.contact(p["phase"], p["thickness"])
-    shifts, steps = [(float(a), float(b)) for a, b in p["shifts"]], p.get("steps", STEPS)
-    found = surface_energy.work_of_adhesion(joined, metal, phase, moving, shifts, calculator, steps=steps)
-    answer = {"value": found.value, "stderr": found.stderr, "values": list(found.values), "atoms": len(joined), "strain": note,
-              "forces": list(found.forces), "force": surface_energy.FORCE}  # fmt: skip
-    if "thicker" not in p:
-        return answer
-    tick(0.4)
-    joined, metal, phase, moving, _ = tools.contact(p["phase"], p["thicker"])
-    change, forces = surface_energy.change_with_thickness(found, joined, metal, phase, moving, shifts, calculator, steps=steps)
-    return {**answer, "stderr": float(np.hypot(found.stderr, change)), "registries": found.stderr, "thicker": change,
-            "forces": [*found.forces, *forces]}  # fmt: skip
-
-
-def _at_rest(task: Task, answer: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether no slab is known to have been left moving, and how the slabs were relaxed, in words."""
-    if "forces" not in answer:  # a run of before the forces were kept
-        return True, "slabs relaxed at 0 K (whether all came to rest was not kept)"
-    return surface_energy.at_rest(answer["forces"], float(answer["force"]), task.parameters.get("steps", STEPS))
+    shifts, how = [(float(a), float(b)) for a, b in p["shifts"]], (calculator, float(p["force"]), int(p["steps"]))
+    found = surface_energy.work_of_adhesion(joined, metal, phase, moving, shifts, *how)
+    errors, forces = {"registries": found.stderr, "relaxation": surface_energy.relaxation_error(found.gained)}, found.forces
+    answer = {"value": found.value, "values": list(found.values), "gained": list(found.gained), "atoms": len(joined),
+              "strain": note}  # fmt: skip
+    if "thicker" in p:
+        tick(0.4)
+        joined, metal, phase, moving, _ = tools.contact(p["phase"], p["thicker"])
+        errors["thickness"], more = surface_energy.change_with_thickness(found, joined, metal, phase, moving, shifts, *how)
+        forces += more
+    return {**answer, "stderr": math.hypot(*errors.values()), "error_of": errors, "forces": list(forces)}
 
 
 def record(
@@ -71,25 +66,23 @@ def record(
 ) -> Property:
     """Work of adhesion of the metal on the phase; the record says what its error is made of and leaves out.
 
-    Of low confidence where a slab did not come to rest.
+    Of low confidence where a slab did not come to rest, and above what the metal itself holds: a reaction's energy may be in it.
     """
-    values = np.asarray(answer["values"], dtype=float)
+    p, values = task.parameters, np.asarray(answer["values"], dtype=float)
     same = float(np.ptp(values)) < ONE_MINIMUM * abs(float(values.mean()))
-    checked = "thicker" in answer
-    rest, method = _at_rest(task, answer)
-    method += ", mean over in-plane shifts, error = their scatter"
-    if checked:
-        method += f" and the change with {task.parameters['thicker']:g} Å of each side"
-    method += ", which leaves out misfit strain" + ("" if checked else ", thickness") + " and other terminations"
-    method += "" if rest else ", and by how much slabs at rest would change the value"
+    rest, method = surface_energy.at_rest(answer["forces"], p["force"], p["steps"])
+    method += ", mean over in-plane shifts, error = their scatter, the energy that the last third of the steps gained"
+    method += f" and the change with {p['thicker']:g} Å of each side" if "thicker" in p else ""
+    method += ", which leaves out misfit strain" + ("" if "thicker" in p else ", thickness") + " and other terminations"
+    method += "" if rest else ", and what slabs without rest, as those that react, gain beyond the last step"
     if same:
         method += "; all shifts relaxed into one contact, so that their scatter is that of the relaxation alone and no error"
-    most = COHESION.get(task.parameters["metal"], float("inf"))
+    most = COHESION.get(p["metal"], float("inf"))
     if answer["value"] > most:
         limit = f"above twice the surface energy of the metal ({most:g} J/m²), which parts first"
         method += f"; {limit}: a reaction's energy may be in it"
-    parts = {"error_of": {"registries": answer["registries"], "thickness": answer["thicker"]}} if checked else {}
-    own = {**source, "atoms": answer["atoms"], "shifts": task.parameters["shifts"], "values": answer["values"],
-           "keys": [task.key], "strain": answer["strain"], "method": method, **parts}  # fmt: skip
-    return Property(f"{task.parameters['metal']}|{phase}", "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"],
-                    conditions=conditions, source=own, confidence="computed" if rest else "low")  # fmt: skip
+    own = {**source, "atoms": answer["atoms"], "shifts": p["shifts"], "values": answer["values"], "keys": [task.key],
+           "strain": answer["strain"], "method": method, "error_of": answer["error_of"]}  # fmt: skip
+    return Property(f"{p['metal']}|{phase}", "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"],
+                    conditions=conditions, source=own,
+                    confidence="computed" if rest and answer["value"] <= most else "low")  # fmt: skip

@@ -1,9 +1,14 @@
 """Elastic tensor by strain and stress at 0 K, and the isotropic moduli of a polycrystal of such grains.
 
+Stresses of a potential know no noise. What an error at 0 K can mean is that of the procedure: relaxations that end at a force,
+or in another minimum where ions are loose, shake the stresses; anharmonicity bends them; a disordered cell departs from the
+symmetry of its mean. How far the potential is from the material stands in none of them (`pooling`, for its fit).
+
 Voigt order xx, yy, zz, yz, xz, xy with engineering shear strains, as in ASE. Stresses in Pa from here on.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +23,24 @@ from coupling.units import pressure_to_si
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 AMPLITUDES = (0.003, 0.006)
+ROUNDING = 1e-6
+"""Errors of slopes, as a share of the largest one, below which nothing is told from the rounding of stresses."""
 
 
 @dataclass(frozen=True)
 class ElasticTensor:
-    """Elastic constants and their standard errors, (6, 6) each, Pa.
+    """Elastic constants (6, 6), Pa, and the covariance of all 36, row by row (36, 36), Pa².
 
-    covariance: of the 36 constants, row by row (36, 36), Pa²; None where only their errors are known.
+    Constants of one crystal share their errors, so that the errors of moduli follow from the covariance alone.
     """
 
     constants: np.ndarray
-    stderr: np.ndarray
-    covariance: np.ndarray | None = None
+    covariance: np.ndarray
+
+    @property
+    def stderr(self) -> np.ndarray:
+        """Standard errors of the constants, (6, 6), Pa."""
+        return np.asarray(np.sqrt(np.diag(self.covariance)).reshape(6, 6))
 
 
 @dataclass(frozen=True)
@@ -53,9 +64,7 @@ def elastic_tensor(
     """Elastic tensor of a crystal whose cell is already relaxed: C_ij = ∂σ_i/∂ε_j with the atoms relaxed at each strain.
 
     Each of the six strains is applied with both signs at every amplitude e; (σ(e) − σ(−e))/2e is free of the quadratic
-    term. The value is the mean over amplitudes, symmetrised (C = Cᵀ and the rotations of the crystal). The error
-    is the larger of the spread between amplitudes and what the symmetrisation moved, which holds noise of the
-    relaxation and, for a disordered cell, its departure from the mean symmetry.
+    term. What becomes of these slopes, and of which errors: `tensor_at_rest`.
 
     Args:
         atoms: relaxed crystal.
@@ -70,11 +79,75 @@ def elastic_tensor(
     """
     slopes = np.array([[_slope(atoms, calculator, j, e, force, steps) for j in range(6)] for e in amplitudes])
     raw = pressure_to_si(1.0) * np.swapaxes(slopes, 1, 2)
-    mean = raw.mean(axis=0)
-    spread = np.ptp(raw, axis=0) / 2 if len(amplitudes) > 1 else np.zeros((6, 6))
-    constants = symmetrised(mean, crystal_rotations(atoms) if rotations is None else rotations)
-    require_stable(constants, atoms.get_chemical_formula())
-    return ElasticTensor(constants, np.maximum(spread, np.abs(mean - constants)))
+    found = tensor_at_rest(raw, amplitudes, crystal_rotations(atoms) if rotations is None else rotations)
+    require_stable(found.constants, atoms.get_chemical_formula())
+    return found
+
+
+def tensor_at_rest(slopes: np.ndarray, amplitudes: tuple[float, ...], rotations: np.ndarray) -> ElasticTensor:
+    """Symmetrised mean over amplitudes of slopes s_ij(e) = ∂σ_i/∂ε_j (amplitudes, 6, 6), any unit, with its covariance.
+
+    Two errors, added in squares:
+
+    - noise of the relaxations: stresses of one strain share it, those of two do not. Their covariance Σ (6, 6) is pooled over
+      strains and amplitudes from what breaks the symmetry, e (1 − A) s(e), where A averages over Cᵀ and the rotations. That
+      holds the departure of a disordered cell from the symmetry as well. A crystal that keeps its symmetry has none.
+    - anharmonicity, s(e) = C + a e²: the distance A a <e²> of the mean from its extrapolation to no strain, as far as its square
+      is beyond twice what the noise makes. It moves all constants together. One amplitude tells nothing of it.
+    """
+    squares, n = np.array(amplitudes) ** 2, len(amplitudes)
+    averaging = averaging_matrix(rotations)
+    rest = np.eye(36) - averaging
+    broken = np.sqrt(squares)[:, None] * (slopes.reshape(n, 36) @ rest.T)
+    strains = np.swapaxes(broken.reshape(n, 6, 6), 1, 2).reshape(-1, 6)
+    stresses = strains.T @ strains / len(strains) * 36 / np.trace(rest)
+    of_mean = stresses * np.mean(1 / squares) / n + (ROUNDING * np.abs(slopes).max()) ** 2 * np.eye(6)
+    found = tensor_of(slopes.mean(axis=0), np.array([of_mean] * 6), rotations)
+    if n == 1:
+        return found
+    away = squares - squares.mean()
+    share = squares.mean() * away / (away @ away)
+    bent = averaging @ (share @ slopes.reshape(n, 36))
+    noise = np.trace(found.covariance) * (share**2 @ (1 / squares)) / (np.mean(1 / squares) / n)
+    beyond = max(0.0, 1 - 2 * noise / float(bent @ bent)) if bent.any() else 0.0
+    return ElasticTensor(found.constants, found.covariance + beyond * np.outer(bent, bent))
+
+
+def tensor_of(slopes: np.ndarray, covariances: np.ndarray, rotations: np.ndarray) -> ElasticTensor:
+    """Symmetrised tensor of measured slopes ∂σ_i/∂ε_j (6, 6); any unit.
+
+    Slopes of one strain share the noise of its runs: `covariances` (6, 6, 6) holds, for every j, that of its six slopes. Errors
+    are scaled up by √(χ²/<χ²>) where that exceeds 1: χ² of the slopes about the symmetrised tensor, <χ²> what their noise makes.
+    """
+    averaging = averaging_matrix(rotations)
+    of_runs = np.zeros((6, 6, 6, 6))  # stress i, strain j, stress k, strain l
+    for j in range(6):
+        of_runs[:, j, :, j] = covariances[j]
+    noise = of_runs.reshape(36, 36)
+    constants = averaging @ slopes.ravel()
+    rest, weights = np.eye(36) - averaging, 1.0 / np.diag(noise)
+    scatter = float(weights @ (rest @ slopes.ravel()) ** 2) / float(weights @ np.diag(rest @ noise @ rest.T))
+    return ElasticTensor(constants.reshape(6, 6), averaging @ noise @ averaging.T * max(1.0, scatter))
+
+
+def mean_tensor(tensors: Sequence[ElasticTensor]) -> ElasticTensor:
+    """Mean of several cells of one disordered crystal; its covariance grows where they scatter beyond their errors."""
+    constants = np.array([tensor.constants.ravel() for tensor in tensors])
+    covariance, n = np.mean([tensor.covariance for tensor in tensors], axis=0), len(tensors)
+    scatter = float(constants.var(axis=0, ddof=1).sum()) / np.trace(covariance) if n > 1 and covariance.any() else 1.0
+    return ElasticTensor(constants.mean(axis=0).reshape(6, 6), covariance * max(1.0, scatter) / n)
+
+
+def averaging_matrix(rotations: np.ndarray) -> np.ndarray:
+    """Matrix (36, 36) that averages a tensor over Cᵀ and the rotations (n, 3, 3); its rank counts the independent constants."""
+    return _averaging(np.ascontiguousarray(rotations, dtype=float).tobytes())
+
+
+@functools.cache
+def _averaging(rotations: bytes) -> np.ndarray:
+    """`averaging_matrix` of the bytes of the rotations."""
+    group = np.frombuffer(rotations).reshape(-1, 3, 3)
+    return np.array([symmetrised(one, group).ravel() for one in np.eye(36).reshape(36, 6, 6)]).T
 
 
 def require_stable(constants: np.ndarray, name: str) -> None:
@@ -166,10 +239,7 @@ AT_REST = "strain–stress at 0 K, atoms relaxed"
 
 
 def _noise(tensor: ElasticTensor, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws (samples, 6, 6) of the error of a tensor: by its covariance, else every constant on its own."""
-    if tensor.covariance is None:
-        upper = np.triu(rng.standard_normal((samples, 6, 6)))
-        return np.asarray(tensor.stderr * (upper + np.triu(upper, 1).transpose(0, 2, 1)))
+    """Draws (samples, 6, 6) of the error of a tensor, by its covariance."""
     values, vectors = np.linalg.eigh(tensor.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     return np.asarray(rng.standard_normal((samples, 36)) @ root.T).reshape(samples, 6, 6)

@@ -2,13 +2,14 @@
 
 Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), quantities (of diffusion, elasticity,
 thermal_elasticity, surface, adhesion), committee, disorder_cells, contact_thickness, thicker_contact (of a second contact, whose
-change enters the error), shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for every crystal:
-name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs (seeds a temperature), cell
-("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does not hold), strain (of the
-twelve runs of `production` each that elasticity at temperature takes), pressures (of diffusion; zero among them; three or more
-give activation volumes); for adhesion face (Miller indices of the phase),
-metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps of a relaxation, for trials (absent: as many
-as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
+change enters the error), contact_steps (most steps of the relaxation of a contact's slabs), shifts, slab_thicknesses, faces,
+dtype (of molecular dynamics), and a [[phase]] table for every crystal: name, edge (least edge of the cell of the runs),
+temperatures, equilibration, production, runs (seeds a temperature), cell ("relaxed", or "measured": that of the structure file,
+for a crystal whose cell the potential does not hold), strain (of the twelve runs of `production` each that elasticity at
+temperature takes), pressures (of diffusion; zero among them; three or more give activation volumes); for adhesion face (Miller
+indices of the phase), metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps of every relaxation,
+for trials (absent: as many as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a
+kill.
 """
 
 from pathlib import Path
@@ -22,6 +23,7 @@ from atomistic.study import MOVING, Committee, Effort, Face, PhaseEffort, Quanti
 from atomistic.study import plan as list_runs
 from atomistic.study import run as run_study
 from atomistic.study_cost import StudyPlan, probe_cell
+from atomistic.surface_energy import STEPS
 from atomistic.thermal_elasticity import MOST_STRAIN, least_picoseconds
 from coupling import toml_input
 from coupling.errors import UserError
@@ -68,6 +70,7 @@ class PropertyStudy(Table):
     disorder_cells: Count = 2
     contact_thickness: Length = 8 * Å
     thicker_contact: Length | None = None
+    contact_steps: Count = STEPS
     shifts: Annotated[Whole, Field(ge=2)] = 3
     slab_thicknesses: Annotated[tuple[Length, ...], Field(min_length=2)] = (12 * Å, 18 * Å)
     faces: tuple[Literal["100", "110", "111"], ...] = ("100", "110")
@@ -145,7 +148,8 @@ def effort(study: PropertyStudy) -> Effort:
     }
     return Effort(diffusion, tuple(thickness / Å for thickness in study.slab_thicknesses), study.contact_thickness / Å,
                   study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities, faces,
-                  study.relaxation_steps, None if study.thicker_contact is None else study.thicker_contact / Å)  # fmt: skip
+                  study.relaxation_steps, None if study.thicker_contact is None else study.thicker_contact / Å,
+                  study.contact_steps)  # fmt: skip
 
 
 def settings(study: PropertyStudy) -> StudySettings:

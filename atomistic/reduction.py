@@ -302,7 +302,8 @@ def _static(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     records.append(_mean(phase, "molar_volume", volumes, "m^3/mol", conditions, {**own, "per": "formula unit"}))
     stable = [answer for _, answer in runs if "constants" in answer]
     if stable:
-        records += elasticity.properties(_mean_tensor(stable), phase, conditions, {**own, "cells": len(stable)})
+        tensor = elasticity.mean_tensor([_tensor(answer) for answer in stable])
+        records += elasticity.properties(tensor, phase, conditions, {**own, "cells": len(stable)})
     return records
 
 
@@ -310,13 +311,13 @@ def _thermal(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
     """Elastic constants and moduli at a temperature; none where the run gave none."""
     if "constants" not in answer:
         return []
-    tensor = elasticity.ElasticTensor(*(np.array(answer[name]) for name in ("constants", "stderr", "covariance")))
     own = {
         **source, "atoms": answer["atoms"], "seeds": [task.parameters["seed"]], "dtype": task.parameters["dtype"],
         "picoseconds": answer["picoseconds"], "strain": task.parameters["strain"], "keys": [task.key], "cell": answer["cell"],
     }  # fmt: skip
     method = "strain and mean stress of molecular dynamics, isothermal"
-    records = elasticity.properties(tensor, phase, conditions_of(task, temperature_K=task.parameters["temperature"]), own, method)
+    conditions = conditions_of(task, temperature_K=task.parameters["temperature"])
+    records = elasticity.properties(_tensor(answer), phase, conditions, own, method)
     if "problem" not in answer:
         return records
     stressed = "of low confidence, since the cell is not the mean one and holds a stress"
@@ -331,12 +332,9 @@ def _mean(
     return Property(phase, quantity, float(np.mean(values)), unit, stderr=error, conditions=dict(conditions), source=dict(source))
 
 
-def _mean_tensor(answers: Sequence[Mapping[str, Any]]) -> elasticity.ElasticTensor:
-    """Mean elastic tensor of several cells; error: the larger of the mean fit error and the scatter, of the mean."""
-    constants = np.array([answer["constants"] for answer in answers])
-    inner = np.sqrt(np.mean(np.array([answer["stderr"] for answer in answers]) ** 2, axis=0))
-    outer = constants.std(axis=0, ddof=1) if len(answers) > 1 else np.zeros((6, 6))
-    return elasticity.ElasticTensor(constants.mean(axis=0), np.maximum(inner, outer) / math.sqrt(len(answers)))
+def _tensor(answer: Mapping[str, Any]) -> elasticity.ElasticTensor:
+    """Elastic tensor of an answer."""
+    return elasticity.ElasticTensor(np.array(answer["constants"]), np.array(answer["covariance"]))
 
 
 def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:

@@ -17,7 +17,7 @@ from ase.calculators.calculator import BaseCalculator
 from atomistic import adhesion, reduction, tasks
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import reference_seconds
-from atomistic.surface_energy import generic_shifts
+from atomistic.surface_energy import FORCE, STEPS, generic_shifts
 from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.record import Property
@@ -25,6 +25,8 @@ from coupling.store import digest, write_records
 
 VERSION = 3
 """Counts changes of the code that change the numbers; part of every key."""
+REVISIONS = {"elasticity": 2}
+"""Counts such changes of one kind of run; part of its keys alone."""
 PHASES = ("Li6PS5Cl", "Li3P", "Li2S", "LiCl", "Li")
 SHIFT_PERIOD = 3.5
 """Lattice constant of lithium, Å, over which contacts are shifted."""
@@ -83,6 +85,7 @@ class Effort:
         faces: of the metal. quantities: what is run at all. contact_faces: of phases whose contact the study describes itself.
         steps: most steps of a relaxation; None: as many as each kind of run needs. For trials, whose numbers mean nothing.
         thicker_contact: thickness of each side of a second contact, Å, whose change enters the error; None: there is none.
+        contact_steps: most steps of the relaxation of a contact's slabs.
     """
 
     diffusion: Mapping[str, PhaseEffort]
@@ -96,6 +99,7 @@ class Effort:
     contact_faces: Mapping[str, Face] = field(default_factory=dict)
     steps: int | None = None
     thicker_contact: float | None = None
+    contact_steps: int = STEPS
 
 
 def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dict[str, PhaseEffort]:
@@ -116,6 +120,7 @@ QUALITIES: dict[str, Effort] = {
             ("Li", 13.0, (300.0, 350.0, 400.0), 0.6, 2.0, 1),
         ),
         slab_thicknesses=(12.0, 18.0), contact_thickness=8.0, shifts=3, disorder_seeds=2, committee="statics",
+        contact_steps=300,
     ),
     "standard": Effort(
         _rows(
@@ -304,7 +309,8 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
 
     def add(kind: str, label: str, cost: float, **parameters: Any) -> None:
         parameters |= {"dtype": settings.dynamics_dtype if kind in MOVING else "float64", **whose, **short}
-        key = digest({"kind": kind, "version": VERSION, "potential": tools.sha256, "engine": settings.engine, **parameters})
+        code = {"version": VERSION} | ({"revision": REVISIONS[kind]} if kind in REVISIONS else {})
+        key = digest({"kind": kind, **code, "potential": tools.sha256, "engine": settings.engine, **parameters})
         listed.append(Task(key, label + told, cost, kind, parameters))
 
     for phase in settings.phases:
@@ -344,9 +350,10 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
             faces = {"face": asdict(tools.effort.contact_faces[phase])} if phase in tools.effort.contact_faces else {}
             more = adhesion.atoms_of_thicker(tools, phase, atoms)
             second = {"thicker": tools.effort.thicker_contact} if more else {}
-            cost = reference_seconds(atoms, 150 * (1 + len(shifts))) + reference_seconds(more, 450 if more else 0)
+            steps = tools.effort.contact_steps
+            cost = reference_seconds(atoms, steps * (1 + len(shifts))) + reference_seconds(more, 3 * steps if more else 0)
             add("adhesion", f"{tools.metal}|{phase} adhesion", cost, **common, seed=seed, metal=tools.metal, shifts=shifts,
-                thickness=tools.effort.contact_thickness, **faces, **second)  # fmt: skip
+                thickness=tools.effort.contact_thickness, force=FORCE, steps=steps, **faces, **second)  # fmt: skip
     return listed
 
 

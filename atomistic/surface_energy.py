@@ -7,25 +7,31 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic.relaxation import relaxed
+from atomistic.relaxation import relaxed, still_gained
 from coupling.errors import UserError
 from coupling.units import surface_energy_to_si
 
-FORCE = 0.05
-"""Largest force at which a slab of a contact is at rest, eV/Å."""
+FORCE = 0.01
+"""Largest force at which a slab of a contact is at rest, eV/Å. At 0.05 contacts of Li with Li2S, LiF and LLZO still had 7 to
+12 mJ/m² to gain, with Li3P 70, with Li6PS5Cl, which reacts, 1400."""
+STEPS = 1000
+"""Most steps of a slab's relaxation. Contacts that do not react took 60 to 750, Li | Li6PS5Cl 1600 and 6 J/m²: no rest but a
+reaction's end, and another one with every optimiser."""
 
 
 @dataclass(frozen=True)
 class SlabEnergy:
     """Energy per area (J/m²), its standard error, and the single values it is made of.
 
-    forces: largest force left on an atom of each relaxed slab, eV/Å, where it is kept (`work_of_adhesion`).
+    forces, gained: of each relaxed slab, where they are kept (`work_of_adhesion`): largest force left on an atom, eV/Å, and the
+    energy per area that the last third of its steps gained, J/m².
     """
 
     value: float
     stderr: float
     values: tuple[float, ...]
     forces: tuple[float, ...] = ()
+    gained: tuple[float, ...] = ()
 
 
 def surface_energy(
@@ -70,7 +76,7 @@ def work_of_adhesion(
     shifts: Sequence[tuple[float, float]],
     calculator: BaseCalculator,
     force: float = FORCE,
-    steps: int = 150,
+    steps: int = STEPS,
 ) -> SlabEnergy:
     """W = (E_first + E_second − E_joined)/A with all three relaxed in the same in-plane cell.
 
@@ -84,8 +90,8 @@ def work_of_adhesion(
         moving: boolean mask (n,) of the atoms of `joined` that are shifted.
         shifts: displacements (x, y) in Å; at least two.
         calculator: ASE calculator.
-        force: largest force wanted, eV/Å; a slab that still creeps after `steps` is taken as it is; `forces` of the
-            answer tells (first, second, then shift by shift).
+        force: largest force wanted, eV/Å; a slab that still creeps after `steps` is taken as it is; `forces` and `gained` of
+            the answer tell (first, second, then shift by shift).
         steps: most relaxation steps.
 
     Raises:
@@ -94,9 +100,12 @@ def work_of_adhesion(
     if len(shifts) < 2:
         raise UserError("a work of adhesion needs at least two in-plane shifts; their scatter is its error")
     forces: list[float] = []
+    gained: list[float] = []
 
     def energy(atoms: Atoms) -> float:
-        rest = relaxed(atoms, calculator, force=force, steps=steps, strict=False)
+        path: list[float] = []
+        rest = relaxed(atoms, calculator, force=force, steps=steps, strict=False, energies=path)
+        gained.append(surface_energy_to_si(still_gained(path) / area(joined)))
         forces.append(float(np.linalg.norm(rest.get_forces(), axis=1).max()))
         return float(rest.get_potential_energy())
 
@@ -105,12 +114,20 @@ def work_of_adhesion(
         atoms = joined.copy()
         atoms.positions[moving] += [*shift, 0.0]
         values.append(surface_energy_to_si((apart - energy(atoms)) / area(joined)))
-    return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values), tuple(forces))
+    return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values), tuple(forces), tuple(gained))
+
+
+def relaxation_error(gained: Sequence[float]) -> float:
+    """Error of a work of adhesion from what its slabs still gained (`SlabEnergy.gained`), J/m².
+
+    The two parts alone enter all shifts, and the shifts gain all in one direction, so that their mean has the error of one.
+    """
+    return float(np.sqrt(gained[0] ** 2 + gained[1] ** 2 + np.mean(np.square(gained[2:]))))
 
 
 def change_with_thickness(
     thin: SlabEnergy, joined: Atoms, first: Atoms, second: Atoms, moving: np.ndarray, shifts: Sequence[tuple[float, float]],
-    calculator: BaseCalculator, force: float = FORCE, steps: int = 150,
+    calculator: BaseCalculator, force: float = FORCE, steps: int = STEPS,
 ) -> tuple[float, tuple[float, ...]]:  # fmt: skip
     """How far the work of adhesion of the first two shifts moves in a thicker contact: root mean square, J/m².
 

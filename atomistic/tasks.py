@@ -183,7 +183,7 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
         tensor = elasticity.elastic_tensor(atoms, calculator, force=0.004, rotations=rotations, steps=p.get("steps", 300))
     except RunFailure as failure:
         return {**answer, "problem": f"{p['phase']}: no elastic constants: {failure}"}
-    return {**answer, "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist()}
+    return {**answer, **_told(tensor)}
 
 
 def _thermal_elasticity(
@@ -205,10 +205,14 @@ def _thermal_elasticity(
     return {
         "atoms": len(start), "volume_A3": float(start.get_volume()), "formula_units": _formula_units(start),
         "cell": "that of the structure file, fixed" if problem else "mean of a constant-pressure run",
-        "picoseconds": 12 * p["production"], "constants": tensor.constants.tolist(), "stderr": tensor.stderr.tolist(),
-        "covariance": None if tensor.covariance is None else tensor.covariance.tolist(),
+        "picoseconds": 12 * p["production"], **_told(tensor),
         **({"problem": problem} if problem else {}),
     }  # fmt: skip
+
+
+def _told(tensor: elasticity.ElasticTensor) -> dict[str, Any]:
+    """An elastic tensor, Pa, JSON-ready."""
+    return {"constants": tensor.constants.tolist(), "covariance": tensor.covariance.tolist()}
 
 
 def _surface(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:

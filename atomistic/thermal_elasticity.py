@@ -13,7 +13,6 @@ rotations into the moduli; it is scaled up where elements that symmetry makes eq
 Source: Ray, Comput. Phys. Rep. 8, 109 (1988), who compares it with fluctuations of the strain (memory); docs/physics.md 1.10.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from atomistic import dynamics
 from atomistic.dynamics import DynamicsSettings
-from atomistic.elasticity import ElasticTensor, require_stable, strain_matrix, symmetrised
+from atomistic.elasticity import ElasticTensor, require_stable, strain_matrix, tensor_of
 from coupling.errors import RunFailure, UserError
 from coupling.units import pressure_to_si
 
@@ -107,7 +106,6 @@ def require_resolved(tensor: ElasticTensor, name: str) -> None:
     Raises:
         RunFailure: unstable (below zero by two errors), or the runs are too short to tell.
     """
-    assert tensor.covariance is not None
     stiffness, vectors = np.linalg.eigh(tensor.constants)
     along = np.outer(vectors[:, 0], vectors[:, 0]).ravel()
     error = float(np.sqrt(along @ tensor.covariance @ along))
@@ -138,28 +136,3 @@ def _stress(run: dynamics.Trajectory, number: int, calculator: BaseCalculator) -
     """Stress (6,) of the potential in one frame, eV/Å³."""
     frame = Atoms(run.numbers, positions=run.positions[number].astype(float), cell=run.cells[number], pbc=True)
     return np.asarray(calculator.get_property("stress", frame))
-
-
-def tensor_of(slopes: np.ndarray, covariances: np.ndarray, rotations: np.ndarray) -> ElasticTensor:
-    """Symmetrised tensor of measured slopes ∂σ_i/∂ε_j (6, 6); any unit.
-
-    Slopes of one strain share the noise of its runs: `covariances` (6, 6, 6) holds, for every j, that of its six slopes. Errors
-    are scaled up by √(χ²/<χ²>) where that exceeds 1: χ² of the slopes about the symmetrised tensor, <χ²> what their noise makes.
-    """
-    averaging = _averaging(np.ascontiguousarray(rotations, dtype=float).tobytes())
-    of_runs = np.zeros((6, 6, 6, 6))  # stress i, strain j, stress k, strain l
-    for j in range(6):
-        of_runs[:, j, :, j] = covariances[j]
-    noise = of_runs.reshape(36, 36)
-    constants = averaging @ slopes.ravel()
-    rest, weights = np.eye(36) - averaging, 1.0 / np.diag(noise)
-    scatter = float(weights @ (rest @ slopes.ravel()) ** 2) / float(weights @ np.diag(rest @ noise @ rest.T))
-    covariance = averaging @ noise @ averaging.T * max(1.0, scatter)
-    return ElasticTensor(constants.reshape(6, 6), np.sqrt(np.diag(covariance)).reshape(6, 6), covariance)
-
-
-@functools.cache
-def _averaging(rotations: bytes) -> np.ndarray:
-    """Matrix (36, 36) that averages a tensor over Cᵀ and the rotations; its rank is the number of independent constants."""
-    group = np.frombuffer(rotations).reshape(-1, 3, 3)
-    return np.array([symmetrised(one, group).ravel() for one in np.eye(36).reshape(36, 6, 6)]).T

@@ -151,7 +151,7 @@ def test_polycrystal_of_isotropic_grains_is_the_grain() -> None:
     bulk_modulus = young / (3 * (1 - 2 * poisson))
     constants = np.diag([0.0] * 3 + [shear] * 3)
     constants[:3, :3] = bulk_modulus - 2 / 3 * shear + 2 * shear * np.eye(3)
-    moduli = elasticity.polycrystal(elasticity.ElasticTensor(constants, np.zeros((6, 6))))
+    moduli = elasticity.polycrystal(elasticity.ElasticTensor(constants, np.zeros((36, 36))))
     assert moduli.young == pytest.approx((young, 0.0), abs=1e-3)
     assert moduli.poisson[0] == pytest.approx(poisson)
     assert moduli.bulk[0] == pytest.approx(bulk_modulus)
@@ -165,7 +165,7 @@ def test_voigt_and_reuss_of_copper() -> None:
     voigt, reuss = elasticity.voigt_reuss(constants)
     assert voigt == pytest.approx([137.07, (c11 - c12 + 3 * c44) / 5], rel=1e-4)
     assert reuss == pytest.approx([137.07, 5 * (c11 - c12) * c44 / (4 * c44 + 3 * (c11 - c12))], rel=1e-4)
-    moduli = elasticity.polycrystal(elasticity.ElasticTensor(constants, np.zeros((6, 6))))
+    moduli = elasticity.polycrystal(elasticity.ElasticTensor(constants, np.zeros((36, 36))))
     assert reuss[1] < moduli.shear[0] < voigt[1]
     assert moduli.shear[1] == pytest.approx((voigt[1] - reuss[1]) / 2)
 
@@ -175,10 +175,72 @@ def test_error_of_the_constants_reaches_the_moduli() -> None:
     constants = np.diag([0.0] * 3 + [50e9] * 3)
     constants[:3, :3] = 60e9 + 100e9 * np.eye(3)
     errors = [
-        elasticity.polycrystal(elasticity.ElasticTensor(constants, scale * 1e9 * np.ones((6, 6)))).young[1] for scale in (1, 2)
+        elasticity.polycrystal(elasticity.ElasticTensor(constants, (scale * 1e9) ** 2 * np.eye(36))).young[1] for scale in (1, 2)
     ]
     assert errors[0] > 0
     assert errors[1] / errors[0] == pytest.approx(2.0, rel=0.05)
+
+
+def cubic_tensor() -> np.ndarray:
+    """C11 = 3, C12 = C44 = 1."""
+    return np.diag([2.0] * 3 + [1.0] * 3) + np.pad(np.ones((3, 3)), ((0, 3), (0, 3)))
+
+
+def fit_part(moduli: elasticity.Moduli, constants: np.ndarray) -> np.ndarray:
+    """Errors of K, G and E without half the distance of Voigt and Reuss."""
+    half = 0.5 * np.abs(np.subtract(*(elasticity._isotropic(bound) for bound in elasticity.voigt_reuss(constants))))
+    errors = np.array([moduli.bulk[1], moduli.shear[1], moduli.young[1]])
+    return np.sqrt(np.maximum(errors**2 - half[:3] ** 2, 0.0))
+
+
+@pytest.mark.parametrize("axis", [None, 2])
+def test_errors_at_rest_cover_the_truth_at_the_stated_rate(axis: int | None) -> None:
+    """200 sets of relaxations whose stresses are shaken together along the axes: 68 and 95 % of C11, C12, C44, K, G and E."""
+    from atomistic.tasks import CUBIC
+
+    rotations = CUBIC if axis is None else CUBIC[np.abs(CUBIC[:, axis, axis]) == 1]
+    rng, hits, true, amplitudes = np.random.default_rng(3), np.zeros((2, 6)), cubic_tensor(), (0.003, 0.006)
+    mixing = np.diag([0.4, 0.4, 0.4, 0.2, 0.2, 0.2])
+    mixing[:3, :3] = np.linalg.cholesky(0.16 * (0.3 * np.eye(3) + 0.7))
+    expected = elasticity.polycrystal(elasticity.ElasticTensor(true, np.zeros((36, 36))))
+    for _ in range(200):
+        shaken = 2e-4 * rng.standard_normal((2, 6, 6)) @ mixing.T  # the two amplitudes by strain and stress
+        slopes = [true + shaken[k].T / (np.sqrt(2) * amplitudes[k]) for k in range(2)]
+        found = elasticity.tensor_at_rest(np.array(slopes), amplitudes, rotations)
+        moduli = elasticity.polycrystal(found, samples=100)
+        pairs = [(found.constants[place] - true[place], found.stderr[place]) for place in ((0, 0), (0, 1), (3, 3))]
+        names = ("bulk", "shear", "young")
+        distances = [getattr(moduli, name)[0] - getattr(expected, name)[0] for name in names]
+        pairs += list(zip(distances, fit_part(moduli, found.constants), strict=True))
+        for column, (distance, error) in enumerate(pairs):
+            hits[:, column] += abs(distance) < error, abs(distance) < 1.96 * error
+    assert ((hits[0] / 200 >= 0.6) & (hits[0] / 200 <= 0.76)).all(), hits / 200
+    assert ((hits[1] / 200 >= 0.9) & (hits[1] / 200 <= 0.98)).all(), hits / 200
+
+
+def test_anharmonicity_moves_all_constants_together() -> None:
+    """s = C + a e², no noise: the error is the whole distance from the extrapolation to no strain, in K as in C11."""
+    from atomistic.tasks import CUBIC
+
+    true, amplitudes = cubic_tensor(), (0.003, 0.006)
+    bend = -400.0 * true
+    found = elasticity.tensor_at_rest(np.array([true + bend * e**2 for e in amplitudes]), amplitudes, CUBIC)
+    for place in ((0, 0), (0, 1), (3, 3)):
+        assert found.stderr[place] == pytest.approx(abs(found.constants[place] - true[place]), rel=1e-3)
+    bulk = [elasticity.voigt_reuss(constants)[0][0] for constants in (found.constants, true)]
+    moduli = elasticity.polycrystal(found)
+    assert moduli.bulk[1] == pytest.approx(abs(bulk[1] - bulk[0]), rel=0.1)
+    assert elasticity.tensor_at_rest(true[None], (0.003,), CUBIC).stderr.max() < 1e-5
+
+
+def test_cells_that_scatter_beyond_their_errors_widen_the_error_of_their_mean() -> None:
+    """Three cells whose constants differ by 20 % with errors of 1 %: 20 %/√3; two equal cells: 1 %/√2; one: its own."""
+    small = 1e-4 * np.outer(cubic_tensor().ravel(), cubic_tensor().ravel())
+    cells = [elasticity.ElasticTensor(scale * cubic_tensor(), small) for scale in (0.8, 1.0, 1.2)]
+    assert elasticity.mean_tensor(cells).constants == pytest.approx(cubic_tensor())
+    assert elasticity.mean_tensor(cells).stderr == pytest.approx(0.2 / np.sqrt(3) * cubic_tensor())
+    assert elasticity.mean_tensor([cells[1]] * 2).stderr == pytest.approx(0.01 / np.sqrt(2) * cubic_tensor())
+    assert elasticity.mean_tensor(cells[:1]).stderr == pytest.approx(cells[0].stderr)
 
 
 def test_unstable_crystal_is_told() -> None:
@@ -193,7 +255,7 @@ def test_records_carry_unit_error_and_source() -> None:
     """Moduli and constants of a cubic crystal as properties."""
     constants = np.diag([47.0] * 3 + [75.4] * 3) * GIGA
     constants[:3, :3] += 121.4 * GIGA
-    tensor = elasticity.ElasticTensor(constants, 0.5 * GIGA * np.eye(6))
+    tensor = elasticity.ElasticTensor(constants, (0.5 * GIGA) ** 2 * np.eye(36))
     records = {r.quantity: r for r in elasticity.properties(tensor, "Cu", {"temperature_K": 0.0}, {"potential": "test"})}
     assert records["elastic_C12"].value == pytest.approx(121.4e9)
     assert "elastic_C14" not in records

@@ -1,6 +1,7 @@
 """Studies: the plan, independence of the number of ranks, nothing twice, killed runs, records."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from launch import is_free, kill_launcher, kill_tree
 from atomistic import reduction, scheduler, study, tasks
 from atomistic.scheduler import Task
 from coupling.errors import RunFailure, UserError
-from coupling.store import find, read_records
+from coupling.store import digest, find, read_records
 
 SCRIPT = Path(__file__).with_name("tiny_study.py")
 
@@ -328,6 +329,18 @@ def test_a_metal_has_no_ionic_conductivity() -> None:
     records, _ = reduction.reduce([task for task, _ in runs], answers, {"potential": "test"})
     assert find(records, "X", "self_diffusivity")
     assert not find(records, "X", "ionic_conductivity")
+
+
+def test_answers_of_runs_that_told_other_errors_are_not_taken() -> None:
+    """Elastic tensors without a covariance and slabs at another force had other keys; so have other steps of a slab."""
+    own = tiny_study.tools()
+    longer = dataclasses.replace(own, effort=dataclasses.replace(own.effort, contact_steps=900))
+    still, joined = ({task.kind: task for task in study.plan(tiny_study.SETTINGS, tools)} for tools in (own, longer))
+    before = {"kind": "elasticity", "version": study.VERSION, "potential": own.sha256, "engine": tiny_study.SETTINGS.engine}
+    assert still["elasticity"].key != digest({**before, **still["elasticity"].parameters})
+    assert still["elasticity"].key == joined["elasticity"].key
+    assert still["adhesion"].key != joined["adhesion"].key
+    assert {"force", "steps"} <= set(still["adhesion"].parameters)
 
 
 def test_unstable_crystal_yields_no_moduli() -> None:

@@ -12,10 +12,11 @@ from scipy.signal import lfilter
 from tiny_study import EFFORT, SETTINGS, potential, tools
 
 from atomistic import dynamics, elasticity, thermal_elasticity
+from atomistic.elasticity import tensor_of
 from atomistic.relaxation import relaxed
 from atomistic.study import MOVING, Effort, PhaseEffort, Toolbox, plan, run
 from atomistic.tasks import CUBIC
-from atomistic.thermal_elasticity import Strained, block_mean, elastic_tensor, tensor_of
+from atomistic.thermal_elasticity import Strained, block_mean, elastic_tensor
 from coupling.errors import RunFailure, UserError
 
 TENSOR = np.diag([3.0, 3.0, 3.0, 1.0, 1.0, 1.0]) + np.pad(np.full((3, 3), 1.0) - np.eye(3), ((0, 3), (0, 3)))
@@ -69,7 +70,7 @@ def test_free_particles_resist_no_shear_and_have_the_pressure_as_modulus(tmp_pat
 
 def test_errors_cover_the_truth_at_the_stated_rate() -> None:
     """200 synthetic sets of stresses correlated in time and along the axes: 68 and 95 % intervals of C11, C12, C44, K, G."""
-    rng, hits, still = np.random.default_rng(3), np.zeros((2, 5)), elasticity.ElasticTensor(TENSOR, np.zeros((6, 6)))
+    rng, hits, still = np.random.default_rng(3), np.zeros((2, 5)), elasticity.ElasticTensor(TENSOR, np.zeros((36, 36)))
     mixing = np.diag([0.4, 0.4, 0.4, 0.2, 0.2, 0.2])
     mixing[:3, :3] = np.linalg.cholesky(0.16 * (0.3 * np.eye(3) + 0.7))
     truth = elasticity.polycrystal(still)
