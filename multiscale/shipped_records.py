@@ -7,6 +7,7 @@ still hold: a study file that was changed, or a potential that was trained anew,
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,6 +148,8 @@ def records_for(
 ) -> tuple[list[Property], list[str]]:  # fmt: skip
     """Shipped records of some phases and of their contacts with lithium, and what their studies say cautions about.
 
+    Where several studies tell the same number, the one with the smallest relative error stands first.
+
     Args:
         potential, sha256: name and hash of the case's potential. phases: crystals. disorder: S/Cl disorder of the case; records
             of another disorder are left out. now: see `everything`.
@@ -169,7 +172,7 @@ def records_for(
             told = f"{phase} with disorder {disorder:g}" if phase in materials else phase
             raise UserError(f"no records of {told} are shipped; shipped: {', '.join(materials)}; {MEND}")
     wanted = {*phases, *(f"Li|{phase}" for phase in phases)}
-    chosen = [record for record in fitting if record.material in wanted]
+    chosen = sorted((record for record in fitting if record.material in wanted), key=_relative_error)
     used = {str(record.source.get("study")) for record in chosen}
     return chosen, _notes(cases, used) + _gaps([record for one in fresh for record in one.records], chosen, phases, disorder)
 
@@ -183,6 +186,11 @@ def _gaps(shipped: Sequence[Property], chosen: Sequence[Property], phases: Seque
             told = f"{phase}: {', '.join(names)} are not shipped at disorder {disorder:g}; "
             gaps.append(told + "numbers of material files take their place")
     return gaps
+
+
+def _relative_error(record: Property) -> float:
+    """Standard error over value; infinite where none is stated."""
+    return abs(record.stderr / record.value) if record.stderr is not None and record.value else math.inf
 
 
 def _fits(record: Property, disorder: float) -> bool:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,18 @@ def test_records_come_with_their_study_and_at_one_disorder(cases: Path) -> None:
     assert all(record.source["study"] == "salt" for record in found)
     assert notes == ["LiCl: short"]
     assert [record.value for record in shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases)[0]] == [4e10]
+
+
+def test_of_two_studies_the_narrower_number_stands_first(cases: Path) -> None:
+    """Whatever the names of the studies; a bound, which states no error, stands last."""
+    (cases / "_studies" / "rough.toml").write_text(STUDY.replace("salt", "rough"))
+    wide, bound = replace(salt(value=5e10), stderr=9e9), replace(salt(value=6e10), stderr=None, bound="upper")
+    write_records(cases / "rough" / "records.json", [bound, wide])
+    made_of = {"study_digest": shipped_records.study_digest(cases / "_studies" / "rough.toml"), "made_with": MADE_WITH}
+    (cases / "rough" / shipped_records.MADE_OF).write_text(json.dumps(made_of))
+    shipped_records.ship(cases / "_studies" / "rough.toml", cases / "rough", cases / "_records")
+    found, _ = shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases)
+    assert [record.value for record in found] == [4e10, 5e10, 6e10]
 
 
 def test_what_does_not_hold_any_more_is_refused(cases: Path) -> None:
