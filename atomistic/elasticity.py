@@ -60,6 +60,7 @@ def elastic_tensor(
     force: float = 0.005,
     rotations: np.ndarray | None = None,
     steps: int = 500,
+    departing: bool = False,
 ) -> ElasticTensor:
     """Elastic tensor of a crystal whose cell is already relaxed: C_ij = ∂σ_i/∂ε_j with the atoms relaxed at each strain.
 
@@ -73,44 +74,61 @@ def elastic_tensor(
         force: largest force left in each relaxation, eV/Å.
         rotations: point-group rotations (n, 3, 3) to average over; None finds those of `atoms`.
         steps: most relaxation steps per strain.
+        departing: whether the cell has the rotations on average only, as one of a disordered crystal.
 
     Raises:
         RunFailure: a relaxation fails, or the crystal is unstable against a strain.
     """
     slopes = np.array([[_slope(atoms, calculator, j, e, force, steps) for j in range(6)] for e in amplitudes])
     raw = pressure_to_si(1.0) * np.swapaxes(slopes, 1, 2)
-    found = tensor_at_rest(raw, amplitudes, crystal_rotations(atoms) if rotations is None else rotations)
+    found = tensor_at_rest(raw, amplitudes, crystal_rotations(atoms) if rotations is None else rotations, departing)
     require_stable(found.constants, atoms.get_chemical_formula())
     return found
 
 
-def tensor_at_rest(slopes: np.ndarray, amplitudes: tuple[float, ...], rotations: np.ndarray) -> ElasticTensor:
+def tensor_at_rest(
+    slopes: np.ndarray, amplitudes: tuple[float, ...], rotations: np.ndarray, departing: bool = False
+) -> ElasticTensor:
     """Symmetrised mean over amplitudes of slopes s_ij(e) = ∂σ_i/∂ε_j (amplitudes, 6, 6), any unit, with its covariance.
 
-    Two errors, added in squares:
+    Two errors, for a cell of a disordered crystal (`departing`) three, added in squares:
 
     - noise of the relaxations: stresses of one strain share it, those of two do not. Their covariance Σ (6, 6) is pooled over
-      strains and amplitudes from what breaks the symmetry, e (1 − A) s(e), where A averages over Cᵀ and the rotations. That
-      holds the departure of a disordered cell from the symmetry as well. A crystal that keeps its symmetry has none.
+      strains and amplitudes from what breaks the symmetry, e (1 − A) s(e), where A averages over Cᵀ and the rotations. A crystal
+      that keeps its symmetry has none.
     - anharmonicity, s(e) = C + a e²: the distance A a <e²> of the mean from its extrapolation to no strain, as far as its square
       is beyond twice what the noise makes. It moves all constants together. One amplitude tells nothing of it.
+    - departure of a disordered cell from the mean of all: it is a tensor with Cᵀ = C of its own, the same at every strain. Its
+      mean square over the components that break the rotations, S − A with S the average over Cᵀ, is taken for that over those
+      that keep them, which no single cell tells.
     """
     squares, n = np.array(amplitudes) ** 2, len(amplitudes)
     averaging = averaging_matrix(rotations)
     rest = np.eye(36) - averaging
-    broken = np.sqrt(squares)[:, None] * (slopes.reshape(n, 36) @ rest.T)
+    apart = _breaking(averaging) if departing else np.zeros((36, 36))
+    alike = apart @ slopes.mean(axis=0).ravel()
+    broken = np.sqrt(squares)[:, None] * (slopes.reshape(n, 36) @ rest.T - alike)
     strains = np.swapaxes(broken.reshape(n, 6, 6), 1, 2).reshape(-1, 6)
-    stresses = strains.T @ strains / len(strains) * 36 / np.trace(rest)
+    stresses = strains.T @ strains / len(strains) * 36 / (np.trace(rest) - np.trace(apart) / n)
     of_mean = stresses * np.mean(1 / squares) / n + (ROUNDING * np.abs(slopes).max()) ** 2 * np.eye(6)
-    found = tensor_of(slopes.mean(axis=0), np.array([of_mean] * 6), rotations)
+    found = tensor_of(slopes.mean(axis=0) - alike.reshape(6, 6), np.array([of_mean] * 6), rotations)
+    of_noise = found.covariance
+    if departing:
+        found = ElasticTensor(found.constants, of_noise + alike @ alike / np.trace(apart) * averaging @ averaging.T)
     if n == 1:
         return found
     away = squares - squares.mean()
     share = squares.mean() * away / (away @ away)
     bent = averaging @ (share @ slopes.reshape(n, 36))
-    noise = np.trace(found.covariance) * (share**2 @ (1 / squares)) / (np.mean(1 / squares) / n)
+    noise = np.trace(of_noise) * (share**2 @ (1 / squares)) / (np.mean(1 / squares) / n)
     beyond = max(0.0, 1 - 2 * noise / float(bent @ bent)) if bent.any() else 0.0
     return ElasticTensor(found.constants, found.covariance + beyond * np.outer(bent, bent))
+
+
+def _breaking(averaging: np.ndarray) -> np.ndarray:
+    """Projection (36, 36) of a tensor on what has Cᵀ = C and breaks the rotations that `averaging` averages over."""
+    swapped = np.eye(36).reshape(6, 6, 36).swapaxes(0, 1).reshape(36, 36)
+    return np.asarray((np.eye(36) + swapped) / 2 - averaging)
 
 
 def tensor_of(slopes: np.ndarray, covariances: np.ndarray, rotations: np.ndarray) -> ElasticTensor:

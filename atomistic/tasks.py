@@ -180,7 +180,8 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     }
     rotations = CUBIC if disordered else elasticity.crystal_rotations(cell)
     try:
-        tensor = elasticity.elastic_tensor(atoms, calculator, force=0.004, rotations=rotations, steps=p.get("steps", 300))
+        tensor = elasticity.elastic_tensor(atoms, calculator, force=0.004, rotations=rotations, steps=p.get("steps", 300),
+                                           departing=disordered)  # fmt: skip
     except RunFailure as failure:
         return {**answer, "problem": f"{p['phase']}: no elastic constants: {failure}"}
     return {**answer, **_told(tensor)}
