@@ -15,10 +15,12 @@ from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
 from atomistic.creep import MINIMUM_WINDOWS, Drive, Flow, driven, flow_record
+from atomistic.dynamics import Unphysical
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import StudyPlan, reference_seconds
 from atomistic.study_start import StartTable, checked, frames
 from coupling import toml_input
+from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.record import Property
 from coupling.store import digest, write_records
@@ -104,7 +106,10 @@ def run(
     progress: Progress | None = None,
     calculator: BaseCalculator | None = None,
 ) -> list[Property]:
-    """One record a temperature and rate; writes OUT/records.json and OUT/flow.png. `calculator` replaces the potential.
+    """One record a temperature and rate; writes OUT/records.json, OUT/problems.json and OUT/flow.png.
+
+    A run whose atoms leave what the potential knows gives no record and is told as a problem. `calculator` takes the place of
+    the study's potential.
 
     Raises:
         UserError: wrong input; RunFailure: a run that broke.
@@ -120,18 +125,25 @@ def run(
     listed = _tasks(study, atoms, described)
 
     def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
-        return _one(study, atoms, calculator, task.parameters, folder, tick)
+        try:
+            return _one(study, atoms, calculator, task.parameters, folder, tick)
+        except Unphysical as broken:
+            return {"broken": str(broken)}
 
     answers = run_tasks(listed, work, out, comm, progress)
     source = {"study": study.name, "potential": study.potential, "potential_sha256": described, "atoms": len(atoms)}
     source["seed"] = study.seed
-    flows = [_restored(answer) for answer in answers]
+    problems = [f"{t.label}: {answer['broken']}" for t, answer in zip(listed, answers, strict=True) if "broken" in answer]
+    whole = [(task, answer) for task, answer in zip(listed, answers, strict=True) if "broken" not in answer]
+    flows = [_restored(answer) for _, answer in whole]
     records = [flow_record(flow, study.material, {"axis": study.axis}, source) for flow in flows]
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import curves
 
-        drawn = {task.label: (flow.strains, flow.stresses * 1e-9, None) for task, flow in zip(listed, flows, strict=True)}
-        curves(Path(out) / "flow.png", drawn, "strain", "uniaxial deviator (GPa)")
+        drawn = {task.label: (flow.strains, flow.stresses * 1e-9, None) for (task, _), flow in zip(whole, flows, strict=True)}
+        if drawn:
+            curves(Path(out) / "flow.png", drawn, "strain", "uniaxial deviator (GPa)")
+        write_json(Path(out) / "problems.json", problems)
         write_records(Path(out) / "records.json", records)
     return records
 

@@ -39,7 +39,8 @@ def over_members(found: Sequence[Sequence[Property]]) -> list[Property]:
 def _identity(record: Property) -> tuple[Any, ...]:
     """What two members' records of one quantity share."""
     conditions = sorted((name, repr(value)) for name, value in record.conditions.items() if name not in OF_A_RUN)
-    return (record.material, record.quantity, *conditions)
+    of_a_run = "mean_temperature_K" in record.conditions  # what a run gave at 298.15 K is not what others were carried to there
+    return (record.material, record.quantity, of_a_run, *conditions)
 
 
 def _pooled(group: Sequence[tuple[int, Property]]) -> Property:

@@ -178,7 +178,7 @@ def trial(study: PropertyStudy) -> PropertyStudy:
 def run(
     study: PropertyStudy, out: str | Path, comm: Any = None, progress: Progress | None = None, tools: Toolbox | None = None
 ) -> list[Property]:
-    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json; pressure.png where there are pressures.
+    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json; pressure.png where D is known at three.
 
     `tools` replaces potential and structures.
 

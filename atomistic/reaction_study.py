@@ -322,14 +322,16 @@ def still(trajectory: dynamics.Trajectory) -> dynamics.Trajectory:
 
 
 def _gap(frame: Atoms) -> str:
-    """That a slice of the cell is nearly empty, in words; "" where none is."""
+    """That a slice of the cell, wherever it begins, is nearly empty, in words; "" where none is."""
     height = float(frame.cell.volume / np.linalg.norm(np.cross(frame.cell[0], frame.cell[1])))
-    slices = max(1, int(height / SLICE))
-    counts = np.bincount((frame.get_scaled_positions()[:, 2] * slices).astype(int) % slices, minlength=slices)
-    share = float(counts.min() / counts.mean())
+    depths = np.sort(frame.get_scaled_positions()[:, 2] % 1.0)
+    above = np.concatenate([depths, depths + 1.0])
+    begins = np.arange(0.0, 1.0, 0.1 * SLICE / height)
+    counts = np.searchsorted(above, begins + SLICE / height) - np.searchsorted(above, begins)
+    share = float(counts.min() / (len(frame) * SLICE / height))
     if share > EMPTY:
         return ""
-    return f"a slice of {height / slices:.1f} Å holds {share:.0%} of a slice's mean number of atoms at the end: a gap has opened"
+    return f"a slice of {SLICE:g} Å holds {share:.0%} of a slice's mean number of atoms at the end: a gap has opened"
 
 
 def _chosen(study: ReactionStudy, trajectory: dynamics.Trajectory) -> tuple[list[Atoms], np.ndarray]:

@@ -130,9 +130,9 @@ def _charge_factor(ratios: Sequence[Property]) -> tuple[float, float] | None:
     Its errors are those of the charge diffusivity, which the inverse would skew. It is taken not to depend on temperature;
     scatter beyond the errors widens the error of the mean.
     """
-    if not ratios:
+    factors = [(1 / r.value, r.stderr / r.value**2) for r in ratios if r.stderr]
+    if not factors:
         return None
-    factors = [(1 / r.value, (r.stderr or 0.0) / r.value**2) for r in ratios]
     mean, inner = _weighted(factors)
     weights = np.array([(value / error) ** 2 for value, error in factors])
     scatter = float(weights @ [(value - mean) ** 2 for value, _ in factors] / weights.sum())
@@ -181,6 +181,12 @@ def _room_records(
         own = _times(room, *charge)
         told = "Nernst–Einstein with the Haven ratio of the runs, taken not to depend on temperature"
         collective |= {"conversion": told, "haven_ratio": 1 / charge[0], "haven_ratio_stderr": charge[1] / charge[0] ** 2}
+    elif charge:
+        own = replace(room, value=room.value * max(1.0, charge[0] + 1.645 * charge[1]))
+        told = "Nernst–Einstein, times the upper limit of the charge's factor (95 %) where that exceeds 1"
+        collective |= {"conversion": told, "haven_ratio": 1 / charge[0], "haven_ratio_stderr": charge[1] / charge[0] ** 2}
+    elif room.bound:
+        own = replace(room, doubt="no run gave a Haven ratio: where it lies below 1, the bound is too low by it")
     records = []
     if room.fit is not None:
         least, most = room.fit.energy_interval()
@@ -393,6 +399,7 @@ def _conductors(records: Sequence[Property]) -> list[Property]:
         if record.quantity == "self_diffusivity"
         and record.bound is None
         and record.conditions["temperature_K"] == ROOM_TEMPERATURE
+        and "pressure_Pa" not in record.conditions
     ]
 
 

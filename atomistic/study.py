@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, reduction, tasks
+from atomistic import adhesion, reduction, tasks, under_pressure
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import reference_seconds
 from atomistic.surface_energy import FORCE, STEPS, generic_shifts
@@ -407,6 +407,10 @@ def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> l
         if "problem" in answer:
             member = task.parameters.get("member", 0)
             told.append(f"member {member} alone: {answer['problem']}" if member else str(answer["problem"]))
+    done = list(zip(listed, answers, strict=True))
+    moved = [run for run in done if run[0].kind == "diffusion" and not run[0].parameters.get("member")]
+    for phase in dict.fromkeys(task.parameters["phase"] for task, _ in moved):
+        told += under_pressure.missing(phase, [run for run in moved if run[0].parameters["phase"] == phase])
     return told
 
 

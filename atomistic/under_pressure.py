@@ -30,6 +30,27 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     return made
 
 
+def missing(phase: str, runs: Answered) -> list[str]:
+    """Why a temperature at which a study asked for pressures has no activation volume: one sentence each.
+
+    Args:
+        phase: the crystal. runs: all its runs of diffusion, those that gave a problem alone among them.
+    """
+    told = []
+    for temperature in sorted({task.parameters["temperature"] for task, _ in runs if task.parameters.get("pressure")}):
+        here = [run for run in runs if run[0].parameters["temperature"] == temperature]
+        if len({_pressure(run) for run in here}) < activation_volume.FEWEST:
+            continue  # not asked for
+        gave = [run for run in here if "value" in run[1]]
+        known = {p for p in {_pressure(run) for run in gave} if _point(gave, p).bound is None}
+        where = f"{phase} at {temperature:g} K: no activation volume"
+        if len(known) < activation_volume.FEWEST:
+            told.append(f"{where}: {len(known)} pressures gave estimates of D, {activation_volume.FEWEST} are needed; run longer")
+        elif len({answer["cell"] for run, answer in gave if _pressure((run, answer)) in known}) > 1:
+            told.append(f"{where}: the run at zero pressure is in another cell (that of the structure file) than the others")
+    return told
+
+
 def picture(found: Sequence[Property], path: Path) -> None:
     """Diffusivities of every crystal and temperature against pressure, where three or more pressures gave estimates of it.
 
@@ -49,6 +70,7 @@ def picture(found: Sequence[Property], path: Path) -> None:
         table = np.array([(r.conditions.get("pressure_Pa", 0.0) / PA, r.value, r.stderr or 0.0) for r in line])
         x, y, error = table[np.argsort(table[:, 0])].T
         drawn[f"{volume.material}, {kelvin:g} K"] = (x, y, error)
+    path.unlink(missing_ok=True)  # of a run before that had one
     if drawn:
         curves(path, drawn, "pressure (GPa)", "Li diffusivity (m²/s)", points=list(drawn), log=True)
 

@@ -103,16 +103,23 @@ def parameter_table(
     return render(table, "", f"MD: {note}", f"{len(parameters)} parameters. Case hash {case.digest}.")
 
 
+def _conditions(record: Property) -> str:
+    """Temperature, and the pressure where one is stated: '600 K', '600 K, 1 GPa'."""
+    told = [f"{number(record.conditions['temperature_K'])} K"] if "temperature_K" in record.conditions else []
+    pressure = record.conditions.get("pressure_Pa")
+    return ", ".join(told + ([f"{float(pressure) / 1e9:.4g} GPa"] if pressure is not None else []))
+
+
 def record_table(records: Iterable[Property]) -> str:
     """Property records as a table."""
     rows = [
         (
             r.material, f"{r.quantity} {r.conditions.get('species', '')}".strip(), number(r.value), r.unit, uncertainty(r),
-            number(r.conditions.get("temperature_K")), source_text(r),
+            _conditions(r), source_text(r),
         )
         for r in records
     ]  # fmt: skip
-    return render(plain_table("", ("material", "quantity", "value", "unit", "±", "T (K)", "source"), rows))
+    return render(plain_table("", ("material", "quantity", "value", "unit", "±", "at", "source"), rows))
 
 
 def answer_lines(summary: Mapping[str, Any]) -> str:

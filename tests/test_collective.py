@@ -8,6 +8,7 @@ from ase import Atoms
 from scipy.signal import lfilter
 
 from atomistic import reduction, tasks
+from atomistic.pooling import over_members
 from atomistic.scheduler import Task
 from coupling.arrhenius import EXCEEDS, Point, RoomValue
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE, ROOM_TEMPERATURE
@@ -133,6 +134,35 @@ def test_a_factor_that_makes_the_error_exceed_the_value_is_told() -> None:
     room = RoomValue(1.0, 0.9, 0.2, 5.0, None, None, "", "")
     assert reduction._times(room, 2.0, 0.1).doubt == ""
     assert reduction._times(room, 2.0, 1.5).doubt == EXCEEDS
+
+
+def test_a_bound_is_raised_by_the_ratio_or_doubtful_without_one() -> None:
+    """One temperature gives a bound at 298 K: the charge, 2.5 times as fast, lifts it by the upper limit of its factor."""
+    value = 1e-9
+    charge = {"value": 1.0, "stderr": 0.4, "bound": None, "reason": "", "diffusivity": 2.5 * value, "diffusivity_stderr": value}
+    answer = {**ANSWER, "engine": "test", "value": value, "stderr": 0.01 * value, "bound": None, "hop_length": 3.0,
+              "mean_temperature": 600.0, "ions": 6, "volume_A3": 1000.0}  # fmt: skip
+    lifted, plain = (
+        next(
+            r for r in reduction.reduce([RUN], [answer | more], {"potential": "p"})[0]
+            if r.quantity == "ionic_conductivity" and r.conditions["temperature_K"] == ROOM_TEMPERATURE
+        )
+        for more in ({"collective": charge}, {})
+    )  # fmt: skip
+    assert (lifted.bound, plain.bound) == ("upper", "upper")
+    assert lifted.value / plain.value == pytest.approx(2.5 + 1.645 * 1.0003, rel=1e-3)
+    assert (lifted.confidence, plain.confidence) == ("computed", "low")
+    assert "no run gave a Haven ratio" in plain.source["low_confidence"]
+
+
+def test_a_run_at_room_temperature_is_not_pooled_with_what_others_are_carried_to() -> None:
+    """Two numbers under one set temperature, one direct and one extrapolated: both stand."""
+    direct = Property("X", "self_diffusivity", 1e-9, "m^2/s", stderr=1e-10, source={"p": 1},
+                      conditions={"temperature_K": ROOM_TEMPERATURE, "mean_temperature_K": 297.0})  # fmt: skip
+    carried = Property("X", "self_diffusivity", 5e-11, "m^2/s", stderr=1e-11, source={"p": 1},
+                       conditions={"temperature_K": ROOM_TEMPERATURE})  # fmt: skip
+    assert over_members([[direct, carried]]) == [direct, carried]
+    assert len(over_members([[direct, carried], [direct]])) == 2
 
 
 def test_the_conductivity_at_room_temperature_takes_the_ratio_of_the_runs() -> None:

@@ -1,5 +1,6 @@
 """A study of driven flow from its file to records and picture; what was done is kept; wrong input."""
 
+import json
 from pathlib import Path
 
 import ase.io
@@ -45,6 +46,26 @@ def test_a_study_gives_one_point_a_rate(tmp_path) -> None:
     Gone.__name__ = "PairPotential"
     again = flow_study.run(study, tmp_path / "out", calculator=Gone())
     assert [record.to_dict() for record in again] == [record.to_dict() for record in records]
+
+
+def test_a_rate_that_the_potential_does_not_bear_is_told_and_the_others_stand(tmp_path) -> None:
+    """A hole that is found at the second rate alone."""
+    calls = [0]
+
+    class Holed(PairPotential):
+        def calculate(self, *args, **more) -> None:
+            super().calculate(*args, **more)
+            calls[0] += 1
+            if calls[0] > 650:  # 600 steps of the slower rate, then those of the faster one
+                self.results["forces"][0] = 1e3
+
+    study = flow_study.read_study(written(tmp_path))
+    records = flow_study.run(study, tmp_path / "out", calculator=Holed(cutoff=6.5))
+    assert len(records) == 1
+    (told,) = json.loads((tmp_path / "out" / "problems.json").read_text())
+    assert "left what the potential knows: force 1e+03 eV/Å" in told
+    assert "1/s" in told
+    assert (tmp_path / "out" / "flow.png").is_file()
 
 
 def test_wrong_studies_are_refused(tmp_path) -> None:

@@ -190,6 +190,10 @@ def test_a_gap_is_told() -> None:
     parted = full.copy()
     parted.cell[2, 2] += 10.0
     assert "0% of a slice's mean number" in reaction_study._gap(parted)
+    narrow = full.copy()  # less than one slice, in the middle of two
+    narrow.positions[narrow.positions[:, 2] > 20.0, 2] += 4.0
+    narrow.cell[2, 2] += 4.0
+    assert "a gap has opened" in reaction_study._gap(narrow)
     height = full.cell[2, 2]
     thin = full[[(7.0 < z < height - 7.0) or n % 8 == 0 for n, z in enumerate(full.positions[:, 2])]]
     assert "a gap has opened" in reaction_study._gap(thin)

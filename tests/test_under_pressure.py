@@ -19,6 +19,7 @@ from coupling.library import Material
 from coupling.record import Property
 from coupling.store import find
 from multiscale.parameters import candidates
+from multiscale.tables import record_table
 
 VOLUME, KELVIN, GAS = 1.5e-6, 600.0, 8.314462618
 """Activation volume of the made-up runs, m³/mol; their temperature, K."""
@@ -68,7 +69,26 @@ def test_two_pressures_a_bound_or_another_cell_give_no_volume(runs: list[tuple[T
     """What is known at each pressure is told all the same."""
     records = reduced(runs)
     assert find(records, "X", "activation_volume") == []
+    told = under_pressure.missing("X", runs)
+    assert len(told) == (0 if len(runs) < 3 else 1)
+    assert all("X at 600 K: no activation volume: " in sentence for sentence in told)
     assert len([record for record in records if "pressure_Pa" in record.conditions]) == len(runs) - 1
+
+
+def test_a_run_that_broke_counts_as_asked_for() -> None:
+    """Three pressures, one of which the potential does not bear."""
+    broken = (run(2.0)[0], {"engine": "test", "problem": "left out"})
+    assert under_pressure.missing("X", [run(0.0), run(1.0), broken]) == [
+        "X at 600 K: no activation volume: 2 pressures gave estimates of D, 3 are needed; run longer"
+    ]
+    assert under_pressure.missing("X", [run(0.0), run(1.0), run(2.0)]) == []
+
+
+def test_the_table_of_a_study_tells_the_pressure() -> None:
+    """Beside the temperature."""
+    text = record_table(reduced([run(0.0), run(1.0), run(2.0)]))
+    assert "600 K, 1 GPa" in text
+    assert "600 K, 2 GPa" in text
 
 
 def test_scatter_beyond_the_errors_widens_the_volume() -> None:

@@ -93,6 +93,7 @@ def run_file(path: Path, out: Path | None, as_json: bool, trial: bool = False, e
 def _arrhenius_picture(folder: Path) -> None:
     """Diffusivities against temperature as arrhenius.png, where the study has any."""
     kept = folder / "arrhenius.json"
+    (folder / "arrhenius.png").unlink(missing_ok=True)
     if not kept.is_file() or not (phases := json.loads(kept.read_text(encoding="utf-8"))):
         return
     from multiscale.reporting import figures
