@@ -187,7 +187,8 @@ def _value(record: Property, factor: float, unit: str) -> str:
 
 
 def _conditions(record: Property) -> str:
-    parts = [form.format(record.conditions[key]) for key, form in TOLD.items() if key in record.conditions]
+    told = {key: value for key, value in record.conditions.items() if key != "axis" or "slice_m" not in record.conditions}
+    parts = [form.format(told[key]) for key, form in TOLD.items() if key in told]
     held, wanted = record.conditions.get("mean_temperature_K"), record.conditions.get("set_temperature_K")
     if held is not None:  # the run's own mean stands first; where there is none, temperature_K was set
         parts[0] = f"{held:.4g} K (set to {record.conditions['temperature_K']:.4g} K)"
@@ -198,7 +199,7 @@ def _conditions(record: Property) -> str:
     if "slice_m" in record.conditions:
         low, high = (1e10 * float(depth) for depth in record.conditions["slice_m"])
         metal = record.conditions["metal_atoms"]
-        parts.append(f"{low:.1f} … {high:.1f} Å deep" + (f", {metal} atoms of metal" if metal else ""))
+        parts.append(f"{low:.1f} … {high:.1f} Å along {record.conditions['axis']}" + (f", {metal} atoms of metal" if metal else ""))
     return ", ".join(parts)
 
 
@@ -301,8 +302,9 @@ How to read it:
   smearing would hide.
 - **band gaps of slices** of a small reacted cell (`reaction-slices`, one start): cut between groups of bound atoms where the
   formal charges add up to zero, faces joined, relaxed for 50 steps. The slice from the electrolyte's middle has the composition
-  of four Li6PS5Cl with all PS4 whole, and its gap lies 1.4 eV below the crystal's: heat, disorder and the joined faces. No
-  difference below that between slices means anything, and no error of sampling is known of them.
+  of four Li6PS5Cl with all PS4 whole, and its gap lies 1.4 eV below the crystal's: heat, disorder and the joined faces. That
+  is more than the gaps of the interphase themselves, and the slice at its border has partly filled orbitals without metal in it:
+  that an interphase conducts electrons cannot be read from them. No error of sampling is known of them.
 - "memory": the literature value was recalled, not read again; treat it as such.
 - The runs are short (see their lengths): long enough for a number with its error, not for a publication. That Li6PS5Cl comes out
   a hundred times too fast is not their doing: four times longer runs (15 and 60 ps at 25 % disorder) left D(T) within a quarter
