@@ -198,8 +198,9 @@ def _conditions(record: Property) -> str:
         parts.insert(0, f"{100 * float(record.conditions['disorder']):.0f} % S/Cl disorder")
     if "slice_m" in record.conditions:
         low, high = (1e10 * float(depth) for depth in record.conditions["slice_m"])
-        metal = record.conditions["metal_atoms"]
-        parts.append(f"{low:.1f} … {high:.1f} Å along {record.conditions['axis']}" + (f", {metal} atoms of metal" if metal else ""))
+        parts.append(f"{low:.1f} … {high:.1f} Å along {record.conditions['axis']}")
+        if metal := record.conditions["metal_atoms"]:
+            parts.append(f"{metal} atoms of metal")
     return ", ".join(parts)
 
 
