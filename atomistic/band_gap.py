@@ -7,8 +7,7 @@ Where orbitals at the Fermi level are partly filled (METALLIC), the cell is a me
 occupation f = 1/(1 + exp(x/kT)) lies between METALLIC and 1 - METALLIC over 2 ln(1/METALLIC - 1) kT (0.25 eV at 500 K), and the
 gap is at most that wide.
 
-A slice is made periodic by taking its thickness for the height of the cell: its two faces then touch each other, which no depth
-of the interphase knows. It is refused where atoms come nearer than CLOSEST by that.
+Slices are cut by `neutral_slices`: one with a formal charge has carriers, and no gap, by the cut alone.
 """
 
 import math
@@ -24,12 +23,9 @@ from ase import Atoms, units
 
 from atomistic import cp2k
 from atomistic.cp2k import Cp2kSettings, LabelFailure
-from atomistic.structures import min_distance
 from coupling.errors import RunFailure, UserError
 from coupling.record import Property
 
-CLOSEST = 1.6
-"""Shortest distance (Å) between atoms of a slice that was made periodic."""
 METALLIC = 0.05
 """An orbital filled by more than this share and less than one minus it is partly filled."""
 MOST_ATOMS = 150
@@ -46,29 +42,6 @@ class BandGap:
     highest: float
     lowest: float
     metallic: bool
-
-
-def slice_of(atoms: Atoms, low: float, high: float, axis: int = 2) -> Atoms:
-    """The atoms between two depths (Å) along a cell vector, in a cell of that thickness.
-
-    Raises:
-        UserError: no such depths in the cell, no atom there, or atoms nearer than CLOSEST across the new border.
-    """
-    heights = 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
-    if not 0 <= low < high <= heights[axis] + 1e-9:
-        raise UserError(f"slice from {low:g} to {high:g} Å: two rising depths between 0 and {heights[axis]:.4g} Å are needed")
-    scaled = atoms.get_scaled_positions()[:, axis] * heights[axis]
-    part = atoms[(scaled >= low) & (scaled < high)]
-    if not len(part):
-        raise UserError(f"slice from {low:g} to {high:g} Å: no atom lies there")
-    cell = part.cell.array.copy()
-    cell[axis] *= (high - low) / heights[axis]
-    made = Atoms(part.numbers, positions=part.positions, cell=cell, pbc=True)
-    made.wrap()
-    if len(made) > 1 and (nearest := min_distance(made)) < CLOSEST:
-        told = f"atoms would lie {nearest:.2f} Å apart where its faces meet (limit {CLOSEST:g} Å); choose other depths"
-        raise UserError(f"slice from {low:g} to {high:g} Å: {told}")
-    return made
 
 
 def input_text(atoms: Atoms, settings: Cp2kSettings) -> str:
@@ -173,11 +146,12 @@ def _last_words(output: str) -> str:
 
 
 def record(
-    found: BandGap, atoms: Atoms, settings: Cp2kSettings, conditions: Mapping[str, Any], source: Mapping[str, Any]
-) -> Property:
-    """The gap (J) as an estimate of low confidence; an upper bound where the cell is metallic."""
+    found: BandGap, atoms: Atoms, settings: Cp2kSettings, conditions: Mapping[str, Any], source: Mapping[str, Any],
+    carriers: bool = False,
+) -> Property:  # fmt: skip
+    """The gap (J) as an estimate of low confidence; an upper bound where the cell is metallic or holds metal (`carriers`)."""
     method = f"{settings.functional} at the zone centre, {settings.basis}, {settings.cutoff:g} Ry; semilocal gaps are too small"
     told = {**source, "method": method, "atoms": len(atoms), "gap_eV": round(found.gap, 4)}
     return Property(atoms.get_chemical_formula(empirical=True), "band_gap", found.gap * units._e, "J", stderr=None,
-                    bound="upper" if found.metallic else None, conditions={**conditions, "metallic": found.metallic},
+                    bound="upper" if found.metallic or carriers else None, conditions={**conditions, "metallic": found.metallic},
                     kind="derived", source=told, confidence="low")  # fmt: skip

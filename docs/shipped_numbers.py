@@ -188,7 +188,8 @@ def _value(record: Property, factor: float, unit: str) -> str:
 
 
 def _conditions(record: Property) -> str:
-    parts = [form.format(record.conditions[key]) for key, form in TOLD.items() if key in record.conditions]
+    told = {key: value for key, value in record.conditions.items() if key != "axis" or "slice_m" not in record.conditions}
+    parts = [form.format(told[key]) for key, form in TOLD.items() if key in told]
     held, wanted = record.conditions.get("mean_temperature_K"), record.conditions.get("set_temperature_K")
     if held is not None:  # the run's own mean stands first; where there is none, temperature_K was set
         parts[0] = f"{held:.4g} K (set to {record.conditions['temperature_K']:.4g} K)"
@@ -196,6 +197,11 @@ def _conditions(record: Property) -> str:
         parts[0] += f" (set to {wanted:.4g} K)"
     if "disorder" in record.conditions:
         parts.insert(0, f"{100 * float(record.conditions['disorder']):.0f} % S/Cl disorder")
+    if "slice_m" in record.conditions:
+        low, high = (1e10 * float(depth) for depth in record.conditions["slice_m"])
+        parts.append(f"{low:.1f} … {high:.1f} Å along {record.conditions['axis']}")
+        if metal := record.conditions["metal_atoms"]:
+            parts.append(f"{metal} atoms of metal")
     return ", ".join(parts)
 
 
@@ -256,7 +262,8 @@ def page() -> str:
     missing = sorted({path.stem for path in (CASES / "_studies").glob("*.toml")} - {one.study for one in shipped})
     if missing:
         told = ", ".join(f"`{name}`" for name in missing)
-        lines += ["", "## Studies that have not been run to their end", "", f"Their numbers are not in the table: {told}."]
+        lines += ["", "## Studies without shipped records", "",
+                  f"Not run to their end, or run for the cell that they leave alone (`reaction-slices`): {told}."]  # fmt: skip
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -295,6 +302,11 @@ How to read it:
   change from the cell to the larger one (sampling of the zone); it knows nothing of the functional or the basis. They stand as
   estimates of low confidence and no case reads them. A cell with partly filled orbitals is a metal: its bound is what the
   smearing would hide.
+- **band gaps of slices** of a small reacted cell (`reaction-slices`, one start): cut between groups of bound atoms where the
+  formal charges add up to zero, faces joined, relaxed for 50 steps. The slice from the electrolyte's middle has the composition
+  of four Li6PS5Cl with all PS4 whole, and its gap lies 1.4 eV below the crystal's: heat, disorder and the joined faces. That
+  is more than the gaps of the interphase themselves, and the slice at its border has partly filled orbitals without metal in it:
+  that an interphase conducts electrons cannot be read from them. No error of sampling is known of them.
 - "memory": the literature value was recalled, not read again; treat it as such.
 - The runs are short (see their lengths): long enough for a number with its error, not for a publication. That Li6PS5Cl comes out
   a hundred times too fast is not their doing: four times longer runs (15 and 60 ps at 25 % disorder) left D(T) within a quarter

@@ -1,4 +1,4 @@
-"""Band gaps: orbitals read as CP2K prints them, gaps and metals told apart, slices, the record; CP2K itself where it is here."""
+"""Band gaps: orbitals read as CP2K prints them, gaps and metals told apart, the record; CP2K itself where it is here."""
 
 import os
 from pathlib import Path
@@ -58,18 +58,6 @@ def test_an_output_without_a_gap_says_why(output: str, message: str) -> None:
         band_gap.gap_of(band_gap.read_orbitals(output))
 
 
-def test_a_slice_is_a_periodic_cell_of_its_thickness() -> None:
-    stack = bulk("LiCl").repeat((1, 1, 3))
-    part = band_gap.slice_of(stack, 0.0, stack.cell[2, 2] / 3)
-    assert len(part) == 8
-    assert np.allclose(part.cell.lengths(), bulk("LiCl").cell.lengths())
-    assert part.get_chemical_formula() == bulk("LiCl").get_chemical_formula()
-    for low, high, message in ((5.0, 4.0, "two rising depths"), (0.0, 99.0, "two rising depths"), (0.3, 0.5, "no atom"),
-                               (0.0, 2.58, "faces meet")):  # fmt: skip
-        with pytest.raises(UserError, match=message):
-            band_gap.slice_of(stack, low, high)
-
-
 @pytest.mark.parametrize(("atoms", "message"), [
     (Atoms("LiCl", [[0, 0, 0], [2.5, 0, 0]], cell=[9, 9, 9]), "periodic in three"),
     (Atoms("Xe", cell=[9, 9, 9], pbc=True), "no pseudopotential at hand for Xe"),
@@ -85,6 +73,7 @@ def test_the_command_tells_mistakes_with_the_file(tmp_path: Path) -> None:
     for words, message in (
         (["--frame", "3"], "holds 1 frames"), (["--slice", "1 angstrom"], "two depths"),
         (["--slice", "0 nm, 9 nm"], "two rising depths"), (["--functional", "B3LYP"], "known with CP2K"),
+        (["--slice", "0 nm, 2.58 angstrom", "--shift", "2"], "--shift"), (["--slice", "0 nm, 2.58 angstrom"], "faces meet"),
     ):  # fmt: skip
         answer = CliRunner().invoke(app, ["analyze", "band-gap", str(tmp_path / "a.extxyz"), *words])
         assert isinstance(answer.exception, UserError), answer.output

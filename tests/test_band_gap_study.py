@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
+from spring import Spring
 
 from atomistic import band_gap, band_gap_study, cp2k
 from atomistic.structures import bulk
@@ -84,6 +85,43 @@ def test_gaps_come_with_the_change_in_a_larger_cell(tmp_path: Path, program: Pat
     assert program.read_text().count("run") == runs, "kept"
 
 
+def test_a_slice_is_cut_neutral_and_relaxed(tmp_path: Path, program: Path) -> None:
+    """Both cells (5.0 and 4.5 eV) are those of the relaxed slice, of whose gap, narrowed by the cut, no barrier is told."""
+    text = STUDY.split("[[cell]]")
+    made = text[0] + 'relax_with = "a spring"\nrelax_steps = 7\ngap_factor = 1.5\n[[cell]]' + text[3] + 'shift = "1 angstrom"\n'
+    study = band_gap_study.read_study(written(tmp_path, made))
+    (one,) = band_gap_study.cells(study)
+    moved = one.atoms.positions.copy()
+    moved[0, 0] += 0.3
+    (gap,) = band_gap_study.run(study, tmp_path / "out", calculator=Spring(moved))
+    assert (gap.value, gap.stderr) == (pytest.approx(4.5 * ELECTRONVOLT), pytest.approx(0.5 * ELECTRONVOLT))
+    assert (gap.conditions["formal_charge_e"], gap.conditions["metal_atoms"], gap.confidence) == (0, 0, "low")
+    assert "relaxed in its cell by a spring (Spring) for up to 7 steps" in gap.source["structure"]
+    assert gap.source["structure"].endswith("4 Cl, 4 Li")
+    runs = program.read_text().count("run")
+    band_gap_study.run(study.model_copy(update={"relax_steps": 8}), tmp_path / "out", calculator=Spring(moved))
+    assert program.read_text().count("run") == runs + 2, "another relaxation is another cell"
+
+
+def test_the_gap_of_a_crystal_bounds_the_barrier_where_a_factor_is_stated(tmp_path: Path, program: Path) -> None:
+    """1.5 times (4.5 + 2 · 0.5) eV is the most that electrons from lithium can meet in LiCl; the metallic cell has no barrier."""
+    made = "[[cell]]".join(STUDY.split("[[cell]]")[:3]).replace("[[cell]]", "gap_factor = 1.5\n[[cell]]", 1)
+    gap, barrier, metal = band_gap_study.run(band_gap_study.read_study(written(tmp_path, made)), tmp_path / "out")
+    assert (barrier.material, barrier.quantity, barrier.bound, barrier.unit) == ("LiCl", "tunnel_barrier", "upper", "J")
+    assert barrier.value == pytest.approx(8.25 * ELECTRONVOLT)
+    assert (gap.quantity, metal.quantity, metal.bound) == ("band_gap", "band_gap", "upper")
+
+
+def test_levels_of_a_small_cell_of_metal_are_a_bound(tmp_path: Path, program: Path) -> None:
+    ase.io.write(tmp_path / "stack.extxyz", bulk("Li").repeat((2, 2, 4)))
+    text = STUDY.split("[[cell]]")
+    made = text[0] + "gap_factor = 1.5\n[[cell]]" + text[3].replace("5.1398", "7.0184")
+    (record,) = band_gap_study.run(band_gap_study.read_study(written(tmp_path, made)), tmp_path / "out")
+    assert (record.quantity, record.bound, record.stderr, record.conditions["metallic"]) == ("band_gap", "upper", None, False)
+    assert (record.conditions["metal_atoms"], record.conditions["formal_charge_e"]) == (16, 16)
+    assert "holds lithium metal" in record.source["sampling"]
+
+
 def test_no_larger_cell_no_error(tmp_path: Path, program: Path) -> None:
     text = STUDY.replace("finer_atoms = 16", "finer_atoms = 0").split("[[cell]]")
     (record,) = band_gap_study.run(band_gap_study.read_study(written(tmp_path, "[[cell]]".join(text[:2]))), tmp_path / "out")
@@ -149,6 +187,9 @@ def test_the_command_tells_cost_runs_and_ships(tmp_path: Path, program: Path, ca
     ('"LiCl"', '"LiCl"\nseed = 2', "cell.seed: read 2; only Li6PS5Cl"),
     ('"LiCl"', '"LiCl"\naxis = "a"', "only a cell with structure"),
     ('name = "layer"', 'name = "layer"\nrepeat = [1, 1, 2]', "repeat: .*only a cell with crystal"),
+    ('"LiCl"', '"LiCl"\nshift = "1 angstrom"', "shift: .*only a cell with structure"),
+    ('slice = ["0 angstrom", "5.1398 angstrom"]', 'shift = "1 angstrom"', "shift of a slice; give slice as well"),
+    ("finer_atoms = 16", "gap_factor = 0.9", "gap_factor: .*1"),
     ('"0 angstrom"', '"6 angstrom"', "slice: .*rising"), ('"300 Ry"', '"50 Ry"', r"salts.toml:4: cutoff: .*at least 100 Ry"),
     ("finer_atoms = 16", 'functional = "B3LYP"', 'functional: read "B3LYP"; known with CP2K: PBE'),
     ("finer_atoms = 16", 'basis = "DZVP"', "basis: .*known with CP2K"),
@@ -164,6 +205,7 @@ def test_wrong_studies_are_refused_with_their_line(tmp_path: Path, old: str, new
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("stack.extxyz", "away.extxyz", r"\[\[cell\]\] layer: .*away.extxyz: no such"),
     ('"5.1398 angstrom"', '"90 angstrom"', r"\[\[cell\]\] layer: slice from 0 to 90"),
+    ('"5.1398 angstrom"', '"2.58 angstrom"', r"\[\[cell\]\] layer: slice .*too near where its faces meet"),
     ('crystal = "LiCl"', 'crystal = "LiCl"\nfiner = [3, 3, 3]', r"\[\[cell\]\] LiCl: band gap: 216 atoms; at most 150"),
 ])  # fmt: skip
 def test_cells_without_a_gap_are_refused_first(tmp_path: Path, program: Path, old: str, new: str, message: str) -> None:

@@ -7,7 +7,7 @@ import typer
 from coupling.errors import UserError
 from multiscale.commands.analyze import Trajectory, _require_file, _told
 from multiscale.commands.structure import AxisOption, SliceOption
-from multiscale.console import JsonOption, show, show_json
+from multiscale.console import JsonOption, quantity_of, show, show_json
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +19,7 @@ def band_gap(
     trajectory: Trajectory,
     slice_: SliceOption = None,
     axis: AxisOption = "c",
+    shift: Annotated[str | None, typer.Option(help="How far each face may move to a neutral cut [default: 0 angstrom].")] = None,
     frame: Annotated[int, typer.Option(help="Number of the frame from 0; -1 is the last.")] = -1,
     functional: Annotated[str, typer.Option(help="PBE, PBEsol or LDA.")] = "PBE",
     basis: Annotated[str, typer.Option(help="Basis set of CP2K.")] = "DZVP-MOLOPT-SR-GTH",
@@ -28,29 +29,36 @@ def band_gap(
 ) -> None:
     """Band gap at the zone centre by CP2K (`make cp2k`): an estimate; a cell with partly filled orbitals gets an upper bound.
 
-    Example: multiscale analyze band-gap final.extxyz --slice "12 angstrom, 18 angstrom"
+    A slice is cut between groups of bound atoms and refused where its formal charges do not add up to zero.
+
+
+    Example: multiscale analyze band-gap final.extxyz --slice "12 angstrom, 18 angstrom" --shift "2 angstrom"
     """
     _require_file(trajectory)
     from atomistic import band_gap as gaps
     from atomistic.cp2k import Cp2kSettings
     from atomistic.frames import read_frames
-    from multiscale.commands.structure import _depths, _slice
+    from atomistic.neutral_slices import conditions, cut
+    from multiscale.commands.structure import _slice
 
-    part = _slice(slice_, axis)
+    wanted, reach = _slice(slice_, axis), 0.0 if shift is None else quantity_of("--shift", shift, "m") * 1e10
     read = read_frames(trajectory)
     if not -len(read) <= frame < len(read):
         raise UserError(f"--frame {frame}: {trajectory} holds {len(read)} frames, counted from 0")
     atoms = read[frame]
+    part = None
     if slice_ is not None:
-        atoms = _told(trajectory, lambda: gaps.slice_of(atoms, part.low, part.high, part.axis))
+        part = _told(trajectory, lambda: cut(read[frame], wanted.low, wanted.high, reach, wanted.axis))
+        atoms = part.atoms
     settings = Cp2kSettings(functional=functional, basis=basis, cutoff=cutoff, threads=threads)
     found = _told(trajectory, lambda: gaps.band_gap(atoms, settings))
-    where = {"slice_m": _depths(part), "axis": axis} if slice_ is not None else {}
-    record = gaps.record(found, atoms, settings, where, {"trajectory": str(trajectory), "frame": frame})
+    where = {} if part is None else {"axis": axis, **conditions(part)}
+    carriers = part is not None and part.metal > 0
+    record = gaps.record(found, atoms, settings, where, {"trajectory": str(trajectory), "frame": frame}, carriers)
     if as_json:
         from multiscale.commands.analyze import KEYS
 
         show_json({"band-gap": {key: record.to_dict()[key] for key in KEYS}})
         return
-    sign = "< " if found.metallic else ""
+    sign = "< " if record.bound else ""
     show(f"{record.material} ({len(atoms)} atoms): band gap {sign}{found.gap:.2f} eV, an estimate ({record.source['method']})")
