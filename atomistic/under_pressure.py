@@ -9,6 +9,7 @@ import numpy as np
 from atomistic.answers import Answered, combine, conditions_of, run_source
 from coupling import activation_volume
 from coupling.arrhenius import Point
+from coupling.constants import GAS_CONSTANT
 from coupling.record import Property
 
 PA = 1e9
@@ -117,5 +118,11 @@ def _activation_volume(phase: str, runs: Answered, points: Mapping[float, Point]
     own = {**source, **run_source(used), "method": method, "pressures_Pa": [p * PA for p in known],
            "chi_square": fit.chi_square, "error_scaled_up": fit.inflated}  # fmt: skip
     conditions = conditions_of(task, temperature_K=task.parameters["temperature"], species=task.parameters["mobile"])
+    slope = -fit.value / (GAS_CONSTANT * fit.temperature) * PA
+    level = float(np.mean([np.log(point.value) - slope * p for p, point in known.items()]))
+    broken = [p for p, point in points.items() if point.bound and np.log(point.value) < level + slope * p]
+    if broken:
+        told = ", ".join(f"{p:g}" for p in broken)
+        own["low_confidence"] = f"the upper bound at {told} GPa lies below the line: runs too short to agree with each other"
     return [Property(phase, "activation_volume", fit.value, "m^3/mol", stderr=fit.stderr, low=fit.low, high=fit.high,
-                     conditions=conditions, source=own)]  # fmt: skip
+                     conditions=conditions, source=own, confidence="low" if broken else "computed")]  # fmt: skip

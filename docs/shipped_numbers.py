@@ -279,8 +279,9 @@ How to read it:
 - **computed** is what the shipped potential says. Its labels come from CHGNet, itself a fit to PBE: an error beside a number
   tells length of run and number of cells, and, where "members" are named, the disagreement of the committee; not how far PBE or
   CHGNet are from nature. Everything that moves comes from the first member alone: its error knows nothing of the others. The
-  error of adhesion holds the scatter of three in-plane shifts, the change with a thicker contact and the disagreement of the
-  committee; it leaves out misfit strain and other terminations.
+  error of adhesion holds the scatter of three in-plane shifts, the change with a thicker contact, what the last third of each
+  relaxation still gained and the disagreement of the committee; it leaves out misfit strain and other terminations. Contacts
+  that react (Li6PS5Cl, Li7P3S11, Li3PS4) have no rest: what stands there, of low confidence, is mostly the energy of a reaction.
 - **agrees**: the computed 95 % interval, or twice the error on either side where there is none, meets the literature's value or
   range; otherwise by how much it differs. Literature errors that nobody states are not made up. Where twice the error exceeds
   the value itself, nothing is said.

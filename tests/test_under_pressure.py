@@ -91,6 +91,15 @@ def test_the_table_of_a_study_tells_the_pressure() -> None:
     assert "600 K, 2 GPa" in text
 
 
+@pytest.mark.parametrize(("bound", "confidence"), [(1e-9, "computed"), (1e-12, "low")])
+def test_a_bound_below_the_line_makes_its_volume_doubtful(bound: float, confidence: str) -> None:
+    """Three estimates on a line and a bound above it, or far below."""
+    volume = find(reduced([run(0.0), run(0.5), run(2.0), run(1.0, None, value=bound)]), "X", "activation_volume")[0]
+    assert volume.value == pytest.approx(VOLUME, rel=1e-9)
+    assert volume.confidence == confidence
+    assert ("at 1 GPa lies below" in volume.source.get("low_confidence", "")) == (confidence == "low")
+
+
 def test_scatter_beyond_the_errors_widens_the_volume() -> None:
     """One run far off the line."""
     runs = [run(0.0), run(0.5), run(1.0, value=2e-9), run(2.0)]
