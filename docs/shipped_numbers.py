@@ -292,11 +292,12 @@ How to read it:
   an upper bound, or nothing.
 - temperatures are the mean of the run where its record holds one, with the set one beside it.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
-- **Reacting lithium**: the potential does not bear it for long. Of 5 nm of Li6PS5Cl between lithium half the PS4 groups fell
-  apart within 12 ps, most of them in the first (published runs take nanoseconds for two-step growth: Chaney et al.,
-  arXiv:2402.04095, abstract); then a force was no longer one of a solid and the run ended. The layer grows in two regimes, the
-  second tens of times slower; which law it follows is undecided. What is told of that interface is what this potential does,
-  marked "low confidence", not what the material does.
+- **Reacting lithium** (400 K, constant pressure along the normal): of 5 nm of Li6PS5Cl between lithium 61 % of the PS4 groups
+  fell apart within 20 ps, most of them in the first, and 3.3 nm of interphase grew at each side; of 4.5 nm of Li7P3S11 all
+  groups fell apart within 35 ps (from there on the cell's end is what slows the growth), 3.7 nm. Both grow in two regimes, fast
+  and then ever more slowly; which law they follow is undecided. Published runs take nanoseconds for two-step growth (Chaney et
+  al., arXiv:2402.04095, abstract). What is told is what this potential does with a heat of reaction that keeps the cell 20 K
+  above its bath, not what the material does.
 - **band gaps** are no numbers of the potential: CP2K with the functional that stands beside them, at the zone centre of the
   largest cell that was computed, in the measured cell. PBE is known to give gaps that are too small, by a third and more in
   insulators as wide as these: the measured ones are expected to lie above, and "differs" says by how much. The error is the
@@ -310,9 +311,11 @@ How to read it:
   that an interphase conducts electrons cannot be read from them. No error of sampling is known of them.
 - "memory": the literature value was recalled, not read again; treat it as such.
 - The runs are short (see their lengths): long enough for a number with its error, not for a publication. That Li6PS5Cl comes out
-  a hundred times too fast is not their doing: four times longer runs (15 and 60 ps at 25 % disorder) left D(T) within a quarter
-  and the activation energy at 14 to 16 kJ/mol, P on its sites throughout. It is the potential's, whose teacher is known to
-  soften the landscape that ions cross (Deng et al., npj Comput. Mater. 11, 9 (2025)).
+  a hundred times too fast is not their doing: D(T) of 60 ps a temperature keeps an activation energy of 14 to 16 kJ/mol, P on its
+  sites throughout. It is the potential's, whose teacher is known to soften the landscape that ions cross (Deng et al., npj
+  Comput. Mater. 11, 9 (2025)). Runs of 52 atoms that differ in their seed or their equilibration alone differ by up to a factor
+  of two (25 % disorder, 600 K), more than the error of one run tells: the cell's ions remember how they began. The cell of 416
+  atoms (`li6ps5cl-size`) lies between them.
 - the conductivity at 298 K takes the Haven ratio of the runs at higher temperatures (each with an error of about 40 %) as if it
   did not depend on temperature; where no run gave one, 1. Extrapolations with an error above themselves, or far below their data,
   are of low confidence: a case then takes a sourced number.
