@@ -11,11 +11,14 @@ from atomistic import adhesion, elasticity, onsager, pooling, separation, under_
 from atomistic.answers import Answered, combine, conditions_of, run_source
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
+from atomistic.tasks import COLLECTIVE
 from coupling import arrhenius, nucleation
 from coupling.constants import AVOGADRO, BOLTZMANN, ROOM_TEMPERATURE
 from coupling.record import Property
 from coupling.units import length_to_si
 
+EARLIEST = 2.0
+"""Lag, ps, from which on a Haven ratio counts for a conductivity: Li6PS5Cl gave 0.35 from 0.5 ps on and 0.85 from 6 ps on."""
 OVERPOTENTIALS = (0.05, 0.1, 0.2)
 """Overpotentials for which nucleation is estimated, V."""
 
@@ -119,24 +122,34 @@ def _collective(
     if own.bound is None and own.stderr is not None:
         charge = _weighted([(each["diffusivity"], each["diffusivity_stderr"]) for _, each in known])
         ratio, error = onsager.haven_ratio((own.value, own.stderr), charge)
-        how = {**made, "method": "self-diffusivity over charge diffusivity"}
-        records.append(Property(phase, "haven_ratio", ratio, "1", stderr=error, conditions=where, source=how))
+        how, begins = {**made, "method": "self-diffusivity over charge diffusivity"}, COLLECTIVE[0] * _shortest(runs)
+        early = begins < EARLIEST
+        if early:
+            how["low_confidence"] = f"its lags begin at {begins:.2g} ps, where ions that rattle or hop back make it too small"
+        records.append(Property(phase, "haven_ratio", ratio, "1", stderr=error, conditions=where, source=how,
+                                confidence="low" if early else "computed"))  # fmt: skip
     return records
 
 
 def _charge_factor(ratios: Sequence[Property]) -> tuple[float, float] | None:
     """Charge diffusivity over self-diffusivity, the inverse of the Haven ratio, of all temperatures; its error; None of no ratio.
 
+    Ratios of low confidence do not count.
     Its errors are those of the charge diffusivity, which the inverse would skew. It is taken not to depend on temperature;
     scatter beyond the errors widens the error of the mean.
     """
-    factors = [(1 / r.value, r.stderr / r.value**2) for r in ratios if r.stderr]
+    factors = [(1 / r.value, r.stderr / r.value**2) for r in ratios if r.stderr and r.confidence != "low"]
     if not factors:
         return None
     mean, inner = _weighted(factors)
     weights = np.array([(value / error) ** 2 for value, error in factors])
     scatter = float(weights @ [(value - mean) ** 2 for value, _ in factors] / weights.sum())
     return mean, max(inner, math.sqrt(scatter / (len(factors) - 1)) if len(factors) > 1 else 0.0)
+
+
+def _shortest(runs: Answered) -> float:
+    """Length of the shortest run, ps."""
+    return min(float(answer["picoseconds"]) for _, answer in runs)
 
 
 def _weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -165,6 +165,17 @@ def test_a_run_at_room_temperature_is_not_pooled_with_what_others_are_carried_to
     assert len(over_members([[direct, carried], [direct]])) == 2
 
 
+def test_a_ratio_from_short_lags_is_doubtful_and_not_used() -> None:
+    """A run of 5 ps, whose lags begin at 0.5 ps: told, of low confidence, and no factor."""
+    charge = {"value": 1.0, "stderr": 0.4, "bound": None, "reason": "", "diffusivity": 3 * D, "diffusivity_stderr": D}
+    for length, confidence in ((5.0, "low"), (20.0, "computed")):
+        runs = [(RUN, ANSWER | {"picoseconds": length, "collective": charge})]
+        found = reduction._collective("Li2S", runs, Point(600.0, D, 0.1 * D), {}, {"potential": "p"})[1]
+        assert (found.quantity, found.confidence) == ("haven_ratio", confidence)
+        assert (reduction._charge_factor([found]) is None) == (confidence == "low")
+        assert ("begin at 0.5 ps" in found.source.get("low_confidence", "")) == (confidence == "low")
+
+
 def test_the_conductivity_at_room_temperature_takes_the_ratio_of_the_runs() -> None:
     """Exact Arrhenius data whose charge moves 2.5 times as fast as the ions: Nernst–Einstein times 2.5, its error wider."""
     runs = []
