@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ONE_MINIMUM = 0.01
 """Relative range of works of adhesion within which all shifts are taken to have relaxed into one contact."""
 
+IMPOSSIBLE = 20.0
+"""J/m², above any work of adhesion (diamond's cohesion is 11, memory) and any reaction of slabs a nanometre thick."""
 COHESION = {"Li": 0.92}
 """Twice the surface energy of the metal, J/m²: above it the metal itself parts first (Li (100) by PBE, Tran et al., Sci. Data 3,
 160080 (2016), memory)."""
@@ -59,6 +61,15 @@ def measured(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator,
         errors["thickness"], more = surface_energy.change_with_thickness(found, joined, metal, phase, moving, shifts, *how)
         forces += more
     return {**answer, "stderr": math.hypot(*errors.values()), "error_of": errors, "forces": list(forces)}
+
+
+def fallen(phase: str, task: Task, answer: Mapping[str, Any]) -> str:
+    """That a slab fell into a hole of the potential on its way to rest, in words; "" where the numbers are those of a contact."""
+    largest = float(np.max(np.abs([*answer["values"], answer["value"], answer["stderr"]])))
+    if largest <= IMPOSSIBLE:
+        return ""
+    where = f"{task.parameters['metal']}|{phase}"
+    return f"{where}: work of adhesion left out: {largest:.3g} J/m² is no contact's; a slab fell into a hole of the potential"
 
 
 def record(

@@ -55,6 +55,8 @@ def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property
             records += _thermal(phase, task, answer, own)
         records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface")]
         for task, answer in _of(runs, "adhesion"):
+            if adhesion.fallen(phase, task, answer):
+                continue
             records.append(adhesion.record(phase, task, answer, own, conditions_of(task, temperature_K=0.0)))
     return records, curves
 

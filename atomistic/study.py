@@ -408,6 +408,10 @@ def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> l
             member = task.parameters.get("member", 0)
             told.append(f"member {member} alone: {answer['problem']}" if member else str(answer["problem"]))
     done = list(zip(listed, answers, strict=True))
+    for task, answer in done:
+        if task.kind == "adhesion" and (fallen := adhesion.fallen(task.parameters["phase"], task, answer)):
+            member = task.parameters.get("member", 0)
+            told.append(f"member {member} alone: {fallen}" if member else fallen)
     moved = [run for run in done if run[0].kind == "diffusion" and not run[0].parameters.get("member")]
     for phase in dict.fromkeys(task.parameters["phase"] for task, _ in moved):
         told += under_pressure.missing(phase, [run for run in moved if run[0].parameters["phase"] == phase])

@@ -122,6 +122,9 @@ def test_shifts_that_fall_into_one_contact_are_told(values: list[float], one: bo
     method = adhesion.record("Li2S", task, answer, {"potential": "p"}, {}).source["method"]
     assert "misfit strain" in method
     assert "a reaction's energy" not in method
+    assert adhesion.fallen("Li2S", task, answer) == ""
+    for hole in ({"value": 800.0}, {"values": [0.3, -800.0]}, {"stderr": 800.0}):
+        assert adhesion.fallen("Li2S", task, {**answer, **hole}).startswith("Li|Li2S: work of adhesion left out: 800 J/m²")
     strong = adhesion.record("Li2S", task, {**answer, "value": 1.2}, {"potential": "p"}, {})
     assert "above twice the surface energy of the metal (0.92 J/m²), which parts first: a reaction's" in strong.source["method"]
     assert strong.confidence == "low"
