@@ -296,8 +296,9 @@ def read_off(
                                 source=dict(source), confidence="low" if row.beyond else "computed"))  # fmt: skip
     records += _intact_records(intact, times, material, where, source)
     tick(0.7)
-    records += _of_lithium(study, still(trajectory), material, where, source, notes)
-    records += _onsager(study, still(trajectory), material, where, source, notes)
+    unstrained = still(trajectory)
+    records += _of_lithium(study, unstrained, material, where, source, notes)
+    records += _onsager(study, unstrained, material, where, source, notes)
     if gap := _gap(frames[-1]):
         notes.append(gap)
         records = [replace(record.with_source(low_confidence=gap), confidence="low") for record in records]
