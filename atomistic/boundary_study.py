@@ -133,9 +133,11 @@ def _tasks(study: BoundaryStudy, cells: Mapping[str, Atoms], sha256: str) -> tup
     steps = (study.equilibration + study.length) / study.timestep
 
     def listed(kind: str, side: str, cost: float, **more: Any) -> Task:
-        key = digest({**made, "version": VERSION, "sha256": sha256, "run": kind, "side": side, **more})
+        what = {**made, "version": VERSION, "sha256": sha256, "run": kind, "side": side, **more}
+        own = what if kind == "run" else {**what, "length": None}  # what is done at 0 K knows of no length
         told = f"{study.name}: {kind} of the {side}" + (f" at {more['T']:g} K" if "T" in more else "")
-        return Task(key, told, cost, kind, {"side": side, **more})
+        shared = digest({**what, "length": None, **dict.fromkeys(read)})
+        return Task(digest(own), told, cost, kind, {"side": side, **more}, shared if kind == "run" else "")
 
     def calm(side: str, usual: int) -> float:
         return reference_seconds(len(cells[side]), usual if study.relaxation_steps is None else 6 * study.relaxation_steps)

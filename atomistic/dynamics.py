@@ -145,6 +145,11 @@ class DynamicsSettings:
         """Number of frames between two checkpoints."""
         return round(self.checkpoint_interval / self.frame_interval)
 
+    @property
+    def segments(self) -> int:
+        """Number of segments of the whole run, the last one perhaps shorter."""
+        return math.ceil(self.frames / self.frames_per_segment)
+
 
 class Unstable(Exception):
     """A guard tripped; the message says which."""
@@ -158,6 +163,9 @@ def run(
     progress: Progress | None = None,
 ) -> Trajectory:
     """Run molecular dynamics, or go on with the run that `folder` holds, or return it when it is finished.
+
+    The run in the folder may be shorter: the longer one goes on where it ended, with the numbers of one that was as long from
+    its start. It may be longer: its first whole segments are the run.
 
     Args:
         atoms: periodic atoms; their momenta are kept if they have any, else drawn at the temperature from the seed.
@@ -175,12 +183,14 @@ def run(
     state, done = _resume(folder, atoms, settings)
     template = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     template.set_masses(atoms.get_masses())
-    total = math.ceil(settings.frames / settings.frames_per_segment)
+    total = settings.segments
+    if progress and 0 < done < total:
+        progress(done / total)
     for index in range(done, total):
         state = _advance(template, calculator, state, settings, index, folder)
         if progress:
             progress((index + 1) / total)
-    return load(folder)
+    return load(folder, total)
 
 
 def thermal_momenta(masses: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:
@@ -201,11 +211,12 @@ def forget(calculator: BaseCalculator) -> None:
 
 
 def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:
-    """Write the header of a new run, or check that the one there is of this run."""
+    """Write the header of a new run, or check that the one there is of this run, whatever its length."""
     fixed = dataclasses.asdict(settings)
     fixed = {name: value for name, value in fixed.items() if name not in _LATER or value != _LATER[name]}
     start = [atoms.positions.tolist(), atoms.get_momenta().tolist(), atoms.cell.array.tolist()]
-    key = digest([fixed, atoms.numbers.tolist(), atoms.get_masses().tolist(), atoms.pbc.tolist(), start])
+    what = [atoms.numbers.tolist(), atoms.get_masses().tolist(), atoms.pbc.tolist(), start]
+    key = digest([fixed, *what])
     header = read_header(folder)
     if header is None:
         begin(
@@ -218,13 +229,19 @@ def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:
                 "pbc": atoms.pbc.tolist(),
             },
         )
-    elif header["key"] != key:
+        return
+    as_long = fixed | {"picoseconds": header["settings"].get("picoseconds")}
+    extended = settings.final_temperature is None and header["key"] == digest([as_long, *what])  # a ramp depends on its length
+    if header["key"] != key and not extended:
         raise UserError(f"{folder}: holds a run of other atoms or settings; give another folder or delete this one")
 
 
 def _resume(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> tuple[State, int]:
     """State to go on from and the number of segments already done."""
     done = read_segments(folder)
+    expected = min(settings.frames_per_segment, settings.frames - (len(done) - 1) * settings.frames_per_segment)
+    if done and len(done[-1]["energies"]) < expected:  # where a shorter run ended, within a segment
+        done.pop()
     if done:
         return state_after(done[-1]), len(done)
     rng = np.random.default_rng(settings.seed)

@@ -193,13 +193,13 @@ def sample(
     folder: str | Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Visits:
-    """Run walkers that share one bias, or go on with the run that `folder` holds.
+    """Run walkers that share one bias, or go on with the run that `folder` holds, which may be a shorter one.
 
     Args:
         walkers: the system. hills, settings: see there. folder: checkpoints; None keeps none. progress: share done.
 
     Raises:
-        UserError: the folder holds another run.
+        UserError: the folder holds another run, or a longer one.
         RunFailure: a collective variable that is no longer finite.
     """
     everyone = np.arange(len(walkers.values()))
@@ -208,6 +208,9 @@ def sample(
     file = None if folder is None else Path(folder) / "metadynamics.npz"
     if file is not None and file.is_file():
         done, rows = _read(file, key, walkers, bias)
+        if done > settings.steps:
+            told = f"holds {done} steps of this run, more than the {settings.steps} wanted"
+            raise UserError(f"{file}: {told}: ask for {done} or more, or give another folder")
     for step in range(done + 1, settings.steps + 1):
         walkers.advance(bias, everyone)
         if step % settings.record == 0:

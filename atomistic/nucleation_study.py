@@ -115,9 +115,11 @@ def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Tas
     for kind, calls in steps.items():
         for T, number in _runs(study):
             where = {} if number is None else {"place": study.place[number].model_dump(exclude={"name"})}
-            key = digest({**what, "T": T, "version": VERSION, "sha256": sha256, "run": kind, **where})
+            own = {**what, "T": T, "version": VERSION, "sha256": sha256, "run": kind, **where}
+            unread = {"bias": {**what["bias"], "length": None}, "attachment": None}
             label = f"{kind} {T:g} K" + ("" if number is None else f" {study.place[number].name}")
-            listed.append(Task(key, label, reference_seconds(atoms, calls, "float32"), kind, {"T": T, "place": number}))
+            listed.append(Task(digest(own), label, reference_seconds(atoms, calls, "float32"), kind, {"T": T, "place": number},
+                               digest({**own, **unread})))  # fmt: skip
     return listed
 
 

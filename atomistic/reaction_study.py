@@ -168,10 +168,11 @@ def _tasks(study: ReactionStudy, sha256: str, atoms: int = 1) -> tuple[Task, Tas
         "max_area", "max_strain", "repeat", "temperature", "equilibration", "length", "timestep", "frame", "dtype",
     })  # fmt: skip
     own = digest({**made, "version": VERSION, "sha256": sha256})
+    run = digest({**made, "length": None, "version": VERSION, "sha256": sha256})
     calls = RELAXATION + (study.equilibration + study.length) / study.timestep
     described = study.classed * atoms * DESCRIBED
     return (
-        Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}),
+        Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}, run),
         Task(digest({**study.model_dump(exclude={"name"}), "version": READ_VERSION, "of": own}), f"{study.name}: phases",
              described, "read", {}),
     )  # fmt: skip
@@ -201,7 +202,7 @@ def run(
 
     def look(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
         source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256, **told}
-        return read_off(study, out / md.key, describe or phases.mace_descriptors(study.potential), source, tick)
+        return read_off(study, out / md.folder, describe or phases.mace_descriptors(study.potential), source, tick)
 
     (told,) = run_tasks([md], move, out, comm, progress)
     (answer,) = run_tasks([read], look, out, comm, progress)
@@ -213,8 +214,8 @@ def run(
         write_json(out / "problems.json", answer["notes"])
         write_records(out / "records.json", records)
         reaction_profiles.pictures(answer["profiles"], out)
-        if (out / md.key / "production").is_dir():  # trajectories may be thrown away, records are kept
-            dynamics.load(out / md.key / "production").final.write(out / "final.extxyz", format="extxyz")
+        if (out / md.folder / "production").is_dir():  # trajectories may be thrown away, records are kept
+            _trajectory(study, out / md.folder).final.write(out / "final.extxyz", format="extxyz")
     return records
 
 
@@ -223,17 +224,15 @@ def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, ti
     built = start(study)
     rest = relaxed(built, calculator, cell=True, force=0.05, steps=RELAXATION, strict=False).copy()
     rest.calc = None
-    common: dict[str, Any] = {"temperature": study.temperature, "timestep": study.timestep / FS, "seed": study.seed,
-              "frame_interval": study.frame / FS, "checkpoint_interval": 10 * study.frame / FS}  # fmt: skip
     total = study.equilibration + study.length
     share = study.equilibration / total
-    warm_settings = DynamicsSettings(picoseconds=study.equilibration * 1e12, ensemble="npt", friction_time=100.0, **common)
-    warm = dynamics.run(rest, calculator, warm_settings, folder / "equilibration", lambda part: tick(share * part))
+    warming = replace(_production(study), picoseconds=study.equilibration * 1e12, fixed_area=False, friction_time=100.0)
+    warm = dynamics.run(rest, calculator, warming, folder / "equilibration", lambda part: tick(share * part))
     begin, momenta = warm.final.copy(), warm.final.get_momenta()
     begin.set_cell(warm.mean_cell(), scale_atoms=True)
     begin.set_momenta(momenta)
-    settings = DynamicsSettings(picoseconds=study.length * 1e12, ensemble="npt", fixed_area=True, friction_time=500.0, **common)
-    run, broken = _as_far_as_it_holds(begin, calculator, settings, folder, lambda part: tick(share + (1 - share) * part))
+    run, broken = _as_far_as_it_holds(begin, calculator, _production(study), folder,
+                                      lambda part: tick(share + (1 - share) * part))  # fmt: skip
     return {
         "atoms": len(built), "seeds": [study.seed], "picoseconds": study.equilibration * 1e12 + run.picoseconds,
         **({"broken": broken} if broken else {}), "cell_A": begin.cell.cellpar().tolist(),
@@ -241,6 +240,20 @@ def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, ti
         "strain_metal": list(built.info["strain_upper"]), "strain_electrolyte": list(built.info["strain_lower"]),
         "mean_temperature_K": float(np.mean(run.temperatures)), "halvings": run.halvings, "dtype": study.dtype,
     }  # fmt: skip
+
+
+def _production(study: ReactionStudy) -> DynamicsSettings:
+    """Settings of the reacting run."""
+    frame = study.frame / FS
+    return DynamicsSettings(
+        study.temperature, study.length * 1e12, "npt", timestep=study.timestep / FS, friction_time=500.0, frame_interval=frame,
+        checkpoint_interval=10 * frame, seed=study.seed, fixed_area=True,
+    )  # fmt: skip
+
+
+def _trajectory(study: ReactionStudy, folder: Path) -> dynamics.Trajectory:
+    """The reacting run of the study, in the folder of its dynamics."""
+    return dynamics.load(folder / "production", _production(study).segments)
 
 
 def _as_far_as_it_holds(
@@ -260,14 +273,15 @@ def _as_far_as_it_holds(
             if not begun or dynamics.load(production).picoseconds < settings.picoseconds / 5:
                 raise
             write_json(mark, str(failure).partition("; the first")[0])
-    return dynamics.load(production), json.loads(mark.read_text(encoding="utf-8"))
+    run = dynamics.load(production, settings.segments)
+    return run, "" if run.picoseconds >= settings.picoseconds else json.loads(mark.read_text(encoding="utf-8"))
 
 
 def read_off(
     study: ReactionStudy, folder: Path, describe: Describe, source: Mapping[str, Any], tick: Callable[[float], None]
 ) -> dict[str, Any]:
     """Everything that the frames tell, JSON-ready: records, profiles, notes on what they do not bear."""
-    trajectory = dynamics.load(folder / "production")
+    trajectory = _trajectory(study, folder)
     frames, times = _chosen(study, trajectory)
     equation = interphase.Reaction.read(study.reaction)
     classes = phases.classify(frames, phases.references([*equation.numbers]), describe)

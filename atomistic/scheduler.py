@@ -39,6 +39,7 @@ class Task:
     Attributes:
         key: hash of everything its answer depends on. label: for people. cost: estimated seconds.
         kind: what to do. parameters: with what (JSON-ready).
+        run: hash of everything but the length of its run, so that a longer one goes on with a shorter one's; "": as the key.
     """
 
     key: str
@@ -46,6 +47,12 @@ class Task:
     cost: float
     kind: str
     parameters: Mapping[str, Any]
+    run: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its checkpoints."""
+        return self.run or self.key
 
 
 def finished(store: Path, task: Task) -> dict[str, Any] | None:
@@ -108,7 +115,7 @@ def _fresh(store: Path, comm: Any) -> Path:
 
 def _do(task: Task, work: Work, store: Path, board: "_Board") -> None:
     """Work on one task and keep its answer."""
-    folder = store / task.key
+    folder = store / task.folder
     folder.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     board.update(task.label, 0.0)

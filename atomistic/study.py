@@ -310,8 +310,9 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
     def add(kind: str, label: str, cost: float, **parameters: Any) -> None:
         parameters |= {"dtype": settings.dynamics_dtype if kind in MOVING else "float64", **whose, **short}
         code = {"version": VERSION} | ({"revision": REVISIONS[kind]} if kind in REVISIONS else {})
-        key = digest({"kind": kind, **code, "potential": tools.sha256, "engine": settings.engine, **parameters})
-        listed.append(Task(key, label + told, cost, kind, parameters))
+        what = {"kind": kind, **code, "potential": tools.sha256, "engine": settings.engine, **parameters}
+        run = digest({**what, "production": None}) if "production" in parameters else ""
+        listed.append(Task(digest(what), label + told, cost, kind, parameters, run))
 
     for phase in settings.phases:
         seed = settings.seed

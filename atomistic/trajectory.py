@@ -84,15 +84,15 @@ class Trajectory:
         return np.asarray(self.cells[int(skip * len(self.cells)) :].mean(axis=0))
 
 
-def load(folder: str | Path) -> Trajectory:
-    """Trajectory of the finished segments in `folder`.
+def load(folder: str | Path, most: int | None = None) -> Trajectory:
+    """Trajectory of the finished segments in `folder`, of the first `most` of them if given.
 
     Raises:
         UserError: there is no run in the folder, or not one finished segment.
     """
     folder = Path(folder)
     header = read_header(folder)
-    segments = read_segments(folder)
+    segments = read_segments(folder, most)
     if header is None or not segments:
         raise UserError(f"{folder}: no molecular dynamics run here (run.json and segment-00000.npz are needed)")
     last = segments[-1]
@@ -146,10 +146,10 @@ def begin(folder: Path, header: dict[str, Any]) -> None:
     write_json(folder / "run.json", header)
 
 
-def read_segments(folder: Path) -> list[dict[str, np.ndarray]]:
-    """Arrays of the finished segments up to the first that is missing or damaged."""
+def read_segments(folder: Path, most: int | None = None) -> list[dict[str, np.ndarray]]:
+    """Arrays of the finished segments up to the first that is missing or damaged, at most `most`."""
     found: list[dict[str, np.ndarray]] = []
-    while (segment := _read_segment(_segment_file(folder, len(found)))) is not None:
+    while (most is None or len(found) < most) and (segment := _read_segment(_segment_file(folder, len(found)))) is not None:
         found.append(segment)
     return found
 

@@ -67,10 +67,11 @@ class Narrator:
 
     @contextlib.contextmanager
     def _bars(self, stage: str) -> Iterator[Update]:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        columns = (TextColumn(" {task.fields[stage]:<11s} {task.description}"), BarColumn(24), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        what = TextColumn(" {task.fields[stage]:<11s} {task.description}")
+        columns = (what, BarColumn(24), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        with Progress(*columns, console=self._console, transient=True, speed_estimate_period=600.0) as progress:
             rows: dict[str, TaskID] = {}
 
             def update(label: str, done: float) -> None:
@@ -85,16 +86,20 @@ class Narrator:
     def _lines(self, stage: str) -> Update:
         first: dict[str, float] = {}
         last: dict[str, float] = {}
+        begun: dict[str, tuple[float, float]] = {}  # first share above zero, which an earlier run may have reached, and when
 
         def update(label: str, done: float) -> None:
             now = time.monotonic()
             first.setdefault(label, now)
+            if done > 0:
+                begun.setdefault(label, (done, now))
             if done < 1.0 and now - last.get(label, first[label]) < self.every_s:
                 return
             if done >= 1.0 and last.get(label) == float("inf"):
                 return
             last[label] = float("inf") if done >= 1.0 else now
-            left = (now - first[label]) * (1.0 / done - 1.0) if done > 0.02 else 0.0
+            share, since = begun.get(label, (1.0, now))
+            left = (now - since) * (1.0 - done) / (done - share) if done - share > 0.005 else 0.0
             told = "done" if done >= 1.0 else f"{done:.0%}" + (f", about {duration(left)} left" if left else "")
             self.say(stage, f"{label}: {told}")
 

@@ -187,6 +187,36 @@ def test_finished_run_is_not_repeated(tmp_path: Path) -> None:
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
 
 
+@pytest.mark.parametrize("length", [0.8, 1.0])
+def test_longer_run_goes_on_with_the_shorter_one(tmp_path: Path, length: float) -> None:
+    """The same bits as one as long from its start, also where the shorter one ended within a segment; its segments are kept."""
+    whole = dynamics.run(argon(), potential(), SHORT, tmp_path / "whole")
+    dynamics.run(argon(), potential(), dataclasses.replace(SHORT, picoseconds=length), tmp_path / "run")
+    kept = (tmp_path / "run" / "segment-00001.npz").stat().st_mtime_ns
+    shares: list[float] = []
+    longer = dynamics.run(argon(), potential(), SHORT, tmp_path / "run", shares.append)
+    assert same(whole, longer)
+    assert kept == (tmp_path / "run" / "segment-00001.npz").stat().st_mtime_ns
+    assert shares == pytest.approx([0.4, 0.6, 0.8, 1.0])
+
+
+def test_shorter_run_is_the_beginning_of_the_longer_one(tmp_path: Path) -> None:
+    """Whole segments, without a force call, and the longer one stays."""
+    whole = dynamics.run(argon(), potential(), SHORT, tmp_path / "run")
+    shorter = dataclasses.replace(SHORT, picoseconds=0.8)
+    begin = dynamics.run(argon(), None, shorter, tmp_path / "run")  # type: ignore[arg-type]
+    assert same(begin, dynamics.run(argon(), potential(), shorter, tmp_path / "fresh"))
+    assert same(whole, dynamics.load(tmp_path / "run"))
+
+
+def test_ramp_is_not_lengthened(tmp_path: Path) -> None:
+    """Its temperatures depend on its length."""
+    ramp = dataclasses.replace(SHORT, picoseconds=0.8, final_temperature=20.0)
+    dynamics.run(argon(), potential(), ramp, tmp_path / "run")
+    with pytest.raises(UserError, match="other atoms or settings"):
+        dynamics.run(argon(), potential(), dataclasses.replace(ramp, picoseconds=1.6), tmp_path / "run")
+
+
 def test_seed_decides_the_run(tmp_path: Path) -> None:
     """Another seed, other numbers."""
     one = dynamics.run(argon(), potential(), SHORT, tmp_path / "a")

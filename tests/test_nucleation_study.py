@@ -114,6 +114,31 @@ def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
     assert [record.to_dict() for record in again] == [record.to_dict() for record in records]
 
 
+def test_a_longer_study_goes_on_with_the_shorter_one(tmp_path) -> None:
+    """The bias of the shorter run is built upon, a longer attachment run begins where the bias ends; a shorter one is refused."""
+    text = folder_with(tmp_path, "3 ps").read_text().partition("[infrequent]")[0]
+    calls = []
+
+    class Counting(PairPotential):
+        def calculate(self, *arguments, **more) -> None:
+            calls.append(1)
+            super().calculate(*arguments, **more)
+
+    def run(length: str, out: str) -> list[Property]:
+        path = tmp_path / "study.toml"
+        path.write_text(text.replace('"3 ps"', f'"{length}"'))
+        return nucleation_study.run(nucleation_study.read_study(path), tmp_path / out, calculator=Counting())
+
+    run("3 ps", "out")
+    calls.clear()
+    longer, used = run("6 ps", "out"), len(calls)
+    calls.clear()
+    assert [record.to_dict() for record in longer] == [record.to_dict() for record in run("6 ps", "fresh")]
+    assert len(calls) - used == 2 * 299  # 300 steps of two walkers, less a force call each where they go on
+    with pytest.raises(UserError, match="holds 600 steps of this run, more than the 400 wanted: ask for 600 or more"):
+        run("4 ps", "out")
+
+
 def test_where_nothing_joins_the_cluster_rates_are_upper_bounds(tmp_path) -> None:
     """Atoms at rest far apart: no attachment, yet a record at every drive that slows a nucleus, with its method and time."""
     path = folder_with(tmp_path, "3 ps")

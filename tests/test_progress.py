@@ -39,3 +39,17 @@ def test_time_left_is_told():
         time.sleep(0.01)
         update("task", 0.5)
     assert "task: 50%, about 0 s left" in stream.getvalue()
+
+
+def test_time_left_of_a_resumed_task_counts_what_this_run_does(monkeypatch):
+    """Half was there before: the first tenth of this run took 10 s, so 40 s are left."""
+    clock = iter([0.0, 0.0, 1.0, 11.0])
+    stream = io.StringIO()
+    narrator = Narrator(True, stream, every_s=5.0)
+    monkeypatch.setattr("multiscale.progress.time.monotonic", lambda: next(clock))
+    with narrator.watch("stage") as update:
+        update("task", 0.0)
+        update("task", 0.0)
+        update("task", 0.5)
+        update("task", 0.6)
+    assert stream.getvalue().split("\n")[:-1] == [" stage       task: 60%, about 40 s left"]

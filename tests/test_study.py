@@ -118,6 +118,21 @@ def test_finished_study_is_not_repeated(serial: Path) -> None:
     assert records == read_records(serial / "records.json")
 
 
+def test_a_longer_study_goes_on_with_the_shorter_one(serial: Path, tmp_path: Path) -> None:
+    """Twice the production: the records of one as long from its start, no segment twice, nothing else anew."""
+    tools = tiny_study.tools()
+    diffusion = {"Ar": dataclasses.replace(tools.effort.diffusion["Ar"], production=1.6)}
+    tools = dataclasses.replace(tools, effort=dataclasses.replace(tools.effort, diffusion=diffusion))
+    shutil.copytree(serial, tmp_path / "store")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/production/segment-*.npz")}
+    longer = study.run(tiny_study.SETTINGS, tmp_path / "store", tools=tools)
+    assert longer == study.run(tiny_study.SETTINGS, tmp_path / "fresh", tools=tools)
+    assert kept
+    assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
+    listed = study.plan(tiny_study.SETTINGS, tools)
+    assert len({task.folder for task in listed}) == len(listed)
+
+
 def test_damaged_answer_is_computed_again(tmp_path: Path) -> None:
     """A half-written answer of another tool does not stop or poison a run."""
     task = Task("key", "label", 1.0, "kind", {})

@@ -167,6 +167,30 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert again == records
 
 
+def test_a_longer_reaction_goes_on_with_the_shorter_one(tmp_path: Path, stack: Atoms) -> None:
+    """Twice the length in the same folder: the records of a run as long from its start, no segment twice; the shorter stays."""
+    short = reaction_study.read_study(written(tmp_path, REACTION))
+    long = reaction_study.read_study(written(tmp_path, REACTION.replace('"1 ps"', '"2 ps"')))
+    arguments = {"calculator": PairPotential(cutoff=6.5), "describe": lambda atoms: atoms.positions}
+    first = reaction_study.run(short, tmp_path / "out", **arguments)
+    kept = segments(tmp_path / "out")
+    longer = reaction_study.run(long, tmp_path / "out", **arguments)
+    assert longer == reaction_study.run(long, tmp_path / "fresh", **arguments)
+    assert longer[0].source["picoseconds"] == pytest.approx(2.1)
+    assert kept.items() < segments(tmp_path / "out").items()
+    assert (tmp_path / "out" / "final.extxyz").read_bytes() == (tmp_path / "fresh" / "final.extxyz").read_bytes()
+    for answer in (tmp_path / "out").glob("*.json"):
+        answer.unlink()
+    whole = segments(tmp_path / "out")
+    assert reaction_study.run(short, tmp_path / "out", **arguments) == first
+    assert segments(tmp_path / "out") == whole
+
+
+def segments(out: Path) -> dict[Path, int]:
+    """Files of the production runs in a store, and when they were written."""
+    return {path.relative_to(out): path.stat().st_mtime_ns for path in out.glob("*/production/segment-*.npz")}
+
+
 def test_the_strain_of_a_moving_cell_is_no_motion_of_its_atoms() -> None:
     """Atoms that ride a cell whose height falls by a fifth do not move; one that hops moves by its hop alone."""
     scaled = np.random.default_rng(2).uniform((0, 0, 3), (1, 1, 4), (5, 3))
@@ -272,6 +296,19 @@ def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path) -> None
     assert (below.quantity, below.confidence) == ("boundary_energy", "low")
     assert below.value < 0
     assert "settled in a higher minimum" in json.loads((tmp_path / "out" / "problems.json").read_text())[0]
+
+
+@pytest.mark.usefixtures("no_boundary")
+def test_a_longer_boundary_study_goes_on_with_the_shorter_one(tmp_path: Path) -> None:
+    """Twice the length: the records of one as long from its start, no segment and nothing at 0 K twice."""
+    short = boundary_study.read_study(written(tmp_path, BOUNDARY))
+    boundary_study.run(short, tmp_path / "out", calculator=PairPotential(cutoff=6.5))
+    kept, answers = segments(tmp_path / "out"), len(list((tmp_path / "out").glob("????????????????.json")))
+    long = boundary_study.read_study(written(tmp_path, BOUNDARY.replace('"1 ps"', '"2 ps"').replace('"80 fs"', '"160 fs"')))
+    longer = boundary_study.run(long, tmp_path / "out", calculator=PairPotential(cutoff=6.5))
+    assert longer == boundary_study.run(long, tmp_path / "fresh", calculator=PairPotential(cutoff=6.5))
+    assert kept.items() < segments(tmp_path / "out").items()
+    assert len(list((tmp_path / "out").glob("????????????????.json"))) == answers + 2
 
 
 @pytest.mark.usefixtures("no_boundary")
