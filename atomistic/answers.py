@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from atomistic.scheduler import Task
 from coupling import arrhenius
 
 Answered = list[tuple[Task, Mapping[str, Any]]]
+ONE_SIGMA = 0.841345
+"""Share of a normal distribution below one standard deviation."""
 
 
 def conditions_of(task: Task, **more: Any) -> dict[str, Any]:
@@ -18,26 +21,56 @@ def conditions_of(task: Task, **more: Any) -> dict[str, Any]:
     return {**more, **disorder}
 
 
-def combine(values: Sequence[Mapping[str, Any]]) -> arrhenius.Point | None:
+def combine(values: Sequence[Mapping[str, Any]], widening: float = 1.0) -> arrhenius.Point | None:
     """One point of runs set to the same temperature, None of no run.
 
     Each run gives `value`, `stderr`, `bound` and `temperature`, the mean kinetic one it really had.
 
-    Estimates: mean weighted with 1/stderr², error the larger of that of the weights and that of the scatter. Bounds
-    beside an estimate are dropped; of bounds alone the exposures add, so that 1/bound adds.
+    Estimates: `weighted`, the error times `widening`. Bounds beside an estimate are dropped; of bounds alone the exposures add,
+    so that 1/bound adds.
     """
     if not values:
         return None
     temperature = float(np.mean([item["temperature"] for item in values]))
-    known = [item for item in values if item["bound"] is None]
+    known = [(item["value"], item["stderr"]) for item in values if item["bound"] is None]
     if not known:
         return arrhenius.Point(temperature, 1.0 / sum(1.0 / item["value"] for item in values), bound="upper")
-    value = np.array([item["value"] for item in known])
-    weight = 1.0 / np.array([item["stderr"] for item in known]) ** 2
-    mean = float(np.sum(weight * value) / weight.sum())
-    inner = 1.0 / math.sqrt(weight.sum())
-    outer = math.sqrt(float(np.sum(weight * (value - mean) ** 2)) / (len(known) - 1) / weight.sum()) if len(known) > 1 else 0.0
-    return arrhenius.Point(temperature, mean, max(inner, outer))
+    mean, error = weighted(known)
+    return arrhenius.Point(temperature, mean, widening * error)
+
+
+def weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Mean of (value, standard error) pairs weighted with the inverse squares of their relative errors, and its error.
+
+    These errors grow with their values: weights of the errors themselves would favour the values that came out low.
+    """
+    weights = np.array([(value / error) ** 2 for value, error in values])
+    mean = float(weights @ [value for value, _ in values] / weights.sum())
+    return mean, mean * float(weights.sum() ** -0.5)
+
+
+def widening(groups: Sequence[Sequence[tuple[float, float]]]) -> float:
+    """Factor, 1 or more, on the errors of means of runs that differ among each other by more than their own errors tell.
+
+    Runs of a small cell remember how they began: ions on frozen disorder, or one arrangement for another. No run can tell that of
+    itself; the runs of one condition that differ in their seed can. Their scatter about the means, over its expectation, of all
+    conditions together (Birge, Phys. Rev. 40, 207 (1932)): sqrt(χ²/ν) times the half-width of Student's central 68.27 % for ν.
+
+    Args:
+        groups: of each condition, (value, standard error) of its runs. One run each tells nothing: 1.
+    """
+    chi_square, freedom = 0.0, 0
+    for group in groups:
+        if len(group) > 1:
+            mean = weighted(group)[0]
+            chi_square += sum(((value / mean - 1) * value / error) ** 2 for value, error in group)
+            freedom += len(group) - 1
+    return max(1.0, math.sqrt(chi_square / freedom) * float(stats.t.ppf(ONE_SIGMA, freedom))) if freedom else 1.0
+
+
+def estimates(runs: Answered) -> list[tuple[float, float]]:
+    """(value, standard error) of the runs that gave an estimate."""
+    return [(answer["value"], answer["stderr"]) for _, answer in runs if answer["bound"] is None]
 
 
 def run_source(runs: Answered) -> dict[str, Any]:

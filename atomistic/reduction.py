@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from atomistic import adhesion, elasticity, onsager, pooling, separation, under_pressure
-from atomistic.answers import Answered, combine, conditions_of, run_source
+from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, weighted, widening
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
 from atomistic.tasks import COLLECTIVE
@@ -74,9 +74,11 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
     if not runs:
         return [], {}
     records, points, cells = [], [], []
-    for temperature in sorted({task.parameters["temperature"] for task, _ in runs}):
-        here = [(task, answer) for task, answer in runs if task.parameters["temperature"] == temperature]
-        point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in here])
+    wider = widening([estimates(here) for here in _by_temperature(runs)])
+    source = {**source, "errors_widened_by_scatter_of_runs": round(wider, 3)} if wider > 1 else source
+    for here in _by_temperature(runs):
+        temperature = here[0][0].parameters["temperature"]
+        point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in here], wider)
         assert point is not None
         points.append(point)
         cells.append(here[0][1]["cell"])
@@ -119,10 +121,10 @@ def _collective(
     if known[0][1]["bound"]:
         bound = min(each["value"] for _, each in told)
         return [Property(phase, "ionic_conductivity", bound, "S/m", bound="upper", conditions=where, source=made)]
-    value, stderr = _weighted([(each["value"], each["stderr"]) for _, each in known])
+    value, stderr = weighted([(each["value"], each["stderr"]) for _, each in known])
     records = [Property(phase, "ionic_conductivity", value, "S/m", stderr=stderr, conditions=where, source=made)]
     if own.bound is None and own.stderr is not None:
-        charge = _weighted([(each["diffusivity"], each["diffusivity_stderr"]) for _, each in known])
+        charge = weighted([(each["diffusivity"], each["diffusivity_stderr"]) for _, each in known])
         ratio, error = onsager.haven_ratio((own.value, own.stderr), charge)
         how, begins = {**made, "method": "self-diffusivity over charge diffusivity"}, COLLECTIVE[0] * _shortest(runs)
         early = begins < EARLIEST
@@ -143,7 +145,7 @@ def _charge_factor(ratios: Sequence[Property]) -> tuple[float, float] | None:
     factors = [(1 / r.value, r.stderr / r.value**2) for r in ratios if r.stderr and r.confidence != "low"]
     if not factors:
         return None
-    mean, inner = _weighted(factors)
+    mean, inner = weighted(factors)
     weights = np.array([(value / error) ** 2 for value, error in factors])
     scatter = float(weights @ [(value - mean) ** 2 for value, _ in factors] / weights.sum())
     return mean, max(inner, math.sqrt(scatter / (len(factors) - 1)) if len(factors) > 1 else 0.0)
@@ -152,16 +154,6 @@ def _charge_factor(ratios: Sequence[Property]) -> tuple[float, float] | None:
 def _shortest(runs: Answered) -> float:
     """Length of the shortest run, ps."""
     return min(float(answer["picoseconds"]) for _, answer in runs)
-
-
-def _weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Mean of (value, standard error) pairs weighted with the inverse squares of their relative errors, and its error.
-
-    These errors grow with their values: weights of the errors themselves would favour the values that came out low.
-    """
-    weights = np.array([(value / error) ** 2 for value, error in values])
-    mean = float(weights @ [value for value, _ in values] / weights.sum())
-    return mean, mean * float(weights.sum() ** -0.5)
 
 
 def _by_temperature(runs: Answered) -> list[Answered]:

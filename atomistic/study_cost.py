@@ -2,7 +2,7 @@
 
 The cost of a run is its force calls at the reference speed, CALL + ATOM · atoms each (the shipped potentials by symmetrix on one
 core). What the potential takes on this machine is that times the measured over the reference time of one call. A relaxation is
-counted with the most steps it may take, so that most studies end earlier than told.
+counted with the steps that it usually takes; one of adhesion with the most it may, so that those studies end earlier than told.
 """
 
 import heapq

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atomistic.answers import Answered, combine, conditions_of, run_source
+from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, widening
 from coupling import activation_volume
 from coupling.arrhenius import Point
 from coupling.constants import GAS_CONSTANT
@@ -25,7 +25,9 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     made: list[Property] = []
     for temperature in sorted({task.parameters["temperature"] for task, _ in runs if task.parameters.get("pressure")}):
         here = [run for run in runs if run[0].parameters["temperature"] == temperature]
-        points = {pressure: _point(here, pressure) for pressure in sorted({_pressure(run) for run in here})}
+        pressures = sorted({_pressure(run) for run in here})
+        wider = widening([estimates(_at(here, pressure)) for pressure in pressures])
+        points = {pressure: _point(here, pressure, wider) for pressure in pressures}
         made += [_diffusivity(phase, _at(here, p), p, point, source) for p, point in points.items() if p]
         made += _activation_volume(phase, here, points, source)
     return made
@@ -86,9 +88,9 @@ def _at(runs: Answered, pressure: float) -> Answered:
     return [run for run in runs if _pressure(run) == pressure]
 
 
-def _point(runs: Answered, pressure: float) -> Point:
-    """Diffusivity at one pressure."""
-    point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in _at(runs, pressure)])
+def _point(runs: Answered, pressure: float, wider: float = 1.0) -> Point:
+    """Diffusivity at one pressure, its error times `wider`."""
+    point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in _at(runs, pressure)], wider)
     assert point is not None
     return point
 

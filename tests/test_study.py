@@ -11,11 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_study
 from launch import is_free, kill_launcher, kill_tree
 
 from atomistic import reduction, scheduler, study, tasks
+from atomistic.answers import weighted, widening
 from atomistic.scheduler import Task
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest, find, read_records
@@ -257,17 +259,36 @@ def test_a_fit_takes_the_temperatures_the_runs_had_and_cells_of_one_kind() -> No
 
 
 def test_runs_at_one_temperature_are_combined() -> None:
-    """Weighted mean; scatter beyond the errors widens the error; bounds add their exposure."""
-    pair = [{"temperature": 700.0, "value": v, "stderr": 1.0, "bound": None} for v in (10.0, 12.0)]
+    """Mean weighted by relative errors, which do not favour the low value; bounds add their exposure."""
+    pair = [{"temperature": 700.0, "value": v, "stderr": 0.1 * v, "bound": None} for v in (10.0, 12.0)]
     point = reduction.combine(pair)
     assert point is not None
-    assert (point.value, point.stderr) == pytest.approx((11.0, 1.0))
-    wide = reduction.combine([{**item, "stderr": 0.1} for item in pair])
+    assert (point.value, point.stderr) == pytest.approx((11.0, 1.1 / math.sqrt(2)))
+    wide = reduction.combine(pair, 3.0)
     assert wide is not None
-    assert wide.stderr == pytest.approx(1.0)
+    assert wide.stderr == pytest.approx(3.3 / math.sqrt(2))
     bounds = reduction.combine([{"temperature": 700.0, "value": 3.0, "stderr": None, "bound": "upper"}] * 2)
     assert bounds is not None
     assert (bounds.value, bounds.bound) == (1.5, "upper")
+
+
+@pytest.mark.parametrize(("between", "runs"), [(0.0, 2), (0.3, 2), (0.3, 3)])
+def test_errors_of_runs_that_remember_their_start_cover(between: float, runs: int) -> None:
+    """Runs of 12 % error at four temperatures, with and without 30 % between runs: 68 and 95 % cover what they say."""
+    random, inside = np.random.default_rng(3), []
+    for _ in range(200):
+        groups = []
+        for true in (1.0, 2.0, 3.0, 4.0):
+            values = true * (1 + between * random.normal(size=runs)) * (1 + 0.12 * random.normal(size=runs))
+            groups.append([(float(value), 0.12 * float(value)) for value in np.maximum(values, 0.02 * true)])
+        wider = widening(groups)
+        for true, group in zip((1.0, 2.0, 3.0, 4.0), groups, strict=True):
+            mean, error = weighted(group)
+            inside.append(abs(mean - true) / (wider * error))
+    one, two = (float(np.mean(np.array(inside) < limit)) for limit in (1.0, 1.96))
+    assert 0.60 < one < 0.78
+    assert 0.90 < two < 0.985
+    assert widening([[(1.0, 0.1)], [(2.0, 0.2)]]) == 1.0
 
 
 def _diffusion(temperature: float, value: float, stderr: float | None) -> tuple[Task, dict]:

@@ -13,6 +13,8 @@ from multiscale.progress import Narrator
 
 STUDIES = ("properties", "reaction", "boundary", "nucleation", "flow", "band-gap")
 """Kinds of study files."""
+TO_THE_LAST_STEP = ("adhesion",)
+"""Kinds of runs whose estimate counts every step they may take; other relaxations count what they usually take."""
 
 
 def _room(kind: str) -> Any:
@@ -116,7 +118,8 @@ def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) ->
         narrator.say("md", f"{study.name}: all {found.runs} runs are kept")
     else:
         cores = "1 core" if comm.size == 1 else f"{comm.size} cores"
-        narrator.say("md", f"{study.name}: {kept}; about {_about(found.wall)} on {cores}"
+        about = "at most about" if any(task.kind in TO_THE_LAST_STEP for task in plan.tasks) else "about"
+        narrator.say("md", f"{study.name}: {kept}; {about} {_about(found.wall)} on {cores}"
                      + (f", {_about(found.two)} on 2 (mpirun -n 2)" if comm.size == 1 and found.two < 0.95 * found.wall else ""))
         speed = f"a force call on {found.atoms} atoms takes {1e3 * found.call:.0f} ms here" if found.call else (
             "told by the numbers of atoms alone, nothing is timed before it runs")  # fmt: skip
