@@ -24,6 +24,8 @@ from coupling.errors import UserError
 from coupling.record import Property
 
 SLICES = 40
+Å = 1e-10
+CRITERION = "share of atoms that are neither metal nor electrolyte, integrated over depth"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Layer:
     majority: np.ndarray
     composition: dict[str, float]
     amounts: dict[str, np.ndarray]
+
+    def at(self, chosen: np.ndarray) -> "Layer":
+        """The same of some of the frames, by number; the last frame stays the last."""
+        amounts = {name: values[chosen] for name, values in self.amounts.items()}
+        return Layer(self.thickness[chosen], self.majority[chosen], self.composition, amounts)
 
 
 def layer(
@@ -201,22 +208,13 @@ def records(
     Args:
         times: of the frames (frames,), s.
     """
-    Å = 1e-10
-    told = {**source, "criterion": "share of atoms that are neither metal nor electrolyte, integrated over depth"}
+    told = {**source, "criterion": CRITERION}
     late = found.thickness[-max(1, len(found.thickness) // 5) :] * Å
     scatter = float(late.std(ddof=1) / len(late) ** 0.5) if len(late) > 2 else None
     where = {**conditions, "time_s": float(times[-1])}
     made = [Property(material, "interphase_thickness", float(late.mean()), "m", stderr=scatter, conditions=where, source=told)]
     if growth is not None:
-        best = growth.fits[0]
-        units_of = {"L0": ("m", Å), "v": ("m/s", Å), "w": ("m/s", Å), "k": ("m^2/s", Å**2), "A": ("m", Å), "B": ("m^2/s", Å**2),
-                    "t_c": ("s", 1.0)}  # fmt: skip
-        law = {"law": best.law, "weight": best.weight, "decided": growth.decided is not None}
-        law["weight_two_regimes"] = growth.two_regimes
-        for name, value in best.parameters.items():
-            unit, scale = units_of[name]
-            made.append(Property(material, f"interphase_growth_{name}", value * scale, unit, stderr=best.stderr[name] * scale,
-                                 conditions={**conditions, **law}, source=told))  # fmt: skip
+        made += growth_records(growth, material, conditions, told)
     if end is not None:
         state = {**conditions, "passivated": end.passivated, "last_share_of_run": end.share}
         still = end.rate < 2 * end.stderr
@@ -224,3 +222,17 @@ def records(
         made.append(Property(material, "interphase_growth_rate", value, "m/s", stderr=error, bound="upper" if still else None,
                              conditions=state, source=told))  # fmt: skip
     return made
+
+
+def growth_records(growth: Growth, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
+    """Constants of the law of least BIC (SI), which names itself, its weight and that of two regimes in the conditions."""
+    best = growth.fits[0]
+    units_of = {"L0": ("m", Å), "v": ("m/s", Å), "w": ("m/s", Å), "k": ("m^2/s", Å**2), "A": ("m", Å), "B": ("m^2/s", Å**2),
+                "t_c": ("s", 1.0)}  # fmt: skip
+    law = {"law": best.law, "weight": best.weight, "decided": growth.decided is not None}
+    law["weight_two_regimes"] = growth.two_regimes
+    return [
+        Property(material, f"interphase_growth_{name}", value * units_of[name][1], units_of[name][0],
+                 stderr=best.stderr[name] * units_of[name][1], conditions={**conditions, **law}, source=dict(source))
+        for name, value in best.parameters.items()
+    ]  # fmt: skip

@@ -6,6 +6,9 @@ temperature, equilibration (constant pressure, its time counts), length (constan
 classed (frames whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities),
 dtype.
 
+The `classed` frames are spread over the run; where its first tenth has twice as many frames as a law of growth takes, as many of
+that are looked at, and it has laws of its own: a reaction begins fast, and frames spread over the whole pass its first stage over.
+
 Phases are named by `phases.classify`, with two aids: the unreacted cell, which would lie still, is rattled by as much as the
 reference crystals are, and an atom of lithium is metal where it has many neighbours of its own kind and none of another
 (`clusters`, whatever the order: a reaction may melt the metal, which no crystal stands for). Beside them, and free of any
@@ -53,8 +56,10 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 4
+VERSION, READ_VERSION = 2, 5
 """Of the dynamics, and of what is read off it."""
+EARLY = 0.1
+"""Share of a run, its beginning, that is looked at as closely as the whole: a reaction begins fast."""
 STRAYED = 0.03
 """Relative distance of the mean temperature from the set one above which it is told."""
 METAL = "Li"
@@ -170,7 +175,7 @@ def _tasks(study: ReactionStudy, sha256: str, atoms: int = 1) -> tuple[Task, Tas
     own = digest({**made, "version": VERSION, "sha256": sha256})
     run = digest({**made, "length": None, "version": VERSION, "sha256": sha256})
     calls = RELAXATION + (study.equilibration + study.length) / study.timestep
-    described = study.classed * atoms * DESCRIBED
+    described = study.classed * atoms * DESCRIBED * (2 if _early(study, _production(study).frames) else 1)
     return (
         Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}, run),
         Task(digest({**study.model_dump(exclude={"name"}), "version": READ_VERSION, "of": own}), f"{study.name}: phases",
@@ -282,18 +287,18 @@ def read_off(
 ) -> dict[str, Any]:
     """Everything that the frames tell, JSON-ready: records, profiles, notes on what they do not bear."""
     trajectory = _trajectory(study, folder)
-    frames, times = _chosen(study, trajectory)
+    frames, times, whole, early = _chosen(study, trajectory)
     equation = interphase.Reaction.read(study.reaction)
     classes = phases.classify(frames, phases.references([*equation.numbers]), describe)
     tick(0.5)
     names = [_with_metal(frame, classes.phases(number)) for number, frame in enumerate(frames)]
-    intact = np.array([intact_share(frame) for frame in frames])
-    found = interphase.layer(frames, names, METAL, study.electrolyte, equation)
+    share = np.array([intact_share(frame) for frame in frames])
+    layers = interphase.layer(frames, names, METAL, study.electrolyte, equation)
+    found, intact = layers.at(whole), share[whole]
     notes = [f"the run ended early, what is told is of the part before: {source['broken']}"] if "broken" in source else []
-    laws = _borne(lambda: growth.compare(times, found.thickness), notes)
-    if laws is not None and not laws.decided:
-        notes.append(f"which law the growth follows is undecided (weight of the best {laws.fits[0].weight:.2f}): a fit, no more")
-    end = _borne(lambda: growth.passivation(times, found.thickness), notes)
+    laws = _laws(times[whole], found.thickness, "", notes)
+    begin = _laws(times[early], layers.thickness[early], "in the first tenth of the run, ", notes) if len(early) else None
+    end = _borne(lambda: growth.passivation(times[whole], found.thickness), notes)
     rows = _borne(lambda: interphase.balance(found.amounts, equation, study.electrolyte), notes) or []
     held = float(trajectory.temperatures.mean())
     if abs(held / study.temperature - 1) > STRAYED:
@@ -302,13 +307,16 @@ def read_off(
     material, where = f"{METAL}|{study.electrolyte}", {"temperature_K": held, "set_temperature_K": study.temperature}
     if study.electrolyte == "Li6PS5Cl":
         where |= {"disorder": 0.0}  # `start` builds the ordered crystal, whatever the disorder of a case
-    records = interphase.records(found, times, laws, end, material, where, source)
+    records = interphase.records(found, times[whole], laws, end, material, where, source)
+    if begin is not None:
+        told = {**where, "part_of_run": "first tenth", "time_s": float(times[early[-1]])}
+        records += interphase.growth_records(begin, material, told, {**source, "criterion": interphase.CRITERION})
     notes += [row.beyond for row in rows if row.beyond]
     for row in rows:
         told = {**where, "phase": row.phase, "equation": study.reaction, "expected": row.expected}
         records.append(Property(material, "reaction_coefficient", row.found, "1", stderr=row.stderr, conditions=told,
                                 source=dict(source), confidence="low" if row.beyond else "computed"))  # fmt: skip
-    records += _intact_records(intact, times, material, where, source)
+    records += _intact_records(intact, times[whole], material, where, source)
     tick(0.7)
     unstrained = still(trajectory)
     records += _of_lithium(study, unstrained, material, where, source, notes)
@@ -316,12 +324,13 @@ def read_off(
     if gap := _gap(frames[-1]):
         notes.append(gap)
         records = [replace(record.with_source(low_confidence=gap), confidence="low") for record in records]
-    profiles = reaction_profiles.profiles(frames, names, times) | {
-        "time_s": times.tolist(), "thickness_m": (found.thickness * Å).tolist(), "majority_m": (found.majority * Å).tolist(),
-        "composition_of_interphase": found.composition, "intact_share": intact.tolist(),
-        "amounts": {name: values.tolist() for name, values in found.amounts.items()},
-        "laws": [] if laws is None else [{"law": fit.law, "weight": fit.weight, "bic": fit.bic} for fit in laws.fits],
-        "law_decided": None if laws is None else laws.decided,
+    spread = [frames[number] for number in whole], [names[number] for number in whole], times[whole]
+    profiles = reaction_profiles.profiles(*spread) | {
+        "time_s": times.tolist(), "thickness_m": (layers.thickness * Å).tolist(), "majority_m": (layers.majority * Å).tolist(),
+        "composition_of_interphase": found.composition, "intact_share": share.tolist(),
+        "amounts": {name: values.tolist() for name, values in layers.amounts.items()},
+        "laws": _weights(laws), "law_decided": None if laws is None else laws.decided,
+        "laws_first_tenth": _weights(begin), "law_decided_first_tenth": None if begin is None else begin.decided,
         "classes": [{"element": e, "phase": n, "distance": d}
                     for e, n, d in zip(classes.elements, classes.names, classes.distances, strict=True)],
     }  # fmt: skip
@@ -349,16 +358,50 @@ def _gap(frame: Atoms) -> str:
     return f"a slice of {SLICE:g} Å holds {share:.0%} of a slice's mean number of atoms at the end: a gap has opened"
 
 
-def _chosen(study: ReactionStudy, trajectory: dynamics.Trajectory) -> tuple[list[Atoms], np.ndarray]:
-    """The unreacted cell (as built, laid into the cell of the run) and `classed` frames, with their times (s)."""
+def _laws(times: np.ndarray, thickness: np.ndarray, when: str, notes: list[str]) -> growth.Growth | None:
+    """Laws of growth, or None; `notes` tell why, and where they are undecided."""
+    laws: growth.Growth | None = _borne(lambda: growth.compare(times, thickness), notes)
+    if laws is not None and not laws.decided:
+        best = laws.fits[0].weight
+        notes.append(f"{when}which law the growth follows is undecided (weight of the best {best:.2f}): a fit, no more")
+    return laws
+
+
+def _weights(laws: growth.Growth | None) -> list[dict[str, Any]]:
+    """Every law with its weight, best first."""
+    return [] if laws is None else [{"law": fit.law, "weight": fit.weight, "bic": fit.bic} for fit in laws.fits]
+
+
+def _early(study: ReactionStudy, count: int) -> list[int]:
+    """Numbers of the frames of the first tenth of `count` that are looked at; none where there are too few for a law."""
+    last = int(EARLY * count)
+    return _spread(last, study.classed) if last >= 2 * growth.FEWEST else []
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Numbers of at most so many of `count` frames, evenly spread, the first and the last among them."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, most)})
+
+
+def _chosen(
+    study: ReactionStudy, trajectory: dynamics.Trajectory
+) -> tuple[list[Atoms], np.ndarray, np.ndarray, np.ndarray]:
+    """The unreacted cell (as built, laid into the cell of the run) and frames, with their times (s).
+
+    Then the numbers among them of those spread over the whole run, and of those of its beginning; the unreacted cell is of both.
+    """
     count = len(trajectory.positions)
-    picked = sorted({round(place) for place in np.linspace(0, count - 1, study.classed)})
+    over, begin = _spread(count, study.classed), _early(study, count)
+    picked = sorted({*over, *begin})
+    place = {number: index + 1 for index, number in enumerate(picked)}
+    whole, early = ([0, *(place[number] for number in part)] if part else [] for part in (over, begin))
     built = start(study)
     built.set_cell(trajectory.cells[0], scale_atoms=True)
     built.positions += np.random.default_rng(study.seed).normal(0, RATTLE, built.positions.shape)
     frames = [Atoms(built.numbers, positions=built.positions, cell=built.cell, pbc=True)]
     frames += [Atoms(trajectory.numbers, positions=trajectory.positions[n], cell=trajectory.cells[n], pbc=True) for n in picked]
-    return frames, np.array([0.0, *(study.equilibration + (n + 1) * study.frame for n in picked)])
+    times = np.array([0.0, *(study.equilibration + (n + 1) * study.frame for n in picked)])
+    return frames, times, np.array(whole), np.array(early, dtype=int)
 
 
 def _with_metal(frame: Atoms, names: np.ndarray) -> np.ndarray:

@@ -179,6 +179,15 @@ def test_a_longer_reaction_goes_on_with_the_shorter_one(tmp_path: Path, stack: A
     assert longer[0].source["picoseconds"] == pytest.approx(2.1)
     assert kept.items() < segments(tmp_path / "out").items()
     assert (tmp_path / "out" / "final.extxyz").read_bytes() == (tmp_path / "fresh" / "final.extxyz").read_bytes()
+    profiles = json.loads((tmp_path / "out" / "profiles.json").read_text())
+    early = [time for time in profiles["time_s"] if time <= 0.31e-12]  # 0.1 ps before them
+    assert len(early) == 1 + 12 + 1  # the unreacted cell, as many as of the whole, and one of those
+    assert len(profiles["time_s"]) == 13 + 11
+    assert len(profiles["laws_first_tenth"]) == len(profiles["laws"]) == 6
+    (begun,) = {record.conditions["time_s"] for record in longer if record.conditions.get("part_of_run") == "first tenth"
+                and record.quantity.startswith("interphase_growth")}  # fmt: skip
+    assert begun == pytest.approx(0.3e-12)
+    assert not [record for record in first if record.conditions.get("law") and "part_of_run" in record.conditions]
     for answer in (tmp_path / "out").glob("*.json"):
         answer.unlink()
     whole = segments(tmp_path / "out")
