@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 from scipy.optimize import least_squares
 
 from coupling.errors import UserError
@@ -39,6 +40,8 @@ CONTAINED = {"linear": ("constant",), "parabolic": ("constant",), "Deal-Grove": 
 """Laws that a law becomes at the ends of its parameters."""
 FEWEST_AT_END = 20
 """Fewest thicknesses of the last part of a run for its rate: with ten, errors of correlated data come out too small."""
+LATE = 0.25
+"""Share of a run, its end, that a thickness is told of."""
 REGIMES = {"constant": 1, "linear": 1, "parabolic": 1, "Deal-Grove": 1, "linear to parabolic": 2, "two linear": 2}
 
 
@@ -236,3 +239,24 @@ def _slope(t: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     rest = y - y.mean() - slope * centred
     widen = len(t) / _effective(rest)
     return slope, float(np.sqrt((rest**2).sum() / (len(t) - 2) / square * widen))
+
+
+def late_mean(times: np.ndarray, values: np.ndarray, share: float = LATE, grain: float = 0.0) -> tuple[float, float, float]:
+    """Mean of the last `share` of a series, its standard error, and the mean time that it is told for.
+
+    A trend within that part is no scatter: the error is that of a straight line at the mean time, of as many values as the
+    correlated residuals are worth, half the width of Student's central 68.27 %; at least that of rounding to whole grains.
+
+    Args:
+        times, values: (n,). grain: smallest change of a value that can be, such as one group over their number.
+
+    Raises:
+        UserError: fewer than FEWEST values in that part.
+    """
+    t, y = (np.asarray(numbers, dtype=float)[-max(1, round(share * len(times))) :] for numbers in (times, values))
+    if len(t) < FEWEST or not np.isfinite(y).all():
+        raise UserError(f"late mean: {len(t)} finite values in the last {share:.0%} of the run; {FEWEST} are needed")
+    rest = y - y.mean() - np.polyfit(t - t.mean(), y, 1)[0] * (t - t.mean())
+    worth = _effective(rest)
+    error = float(np.sqrt((rest**2).sum() / (len(y) - 2) / worth) * stats.t.ppf(0.841345, max(worth - 2, 1.0)))
+    return float(y.mean()), max(error, grain / 12**0.5), float(t.mean())

@@ -1,14 +1,16 @@
 """An interphase from the phases of its atoms: thickness by a stated criterion, composition, balance of the reaction.
 
-Criterion: an atom belongs to the interphase if its phase is neither the metal nor the electrolyte. The thickness is the share of
-such atoms in each slice times the height of the slice, summed over the depth and divided by the number of interfaces of the cell
-(a periodic cell has two): no threshold enters, and atoms in scattered places count as they would side by side. Beside it stands
-the thickness of the slices in which they are the majority.
+Criterion where `reacted_layer` has none (an electrolyte without phosphorus): an atom belongs to the interphase if its phase is
+neither the metal nor the electrolyte. The thickness is the share of such atoms in each slice times the slice's height, summed
+over the depth and divided by the number of interfaces of the cell (a periodic cell has two): no threshold enters, and atoms in
+scattered places count as they would side by side. Beside it stands the thickness of the slices in which they are the majority.
 
-Balance: the amount of a phase is the number of atoms of the element that names it (`key_element`) over their number in its
-formula; amounts made since the first frame per amount of electrolyte used up are compared with the reaction equation.
+Balance: the amount of a product is the number of atoms of the element that names it (`key_element`) over their number in its
+formula. Electrolyte and metal that are used up are counted without classes (`reacted_layer`) where that can be; amounts made per
+electrolyte used up are compared with the reaction equation.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from ase import Atoms
 from ase.formula import Formula
 
 from atomistic import phases
-from atomistic.growth import Growth, Passivation
+from atomistic.growth import Growth, Passivation, late_mean
 from coupling.errors import UserError
 from coupling.record import Property
 
@@ -90,11 +92,6 @@ class Layer:
     composition: dict[str, float]
     amounts: dict[str, np.ndarray]
 
-    def at(self, chosen: np.ndarray) -> "Layer":
-        """The same of some of the frames, by number; the last frame stays the last."""
-        amounts = {name: values[chosen] for name, values in self.amounts.items()}
-        return Layer(self.thickness[chosen], self.majority[chosen], self.composition, amounts)
-
 
 def layer(
     frames: Sequence[Atoms], names: Sequence[np.ndarray], metal: str, electrolyte: str, reaction: Reaction | None = None,
@@ -164,8 +161,8 @@ class Balance:
     def beyond(self) -> str:
         """A sentence where more is made or used up than the electrolyte used up allows, empty elsewhere.
 
-        Electrolyte is counted by the atoms of its rarest element (phosphorus), the products by theirs: sulfur and lithium beside
-        phosphorus that still counts as electrolyte may look like a product already, most of all early and hot.
+        Electrolyte is counted by its groups or the atoms of its rarest element, the products by theirs: sulfur and lithium beside
+        groups that are whole may look like a product already, most of all early and hot.
         """
         if self.deviation <= BEYOND:
             return ""
@@ -173,8 +170,17 @@ class Balance:
         return f"{told}: local environments of atoms whose electrolyte is not used up look like it; no product of that amount"
 
 
-def balance(amounts: Mapping[str, np.ndarray], reaction: Reaction, electrolyte: str, share: float = 0.25) -> list[Balance]:
+def balance(
+    amounts: Mapping[str, np.ndarray], reaction: Reaction, electrolyte: str, share: float = 0.25,
+    halves: Sequence[Mapping[str, np.ndarray]] = (),
+) -> list[Balance]:  # fmt: skip
     """Made and used-up amounts per electrolyte used up, mean over the last `share` of the frames.
+
+    Args:
+        amounts: formula units of every phase (frames,), the first frame unreacted. reaction, electrolyte: see there.
+        halves: the same by classes fitted to parts of the frames: how far they lie apart is in the error.
+
+    The error is that of the scatter of the frames, of one unit of the electrolyte, and of the classes.
 
     Raises:
         UserError: the electrolyte is not used up by at least one formula unit, or is not in the reaction.
@@ -184,35 +190,50 @@ def balance(amounts: Mapping[str, np.ndarray], reaction: Reaction, electrolyte: 
                         f"{', '.join(name for name, number in reaction.numbers.items() if number < 0)}")  # fmt: skip
     count = len(next(iter(amounts.values())))
     late = slice(max(1, count - max(1, round(share * count))), None)
-    changes = {name: (values[late] - values[0]) for name, values in amounts.items()}
-    used = -changes[electrolyte]
+    used = amounts[electrolyte][0] - amounts[electrolyte][late]
     if not len(used) or used.mean() < 1:
         gone = used.mean() if len(used) else 0.0
         raise UserError(f"balance: {gone:.2g} formula units of {electrolyte} are used up; at least one is needed")
     scale = -reaction.numbers[electrolyte]
     rows = []
     for name, number in reaction.numbers.items():
-        ratio = changes[name].mean() / used.mean() * scale
-        each = changes[name] / np.maximum(used, 1e-9) * scale
-        error = float(each.std(ddof=1) / len(each) ** 0.5) if len(each) > 1 else None
-        rows.append(Balance(name, float(ratio), error, number))
+        made = amounts[name][late] - amounts[name][0]
+        ratio = float(made.mean() / used.mean() * scale)
+        others = [float((half[name][late] - half[name][0]).mean() / used.mean() * scale) for half in halves]
+        classes = float(np.std([ratio, *others], ddof=1)) if others and name != electrolyte else 0.0
+        each = made / np.maximum(used, 1e-9) * scale
+        scatter = _scatter(each)
+        grain = 0.0 if name == electrolyte else math.hypot(ratio, scale) / float(used.mean()) / 12**0.5
+        error = None if scatter is None else math.sqrt(scatter**2 + grain**2 + classes**2)
+        rows.append(Balance(name, ratio, error, number))
     return rows
 
 
+def _scatter(values: np.ndarray) -> float | None:
+    """Standard error of the mean of successive values; that of one value where they are too few to tell, None of one."""
+    try:
+        return late_mean(np.arange(len(values)), values, share=1.0)[1]
+    except UserError:
+        return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
 def records(
-    found: Layer, times: np.ndarray, growth: Growth | None, end: Passivation | None, material: str,
-    conditions: Mapping[str, Any], source: Mapping[str, Any],
+    thickness: np.ndarray, times: np.ndarray, growth: Growth | None, end: Passivation | None, material: str,
+    conditions: Mapping[str, Any], source: Mapping[str, Any], criterion: str = CRITERION, grain: float = 0.0,
 ) -> list[Property]:  # fmt: skip
-    """Thickness at the end (m), growth constants of the law of least BIC (SI), and the rate at the end (m/s), estimate or bound.
+    """Late thickness (m), growth constants of the law of least BIC (SI), and the rate at the end (m/s), estimate or bound.
 
     Args:
-        times: of the frames (frames,), s.
+        thickness: (frames,), Å, at the times (frames,), s. criterion: what it is by. grain: its smallest change, Å (`late_mean`).
     """
-    told = {**source, "criterion": CRITERION}
-    late = found.thickness[-max(1, len(found.thickness) // 5) :] * Å
-    scatter = float(late.std(ddof=1) / len(late) ** 0.5) if len(late) > 2 else None
-    where = {**conditions, "time_s": float(times[-1])}
-    made = [Property(material, "interphase_thickness", float(late.mean()), "m", stderr=scatter, conditions=where, source=told)]
+    told = {**source, "criterion": criterion}
+    try:
+        value, error, when = late_mean(times, thickness, grain=grain)
+    except UserError:
+        value, error, when = float(thickness[-1]), None, float(times[-1])
+    where = {**conditions, "time_s": when}
+    made = [Property(material, "interphase_thickness", value * Å, "m", stderr=None if error is None else error * Å,
+                     conditions=where, source=told)]  # fmt: skip
     if growth is not None:
         made += growth_records(growth, material, conditions, told)
     if end is not None:

@@ -76,3 +76,29 @@ def bars(path: Path, drawn: Mapping[str, tuple[float, float, bool]], y_label: st
         axes.set_ylabel(y_label)
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
+def maps(path: Path, grids: Mapping[str, np.ndarray], x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> None:
+    """Write one picture: shares between 0 and 1 over a plane, a map a name.
+
+    Args:
+        grids: (len(x), len(y)) by name. x, y: rising.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    across = min(3, len(grids))
+    down = -(-len(grids) // across)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.2 + 2.2 * across, 0.8 + 1.9 * down), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(down, across, sharex=True, sharey=True)).ravel()
+        for place, (name, grid) in zip(axes, grids.items(), strict=False):
+            drawn = place.pcolormesh(x, y, grid.T, vmin=0, vmax=1, shading="nearest", rasterized=True)
+            place.set_title(name, fontsize=10)
+        for place in axes[len(grids) :]:
+            place.set_visible(False)
+        figure.supxlabel(x_label, fontsize=10)
+        figure.supylabel(y_label, fontsize=10)
+        figure.colorbar(drawn, ax=axes.tolist(), label="share of the atoms of a slice")
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150, facecolor="white")

@@ -2,15 +2,19 @@
 
 1. Every atom is described by what the potential sees (`fast_mace.descriptors`: invariant features of the first layer, within
    r_max), averaged over the atom and its nearest neighbours of any element, which smooths thermal noise.
-2. Element by element the descriptors are reduced to principal components and classed by Gaussian mixtures; the Bayesian
-   information criterion chooses the number of classes. Nothing of a reference enters.
+2. Element by element the descriptors of the frames and of the reference crystals together are reduced to principal components and
+   classed by Gaussian mixtures; the Bayesian information criterion chooses the number of classes. No atom brings a name along.
 3. A class gets the name of the reference crystal whose atoms of that element lie nearest to it, and none ("other") where
    even the nearest lies farther than its own spread allows.
 
 The one-atom layers at the contact of two crystals look like neither; in a built stack of four crystals, 15 Å each, 99.8 % of
 the atoms get the right name at thermal displacements of 0.2 Å and 97 % at 0.1 Å (tests/test_phases.py). A phase that no
 reference stands for may take the name of one with alike surroundings (lithium between the PS4 groups of Li6PS5Cl, that of
-Li3P): give the references of everything that may be there, and read `distances`.
+Li3P): give the references of everything that may be there, and read `distances`. References in motion at the temperature of the
+frames (`heated`) name better than rattled ones: chlorine in Li6PS5Cl at 400 K lies nearer to rattled LiCl than to rattled
+Li6PS5Cl. Classes depend on the frames that they are fitted to: in a reacting cell 16 of 72 phosphorus atoms were Li3P by classes
+of all frames and of every other one, 23 by those of the late and 2 by those of the early ones. Spread the frames over the run,
+and take two halves for the error (`fitted`).
 
 Sources: Schwarz, Ann. Stat. 6, 461 (1978) (BIC); Lechner & Dellago, J. Chem. Phys. 129, 114707 (2008)
 (averaging over neighbours).
@@ -21,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
 from ase.data import chemical_symbols
 
 from atomistic.structures import bulk, supercell
@@ -35,6 +40,10 @@ MOST_CLASSES = 12
 """Most classes of one element."""
 FEWEST = 20
 """Fewest atoms of an element that are classed; fewer are one class."""
+MOST_ROWS = 4000
+"""Most atoms of an element that the mixtures are fitted to, drawn at random."""
+HEATING = 400
+"""Steps of 2 fs that warm a reference crystal."""
 SMOOTHING = 3.6
 """Radius within which descriptors are averaged, Å."""
 FAR = 4.0
@@ -94,13 +103,39 @@ def references(names: Sequence[str], rattle: float = 0.2, seed: int = 0) -> Mapp
     return made
 
 
-def classify(frames: Sequence[Atoms], crystals: Mapping[str, Atoms], describe: Describe, seed: int = 0) -> Classes:
-    """Class the atoms of frames without references, then name the classes.
+def heated(crystals: Mapping[str, Atoms], calculator: BaseCalculator, temperature: float, seed: int = 0) -> Mapping[str, Atoms]:
+    """The crystals after HEATING steps at a temperature (K); one that the calculator does not hold stays as it was."""
+    from atomistic.dynamics import forget
+    from atomistic.sampling import md_frames
+
+    made = {}
+    for name, atoms in crystals.items():
+        forget(calculator)
+        made[name] = [atoms, *md_frames(atoms, calculator, temperature, HEATING, HEATING // 8, 2.0, seed)][-1]
+    return made
+
+
+def remembered(describe: Describe) -> Describe:
+    """The same descriptors, of each frame (as an object) computed once."""
+    kept: dict[int, tuple[Atoms, np.ndarray]] = {}
+
+    def look(atoms: Atoms) -> np.ndarray:
+        if id(atoms) not in kept:
+            kept[id(atoms)] = (atoms, describe(atoms))
+        return kept[id(atoms)][1]
+
+    return look
+
+
+def classify(
+    frames: Sequence[Atoms], crystals: Mapping[str, Atoms], describe: Describe, seed: int = 0, fitted: Sequence[int] | None = None
+) -> Classes:
+    """Class the atoms of frames and references, then name the classes.
 
     Args:
-        frames: of one composition or several. crystals: reference structures by name (`references`).
+        frames: of one composition or several. crystals: reference structures by name (`references`, `heated`).
         describe: descriptors, for example `mace_descriptors`.
-        seed: of the mixtures.
+        seed: of the mixtures. fitted: numbers of the frames that the classes are fitted to, all are told; None: all.
 
     Raises:
         UserError: no frames or no references.
@@ -117,12 +152,13 @@ def classify(frames: Sequence[Atoms], crystals: Mapping[str, Atoms], describe: D
         where = [np.flatnonzero(frame.numbers == z) for frame in frames]
         values = np.concatenate([rows[index] for rows, index in zip(seen, where, strict=True)])
         own = {name: known[name][atoms.numbers == z] for name, atoms in crystals.items() if (atoms.numbers == z).any()}
-        found = _mixture(_principal(values)(values), seed)
-        # axes that see what sets the frames apart from the references, too
-        shared = _principal(np.concatenate([values, *own.values()]))
+        chosen = range(len(frames)) if fitted is None else fitted
+        pool = np.concatenate([*(seen[number][where[number]] for number in chosen), *own.values()])
+        axes = _principal(pool)
+        found = _mixture(axes(pool), axes(values), seed)
         start = len(names)
         for number in range(found.max() + 1):
-            name, distance = _nearest(shared(values[found == number]), {key: shared(rows) for key, rows in own.items()})
+            name, distance = _nearest(axes(values[found == number]), {key: axes(rows) for key, rows in own.items()})
             elements.append(chemical_symbols[z])
             names.append(name)
             distances.append(distance)
@@ -140,18 +176,19 @@ def _principal(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return lambda rows: np.asarray((rows - mean) / scale @ kept.T)
 
 
-def _mixture(values: np.ndarray, seed: int) -> np.ndarray:
-    """Class (n,) of every row, by the Gaussian mixture of least BIC; one class where there are few rows."""
+def _mixture(pool: np.ndarray, values: np.ndarray, seed: int) -> np.ndarray:
+    """Class (n,) of every row of `values` by the Gaussian mixture of the `pool` of least BIC; one class where it has few rows."""
     from sklearn.mixture import GaussianMixture
 
-    if len(values) < FEWEST:
+    if len(pool) < FEWEST:
         return np.zeros(len(values), dtype=int)
-    most = min(MOST_CLASSES, len(values) // (2 * FEWEST) + 1)
+    drawn = pool[np.random.default_rng(seed).permutation(len(pool))[:MOST_ROWS]]
+    most = min(MOST_CLASSES, len(drawn) // (2 * FEWEST) + 1)
     fits = [
-        GaussianMixture(k, covariance_type="full", n_init=3, reg_covar=1e-3, random_state=seed).fit(values)
+        GaussianMixture(k, covariance_type="full", n_init=3, reg_covar=1e-3, random_state=seed).fit(drawn)
         for k in range(1, most + 1)
     ]
-    best = min(fits, key=lambda fit: fit.bic(values))
+    best = min(fits, key=lambda fit: fit.bic(drawn))
     _, compact = np.unique(best.predict(values), return_inverse=True)
     return np.asarray(compact)
 

@@ -1,4 +1,4 @@
-"""What a reaction study shows of its interface: phases and elements by depth, at the start and at the end, and two pictures."""
+"""What a reaction study shows of its interface: phases and elements by depth and time, and three pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,29 +15,53 @@ SLICES = 20
 
 
 def profiles(frames: list[Atoms], names: list[np.ndarray], times: np.ndarray) -> dict[str, Any]:
-    """Share of each phase and of each element among the atoms of a slice, at the start and as the mean of the last fifth."""
+    """Share of each phase and element among the atoms of a slice: in every frame, at the start, and as mean of the last fifth.
+
+    "depth_time": times (f,), s; depths (f, SLICES), m; by phase and by element the shares (f, SLICES).
+    """
+    rows = [_of_frame(frame, own) for frame, own in zip(frames, names, strict=True)]
     last = list(range(len(frames) - max(1, len(frames) // 5), len(frames)))
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"depth_time": {
+        "time_s": times.tolist(), "depth_m": [(np.round(row["depths"], 3) * Å).tolist() for row in rows],
+        **{kind: {name: [np.round(row[kind].get(name, np.zeros(SLICES)), 3).tolist() for row in rows]
+                  for name in _all(rows, kind)} for kind in ("phases", "elements")},
+    }}  # fmt: skip
     for key, chosen in (("start", [0]), ("end", last)):
-        rows: dict[str, dict[str, np.ndarray]] = {"phases": {}, "elements": {}}
-        for number in chosen:
-            symbols = np.array(frames[number].get_chemical_symbols())
-            for kind, labels in (("phases", names[number]), ("elements", symbols)):
-                depths, shares = phases.profile(frames[number], labels, 2, SLICES)
-                for name, share in shares.items():
-                    rows[kind][name] = rows[kind].get(name, np.zeros(SLICES)) + share / len(chosen)
-        told[key] = {kind: {name: np.round(share, 4).tolist() for name, share in found.items()} for kind, found in rows.items()}
-        told[key] |= {"depth_m": (depths * Å).tolist(), "from_s": float(times[chosen[0]]), "to_s": float(times[chosen[-1]])}
+        told[key] = {
+            kind: {
+                name: np.round(np.mean([rows[number][kind].get(name, np.zeros(SLICES)) for number in chosen], axis=0), 4).tolist()
+                for name in _all([rows[number] for number in chosen], kind)
+            }
+            for kind in ("phases", "elements")
+        }
+        told[key] |= {"depth_m": (rows[chosen[-1]]["depths"] * Å).tolist(), "from_s": float(times[chosen[0]]),
+                      "to_s": float(times[chosen[-1]])}  # fmt: skip
     return told
 
 
-def pictures(told: Mapping[str, Any], out: Path) -> None:
-    """growth.png: thickness against time; depth.png: phases at the end against depth."""
-    from atomistic.observable_pictures import curves
+def _of_frame(frame: Atoms, names: np.ndarray) -> dict[str, Any]:
+    """Depths (SLICES,), Å, and shares by phase and by element."""
+    symbols = np.array(frame.get_chemical_symbols())
+    depths, by_phase = phases.profile(frame, names, 2, SLICES)
+    return {"depths": depths, "phases": by_phase, "elements": phases.profile(frame, symbols, 2, SLICES)[1]}
 
-    times = np.array(told["time_s"]) * 1e12
-    curves(out / "growth.png", {"thickness": (times, np.array(told["thickness_m"]) * 1e9, None)}, "time (ps)",
-           "interphase (nm an interface)", points=("thickness",))  # fmt: skip
+
+def _all(rows: list[dict[str, Any]], kind: str) -> list[str]:
+    """Names in any of the rows."""
+    return sorted({name for row in rows for name in row[kind]})
+
+
+def pictures(told: Mapping[str, Any], out: Path) -> None:
+    """growth.png: thickness against time; depth.png: phases at the end by depth; depth-time.png: phases by depth and time."""
+    from atomistic.observable_pictures import curves, maps
+
+    times, series = np.array(told["series"]["time_s"]) * 1e12, np.array(told["series"]["thickness_m"]) * 1e9
+    curves(out / "growth.png", {"thickness": (times, series, None)}, "time (ps)", "interphase (nm an interface)",
+           points=("thickness",))  # fmt: skip
     depths = np.array(told["end"]["depth_m"]) * 1e9
     drawn = {name: (depths, np.array(share), None) for name, share in told["end"]["phases"].items()}
     curves(out / "depth.png", drawn, "depth (nm)", "share of the atoms of a slice")
+    over = told["depth_time"]
+    grids = {name: np.array(rows) for name, rows in over["phases"].items()}
+    maps(out / "depth-time.png", grids, np.array(over["time_s"]) * 1e12, np.array(over["depth_m"])[-1] * 1e9, "time (ps)",
+         "depth (nm)")  # fmt: skip

@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BaseCalculator, Calculator
 from ase.data import covalent_radii
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
@@ -114,7 +114,7 @@ def relaxed_frames(atoms: Atoms, calculator: Calculator, steps: int, interval: i
 
 def md_frames(
     atoms: Atoms,
-    calculator: Calculator,
+    calculator: BaseCalculator,
     temperature: float,
     steps: int,
     interval: int,

@@ -62,11 +62,12 @@ def test_thickness_and_balance_of_a_built_reaction() -> None:
 def test_records_carry_law_and_bound() -> None:
     t = np.linspace(0, 1e-10, 90)
     random = np.random.default_rng(0)
-    built = [column(3), column(5)]
-    found = layer([b[0] for b in built], [b[1] for b in built], "Li", "Li6PS5Cl", interfaces=1)
     thickness = np.minimum(2 + t / 1e-11, 7.0) + random.normal(0, 0.1, 90)
     growth, end = compare(t, thickness, ("linear", "two linear")), passivation(t, thickness)
-    made = {record.quantity: record for record in records(found, t, growth, end, "Li|Li6PS5Cl", {}, {"trajectory": "none"})}
+    made = {record.quantity: record for record in records(thickness, t, growth, end, "Li|Li6PS5Cl", {}, {"trajectory": "none"})}
+    late = made["interphase_thickness"]
+    assert late.value == pytest.approx(7e-10, abs=4 * late.stderr)
+    assert 0.1e-10 / 23**0.5 / 2 < late.stderr < 0.05e-10
     assert made["interphase_growth_rate"].bound == "upper"
     assert made["interphase_growth_rate"].conditions["passivated"]
     assert made["interphase_growth_t_c"].value == pytest.approx(5e-11, rel=0.05)

@@ -74,10 +74,11 @@ def test_what_is_no_reference_is_not_named_after_one(describe: phases.Describe) 
     """Li6PS5Cl against Li2S, Li3P and LiCl alone: phosphorus in PS4 and most sulfur are none of them."""
     atoms = supercell(bulk("Li6PS5Cl"), 19.0)
     atoms.positions += np.random.default_rng(3).normal(0, 0.1, atoms.positions.shape)
-    found = phases.classify([atoms], phases.references(("Li2S", "Li3P", "LiCl")), describe)
+    found = phases.classify([atoms], phases.references(("Li2S", "Li3P", "LiCl"), rattle=0.1), describe)
     names = found.phases()
-    assert set(names[atoms.numbers == 15]) == {phases.OTHER}
-    assert np.mean(names[atoms.numbers == 16] == phases.OTHER) > 0.5
+    assert set(names[atoms.numbers > 3]) == {phases.OTHER}
+    wide = phases.classify([atoms], phases.references(("Li2S", "Li3P", "LiCl")), describe)  # a reference's own spread hides it
+    assert set(wide.phases()[atoms.numbers == 15]) == {phases.OTHER}
 
 
 def test_descriptors_do_not_see_rotations(describe: phases.Describe) -> None:

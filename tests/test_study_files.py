@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 from pair_potential import PairPotential
 
-from atomistic import boundary_study, property_study, reaction_study
+from atomistic import boundary_study, property_study, reacted_layer, reaction_reading, reaction_study
 from atomistic.trajectory import Trajectory
 from coupling.errors import UserError
 from coupling.store import read_records
@@ -117,18 +117,22 @@ def test_bulk_properties_follow_the_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Atoms:
-    """A crystal of argon in place of the built interface; its atoms are named as lithium and electrolyte by height."""
+    """A crystal of argon in place of the built interface; its atoms are named as lithium and electrolyte by height.
+
+    Without phosphorus, so that the layer is told by the classes.
+    """
     atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat((3, 3, 6))
     low = atoms.positions[:, 2] < atoms.positions[:, 2].mean()
     atoms.symbols[~low] = "Li"
-    atoms.symbols[low] = np.resize(["Li", "S", "P", "Cl"], low.sum())
+    atoms.symbols[low] = np.resize(["Li", "S", "Cl"], low.sum())
     atoms.info = {"strain_upper": (0.0, 0.0), "strain_lower": (0.0, 0.0)}
     monkeypatch.setattr(reaction_study, "start", lambda study: atoms.copy())
     monkeypatch.setattr(reaction_study.phases, "classify", _by_height)
+    monkeypatch.setattr(reaction_study.phases, "heated", lambda crystals, *_: crystals)
     return atoms
 
 
-def _by_height(frames, crystals, describe):
+def _by_height(frames, crystals, describe, fitted=None):
     """Lithium above, electrolyte below, a growing share of Li2S between."""
 
     class Named:
@@ -149,10 +153,12 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     arguments = {"calculator": PairPotential(cutoff=6.5), "describe": lambda atoms: atoms.positions}
     records = reaction_study.run(study, tmp_path / "out", **arguments)
     profiles = json.loads((tmp_path / "out" / "profiles.json").read_text(encoding="utf-8"))
-    thickness = np.array(profiles["thickness_m"])
+    thickness = np.array(profiles["series"]["thickness_m"])
     assert thickness[0] == 0
     assert thickness[-1] > 3e-10
-    assert len(thickness) == len(profiles["time_s"]) == 13
+    assert len(thickness) == len(profiles["series"]["time_s"]) == 13
+    for name in ("Li", "Li2S", "Li6PS5Cl"):
+        assert np.array(profiles["depth_time"]["phases"][name]).shape == (13, 20)
     for part in ("start", "end"):
         for kind in ("phases", "elements"):
             total = np.sum(list(profiles[part][kind].values()), axis=0)
@@ -162,6 +168,7 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert not [record for record in records if record.quantity == "onsager_coefficient" and record.bound is None]  # a few fs
     notes = json.loads((tmp_path / "out" / "problems.json").read_text(encoding="utf-8"))
     assert any(note.startswith("Onsager coefficients, ") for note in notes)
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"growth.png", "depth.png", "depth-time.png"}
     assert (tmp_path / "out" / "final.extxyz").is_file()
     again = reaction_study.run(study, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
     assert again == records
@@ -179,15 +186,6 @@ def test_a_longer_reaction_goes_on_with_the_shorter_one(tmp_path: Path, stack: A
     assert longer[0].source["picoseconds"] == pytest.approx(2.1)
     assert kept.items() < segments(tmp_path / "out").items()
     assert (tmp_path / "out" / "final.extxyz").read_bytes() == (tmp_path / "fresh" / "final.extxyz").read_bytes()
-    profiles = json.loads((tmp_path / "out" / "profiles.json").read_text())
-    early = [time for time in profiles["time_s"] if time <= 0.31e-12]  # 0.1 ps before them
-    assert len(early) == 1 + 12 + 1  # the unreacted cell, as many as of the whole, and one of those
-    assert len(profiles["time_s"]) == 13 + 11
-    assert len(profiles["laws_first_tenth"]) == len(profiles["laws"]) == 6
-    (begun,) = {record.conditions["time_s"] for record in longer if record.conditions.get("part_of_run") == "first tenth"
-                and record.quantity.startswith("interphase_growth")}  # fmt: skip
-    assert begun == pytest.approx(0.3e-12)
-    assert not [record for record in first if record.conditions.get("law") and "part_of_run" in record.conditions]
     for answer in (tmp_path / "out").glob("*.json"):
         answer.unlink()
     whole = segments(tmp_path / "out")
@@ -207,7 +205,7 @@ def test_the_strain_of_a_moving_cell_is_no_motion_of_its_atoms() -> None:
     positions = np.einsum("nk,fkl->fnl", scaled, cells)
     positions[15:, 0, 0] += 1.5
     run = Trajectory(np.full(5, 3), positions, cells, 10.0, np.zeros(30), np.zeros(30), Atoms("Li5"), 0)
-    found = reaction_study.still(run)
+    found = reaction_reading.still(run)
     moved = np.abs(found.positions - found.positions[0])
     assert moved[15:, 0, 0] == pytest.approx(1.5)
     moved[15:, 0, 0] = 0
@@ -219,17 +217,17 @@ def test_the_strain_of_a_moving_cell_is_no_motion_of_its_atoms() -> None:
 def test_a_gap_is_told() -> None:
     """A crystal without one, with a slice of vacuum, and with a slice nearly empty that the cell's end cuts in two."""
     full = bulk("Li", cubic=True).repeat((4, 4, 12))
-    assert reaction_study._gap(full) == ""
+    assert reaction_reading._gap(full) == ""
     parted = full.copy()
     parted.cell[2, 2] += 10.0
-    assert "0% of a slice's mean number" in reaction_study._gap(parted)
+    assert "0% of a slice's mean number" in reaction_reading._gap(parted)
     narrow = full.copy()  # less than one slice, in the middle of two
     narrow.positions[narrow.positions[:, 2] > 20.0, 2] += 4.0
     narrow.cell[2, 2] += 4.0
-    assert "a gap has opened" in reaction_study._gap(narrow)
+    assert "a gap has opened" in reaction_reading._gap(narrow)
     height = full.cell[2, 2]
     thin = full[[(7.0 < z < height - 7.0) or n % 8 == 0 for n, z in enumerate(full.positions[:, 2])]]
-    assert "a gap has opened" in reaction_study._gap(thin)
+    assert "a gap has opened" in reaction_reading._gap(thin)
 
 
 def test_a_reaction_that_leaves_what_the_potential_knows_is_told_up_to_there(tmp_path: Path, stack: Atoms, monkeypatch) -> None:
@@ -259,14 +257,13 @@ def test_metal_and_broken_groups_are_told_without_a_reference() -> None:
     from atomistic import structures
 
     crystal = structures.bulk("Li7P3S11")
-    assert reaction_study.intact_share(crystal) == 1.0
+    assert reacted_layer.whole_groups(crystal).sum() == (crystal.numbers == 15).sum()
     away = crystal[[atom.index for atom in crystal if atom.symbol != "S"]]
-    assert reaction_study.intact_share(away) == 0.0
-    assert np.isnan(reaction_study.intact_share(structures.bulk("LiCl")))
+    assert not reacted_layer.whole_groups(away).any()
     metal = structures.bulk("Li").repeat((4, 4, 5))
     wide = Atoms(metal.numbers, metal.positions, cell=metal.cell, pbc=True)
-    assert set(reaction_study._with_metal(wide, np.full(len(wide), "Li2S"))) == {"Li"}
-    assert set(reaction_study._with_metal(crystal, np.full(len(crystal), "Li2S"))) == {"Li2S"}
+    assert set(reaction_reading._with_metal(wide, np.full(len(wide), "Li2S"))) == {"Li"}
+    assert set(reaction_reading._with_metal(crystal, np.full(len(crystal), "Li2S"))) == {"Li2S"}
 
 
 @pytest.fixture

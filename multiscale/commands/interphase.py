@@ -9,6 +9,9 @@ from multiscale.commands.analyze import KEYS, TimestepOption, Trajectory, _requi
 from multiscale.commands.structure import AxisOption, PictureOption, _spread
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
+SERIES = 400
+"""Most frames in which the thickness is measured."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `multiscale analyze`."""
@@ -27,12 +30,16 @@ def interphase(
     ),
     references: Annotated[str, typer.Option(metavar="A,B,…", help="Further crystals [default: those of the reaction].")] = "",
     frames: Annotated[int, typer.Option(min=1, help="Frames to class, evenly spread, first and last included.")] = 20,
+    heat: Annotated[str, typer.Option(help='References in motion at this temperature: "400 K" [default: rattled].')] = "",
     interfaces: Annotated[int, typer.Option(min=1, help="Interfaces in the cell; a periodic one has two.")] = 2,
     axis: AxisOption = "c",
     picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Thickness, composition, growth law, end of growth and reaction balance of an interphase.
+    """Thickness, composition, growth law, end of growth and reaction balance of an interphase. The first frame is unreacted.
+
+    With phosphorus in the electrolyte the thickness is by whole groups and metal, in up to 400 frames; the phases of --frames of
+    them tell composition and products. Without it the thickness is by phases, too.
 
     Example: multiscale analyze interphase run.traj --potential lpscl --timestep "1 ps" --picture growth.png
     """
@@ -42,14 +49,14 @@ def interphase(
     _require_file(trajectory)
     import numpy as np
 
-    from atomistic import growth, phases
+    from atomistic import growth, phases, reacted_layer
     from atomistic import interphase as layers
     from atomistic.frames import read_frames
 
     equation = layers.Reaction.read(reaction) if reaction else None
     more = [name.strip() for name in references.split(",") if name.strip()]
     known = list(dict.fromkeys([metal, electrolyte, *(equation.numbers if equation else ()), *more]))
-    crystals = phases.references(known)
+    crystals = _references(known, heat, potential)
     read = read_frames(trajectory)
     if any(frame.cell.rank < 3 for frame in read):
         raise UserError(f"{trajectory}: no three-dimensional cell; depth runs along a vector of it")
@@ -60,17 +67,24 @@ def interphase(
     classes = phases.classify(picked, crystals, phases.mace_descriptors(potential))
     names = [classes.phases(place) for place in range(len(picked))]
     found = _told(trajectory, lambda: layers.layer(picked, names, metal, electrolyte, equation, "abc".index(axis), interfaces))
-    times = np.array(chosen) * seconds
+    times, thickness, amounts, criterion = np.array(chosen) * seconds, found.thickness, found.amounts, layers.CRITERION
+    if metal == reacted_layer.METAL and "P" in read[0].symbols and "P" in electrolyte:
+        seen = sorted({0, *_spread(len(read), SERIES)})
+        many = [read[number] for number in seen]
+        series = _told(trajectory, lambda: reacted_layer.counts(many, electrolyte, "abc".index(axis)))
+        few = reacted_layer.counts(picked, electrolyte, "abc".index(axis))
+        times, thickness, criterion = np.array(seen) * seconds, series.thickness(series, interfaces), reacted_layer.CRITERION
+        amounts = amounts and {**amounts, electrolyte: few.whole, metal: few.metal}
     notes: list[str] = []
-    laws = _or_note(lambda: growth.compare(times, found.thickness), notes)
-    end = _or_note(lambda: growth.passivation(times, found.thickness), notes)
-    rows = [] if equation is None else _or_note(lambda: layers.balance(found.amounts, equation, electrolyte), notes) or []
+    laws = _or_note(lambda: growth.compare(times, thickness), notes)
+    end = _or_note(lambda: growth.passivation(times, thickness), notes)
+    rows = [] if equation is None else _or_note(lambda: layers.balance(amounts, equation, electrolyte), notes) or []
     source = {"trajectory": str(trajectory), "potential": potential, "frames": len(chosen), "atoms": len(read[0])}
-    records = layers.records(found, times, laws, end, f"{metal}|{electrolyte}", {}, source)
+    records = layers.records(thickness, times, laws, end, f"{metal}|{electrolyte}", {}, source, criterion)
     if picture is not None:
         from atomistic.observable_pictures import curves
 
-        drawn: dict[str, Any] = {"thickness": (times * 1e12, found.thickness, None)}
+        drawn: dict[str, Any] = {"thickness": (times * 1e12, thickness, None)}
         if laws is not None:
             drawn[laws.fits[0].law] = (times * 1e12, laws.fits[0].curve, None)
         curves(picture, drawn, "time (ps)", "thickness (Å)", points=("thickness",))
@@ -79,8 +93,7 @@ def interphase(
     if as_json:
         told = [{key: record.to_dict()[key] for key in ("quantity", *KEYS)} for record in records]
         fits = [] if laws is None else [{"law": fit.law, "weight": fit.weight, "bic": fit.bic} for fit in laws.fits]
-        thick = {"time_s": times.tolist(), "thickness_m": (found.thickness * 1e-10).tolist(),
-                 "majority_m": (found.majority * 1e-10).tolist()}  # fmt: skip
+        thick = {"time_s": times.tolist(), "thickness_m": (thickness * 1e-10).tolist(), "criterion": criterion}
         show_json({"interphase": {"records": told, "laws": fits, "balance": budget, "composition": found.composition,
                                   "series": thick, "notes": notes}})  # fmt: skip
         return
@@ -93,6 +106,17 @@ def interphase(
         show(render(plain_table("", ("phase", "equation", "found", "error", "deviation"), cells)))
     for note in notes:
         show(f"note: {note}")
+
+
+def _references(names: list[str], heat: str, potential: str) -> Any:
+    """Reference crystals by name, rattled or in motion at a temperature."""
+    from atomistic import phases
+    from atomistic import potential as potentials
+
+    crystals = phases.references(names)
+    if not heat:
+        return crystals
+    return phases.heated(crystals, potentials.load(potential, dtype="float32"), quantity_of("--heat", heat, "K"))
 
 
 def _or_note(compute: Any, notes: list[str]) -> Any:

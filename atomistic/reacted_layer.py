@@ -1,0 +1,126 @@
+"""Thickness of the interphase between lithium and an electrolyte with phosphorus, by two counts that need no reference crystal.
+
+In every slice along the normal of the interface:
+
+- metal: lithium with metal around it and hardly another element (`clusters`: the share f of every atom);
+- electrolyte: a phosphorus atom that still has the four sulfur neighbours of PS4 and P2S7 groups stands for the atoms of one
+  phosphorus in the crystal's formula (13 in Li6PS5Cl, 7 in Li7P3S11);
+- reacted: the rest.
+
+    L = [ Σ_slices Δz (N - N_metal - m N_whole)/N ] / interfaces  -  the same of the unreacted cell
+
+The last term takes off what is no metal and no group at a contact that has not reacted (half an ångström to some: lithium that
+touches sulfur). Each frame stands for itself: no class, no threshold of a profile, no other frame enters. An atom of lithium that
+entered the electrolyte without breaking a group counts as reacted; a broken group does with all its formula's atoms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.formula import Formula
+
+from atomistic import clusters
+from coupling.errors import UserError
+
+BOND = 2.6
+"""Longest bond of phosphorus and sulfur in PS4 and P2S7 groups, Å."""
+LIGANDS = 4
+SLICES = 20
+METAL = "Li"
+CRITERION = ("phosphorus with four sulfur atoms within 2.6 Å stands for its formula's atoms, lithium among its own kind is "
+             "metal, the rest has reacted; share of a slice over depth, less that of the unreacted cell")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts of frames (f,).
+
+    Attributes:
+        reacted: Σ Δz (N - N_metal - m N_whole)/N over the slices, Å. metal: atoms of metal. whole: groups that are whole.
+        groups: phosphorus atoms in the cell.
+    """
+
+    reacted: np.ndarray
+    metal: np.ndarray
+    whole: np.ndarray
+    groups: int
+
+    @property
+    def intact(self) -> np.ndarray:
+        """Share of the groups that are whole (f,)."""
+        return np.asarray(self.whole / self.groups)
+
+    def thickness(self, unreacted: "Counts", interfaces: int = 2) -> np.ndarray:
+        """Thickness at an interface (f,), Å, against an unreacted cell (its first frame)."""
+        return np.asarray((self.reacted - unreacted.reacted[0]) / interfaces)
+
+
+def atoms_of_a_group(formula: str) -> float:
+    """Atoms of the formula per atom of phosphorus.
+
+    Raises:
+        UserError: not a formula, or one without phosphorus.
+    """
+    try:
+        count = Formula(formula).count()
+    except Exception as error:  # ASE's parser raises its own
+        raise UserError(f"interphase: {formula!r} is not a formula") from error
+    if "P" not in count:
+        raise UserError(f"interphase: {formula} holds no phosphorus, by whose groups the electrolyte is told")
+    return float(sum(count.values()) / count["P"])
+
+
+def counts(frames: Sequence[Atoms], electrolyte: str, axis: int = 2) -> Counts:
+    """Counts of every frame.
+
+    Args:
+        frames: periodic along the axis. electrolyte: its formula. axis: cell vector that depth runs along.
+
+    Raises:
+        UserError: no frame, one without phosphorus, or an electrolyte without it.
+    """
+    size = atoms_of_a_group(electrolyte)
+    if not frames or not all((frame.numbers == 15).any() for frame in frames):
+        raise UserError("interphase: frames with phosphorus are needed, by whose groups the electrolyte is told")
+    rows = np.array([_of_frame(frame, size, axis) for frame in frames])
+    return Counts(rows[:, 0], rows[:, 1], rows[:, 2], int((frames[0].numbers == 15).sum()))
+
+
+def metal_shares(frame: Atoms) -> np.ndarray:
+    """How much of every atom is metal, 0 … 1 (n,)."""
+    foreign = tuple(sorted(set(frame.symbols) - {METAL}))
+    return clusters.largest_cluster(frame, clusters.ClusterSettings(foreign=foreign)).shares
+
+
+def whole_groups(frame: Atoms) -> np.ndarray:
+    """Which atoms are phosphorus with all its sulfur neighbours (n,)."""
+    from matscipy.neighbours import neighbour_list
+
+    i, j = neighbour_list("ij", frame, BOND)
+    bonds = np.bincount(i[(frame.numbers[i] == 15) & (frame.numbers[j] == 16)], minlength=len(frame))
+    return np.asarray(bonds >= LIGANDS)
+
+
+def in_the_layer(frame: Atoms, electrolyte: str, axis: int = 2) -> np.ndarray:
+    """Which atoms lie in slices that have reacted by more than half (n,)."""
+    slices, reacted = _slices(frame, atoms_of_a_group(electrolyte), axis, metal_shares(frame), whole_groups(frame))
+    return np.asarray((reacted > 0.5)[slices])
+
+
+def _slices(
+    frame: Atoms, size: float, axis: int, metal: np.ndarray, whole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slice of every atom (n,), and the share of each slice that has reacted (SLICES,), below zero where groups are denser."""
+    slices = np.minimum((frame.get_scaled_positions()[:, axis] * SLICES).astype(int), SLICES - 1)
+    known = np.bincount(slices, metal + size * whole, SLICES)
+    return slices, 1 - known / np.maximum(np.bincount(slices, minlength=SLICES), 1)
+
+
+def _of_frame(frame: Atoms, size: float, axis: int) -> tuple[float, float, float]:
+    """Reacted height, metal atoms and whole groups."""
+    height = float(frame.get_volume() / np.linalg.norm(np.cross(*np.delete(frame.cell.array, axis, axis=0))))
+    metal, whole = metal_shares(frame), whole_groups(frame)
+    _, reacted = _slices(frame, size, axis, metal, whole)
+    return float(reacted.sum() * height / SLICES), float(metal.sum()), float(whole.sum())

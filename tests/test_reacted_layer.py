@@ -1,0 +1,134 @@
+"""The layer by whole groups and metal: nothing at a contact that has not reacted, what was broken, and its laws."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from atomistic import growth, phases, reacted_layer, reaction_reading, reaction_study
+from atomistic.dynamics import Trajectory
+from coupling.errors import UserError
+
+STUDIES = Path(__file__).parent.parent / "cases" / "_studies"
+
+
+@pytest.fixture(scope="module")
+def study() -> reaction_study.ReactionStudy:
+    return reaction_study.trial(reaction_study.read_study(STUDIES / "reaction-li6ps5cl.toml"))
+
+
+@pytest.fixture(scope="module")
+def built(study: reaction_study.ReactionStudy) -> Atoms:
+    return reaction_study.start(study)
+
+
+def shaken(atoms: Atoms, seed: int, amount: float = 0.1) -> Atoms:
+    moved = atoms.copy()
+    moved.positions += np.random.default_rng(seed).normal(0, amount, moved.positions.shape)
+    return moved
+
+
+def broken(atoms: Atoms, groups: int) -> Atoms:
+    """The highest groups broken: their phosphorus loses one sulfur, which moves 1.5 Å away."""
+    moved = atoms.copy()
+    places = np.flatnonzero(moved.numbers == 15)
+    places = places[np.argsort(-moved.positions[places, 2])][:groups]
+    for place in places:
+        sulfur = np.flatnonzero(moved.numbers == 16)
+        near = sulfur[np.argmin(moved.get_distances(place, sulfur, mic=True))]
+        away = moved.get_distance(place, near, mic=True, vector=True)
+        moved.positions[near] += 1.5 * away / np.linalg.norm(away)
+    return moved
+
+
+def test_a_contact_that_has_not_reacted_has_no_layer(built: Atoms) -> None:
+    """Heat alone makes less than an ångström, and all groups stay whole."""
+    start = reacted_layer.counts([built], "Li6PS5Cl")
+    hot = reacted_layer.counts([shaken(built, seed) for seed in range(6)], "Li6PS5Cl")
+    assert np.abs(hot.thickness(start)).max() < 1.0
+    assert (hot.intact == 1.0).all()
+    assert start.thickness(start)[0] == 0.0
+
+
+def test_broken_groups_make_a_layer_of_their_share(built: Atoms) -> None:
+    """Each broken group adds its formula's atoms times the height of an atom there; every frame stands for itself."""
+    start = reacted_layer.counts([built], "Li6PS5Cl")
+    frames = [broken(built, number) for number in (0, 2, 4)]
+    found = reacted_layer.counts(frames, "Li6PS5Cl")
+    assert (found.whole[0] - found.whole).tolist() == [0, 2, 4]
+    height = built.cell.volume / np.linalg.norm(np.cross(built.cell[0], built.cell[1]))
+    each = 13 * height / len(built) / 2
+    assert np.diff(found.thickness(start)) == pytest.approx([2 * each] * 2, rel=0.3)  # densities of slices differ
+    alone = reacted_layer.counts(frames[1:2], "Li6PS5Cl")
+    assert alone.thickness(start)[0] == found.thickness(start)[1]
+
+
+def test_what_has_no_groups_is_refused(built: Atoms) -> None:
+    with pytest.raises(UserError, match="LiCl holds no phosphorus"):
+        reacted_layer.counts([built], "LiCl")
+    with pytest.raises(UserError, match="frames with phosphorus"):
+        reacted_layer.counts([built[built.numbers != 15]], "Li6PS5Cl")
+
+
+@pytest.fixture(scope="module")
+def read(study: reaction_study.ReactionStudy, built: Atoms) -> dict[str, Any]:
+    """A run of 240 frames in which a group breaks now and then, read with the descriptors of the potential."""
+    frames = [shaken(broken(built, min(number // 20, 6)), number) for number in range(240)]
+    cells = np.broadcast_to(built.cell.array, (240, 3, 3)).copy()
+    flat = np.full(240, 400.0)
+    run = Trajectory(built.numbers, np.array([one.positions for one in frames]), cells, 10.0, 0 * flat, flat, frames[-1], 0)
+    ours = study.model_copy(update={"frame": 1e-14, "length": 2.4e-12, "equilibration": 1e-14, "classed": 12})
+    names = ["Li6PS5Cl", "Li", "Li2S", "Li3P", "LiCl"]
+    crystals = phases.references(names, rattle=0.1)
+    look = phases.mace_descriptors("lpscl")
+    return reaction_reading.read_off(ours, built, run, look, crystals, {"study": "made up"}, lambda _: None)
+
+
+def test_an_unreacted_cell_is_named_as_what_it_is(read: dict[str, Any], built: Atoms) -> None:
+    """By the real classifier: hardly a product of phosphorus or chlorine at first, metal and electrolyte in their places."""
+    amounts = {name: np.array(values) for name, values in read["profiles"]["amounts"].items()}
+    units = int((built.numbers == 15).sum())
+    assert amounts["Li6PS5Cl"][0] == units
+    assert max(amounts["LiCl"][1], amounts["Li3P"][1]) <= 0.1 * units
+    first = {name: np.array(rows)[1] for name, rows in read["profiles"]["depth_time"]["phases"].items()}
+    depths = np.array(read["profiles"]["depth_time"]["depth_m"])[1] * 1e10
+    low, high = built.positions[built.numbers == 15, 2].min(), built.positions[built.numbers == 15, 2].max()
+    inside = (depths > low + 5) & (depths < high - 5)
+    assert first["Li6PS5Cl"][inside].mean() > 0.9
+    assert first["Li"][(depths > high + 6) & (depths < depths[-1] - 6)].mean() > 0.9
+
+
+def test_the_whole_run_and_its_first_tenth_have_laws(read: dict[str, Any]) -> None:
+    """Six laws of each; late thickness and intact share with errors at the mean time of the last quarter; JSON all through."""
+    json.dumps(read)
+    assert len(read["profiles"]["laws"]) == len(read["profiles"]["laws_first_tenth"]) == 6
+    assert len(read["profiles"]["series"]["time_s"]) == 241
+    by_name = {(one["quantity"], one["conditions"].get("part_of_run")): one for one in read["records"]}
+    late = by_name["interphase_thickness", None]
+    assert late["conditions"]["time_s"] == pytest.approx(1e-14 + 2.4e-12 * 0.875, rel=0.02)
+    assert late["stderr"] > 0
+    assert by_name["intact_phosphorus_share", None]["stderr"] > 0
+    assert any(part == "first tenth" and name.startswith("interphase_growth") for name, part in by_name)
+    balance = {one["conditions"]["phase"]: one for one in read["records"] if one["quantity"] == "reaction_coefficient"}
+    assert set(balance) == {"Li", "Li2S", "Li3P", "LiCl"}  # the electrolyte used up is one by definition
+    assert all(one["stderr"] > 0 for one in balance.values())
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.8])
+def test_late_means_of_correlated_series_cover(memory: float) -> None:
+    """68 and 95 % intervals of the mean of the last quarter of 400 values on a trend, in 200 trials."""
+    random, away = np.random.default_rng(5), []
+    for _ in range(200):
+        kicks = random.normal(size=600) * (1 - memory**2) ** 0.5
+        noise = np.zeros(600)
+        for step in range(1, 600):
+            noise[step] = memory * noise[step - 1] + kicks[step]
+        times = np.arange(400.0)
+        value, error, when = growth.late_mean(times, noise[200:] + 0.02 * times)
+        away.append(abs(value - 0.02 * when) / error)
+    one, two = (float(np.mean(np.array(away) < limit)) for limit in (1.0, 1.96))
+    assert 0.60 < one < 0.76
+    assert 0.90 < two < 0.98
