@@ -110,6 +110,9 @@ def read_off(
     material, where = f"{METAL}|{study.electrolyte}", {"temperature_K": held, "set_temperature_K": study.temperature}
     if study.electrolyte == "Li6PS5Cl":
         where |= {"disorder": 0.0}  # `start` builds the ordered crystal, whatever the disorder of a case
+    if layer.intact is not None and layer.intact[0] < 1:
+        cut = round((1 - layer.intact[0]) * int((built.numbers == 15).sum()))
+        notes.append(f"{cut} groups of phosphorus are cut by the faces of the built cell: not whole from the start")
     laws, begin, records = _grown(layer, material, where, source, notes)
     records += _balanced(study, classed, material, where, source, notes)
     records += _intact_records(layer, int((built.numbers == 15).sum()), material, where, source)
