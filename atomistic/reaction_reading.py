@@ -138,13 +138,16 @@ def read_off(
 def _grown(
     layer: Measured, material: str, where: Mapping[str, Any], source: Mapping[str, Any], notes: list[str]
 ) -> tuple[growth.Growth | None, growth.Growth | None, list[Property]]:
-    """Laws of growth of the whole and of its first tenth; thickness, constants of the laws and the end of growth as records."""
-    times, thickness = layer.times[layer.spread], layer.thickness[layer.spread]
+    """Laws of growth of the whole and of its first tenth; thickness, constants of the laws and the end of growth as records.
+
+    The unreacted cell is of no law: nobody looked while it was warmed.
+    """
+    times, thickness = layer.times[layer.spread[1:]], layer.thickness[layer.spread[1:]]
     laws, begin = _laws(times, thickness, "", notes), None
     end = _borne(lambda: growth.passivation(times, thickness), notes)
     records = interphase.records(thickness, times, laws, end, material, where, source, layer.criterion, layer.grain)
     if len(layer.early):
-        early, thin = layer.times[layer.early], layer.thickness[layer.early]
+        early, thin = layer.times[layer.early[1:]], layer.thickness[layer.early[1:]]
         begin = _laws(early, thin, "in the first tenth of the run, ", notes)
     if begin is not None:
         told = {**where, "part_of_run": "first tenth", "time_s": float(layer.times[layer.early[-1]])}
