@@ -10,12 +10,12 @@ that changes layer within a window counts where it was on average, which blurs a
 against δ²/2D.
 
 Width: the step D(d) = D_b inside δ/2, D_g outside, with the layer m in which δ/2 lies a mixture, D_m = f D_b + (1 - f) D_g for
-ions spread evenly in it: δ/2 = (m + f) layers, to be told while 0 ≤ f ≤ 1. The fit is one of least squares with the ions counted
-in each layer for weights (errors grow with D and would favour what came out low). The error of δ/2 is that of f by the jackknife and,
-in squares, f (1 - f)/N for the N ions of that layer, which stand on either side of the edge by chance. A boundary that ends within the first layer, or
-a grain that begins in the last, leaves a bound. Where the step does not lower χ² by more than DETECTED against no boundary at
-all, there is no width, and D_b and D_g are those of the layer at the plane and of all others: an edge chosen by the noise would
-make them differ.
+ions spread evenly in it: δ/2 = (m + f) layers. The fit is one of least squares with the ions counted in each layer for weights
+(errors grow with D and would favour what came out low). The error of δ/2 is that of f by the jackknife and, in squares,
+f (1 - f)/N for the N ions of that layer, which stand on either side of the edge by chance. A boundary that ends within the first
+layer, a grain that begins in the last, or an error above half the value leave a bound. Where the step does not lower χ² by more
+than DETECTED against no boundary at all, there is no width, and D_b and D_g are those of the layer at the plane and of all
+others: an edge chosen by the noise would make them differ.
 
 Excess energy: γ = (E - N e_bulk)/(n A) from mean potential energies of both runs, n boundaries of area A, equal composition; its
 error is that of correlated energies (`correlated.mean_error`).
@@ -146,7 +146,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Step:
-    """Boundary and grain: D inside and outside, m²/s, each with its standard error; width (None: no difference found), χ² drop."""
+    """Boundary and grain: D inside and outside, m²/s, each with its standard error; width (None: none is told), χ² drop."""
 
     boundary: tuple[float, float]
     grain: tuple[float, float]
@@ -196,22 +196,20 @@ def _best_edge(values: np.ndarray, counts: np.ndarray) -> tuple[int, int, float]
 
 
 def _width(found: Layers, values: np.ndarray, copies: np.ndarray, start: int, stop: int) -> Width | None:
-    """Width of the step between the layers `start` and `stop`; None where two layers are all there are."""
+    """Width of the step between the layers `start` and `stop`; None where the layers leave all widths open."""
     layers, double = len(values), 2 * found.width
     if layers < 3:
         return None
     mixed = min(start, layers - 2)  # the layer whose share decides the edge
-
-    def half(row: np.ndarray) -> float:
-        return mixed + _share(row, found.counts, mixed)
-
-    place, ions = half(values), found.counts[mixed] / len(copies)
-    share = float(np.clip(place - mixed, 0, 1))
-    error = float(np.hypot(jackknife_error(np.array([half(copy) for copy in copies])), np.sqrt(share * (1 - share) / ions)))
-    if stop == start == 1:
-        return Width(double * min(1 + 1.645 * error, layers), None, "upper")
-    if stop == start == layers - 1:
-        return Width(double * max(start - 1.645 * error, 0.0), None, "lower")
+    shares = np.array([_share(copy, found.counts, mixed) for copy in copies])
+    share, ions = float(np.clip(_share(values, found.counts, mixed), 0, 1)), found.counts[mixed] / len(copies)
+    place, error = mixed + share, float(np.hypot(jackknife_error(shares), np.sqrt(share * (1 - share) / ions)))
+    if start == stop == layers - 1:
+        least = place - 1.645 * error
+        return Width(double * least, None, "lower") if least > 0 else None
+    if start == stop == 1 or place < 2 * error:
+        most = place + 1.645 * error
+        return Width(double * most, None, "upper") if most < layers else None
     return Width(double * place, double * error, None)
 
 
@@ -319,8 +317,7 @@ def without_width(found: Layers) -> list[str]:
     for across in (False, True):
         step = boundary_step(found, across)
         if step.width is None:
-            told.append(f"no width of the boundary {'across' if across else 'along'} it: " + (
-                f"{len(found.along)} layers, of which three are needed" if step.drop > DETECTED else
-                f"a boundary in the diffusivities lowers χ² by {step.drop:.3g} against none, {DETECTED:g} are needed "
-                "(a longer run tells smaller differences)"))  # fmt: skip
+            why = (f"a boundary in the diffusivities lowers χ² by {step.drop:.3g} against none, {DETECTED:g} are needed"
+                   if step.drop <= DETECTED else f"the edge may lie in any of {len(found.along)} layers")  # fmt: skip
+            told.append(f"no width of the boundary {'across' if across else 'along'} it: {why}; a longer run may tell")
     return told

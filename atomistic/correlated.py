@@ -1,6 +1,6 @@
 """Standard errors of means of values that follow each other, from their own correlation.
 
-The error bars are half-widths of the central 68.27 % of Student's distribution, so that twice of them still hold 95 % of few data.
+The error bars are half-widths of the central 68.27 % of Student's distribution, so that twice of them still hold 95 % of few.
 """
 
 import numpy as np
@@ -19,8 +19,8 @@ def mean_error(values: np.ndarray) -> float:
 
     σ² = C(W)/n with C(W) = [Γ(0) + 2 Σ_{t ≤ W} Γ(t)] (1 + (2 W + 1)/n), the second factor for the mean that Γ is taken about. The
     window W balances the truncation exp(-W/τ) against the noise τ/√(W n). C is itself known to 2 (2 W + 1)/n of its square, as of
-    n/(2 W + 1) values that are independent: so many, less one, are the degrees of freedom of Student's factor. An error below that
-    of independent values is not believed.
+    n/(2 W + 1) values that are independent: so many, less one, are the degrees of freedom of Student's factor. What does not
+    clearly exceed the error of independent values is that.
 
     Source: Wolff, Comput. Phys. Commun. 156, 143 (2004), eqs. 31, 42, 49, 52 (memory); checked by tests/test_coverage.py.
     """
