@@ -12,9 +12,9 @@ against δ²/2D.
 Width: the step D(d) = D_b inside δ/2, D_g outside, with the layer m in which δ/2 lies a mixture, D_m = f D_b + (1 - f) D_g for
 ions spread evenly in it: δ/2 = (m + f) layers. The fit is one of least squares with the ions counted in each layer for weights
 (errors grow with D and would favour what came out low). The error of δ/2 is that of f by the jackknife and, in squares,
-f (1 - f)/N for the N ions of that layer, which stand on either side of the edge by chance. A boundary that ends within the first
-layer, a grain that begins in the last, or an error above half the value leave a bound. Where the step does not lower χ² by more
-than DETECTED against no boundary at all, there is no width, and D_b and D_g are those of the layer at the plane and of all
+f (1 - f)/N for the N ions of that layer, which stand on either side of the edge by chance. A boundary that may end with the first
+layer, a grain that may begin with the last, or an error above half the value leave a bound. Where the step does not lower χ² by
+more than DETECTED against no boundary at all, there is no width, and D_b and D_g are those of the layer at the plane and of all
 others: an edge chosen by the noise would make them differ.
 
 Excess energy: γ = (E - N e_bulk)/(n A) from mean potential energies of both runs, n boundaries of area A, equal composition; its
@@ -195,21 +195,25 @@ def _best_edge(values: np.ndarray, counts: np.ndarray) -> tuple[int, int, float]
     return start, stop, flat - costs[start, stop]
 
 
+def _chance(share: float, ions: float) -> float:
+    """Deviation of the share of N ions on one side of a place by chance, two more on either side (Agresti and Coull, 1998)."""
+    held = (np.clip(share, 0, 1) * ions + 2) / (ions + 4)
+    return float(np.sqrt(held * (1 - held) / (ions + 4)))
+
+
 def _width(found: Layers, values: np.ndarray, copies: np.ndarray, start: int, stop: int) -> Width | None:
     """Width of the step between the layers `start` and `stop`; None where the layers leave all widths open."""
     layers, double = len(values), 2 * found.width
     if layers < 3:
         return None
     mixed = min(start, layers - 2)  # the layer whose share decides the edge
-    shares = np.array([_share(copy, found.counts, mixed) for copy in copies])
-    share, ions = float(np.clip(_share(values, found.counts, mixed), 0, 1)), found.counts[mixed] / len(copies)
-    place, error = mixed + share, float(np.hypot(jackknife_error(shares), np.sqrt(share * (1 - share) / ions)))
-    if start == stop == layers - 1:
-        least = place - 1.645 * error
-        return Width(double * least, None, "lower") if least > 0 else None
-    if start == stop == 1 or place < 2 * error:
-        most = place + 1.645 * error
-        return Width(double * most, None, "upper") if most < layers else None
+    share, copied = _share(values, found.counts, mixed), np.array([_share(copy, found.counts, mixed) for copy in copies])
+    error = float(np.hypot(jackknife_error(copied), _chance(share, found.counts[mixed] / len(copies))))
+    place, reach = mixed + float(np.clip(share, 0, 1)), 1.645 * error
+    if mixed == layers - 2 and share > 1 - reach:
+        return Width(double * (place - reach), None, "lower") if place > reach else None
+    if (mixed == 1 and share < reach) or place < 2 * error:
+        return Width(double * (place + reach), None, "upper") if place + reach < layers else None
     return Width(double * place, double * error, None)
 
 
@@ -305,8 +309,8 @@ def records(
             made.append(Property(material, name, limit if low else value, "m^2/s", stderr=None if low else error,
                                  bound="upper" if low else None, conditions=where, source=told))  # fmt: skip
         if step.width is not None:
-            error = None if step.width.stderr is None else step.width.stderr * 1e-10
-            made.append(Property(material, "boundary_width", step.width.value * 1e-10, "m", stderr=error, bound=step.width.bound,
+            wide = None if step.width.stderr is None else step.width.stderr * 1e-10
+            made.append(Property(material, "boundary_width", step.width.value * 1e-10, "m", stderr=wide, bound=step.width.bound,
                                  conditions=where, source={**told, "layer_m": found.width * 1e-10}))  # fmt: skip
     return made
 

@@ -4,6 +4,7 @@ Every quantity whose error comes from sampling goes through the product's own es
 error is a stated spread are named in docs/site/howto/studies.md. Bands of 200 trials: 60 … 76 % and 90 … 98 %.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -33,9 +34,10 @@ def inside(value: float, stderr: float, truth: float) -> tuple[bool, bool]:
 
 
 def covered(record: Property, truth: float) -> tuple[bool, bool]:
-    """The same of a record, whose own 95 % limits go before."""
+    """The same of a record, by what a case draws from it (`coupling.record.sample`): limits of its own, or a log-normal."""
     assert record.stderr is not None
-    one, two = inside(record.value, record.stderr, truth)
+    spread = math.sqrt(math.log1p((record.stderr / record.value) ** 2))
+    one, two = inside(math.log(record.value), spread, math.log(truth))
     return one, two if record.low is None or record.high is None else record.low <= truth <= record.high
 
 
@@ -49,24 +51,24 @@ def correlated(random: np.random.Generator, decay: float, shape: tuple[int, ...]
 def correlated_means(random: np.random.Generator) -> Covered:
     """Means of few and of many values, and of long correlation."""
     found = {}
-    for decay, count in ((0.0, 10), (0.0, 40), (0.9, 800), (0.98, 800)):
+    for decay, count in ((0.0, 10), (0.0, 40), (0.9, 800), (0.98, 2000)):
         values = correlated(random, decay, (count,))
         found[f"{count} values, {decay}"] = inside(float(values.mean()), mean_error(values), 0.0)
     return found
 
 
-HEIGHT, LAYERS, WINDOW, STEPS, IONS = 80.0, 8, 20, 300, 240
+HEIGHT, LAYERS, WINDOW, STEPS, IONS = 80.0, 8, 10, 200, 240
 
 
 def boundary_records(random: np.random.Generator, width: float, fast: float, moves: bool) -> tuple[list[Property], float]:
-    """Records of walkers beside a still framework, and Σ s²/n² (Å²) of the mean of all, which is taken off; 0.01 Å a step in grains.
+    """Records of walkers (0.015 Å a step in grains) beside a still framework, and Σ s²/n² (Å²) of the mean of all, taken off.
 
     Without `moves` the heights stand still, spread evenly; with it they begin in the middle of the layers and do not leave them.
     """
     start = random.uniform(0, 1, (IONS, 3)) * [30, 30, HEIGHT]
     if moves:
         start[:, 2] = (np.floor(start[:, 2] / 2.5) + 0.5) * 2.5
-    size = np.where(np.abs((start[:, 2] + 20) % 40 - 20) < width / 2, fast, 0.01)
+    size = np.where(np.abs((start[:, 2] + 20) % 40 - 20) < width / 2, fast, 0.015)
     steps = random.standard_normal((STEPS + 1, IONS, 3)) * size[:, None]
     rattle = random.normal(0, 0.01, steps.shape)
     walkers = start + (np.cumsum(steps, axis=0) + rattle) * [1, 1, float(moves)]
@@ -78,9 +80,9 @@ def boundary_records(random: np.random.Generator, width: float, fast: float, mov
 
 def boundary_diffusion(random: np.random.Generator) -> Covered:
     """D of boundary and grain, along and across."""
-    made, common = boundary_records(random, 10.0, 0.025, True)
+    made, common = boundary_records(random, 10.0, 0.035, True)
     truths = {name: (step**2 * (1 - 2 / (IONS + 100)) + common) / 2 * 1e-5
-              for name, step in (("boundary_diffusivity", 0.025), ("grain_diffusivity", 0.01))}  # fmt: skip
+              for name, step in (("boundary_diffusivity", 0.035), ("grain_diffusivity", 0.015))}  # fmt: skip
     return {f"{record.quantity} {record.conditions['direction']}": covered(record, truths[record.quantity])
             for record in made if record.quantity in truths and record.bound is None}  # fmt: skip
 
@@ -88,7 +90,7 @@ def boundary_diffusion(random: np.random.Generator) -> Covered:
 def boundary_width(random: np.random.Generator) -> Covered:
     """Width of boundaries that end anywhere, heights at rest."""
     width = float(random.uniform(12.0, 28.0))
-    made, _ = boundary_records(random, width, 0.05, False)
+    made, _ = boundary_records(random, width, 0.075, False)
     return {r.quantity: covered(r, width * 1e-10) for r in made if r.quantity == "boundary_width" and r.bound is None}
 
 
@@ -234,5 +236,5 @@ def test_intervals_cover_what_they_say(
     assert found
     rates = {name: np.mean(each, axis=0) for name, each in found.items()}
     told = "; ".join(f"{name}: {one:.3f}, {two:.3f} of {len(found[name])}" for name, (one, two) in rates.items())
-    assert min(map(len, found.values())) > 0.9 * TRIALS, told
+    assert min(map(len, found.values())) > 0.85 * TRIALS, told
     assert all(0.60 <= one <= 0.76 and 0.90 <= two <= 0.98 for one, two in rates.values()), told
