@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from atomistic.correlated import student
 from atomistic.scheduler import Task
 from coupling import arrhenius
 
 Answered = list[tuple[Task, Mapping[str, Any]]]
-ONE_SIGMA = 0.841345
-"""Share of a normal distribution below one standard deviation."""
 
 
 def conditions_of(task: Task, **more: Any) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def widening(groups: Sequence[Sequence[tuple[float, float]]]) -> float:
             mean = weighted(group)[0]
             chi_square += sum(((value / mean - 1) * value / error) ** 2 for value, error in group)
             freedom += len(group) - 1
-    return max(1.0, math.sqrt(chi_square / freedom) * float(stats.t.ppf(ONE_SIGMA, freedom))) if freedom else 1.0
+    return max(1.0, math.sqrt(chi_square / freedom) * student(freedom + 1)) if freedom else 1.0
 
 
 def estimates(runs: Answered) -> list[tuple[float, float]]:

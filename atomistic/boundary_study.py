@@ -30,7 +30,7 @@ from coupling.store import digest, write_records
 from coupling.toml_input import Flag, InUnit, Table, Whole
 from coupling.units import surface_energy_to_si
 
-VERSION, READ_VERSION = 1, 1
+VERSION, READ_VERSION = 1, 2
 """Of the runs, and of what is read off them."""
 Å, FS, PS = 1e-10, 1e-15, 1e-12
 Count = Annotated[Whole, Field(ge=1)]
@@ -311,6 +311,7 @@ def _records(
             continue
         found = _layers(pair["boundary"])
         records += boundary_transport.records(found, material, at, own_source, "Li")
+        notes += [f"{T:g} K: {told}" for told in boundary_transport.without_width(found)]
         layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
                        "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
                        "across_stderr": found.across_stderr.tolist()})  # fmt: skip

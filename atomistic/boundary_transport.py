@@ -5,20 +5,27 @@ of time lies; with the displacements over a whole window T and over half of it,
 
     D_along(d) = [⟨Δx² + Δy²⟩(T) - ⟨…⟩(T/2)] / (4 T/2),     D_across(d) = [⟨Δz²⟩(T) - ⟨…⟩(T/2)] / (2 T/2),
 
-the difference taking out the rattling. Errors: jackknife over the windows. An ion that changes layer within a window counts where
-it was on average, which blurs a boundary by √(2 D T): the window must be short against δ²/2D.
+the difference taking out the rattling. Errors: jackknife over the windows, with what correlation they show (`correlated`). An ion
+that changes layer within a window counts where it was on average, which blurs a boundary by √(2 D T): the window must be short
+against δ²/2D.
 
-Width: the step D(d) = D_b inside δ/2, D_g outside that fits best (weights 1/error²); its error holds half a layer, since no step
-is placed better than that. Where the step does not lower χ² by more than DETECTED against no boundary at all, no width is told.
+Width: the step D(d) = D_b inside δ/2, D_g outside, with the layer m in which δ/2 lies a mixture, D_m = f D_b + (1 - f) D_g for
+ions spread evenly in it: δ/2 = (m + f) layers. The fit is one of least squares with the ions counted in each layer for weights
+(errors grow with D and would favour what came out low). The error of δ/2 is that of f by the jackknife and, in squares,
+f (1 - f)/N for the N ions of that layer, which stand on either side of the edge by chance. A boundary that may end with the first
+layer, a grain that may begin with the last, or an error above half the value leave a bound. Where the step does not lower χ² by
+more than DETECTED against no boundary at all, there is no width, and D_b and D_g are those of the layer at the plane and of all
+others: an edge chosen by the noise would make them differ.
 
-Excess energy: γ = (E - N e_bulk)/(n A) from mean potential energies of both runs, n boundaries of area A, equal composition.
+Excess energy: γ = (E - N e_bulk)/(n A) from mean potential energies of both runs, n boundaries of area A, equal composition; its
+error is that of correlated energies (`correlated.mean_error`).
 Softening: the modulus C of straining the cell along the normal, both grains in series with n boundaries in the height H,
 H/C = H/C_bulk + n s: s is the excess compliance of a boundary, and C/C_bulk what the cell keeps of its stiffness.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -26,8 +33,8 @@ from ase.calculators.calculator import BaseCalculator
 from ase.units import GPa
 
 from atomistic import dynamics
+from atomistic.correlated import jackknife_error, mean_error
 from atomistic.frames import require_motion
-from atomistic.metadynamics import jackknife
 from atomistic.relaxation import relaxed
 from coupling.errors import UserError
 from coupling.record import Property
@@ -114,7 +121,7 @@ def layers(
     everything = np.arange(windows)
     values = diffusivities(everything)
     replicates = np.array([diffusivities(np.delete(everything, left)) for left in everything])
-    errors = jackknife(replicates)
+    errors = jackknife_error(replicates)
     return Layers((np.arange(count) + 0.5) * step, values[0], values[1], errors[0], errors[1], counts.sum(axis=0), replicates,
                   step, time)  # fmt: skip
 
@@ -129,12 +136,21 @@ def _reach(planes: tuple[float, ...]) -> float:
 
 
 @dataclass(frozen=True)
+class Width:
+    """Width δ, Å, with its standard error; or the 95 % bound that δ lies below ("upper") or above ("lower"), without one."""
+
+    value: float
+    stderr: float | None
+    bound: Literal["upper", "lower"] | None
+
+
+@dataclass(frozen=True)
 class Step:
-    """Boundary and grain: D inside and outside, m²/s, width δ in Å (None: no difference found), each with its standard error."""
+    """Boundary and grain: D inside and outside, m²/s, each with its standard error; width (None: none is told), χ² drop."""
 
     boundary: tuple[float, float]
     grain: tuple[float, float]
-    width: tuple[float, float] | None
+    width: Width | None
     drop: float
 
 
@@ -142,29 +158,63 @@ def boundary_step(found: Layers, across: bool = False) -> Step:
     """Best step in the diffusivity along (or across) the boundary."""
     values, errors = (found.across, found.across_stderr) if across else (found.along, found.along_stderr)
     copies = found.replicates[:, 1 if across else 0]
-    weights = 1 / np.maximum(errors, 1e-3 * np.abs(values).max() + 1e-300) ** 2
-    edge, drop = _best_edge(values, weights)
-    edges = np.array([_best_edge(copy, weights)[0] for copy in copies], dtype=float)
-    inside, outside = _two_means(values, weights, edge)
-    pairs = np.array([_two_means(copy, weights, edge) for copy in copies])
-    spread = jackknife(pairs)
-    width = (2 * edge * found.width, 2 * found.width * float(np.hypot(jackknife(edges), 0.5))) if drop > DETECTED else None
+    variance = max(float(np.mean(errors**2 * found.counts)), 1e-300)  # of one ion-window, all layers together
+    start, stop, drop = _best_edge(values, found.counts)
+    drop /= variance
+    seen = drop > DETECTED
+    start, stop = (start, stop) if seen else (1, 1)
+    pairs = np.array([_two_means(copy, found.counts, start, stop) for copy in copies])
+    inside, outside = _two_means(values, found.counts, start, stop)
+    spread = jackknife_error(pairs)
+    width = _width(found, values, copies, start, stop) if seen else None
     return Step((inside, float(spread[0])), (outside, float(spread[1])), width, drop)
 
 
-def _two_means(values: np.ndarray, weights: np.ndarray, edge: int) -> tuple[float, float]:
-    return (float(np.average(values[:edge], weights=weights[:edge])), float(np.average(values[edge:], weights=weights[edge:])))
+def _two_means(values: np.ndarray, counts: np.ndarray, start: int, stop: int) -> tuple[float, float]:
+    """D of the layers before `start`, and of those from `stop` on."""
+    return float(np.average(values[:start], weights=counts[:start])), float(np.average(values[stop:], weights=counts[stop:]))
 
 
-def _best_edge(values: np.ndarray, weights: np.ndarray) -> tuple[int, float]:
-    """Number of layers inside the boundary at the least χ², and how far that lies below one value for all."""
-    flat = float((weights * (values - np.average(values, weights=weights)) ** 2).sum())
-    costs = []
-    for edge in range(1, len(values)):
-        inside, outside = _two_means(values, weights, edge)
-        costs.append(float((weights[:edge] * (values[:edge] - inside) ** 2).sum()
-                           + (weights[edge:] * (values[edge:] - outside) ** 2).sum()))  # fmt: skip
-    return int(np.argmin(costs)) + 1, flat - min(costs)
+def _share(values: np.ndarray, counts: np.ndarray, layer: int) -> float:
+    """Share f of a layer that belongs to the boundary, the layers before it being boundary and those after it grain."""
+    inside, outside = _two_means(values, counts, layer, layer + 1)
+    return float((values[layer] - outside) / (inside - outside)) if inside != outside else np.nan
+
+
+def _best_edge(values: np.ndarray, counts: np.ndarray) -> tuple[int, int, float]:
+    """Layers of the boundary, first layer of the grain (one more where a layer is mixed), and the fall of Σ n (D - fit)²."""
+    flat, costs = float(counts @ (values - np.average(values, weights=counts)) ** 2), {}
+    for start in range(1, len(values)):
+        for stop in (start, start + 1) if start + 1 < len(values) else (start,):
+            if stop > start and not 0 <= _share(values, counts, start) <= 1:
+                continue
+            inside, outside = _two_means(values, counts, start, stop)
+            costs[start, stop] = float(counts[:start] @ (values[:start] - inside) ** 2
+                                       + counts[stop:] @ (values[stop:] - outside) ** 2)  # fmt: skip
+    start, stop = min(costs, key=lambda edge: costs[edge])
+    return start, stop, flat - costs[start, stop]
+
+
+def _chance(share: float, ions: float) -> float:
+    """Deviation of the share of N ions on one side of a place by chance, two more on either side (Agresti and Coull, 1998)."""
+    held = (np.clip(share, 0, 1) * ions + 2) / (ions + 4)
+    return float(np.sqrt(held * (1 - held) / (ions + 4)))
+
+
+def _width(found: Layers, values: np.ndarray, copies: np.ndarray, start: int, stop: int) -> Width | None:
+    """Width of the step between the layers `start` and `stop`; None where the layers leave all widths open."""
+    layers, double = len(values), 2 * found.width
+    if layers < 3:
+        return None
+    mixed = min(start, layers - 2)  # the layer whose share decides the edge
+    share, copied = _share(values, found.counts, mixed), np.array([_share(copy, found.counts, mixed) for copy in copies])
+    error = float(np.hypot(jackknife_error(copied), _chance(share, found.counts[mixed] / len(copies))))
+    place, reach = mixed + float(np.clip(share, 0, 1)), 1.645 * error
+    if mixed == layers - 2 and share > 1 - reach:
+        return Width(double * (place - reach), None, "lower") if place > reach else None
+    if (mixed == 1 and share < reach) or place < 2 * error:
+        return Width(double * (place + reach), None, "upper") if place + reach < layers else None
+    return Width(double * place, double * error, None)
 
 
 def excess_energy(
@@ -183,14 +233,8 @@ def excess_energy(
     area = float(np.linalg.norm(np.cross(boundary_atoms.cell[0], boundary_atoms.cell[1])))
     ratio = len(boundary_atoms) / len(bulk_atoms)
     value = (boundary.mean() - ratio * bulk.mean()) / (boundaries * area)
-    error = np.hypot(_block_error(boundary), ratio * _block_error(bulk)) / (boundaries * area)
+    error = np.hypot(mean_error(boundary), ratio * mean_error(bulk)) / (boundaries * area)
     return float(surface_energy_to_si(value)), float(surface_energy_to_si(error))
-
-
-def _block_error(values: np.ndarray) -> float:
-    """Standard error of the mean from ten blocks, or five below fifty values."""
-    blocks = np.array([part.mean() for part in np.array_split(values, 10 if len(values) >= 50 else 5)])
-    return float(blocks.std(ddof=1) / len(blocks) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -253,7 +297,7 @@ def _strained(atoms: Atoms, strain: float, calculator: BaseCalculator, force: fl
 def records(
     found: Layers, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any], species: str
 ) -> list[Property]:
-    """Diffusivities of boundary and grain, along and across, and the width where there is a boundary to see."""
+    """Diffusivities of boundary and grain, along and across, and the width (or its bound) where there is a boundary to see."""
     told = {**source, "method": "displacements by layers, window and half window", "window_fs": found.window}
     made = []
     for across in (False, True):
@@ -265,6 +309,19 @@ def records(
             made.append(Property(material, name, limit if low else value, "m^2/s", stderr=None if low else error,
                                  bound="upper" if low else None, conditions=where, source=told))  # fmt: skip
         if step.width is not None:
-            made.append(Property(material, "boundary_width", step.width[0] * 1e-10, "m", stderr=step.width[1] * 1e-10,
-                                 conditions=where, source=told))  # fmt: skip
+            wide = None if step.width.stderr is None else step.width.stderr * 1e-10
+            made.append(Property(material, "boundary_width", step.width.value * 1e-10, "m", stderr=wide, bound=step.width.bound,
+                                 conditions=where, source={**told, "layer_m": found.width * 1e-10}))  # fmt: skip
     return made
+
+
+def without_width(found: Layers) -> list[str]:
+    """Why a direction has no width, one sentence each."""
+    told = []
+    for across in (False, True):
+        step = boundary_step(found, across)
+        if step.width is None:
+            why = (f"a boundary in the diffusivities lowers χ² by {step.drop:.3g} against none, {DETECTED:g} are needed"
+                   if step.drop <= DETECTED else f"the edge may lie in any of {len(found.along)} layers")  # fmt: skip
+            told.append(f"no width of the boundary {'across' if across else 'along'} it: {why}; a longer run may tell")
+    return told

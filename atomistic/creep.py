@@ -25,10 +25,11 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
+from atomistic.correlated import jackknife_error, mean_error
 from atomistic.dynamics import Guards, Unphysical, Unstable, check_forces, forget, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
 from atomistic.frames import require_motion
-from atomistic.metadynamics import generator_state, jackknife, set_generator
+from atomistic.metadynamics import generator_state, set_generator
 from coupling.atomic import replacing
 from coupling.errors import RunFailure, UserError
 from coupling.record import Property
@@ -143,8 +144,7 @@ def _steady(stresses: np.ndarray, temperatures: np.ndarray, drive: Drive) -> Flo
     """The point read from the part of the run beyond `drive.skip`."""
     strains = (np.arange(len(stresses)) + 1) / len(stresses) * drive.strain * np.sign(drive.rate)
     late = np.abs(strains) > drive.skip
-    blocks = np.array([part.mean() for part in np.array_split(stresses[late], MINIMUM_WINDOWS)])
-    error = float(blocks.std(ddof=1) / len(blocks) ** 0.5)
+    error = mean_error(stresses[late])
     stress = float(np.sign(drive.rate) * stresses[late].mean())
     return Flow(stress, error, abs(drive.rate), strains, stresses, float(temperatures[late].mean()))
 
@@ -222,10 +222,10 @@ def mobility(positions: np.ndarray, moving: np.ndarray, frame_interval: float, w
     half = (((middles - ends[:-1]) ** 2).mean(axis=1) + ((ends[1:] - middles) ** 2).mean(axis=1)) / 2
     each = diffusivity_to_si(1.0) * (whole - half) / (window * frame_interval)
     value, left_out = each.mean(axis=0), (each.sum(axis=0) - each) / (windows - 1)
-    errors = jackknife(left_out)
+    errors = jackknife_error(left_out)
     ratio = None
     if value[2] > 2 * errors[2]:
-        ratio = float(value[:2].mean() / value[2]), float(jackknife(left_out[:, :2].mean(axis=1) / left_out[:, 2]))
+        ratio = float(value[:2].mean() / value[2]), float(jackknife_error(left_out[:, :2].mean(axis=1) / left_out[:, 2]))
     return Mobility(value, errors, ratio)
 
 

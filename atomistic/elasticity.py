@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
+from scipy import stats
 
 from atomistic.relaxation import relaxed
 from coupling.errors import RunFailure
@@ -23,6 +24,8 @@ from coupling.units import pressure_to_si
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 AMPLITUDES = (0.003, 0.006)
+IMPROBABLE = 0.01
+"""Chance of a scatter between cells below which their errors are not believed."""
 ROUNDING = 1e-6
 """Errors of slopes, as a share of the largest one, below which nothing is told from the rounding of stresses."""
 
@@ -149,11 +152,19 @@ def tensor_of(slopes: np.ndarray, covariances: np.ndarray, rotations: np.ndarray
 
 
 def mean_tensor(tensors: Sequence[ElasticTensor]) -> ElasticTensor:
-    """Mean of several cells of one disordered crystal; its covariance grows where they scatter beyond their errors."""
+    """Mean of several cells of one disordered crystal; its covariance grows where they clearly scatter beyond their errors.
+
+    Clearly: χ² = ν × variance between the cells over that of their errors, with the freedoms ν = (n - 1) (tr Σ)²/tr Σ² of a
+    covariance Σ (Satterthwaite, Biometrics Bull. 2, 110 (1946), memory), has a chance below IMPROBABLE.
+    """
     constants = np.array([tensor.constants.ravel() for tensor in tensors])
     covariance, n = np.mean([tensor.covariance for tensor in tensors], axis=0), len(tensors)
-    scatter = float(constants.var(axis=0, ddof=1).sum()) / np.trace(covariance) if n > 1 and covariance.any() else 1.0
-    return ElasticTensor(constants.mean(axis=0).reshape(6, 6), covariance * max(1.0, scatter) / n)
+    scale = 1.0
+    if n > 1 and covariance.any():
+        scatter = float(constants.var(axis=0, ddof=1).sum()) / np.trace(covariance)
+        freedom = (n - 1) * float(np.trace(covariance)) ** 2 / float((covariance**2).sum())
+        scale = scatter if stats.chi2.sf(scatter * freedom, freedom) < IMPROBABLE else 1.0
+    return ElasticTensor(constants.mean(axis=0).reshape(6, 6), covariance * scale / n)
 
 
 def averaging_matrix(rotations: np.ndarray) -> np.ndarray:

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from atomistic import adhesion, elasticity, onsager, pooling, separation, under_pressure
 from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, weighted, widening
+from atomistic.correlated import student
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
 from atomistic.tasks import COLLECTIVE
@@ -340,9 +342,13 @@ def _thermal(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
 def _mean(
     phase: str, quantity: str, values: np.ndarray, unit: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
 ) -> Property:
-    """Mean of the values of several cells, with the error of the mean where there is more than one."""
-    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    return Property(phase, quantity, float(np.mean(values)), unit, stderr=error, conditions=dict(conditions), source=dict(source))
+    """Mean of the values of several cells; of more than one with its error and 95 % limits, by Student's distribution."""
+    n, mean = len(values), float(np.mean(values))
+    deviation = float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else 0.0
+    half = float(stats.t.ppf(0.975, n - 1)) * deviation if n > 1 else 0.0
+    low, high = (mean - half, mean + half) if half else (None, None)
+    return Property(phase, quantity, mean, unit, stderr=student(n) * deviation if n > 1 else None, low=low, high=high,
+                    conditions=dict(conditions), source=dict(source))  # fmt: skip
 
 
 def _tensor(answer: Mapping[str, Any]) -> elasticity.ElasticTensor:

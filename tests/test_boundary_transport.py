@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk
 from pair_potential import PairPotential
 
-from atomistic.boundary_transport import boundary_step, excess_energy, layers, records, softening
+from atomistic.boundary_transport import Layers, boundary_step, excess_energy, layers, records, softening, without_width
 from atomistic.grain_boundary import grain_boundary, single_grain
 from coupling.errors import UserError
 
@@ -34,9 +34,52 @@ def test_a_fast_boundary_comes_back() -> None:
         assert step.boundary[0] == pytest.approx(0.08**2 / 2 * 1e-5, abs=5 * step.boundary[1])
         assert step.grain[0] == pytest.approx(0.02**2 / 2 * 1e-5, abs=5 * step.grain[1])
         assert step.width is not None
-        assert step.width[0] == pytest.approx(10.0, abs=5.0)
+        assert step.width.value == pytest.approx(10.0, abs=5.0)
     made = records(found, "Li6PS5Cl", {"temperature_K": 600.0}, {"trajectory": "none"}, "Li")
     assert [record.quantity for record in made].count("boundary_width") == 2
+    assert without_width(found) == []
+
+
+def made_layers(values: list[float], scatter: float) -> Layers:
+    """Layers of 5 Å with these diffusivities along the boundary and none across, 20 windows, 50 ions in each layer."""
+    random, along = np.random.default_rng(4), np.array(values)
+    windows = along + scatter * random.standard_normal((20, len(values)))
+    windows += along - windows.mean(axis=0)
+    left = (windows.sum(axis=0) - windows) / 19
+    error, zero = np.full(len(values), scatter / 20**0.5), np.zeros(len(values))
+    counts = np.full(len(values), 1000)
+    return Layers(2.5 + 5.0 * np.arange(len(values)), along, zero, error, zero, counts,
+                  np.stack([left, np.zeros_like(left)], axis=1), 5.0, 100.0)  # fmt: skip
+
+
+def test_an_edge_inside_a_layer_is_told_by_its_share() -> None:
+    """D 9, 9, 5, 1, 1: half of the third layer belongs to the boundary, 25 Å; its 50 ions alone leave 0.7 Å."""
+    width = boundary_step(made_layers([9.0, 9.0, 5.0, 1.0, 1.0], 0.1)).width
+    assert width is not None
+    assert (width.value, width.bound) == (pytest.approx(25.0, abs=0.1), None)
+    assert width.stderr == pytest.approx(10 * 0.5 / 54**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(("values", "bound", "low", "high"), [
+    ([9.0, 1.0, 1.0, 1.0], "upper", 10.2, 10.8), ([9.0, 9.0, 9.0, 1.0], "lower", 29.2, 29.8),
+])  # fmt: skip
+def test_an_edge_at_the_first_or_last_layer_is_a_bound(values: list[float], bound: str, low: float, high: float) -> None:
+    """No layer is shared: a bound at the layer's edge, moved by 1.645 errors, 0.4 Å for the 50 ions in it."""
+    width = boundary_step(made_layers(values, 0.1)).width
+    assert width is not None
+    assert (width.bound, width.stderr) == (bound, None)
+    assert low <= width.value <= high
+    (record,) = (r for r in records(made_layers(values, 0.1), "X", {}, {"made": "up"}, "Li") if r.quantity == "boundary_width")
+    assert (record.bound, record.stderr) == (bound, None)
+
+
+def test_what_has_no_width_says_why() -> None:
+    """Alike layers, and layers whose edge the noise hides; D of boundary and grain are then those of fixed layers."""
+    flat, torn = made_layers([1.0, 1.2, 0.9, 1.1], 1.0), made_layers([0.94, 0.79, 1.39, 1.08], 0.5)
+    assert boundary_step(flat).boundary[0] == 1.0
+    assert boundary_step(flat).grain[0] == pytest.approx(3.2 / 3)
+    assert all("are needed" in told for told in without_width(flat))
+    assert without_width(torn)[0].startswith("no width of the boundary along it: the edge may lie in any of 4 layers;")
 
 
 def test_errors_cover_and_no_boundary_is_no_width() -> None:

@@ -24,9 +24,9 @@ RUN = Task("key", "Li2S diffusion", 1.0, "diffusion", {
 ANSWER = {"atoms": 9, "picoseconds": 40.0, "hops": 99, "reason": "", "cell": ""}
 
 
-def walk(shared: float, frames: int = 4000, frame: float = 40.0) -> SimpleNamespace:
+def walk(shared: float, frames: int = 4000, frame: float = 40.0, seed: int = 7) -> SimpleNamespace:
     """Run of six ions whose steps have a covariance `shared`, and a framework of three atoms that lies still."""
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(seed)
     width = np.sqrt(2 * D * 1e5 * frame)  # Å, of a step along one axis (1 m²/s is 1e5 Å²/fs)
     steps = np.sqrt(1 - shared) * rng.standard_normal((frames, 6, 3)) + np.sqrt(shared) * rng.standard_normal((frames, 1, 3))
     positions = np.concatenate([np.cumsum(width * steps, axis=0), np.zeros((frames, 3, 3))], axis=1)

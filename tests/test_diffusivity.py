@@ -43,9 +43,12 @@ def test_random_walk_gives_its_diffusivity() -> None:
     assert abs(found.value - TRUTH) < 2 * found.stderr
 
 
-def test_kinisi_agrees_with_the_closed_form() -> None:
-    """Mean and width of the sampled slope equal the closed form within the sampling error."""
-    data = diffusivity.mean_squared_displacement(walk(60, 200, 3), FRAME)
+@pytest.mark.parametrize(("ions", "frames", "rate"), [
+    (60, 200, RATE), (40, 200, RATE), (60, 200, 0.2 * RATE), (30, 400, 5 * RATE),
+])  # fmt: skip
+def test_kinisi_agrees_with_the_closed_form(ions: int, frames: int, rate: float) -> None:
+    """Mean and width of the sampled slope equal the closed form, which tests of coverage draw from, within the sampling error."""
+    data = diffusivity.mean_squared_displacement(walk(ions, frames, 3, rate), FRAME)
     slopes = diffusivity._sample_slope(*data, seed=1)
     mean, error = diffusivity.least_squares_slope(*data)
     assert abs(slopes.mean() - mean) < 0.15 * error
@@ -70,8 +73,8 @@ def test_error_bar_covers_the_truth(monkeypatch: pytest.MonkeyPatch, ions: int, 
     deviations = np.array(deviations)
     assert abs(deviations.mean()) < 0.3
     assert 0.8 < deviations.std() < 1.2
-    assert 0.60 < np.mean(np.abs(deviations) < 1) < 0.78
-    assert 0.90 < np.mean(np.abs(deviations) < 1.96) < 0.99
+    assert 0.60 <= np.mean(np.abs(deviations) < 1) <= 0.76
+    assert 0.90 <= np.mean(np.abs(deviations) < 1.96) <= 0.98
 
 
 def test_nothing_moves_gives_an_upper_bound() -> None:

@@ -220,10 +220,7 @@ def test_errors_at_rest_cover_the_truth_at_the_stated_rate(axis: int | None) -> 
 
 @pytest.mark.parametrize("cells", [1, 2])
 def test_cells_of_a_disordered_crystal_cover_the_mean_of_all(cells: int) -> None:
-    """400 crystals whose cells each depart from it by a tensor of their own (2 GPa of 20 … 50): K, G and C44 at 68 and 95 %.
-
-    Of two cells the error grows with their scatter and never falls, so that it covers a little more.
-    """
+    """400 crystals whose cells each depart from it by a tensor of their own (2 GPa of 20 … 50): K, G and C44 at 68 and 95 %."""
     from atomistic.tasks import CUBIC
 
     rng, true, amplitudes = np.random.default_rng(4), cubic_tensor(), (0.003, 0.006)
@@ -245,8 +242,8 @@ def test_cells_of_a_disordered_crystal_cover_the_mean_of_all(cells: int) -> None
         distance = np.abs(rows @ (found.constants - true).ravel())
         error = np.sqrt(np.diag(rows @ found.covariance @ rows.T))
         hits += distance < error, distance < 1.96 * error
-    assert ((hits[0] / 400 >= 0.6) & (hits[0] / 400 <= 0.80)).all(), hits / 400
-    assert ((hits[1] / 400 >= 0.9) & (hits[1] / 400 <= 0.99)).all(), hits / 400
+    assert ((hits[0] / 400 >= 0.6) & (hits[0] / 400 <= 0.76)).all(), hits / 400
+    assert ((hits[1] / 400 >= 0.9) & (hits[1] / 400 <= 0.98)).all(), hits / 400
 
 
 def test_anharmonicity_moves_all_constants_together() -> None:

@@ -89,8 +89,8 @@ def test_errors_cover_the_truth_at_the_stated_rate() -> None:
             pairs.append((value - true, np.sqrt(max(error**2 - between**2, 0.0))))
         for column, (distance, error) in enumerate(pairs):
             hits[:, column] += abs(distance) < error, abs(distance) < 1.96 * error
-    assert ((hits[0] / 200 > 0.58) & (hits[0] / 200 < 0.8)).all()
-    assert ((hits[1] / 200 > 0.88) & (hits[1] / 200 < 0.99)).all()
+    assert ((hits[0] / 200 >= 0.6) & (hits[0] / 200 <= 0.76)).all(), hits / 200
+    assert ((hits[1] / 200 >= 0.9) & (hits[1] / 200 <= 0.98)).all(), hits / 200
 
 
 def test_disagreement_beyond_the_errors_widens_them() -> None:
