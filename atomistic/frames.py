@@ -172,21 +172,20 @@ def unwrap(frames: Iterable[Atoms]) -> np.ndarray:
             wrapped, and the file does not say so; or an atom moves farther in one frame than `_require_steps` lets it.
     """
     tracks: list[np.ndarray] = []
-    before = np.empty((0, 3))
+    before, cell = np.empty((0, 3)), np.eye(3)
     for number, frame in enumerate(frames):
         if not tracks or frame.cell.rank < 3:
             scaled = frame.positions if frame.cell.rank < 3 else frame.cell.scaled_positions(frame.positions)
             tracks.append(frame.positions.copy())
         else:
             scaled = frame.cell.scaled_positions(frame.positions)
-            step = scaled - np.linalg.solve(_recut(last.cell.array, frame.cell.array).T, before.T).T
+            step = scaled - np.linalg.solve(_recut(cell, frame.cell.array).T, before.T).T
             if (np.abs(step[:, ~frame.pbc]) > 0.5).any():
                 told = "an atom crosses half the cell at once in a direction that the file calls not periodic"
                 raise UserError(f"frame {number}: {told}; say pbc in the file, or write unwrapped positions")
             step -= np.round(step) * frame.pbc
             tracks.append(tracks[-1] + step @ frame.cell.array)
-        before = scaled
-        last = frame
+        before, cell, last = scaled, frame.cell.array if frame.cell.rank == 3 else np.eye(3), frame
     if len(tracks) > 1:
         _require_steps(np.array(tracks), last)
     return np.array(tracks)
