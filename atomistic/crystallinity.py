@@ -318,7 +318,8 @@ def series(
     all_times = np.arange(len(frames), dtype=float) if times is None else np.asarray(times, dtype=float)
     at = np.array([all_times[number * wide : (number + 1) * wide].mean() for number in chosen])
     rows = [_block(found, at, part) for part in np.array_split(np.arange(len(chosen)), min(BLOCKS, len(chosen)))]
-    return Series(*(np.array(column) for column in zip(*rows, strict=True)), wide, found)
+    mean_times, means_of, errors, counts = (np.array(column) for column in zip(*rows, strict=True))
+    return Series(mean_times, means_of, errors, counts, wide, found)
 
 
 def _block(found: Shares, times: np.ndarray, part: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, float]:

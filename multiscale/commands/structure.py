@@ -67,13 +67,13 @@ def crystallinity(
         return
     from multiscale.tables import plain_table, render
 
-    cells = [(str(record.conditions["structure"]), f"{record.value:.4g}", f"± {record.stderr:.2g}" if record.stderr else "")
-             for record in records]  # fmt: skip
-    show(render(plain_table("", ("structure", f"share of {found.whole.counts.mean():.0f} atoms", "error"), cells)))
-    cells = [(f"{time:.4g}" if step is None else f"{time * 1e12:.4g}",
-              *(f"{share:.3f} ± {error:.3f}" for share, error in zip(*one, strict=True)))
-             for time, *one in zip(found.times, found.shares, found.stderr, strict=True)]  # fmt: skip
-    show(render(plain_table("", ("frame" if step is None else "time (ps)", *crystals.NAMES), cells)))
+    of_all = [(str(record.conditions["structure"]), f"{record.value:.4g}", f"± {record.stderr:.2g}" if record.stderr else "")
+              for record in records]  # fmt: skip
+    show(render(plain_table("", ("structure", f"share of {found.whole.counts.mean():.0f} atoms", "error"), of_all)))
+    in_time = [(f"{time:.4g}" if step is None else f"{time * 1e12:.4g}",
+                *(f"{share:.3f} ± {error:.3f}" for share, error in zip(*one, strict=True)))
+               for time, *one in zip(found.times, found.shares, found.stderr, strict=True)]  # fmt: skip
+    show(render(plain_table("", ("frame" if step is None else "time (ps)", *crystals.NAMES), in_time)))
     show(f"note: mean positions of {found.window} successive frames" if found.window > 1 else "note: single frames")
 
 
