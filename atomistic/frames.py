@@ -60,9 +60,9 @@ def read_frames(path: str | Path, run: bool = True) -> list[Atoms]:
                 raise UserError(f"frame {number}: a position or cell vector is not a finite number; the run broke there")
             if wrong := _wrong_cell(frame):
                 raise UserError(f"frame {number}: {wrong}")
-        _require_distances(frames)
         if run and len(frames) > 1:
             require_run(frames)
+        _require_distances(frames)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return frames
@@ -203,6 +203,8 @@ def _require_steps(tracks: np.ndarray, last: Atoms) -> None:
     """
     moves = np.diff(tracks, axis=0)
     steps, limit = np.linalg.norm(moves, axis=2), np.full(len(last), np.inf)  # (frames - 1, n), (n,)
+    if len(steps) > 1:
+        _require_no_bounce(moves, steps, last)
     for element in set(last.numbers):
         own = steps[:, last.numbers == element]
         if (own > STILL).any():
@@ -213,8 +215,6 @@ def _require_steps(tracks: np.ndarray, last: Atoms) -> None:
                         f"frame before, where half of all movements of its element stay below {limit[atom] / LEAPS:.2g} Å: the "
                         "positions are wrapped into a cell that the file does not give (right), frames are missing, or the "
                         "atoms change their order")  # fmt: skip
-    if len(steps) > 1:
-        _require_no_bounce(moves, steps, last)
 
 
 def _require_no_bounce(moves: np.ndarray, steps: np.ndarray, last: Atoms) -> None:
@@ -229,7 +229,8 @@ def _require_no_bounce(moves: np.ndarray, steps: np.ndarray, last: Atoms) -> Non
     if out[number, atom] > max(BOUNCE, BOUNCES * usual):
         raise UserError(f"frame {number + 1}: atom {atom} ({last.symbols[atom]}) leaps by {out[number, atom]:.3g} Å and is back "
                         f"in the next frame, where 99 of 100 movements stay below {usual:.2g} Å: its position in that frame is "
-                        "wrong; leave the frame out, or write it anew")  # fmt: skip
+                        "wrong (leave the frame out, or write it anew), or positions are wrapped into a cell that the file "
+                        "does not give (right)")  # fmt: skip
 
 
 def require_condensed(frames: Iterable[Atoms]) -> None:

@@ -277,7 +277,7 @@ def test_wrapped_positions_without_a_cell_are_refused(kind: str, tmp_path: Path)
         status, text = ask(kind, path)
         assert (status == 2) is wrapped, text
     ase.io.write(path, [Atoms(symbols, positions=place % 20.0) for place in positions], format="xyz")
-    assert all(told in ask(kind, path)[1] for told in ("(Li)", "moves by", "frame", str(path)))
+    assert all(told in ask(kind, path)[1] for told in ("(Li)", "wrapped into a cell", "frame", str(path)))
 
 
 def test_a_leap_of_an_atom_is_refused(tmp_path: Path) -> None:
