@@ -6,9 +6,15 @@ below a limit. This is polyhedral template matching (Larsen, Schmidt & Schiøtz,
 (2016), memory), but for the choice of neighbours by distance instead of Voronoi faces and the search by trial rotations instead
 of graph isomorphism. There is no bond cutoff to choose. How much thermal noise is borne: of fcc Lennard-Jones at 0.7 of its
 melting point 99 % of the atoms are found, of its melt and of molten lithium none is taken for crystal; of bcc lithium at 300 K
-(`lpscl`) 73 % are found in single frames (15 % pass for hcp, the rest for none): take the mean of frames first (`averaged`).
+(`lpscl`) 73 % are found in single frames (15 % pass for hcp, the rest for none): take the mean of frames first (`averaged`;
+`window_of` says of how many).
 
-The error of a share is that of blocks of the run, since an atom's environment lasts.
+Shares are of all atoms of the element, or of those that are metal (`metal`): in a cell with an electrolyte most lithium is none,
+and would pass for disordered metal.
+
+The error of a share is that of blocks of the run, since an atom's environment lasts, and no smaller than that of as many
+independent atoms as were looked at: p̃(1 - p̃)/(N + 3), p̃ = (p N + 1)/(N + 2), the variance of a share p of N atoms when all
+shares are as likely beforehand (Bayes 1763, Laplace's rule of succession): a share of 0 or 1 has an error, too.
 """
 
 import itertools
@@ -18,9 +24,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import covalent_radii
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
+from atomistic.clusters import ClusterSettings, largest_cluster
 from coupling.errors import UserError
 from coupling.record import Property
 
@@ -31,6 +39,14 @@ ANCHORS = 3
 """Nearest neighbours that the trial rotations start from."""
 CHUNK = 300
 MINIMUM_BLOCKS = 5
+BLOCKS = 10
+AMONG = ("element", "metal")
+"""What shares are of: all atoms of the element, or those of them that are metal."""
+WINDOW = 3
+"""Successive frames of a hot run that are averaged (bcc share of the atoms of a metal: 33 % in single frames, 69 % of three)."""
+NOISE, WANDER = 0.04, 0.4
+"""Median movement from frame to frame, in bonds of the element (twice its covalent radius), between which a run is hot: noise
+hides crystals, and atoms stay by their sites within WINDOW frames."""
 
 
 def _templates() -> dict[str, np.ndarray]:
@@ -184,33 +200,141 @@ def averaged(frames: Sequence[Atoms], window: int) -> list[Atoms]:
     return made
 
 
+def window_of(frames: Sequence[Atoms], element: str | None = None) -> int:
+    """How many successive frames to average: WINDOW where the atoms of the element move as in a hot run, else one.
+
+    One, too, of fewer frames than make MINIMUM_BLOCKS means.
+    """
+    from atomistic.frames import unwrap
+
+    if len(frames) < MINIMUM_BLOCKS * WINDOW:
+        return 1
+    own = np.full(len(frames[0]), True) if element is None else frames[0].symbols == element
+    if not own.any():
+        return 1
+    steps = np.linalg.norm(np.diff(unwrap(frames)[:, own], axis=0), axis=2)
+    moved = float(np.median(steps / (2 * covalent_radii[frames[0].numbers[own]])))
+    return WINDOW if NOISE <= moved <= WANDER else 1
+
+
+def metal(atoms: Atoms, element: str = "Li") -> np.ndarray:
+    """Which atoms (n,) are metal: of the element, many of their kind around them, no other (`clusters.largest_cluster`).
+
+    Raises:
+        UserError: another element than lithium, whose radii these are.
+    """
+    if element != "Li":
+        raise UserError(f"crystallinity: what of {element} is metal is not known here, only of Li; take shares among the element")
+    others = tuple(sorted(set(atoms.symbols) - {element}))
+    return np.asarray(largest_cluster(atoms, ClusterSettings(element=element, foreign=others)).shares > 0.5)
+
+
 @dataclass(frozen=True)
 class Shares:
-    """Share of the atoms in each structure: in every frame (frames, 4), their mean (4,) and its standard error (4,) or None."""
+    """Share of the atoms in each structure: in every frame (frames, 4), their mean (4,) and its standard error (4,) or None.
+
+    counts (frames,): the atoms that each frame's shares are of; where there are none its shares are nan and in no mean.
+    """
 
     frames: np.ndarray
     mean: np.ndarray
     stderr: np.ndarray | None
+    counts: np.ndarray
 
 
-def shares(frames: Sequence[Atoms], element: str | None = None, limit: float = LIMIT) -> Shares:
+def shares(frames: Sequence[Atoms], element: str | None = None, limit: float = LIMIT, among: str = "element") -> Shares:
     """Shares of bcc, fcc, hcp and disordered atoms in time; the error, from MINIMUM_BLOCKS or more frames, by block means.
 
+    Args:
+        frames: of one run. element, limit: as `match`. among: one of AMONG.
+
     Raises:
-        UserError: no frame, and what `match` refuses.
+        UserError: no frame, no metal in any, and what `match` and `metal` refuse.
     """
     if not frames:
         raise UserError("crystallinity: no frame")
-    found = np.array([[np.mean(match(frame, element, limit).names == name) for name in NAMES] for frame in frames])
-    if len(found) < MINIMUM_BLOCKS:
-        return Shares(found, found.mean(axis=0), None)
-    blocks = np.array([part.mean(axis=0) for part in np.array_split(found, MINIMUM_BLOCKS if len(found) < 50 else 10)])
-    return Shares(found, found.mean(axis=0), blocks.std(axis=0, ddof=1) / len(blocks) ** 0.5)
+    rows = np.array([_of_frame(frame, element, limit, among) for frame in frames])
+    found, counts = rows[:, :-1], rows[:, -1]
+    seen = found[counts > 0]
+    if not len(seen):
+        raise UserError(f"crystallinity: no atom of {element} is metal (many of its own kind and no other around it)")
+    if len(seen) < MINIMUM_BLOCKS:
+        return Shares(found, seen.mean(axis=0), None, counts)
+    blocks = [part.mean(axis=0) for part in np.array_split(seen, MINIMUM_BLOCKS if len(seen) < 50 else BLOCKS)]
+    return Shares(found, seen.mean(axis=0), _error(np.array(blocks), seen.mean(axis=0), float(counts.sum())), counts)
+
+
+def _of_frame(atoms: Atoms, element: str | None, limit: float, among: str) -> list[float]:
+    """Shares of the four structures, nan of no atoms, and of how many atoms they are."""
+    if among not in AMONG:
+        raise UserError(f"crystallinity: shares among {among!r}; allowed: {', '.join(AMONG)}")
+    found = match(atoms, element, limit)
+    kept = found.names if among == "element" else found.names[metal(atoms, element or "Li")[found.atoms]]
+    return [*(float(np.mean(kept == name)) if len(kept) else np.nan for name in NAMES), len(kept)]
+
+
+def _error(parts: np.ndarray, mean: np.ndarray, count: float) -> np.ndarray:
+    """Standard error (4,) of a mean (4,) of parts (k, 4) that rest on so many atoms in all: scatter, at least by counting."""
+    likely = (mean * count + 1) / (count + 2)
+    least = np.sqrt(likely * (1 - likely) / (count + 3))
+    return np.asarray(least if len(parts) < 2 else np.maximum(least, parts.std(axis=0, ddof=1) / len(parts) ** 0.5))
+
+
+@dataclass(frozen=True)
+class Series:
+    """Shares in time: mean time of each block (m,), shares (m, 4) and standard errors (m, 4), nan where nothing is metal.
+
+    counts (m,): mean number of atoms they are of. window: successive frames averaged. whole: shares of the whole run.
+    """
+
+    times: np.ndarray
+    shares: np.ndarray
+    stderr: np.ndarray
+    counts: np.ndarray
+    window: int
+    whole: Shares
+
+
+def series(
+    frames: Sequence[Atoms], element: str = "Li", times: np.ndarray | None = None, among: str = "metal",
+    window: int | None = None, looks: int | None = None, limit: float = LIMIT,
+) -> Series:  # fmt: skip
+    """Shares in time, in up to BLOCKS blocks of the run, each with an error (by scatter within it, at least by counting).
+
+    Args:
+        frames: successive frames of one run. times: of the frames (frames,), any unit; None: their numbers.
+        among: one of AMONG. window: successive frames averaged (`averaged`); None: `window_of`.
+        looks: means looked at, evenly spread, the last one included; None: all.
+
+    Raises:
+        UserError: what `shares` and `averaged` refuse.
+    """
+    wide = window_of(frames, element) if window is None else window
+    means = averaged(frames, wide)
+    chosen = list(range(len(means)))
+    if looks is not None and looks < len(means):
+        chosen = sorted({round((n + 1) / looks * (len(means) - 1)) for n in range(looks)})
+    found = shares([means[number] for number in chosen], element, limit, among)
+    all_times = np.arange(len(frames), dtype=float) if times is None else np.asarray(times, dtype=float)
+    at = np.array([all_times[number * wide : (number + 1) * wide].mean() for number in chosen])
+    rows = [_block(found, at, part) for part in np.array_split(np.arange(len(chosen)), min(BLOCKS, len(chosen)))]
+    mean_times, means_of, errors, counts = (np.array(column) for column in zip(*rows, strict=True))
+    return Series(mean_times, means_of, errors, counts, wide, found)
+
+
+def _block(found: Shares, times: np.ndarray, part: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, float]:
+    """Time, shares (4,), their errors (4,) and number of atoms of the frames `part`."""
+    seen = part[found.counts[part] > 0]
+    if not len(seen):
+        return float(times[part].mean()), np.full(len(NAMES), np.nan), np.full(len(NAMES), np.nan), 0.0
+    mean, count = found.frames[seen].mean(axis=0), float(found.counts[seen].sum())
+    return float(times[part].mean()), mean, _error(found.frames[seen], mean, count), count / len(part)
 
 
 def records(found: Shares, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
     """One record a structure: quantity "crystal_share", conditions["structure"]."""
-    told = {**source, "method": f"polyhedral template matching, RMSD limit {LIMIT:g}", "frames": len(found.frames)}
+    told = {**source, "method": f"polyhedral template matching, RMSD limit {LIMIT:g}", "frames": len(found.frames),
+            "atoms_looked_at": float(found.counts.mean())}  # fmt: skip
     return [
         Property(material, "crystal_share", float(found.mean[place]), "1",
                  stderr=None if found.stderr is None else float(found.stderr[place]),

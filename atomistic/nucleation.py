@@ -38,6 +38,10 @@ from coupling.record import TWO_SIDED_95, Property
 FALL = 2.0
 """How far (k_B T) the free energy must have fallen behind its top for the top to be a barrier."""
 RATE_UNIT = "1/(m^3*s)"
+LARGEST_NUCLEUS = 1e4
+"""Atoms of a critical nucleus beyond which the classical theory says only that nothing nucleates."""
+AGE_OF_THE_UNIVERSE = 4.35e17
+"""s (13.8 billion years; Planck Collaboration, Astron. Astrophys. 641, A6 (2020), memory)."""
 MINIMUM_BLOCKS = 10
 
 
@@ -154,7 +158,8 @@ def visited(free: FreeEnergy) -> slice:
     while high + 1 < len(good) and good[high + 1]:
         high += 1
     if high - low < 4:
-        raise UserError(f"nucleation: only {high - low + 1} neighbouring sizes were visited; run longer or take wider bins")
+        sizes = "1 size was" if high == low else f"{high - low + 1} neighbouring sizes were"
+        raise UserError(f"nucleation: only {sizes} visited, five are needed for F(n): run longer, or lay higher hills")
     return slice(low, high + 1)
 
 
@@ -232,24 +237,60 @@ def escape_record(
 
 def classical_record(
     surface_energy: float, diffusivity: float, hop_length: float, sites: float, temperature: float, overpotential: float,
-    pressure: float, material: str,
+    pressure: float, material: str, surface_energy_stderr: float | None = None,
 ) -> Property | None:  # fmt: skip
     """The same rate by classical nucleation theory (coupling.nucleation), None where nothing nucleates.
 
+    The barrier goes with γ³: the 95 % interval is that of the rates at γ ± 1.96 errors, the standard error half the distance of
+    those at one error. Of low confidence is a nucleus of more than LARGEST_NUCLEUS atoms, and a rate below one event in a cubic
+    metre in the AGE_OF_THE_UNIVERSE: the number tells no more than that nothing nucleates, or not even that where the interval
+    reaches above.
+
     Args:
         surface_energy: J/m². diffusivity: of the ions around, m²/s. hop_length: m. sites: 1/m³. The others as `rate_record`.
+        surface_energy_stderr: J/m², less than half of it; None: no error is told.
     """
-    nucleus = classical.critical_nucleus(surface_energy, overpotential, temperature, confinement=pressure)
+
+    def nucleus_of(γ: float) -> classical.Nucleus:
+        return classical.critical_nucleus(γ, overpotential, temperature, confinement=pressure)
+
+    def log_rate(γ: float) -> float:
+        joining = classical.attachment_frequency(nucleus_of(γ), diffusivity, hop_length)
+        return classical.log10_rate(nucleus_of(γ), sites, joining, temperature)
+
+    nucleus = nucleus_of(surface_energy)
     if math.isinf(nucleus.barrier):
         return None
-    joining = classical.attachment_frequency(nucleus, diffusivity, hop_length)
+    value = log_rate(surface_energy)
     conditions = {"temperature_K": temperature, "overpotential_V": overpotential, "pressure_Pa": pressure,
                   "rate_unit": RATE_UNIT, "critical_size": nucleus.atoms,
                   "barrier_eV": nucleus.barrier / ELEMENTARY_CHARGE}  # fmt: skip
-    source = {"method": classical.LABEL, "surface_energy_J_per_m2": surface_energy, "sites_per_m3": sites,
-              "diffusivity_m2_per_s": diffusivity}  # fmt: skip
-    value = classical.log10_rate(nucleus, sites, joining, temperature)
-    return Property(material, "log10_nucleation_rate", value, "1", conditions=conditions, source=source, kind="derived")
+    source: dict[str, Any] = {"method": classical.LABEL, "surface_energy_J_per_m2": surface_energy, "sites_per_m3": sites,
+                              "diffusivity_m2_per_s": diffusivity}  # fmt: skip
+    error, low, high = None, None, None
+    if surface_energy_stderr is None:
+        source["error"] = "none: the surface energy came without one"
+    else:
+        one, wide = surface_energy_stderr, TWO_SIDED_95 * surface_energy_stderr
+        error = (log_rate(surface_energy - one) - log_rate(surface_energy + one)) / 2
+        low, high = log_rate(surface_energy + wide), log_rate(surface_energy - wide)
+        source |= {"surface_energy_stderr_J_per_m2": one, "error": "that of the surface energy alone"}
+    if doubt := _doubt(value, value if high is None else high, nucleus.atoms):
+        source["low_confidence"] = doubt
+    return Property(material, "log10_nucleation_rate", value, "1", stderr=error, low=low, high=high, conditions=conditions,
+                    source=source, kind="derived", confidence="low" if doubt else "computed")  # fmt: skip
+
+
+def _doubt(log10_rate: float, most: float, atoms: float) -> str:
+    """Why a rate of the classical theory, at most `most`, is no number to go by; empty where it is one."""
+    told, never = [], -math.log10(AGE_OF_THE_UNIVERSE)
+    if atoms > LARGEST_NUCLEUS:
+        told.append(f"a critical nucleus of {atoms:.2g} atoms (more than {LARGEST_NUCLEUS:g}) does not come about by fluctuation")
+    if log10_rate < never:
+        seldom = f"less than one event in a cubic metre in the age of the universe ({AGE_OF_THE_UNIVERSE:.2g} s)"
+        open_end = f", but up to 1e{most:.0f} per m^3 and s within the error of the surface energy"
+        told.append(seldom + (": nothing nucleates" if most < never else open_end))
+    return "; ".join(told)
 
 
 def table(

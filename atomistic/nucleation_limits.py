@@ -25,6 +25,7 @@ from atomistic.metadynamics import FreeEnergy
 from atomistic.nucleation import RATE_UNIT, Attachment, drive, joining_of, visited, waiting_time
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
+from coupling.nucleation import drives_told
 from coupling.record import Property
 
 LEVEL = 0.95
@@ -127,19 +128,19 @@ def table(
         free: F(n). answer: with what `seen` gives and "mean_size" of the unbiased runs. volume: m³. Others as `nucleation.table`.
     """
     found: list[Property] = []
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, list[tuple[float, float]]] = {}
     for η in overpotentials:
         for p in pressures:
             try:
                 value, size, method = _limit(free, answer, volume, temperature, drive(η, p, cell_overpotential or 0.0))
             except UserError as error:
-                missing.setdefault(str(error), []).append(f"{η:g} V, {p:g} Pa")
+                missing.setdefault(str(error), []).append((η, p))
                 continue
             told = {**source, "method": f"upper bound (95 %): {method}", "unbiased_picoseconds": answer["unbiased_s"] * 1e12}
             conditions = {**_against(temperature, η, p, cell_overpotential), "rate_unit": RATE_UNIT, "critical_size": size}
             record = Property(material, "log10_nucleation_rate", value, "1", bound="upper", conditions=conditions, source=told)
             found.append(record)
-    return found, [f"no bound of the rate at {'; '.join(where)}: {why}" for why, where in missing.items()]
+    return found, [f"no bound of the rate at {drives_told(where)}: {why}" for why, where in missing.items()]
 
 
 def _against(temperature: float, overpotential: float, pressure: float, cell_overpotential: float | None) -> dict[str, Any]:

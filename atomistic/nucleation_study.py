@@ -10,6 +10,7 @@ from their last checkpoint, what follows them and escapes anew). Where no attach
 (`nucleation_limits`).
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -34,6 +35,7 @@ from atomistic.walkers import Molecular
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
+from coupling.nucleation import drives_told
 from coupling.record import Property
 from coupling.store import digest, write_records
 
@@ -188,7 +190,9 @@ def run(
         records += [_placed(record, place) for record in found]
         problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:
-        records += _classical(study, T, material)
+        found, missing = _classical(study, T, material)
+        records += found
+        problems += [f"{T:g} K: {told}" for told in missing]
     records = [_named(study, record) for record in records]
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import free_energy_picture
@@ -349,14 +353,19 @@ def _records(
     return records, problems
 
 
-def _classical(study: NucleationStudy, temperature: float, material: str) -> list[Property]:
-    """Rates of the classical theory at every overpotential and pressure at which something nucleates."""
-    c = study.classical
+def _classical(study: NucleationStudy, temperature: float, material: str) -> tuple[list[Property], list[str]]:
+    """Rates of the classical theory at every overpotential and pressure, and where nothing nucleates by it, and why."""
+    c, records, without = study.classical, [], []
     if c is None:
-        return []
-    found = [
-        nucleation.classical_record(c.surface_energy, c.diffusivity, c.hop_length, c.sites, temperature, η, p, material)
-        for η in study.overpotentials
-        for p in study.pressures
-    ]
-    return [record for record in found if record is not None]
+        return [], []
+    for η, p in itertools.product(study.overpotentials, study.pressures):
+        record = nucleation.classical_record(c.surface_energy, c.diffusivity, c.hop_length, c.sites, temperature, η, p, material,
+                                             c.surface_energy_stderr)  # fmt: skip
+        if record is None:
+            without.append((η, p))
+        else:
+            records.append(record)
+    if not without:
+        return records, []
+    told = f"classical theory: nothing nucleates at {drives_told(without)}"
+    return records, [f"{told}: the overpotential does not exceed the work against the pressure"]

@@ -1,8 +1,8 @@
 """What a nucleation study's file may say (docstring of `nucleation_study`)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from atomistic.study_start import StartTable
 from coupling.toml_input import InUnit, Table, Whole
@@ -50,9 +50,17 @@ class ClassicalTable(Table):
     """[classical]: what classical nucleation theory needs."""
 
     surface_energy: Annotated[float, InUnit("J/m^2", above=0.0)]
+    surface_energy_stderr: Annotated[float, InUnit("J/m^2", above=0.0)] | None = None
     diffusivity: Annotated[float, InUnit("m^2/s", above=0.0)]
     hop_length: Annotated[float, InUnit("m", above=0.0)]
     sites: Annotated[float, InUnit("1/m^3", above=0.0)]
+
+    @model_validator(mode="after")
+    def _error_leaves_a_surface_energy(self) -> Self:
+        if self.surface_energy_stderr is not None and self.surface_energy_stderr >= self.surface_energy / 2:
+            told = f"read {self.surface_energy_stderr:g} J/m^2; less than half of surface_energy is needed"
+            raise ValueError(f"surface_energy_stderr: {told}: twice the error must leave a positive one")
+        return self
 
 
 class PlaceTable(Table):

@@ -70,7 +70,7 @@ def frames(structure: str | None, start: StartTable | None, seed: int) -> list[A
     maker = path.parent.with_suffix(".toml")
     if not path.exists() and maker.is_file():
         raise UserError(f"{path}: not there yet; `multiscale md {maker}` writes it and must run first")
-    return read_frames(path)
+    return read_frames(path, run=False)
 
 
 def of_trial(structure: str | None) -> str | None:

@@ -1,12 +1,14 @@
 """Classical nucleation of lithium inside a solid (docs/physics.md 1.8). Below about 1 nm it is qualitative only."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coupling.constants import AVOGADRO, BOLTZMANN, FARADAY, LITHIUM_MOLAR_VOLUME, ROOM_TEMPERATURE
 
 LABEL = "classical nucleation theory, bulk surface energy"
 """What every record made with this module says of itself."""
+
 
 @dataclass(frozen=True)
 class Nucleus:
@@ -113,3 +115,12 @@ def log10_rate(nucleus: Nucleus, sites: float, attachment: float, temperature: f
         return -math.inf
     exponent = nucleus.barrier / (BOLTZMANN * temperature)
     return math.log10(sites) + math.log10(nucleus.zeldovich) + math.log10(attachment) - exponent / math.log(10)
+
+
+def drives_told(drives: Sequence[tuple[float, float]]) -> str:
+    """Overpotentials (V) and pressures (Pa) in words: "η = -0.02, -0.05 V at 0, 100 MPa; η = -0.2 V at 1000 MPa"."""
+    by_pressures: dict[tuple[float, ...], list[float]] = {}
+    for η in dict.fromkeys(one for one, _ in drives):
+        by_pressures.setdefault(tuple(p for one, p in drives if one == η), []).append(η)
+    return "; ".join(f"η = {', '.join(f'{one:g}' for one in ηs)} V at {', '.join(f'{p / 1e6:g}' for p in pressures)} MPa"
+                     for pressures, ηs in by_pressures.items())  # fmt: skip

@@ -6,10 +6,11 @@ of a finished study first (cases/_studies/NAME.toml, results in OUT).
 
 import json
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from coupling.library import QUANTITIES, read_material  # noqa: E402
+from coupling.nucleation import drives_told  # noqa: E402
 from coupling.record import Property  # noqa: E402
 from coupling.units import to_si  # noqa: E402
 from multiscale.shipped_records import everything, ship  # noqa: E402
@@ -59,11 +61,17 @@ SHOWN: dict[str, tuple[str, float, str]] = {
 """Quantities of the table, in its order: name, factor from SI, unit shown."""
 SAME = {"LLZO": ("LLZO_cubic_ordered",), "Li3PS4": ("beta_Li3PS4",)}
 """Structures whose numbers are compared with those of a material of another name (LLZO's is cubic and doped)."""
+DRIVES = ("overpotential_V", "pressure_Pa", "critical_size")
+"""Conditions in which bounds of the nucleation rate may differ and still stand in one row."""
+FAR = 10.0
+"""Ratio of the ends of a 95 % interval beyond which agreement with it says nothing."""
 CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
         "structure": "{}", "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
         "law": "{}", "strain_rate_per_s": "{:.2g} 1/s", "functional": "{}", "k_points": "{}"}  # fmt: skip
+PRIOR = re.compile(r"fit of (\d+) points.*prior of D0 ")
+"""In the method of a record: an Arrhenius fit (coupling.arrhenius) in which a prior of its prefactor took part."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,8 @@ def matching(record: Property, known: Sequence[Literature]) -> Literature | None
 def verdict(record: Property, known: Literature) -> str:
     """Agreement told plainly: whether the 95 % interval, else twice the error, meets the literature's range; else how far off.
 
-    A bound contradicts where the whole range of the literature lies beyond it.
+    A bound contradicts where the whole range of the literature lies beyond it. An interval whose ends are more than a factor FAR
+    apart agrees with nearly everything, which is no agreement.
     """
     if record.bound:
         inside = known.low <= record.value if record.bound == "upper" else known.high >= record.value
@@ -160,6 +169,8 @@ def verdict(record: Property, known: Literature) -> str:
         low, high = (record.value + sign * 2 * (record.stderr or 0.0) for sign in (-1, 1))
     near = low <= known.high and high >= known.low
     apart = _apart(record.value, known.value)
+    if near and record.value > 0 and high > FAR * max(low, 0.0):
+        return f"not told apart ({apart}, the 95 % interval spans {f'a factor of {high / low:.2g}' if low > 0 else 'zero'})"
     return f"agrees ({apart})" if near else f"**differs**: {apart}"
 
 
@@ -212,6 +223,8 @@ def _effort(record: Property) -> str:
         parts.append(f"{float(source['picoseconds']):.3g} ps")
     if source.get("members"):
         parts.append(f"{len(source['members'])} members")
+    if prior := PRIOR.search(str(source.get("method", ""))):
+        parts.append(f"fit of {prior[1]} temperatures and a prior of D0")
     return ", ".join(parts)
 
 
@@ -225,8 +238,38 @@ def rows() -> list[tuple[Property, Literature | None]]:
     return [(record, matching(record, known)) for record in kept]
 
 
-def _line(record: Property, known: Literature | None) -> str:
-    """One row of the table."""
+def _folded(found: Sequence[tuple[Property, Literature | None]]) -> list[tuple[Property, Literature | None, str]]:
+    """Rows with what else is told of their conditions: bounds that differ in overpotential and pressure alone are one row."""
+    alike: dict[str, list[tuple[Property, Literature | None]]] = {}
+    for record, known in found:
+        one = (
+            record.material,
+            record.quantity,
+            record.bound,
+            record.value,
+            _driveless(record).conditions,
+            _effort(record),
+            known,
+        )
+        alike.setdefault(repr(one if record.bound else id(record)), []).append((record, known))
+    rows = []
+    for group in alike.values():
+        record, known = group[0]
+        if len(group) == 1:
+            rows.append((record, known, ""))
+            continue
+        drives = [(one.conditions["overpotential_V"], one.conditions["pressure_Pa"]) for one, _ in group]
+        rows.append((_driveless(record), known, drives_told(drives)))
+    return rows
+
+
+def _driveless(record: Property) -> Property:
+    """The record without overpotential, pressure and critical size among its conditions."""
+    return replace(record, conditions={key: value for key, value in record.conditions.items() if key not in DRIVES})
+
+
+def _line(record: Property, known: Literature | None, more: str) -> str:
+    """One row of the table; `more` is told of its conditions."""
     name, factor, unit = SHOWN[record.quantity]
     told, judged = "none at hand", ""
     if known is not None:
@@ -234,7 +277,8 @@ def _line(record: Property, known: Literature | None) -> str:
         at = f" at {known.at}" if known.at else ""
         told = f"{_number(known.value * factor)}{span} {unit}{at}, {known.source} ({known.confidence})"
         judged = verdict(record, known)
-    return f"| {name} | {_conditions(record)} | {_value(record, factor, unit)} | {_effort(record)} | {told} | {judged} |"
+    where = ", ".join(filter(None, (_conditions(record), more)))
+    return f"| {name} | {where} | {_value(record, factor, unit)} | {_effort(record)} | {told} | {judged} |"
 
 
 def page() -> str:
@@ -244,13 +288,15 @@ def page() -> str:
     lines = [TOP.strip(), ""]
     for material in dict.fromkeys(record.material for record, _ in found):
         lines += [f"## {material}", "", HEAD, "|---|---|---|---|---|---|"]
-        lines += [_line(record, known) for record, known in found if record.material == material]
+        lines += [_line(*row) for row in _folded(found) if row[0].material == material]
         lines.append("")
     judged_rows = [verdict(record, known) for record, known in found if known is not None]
-    against, unclear = (sum(told.startswith(word) for told in judged_rows) for word in ("**", "too uncertain"))
-    lines += ["## In all", "", f"{len(found)} numbers, {len(judged_rows)} of them with one from elsewhere beside them: "
-              f"{len(judged_rows) - against - unclear} agree or do not contradict it, {against} do not agree, {unclear} are too "
-              "uncertain to tell.", ""]  # fmt: skip
+    words = ("**", "too uncertain", "not told apart")
+    against, unclear, wide = (sum(told.startswith(word) for told in judged_rows) for word in words)
+    agree = len(judged_rows) - against - unclear - wide
+    lines += ["## In all", "", f"{len(found)} numbers, {len(judged_rows)} of them with one from elsewhere beside them: {agree} "
+              f"agree or do not contradict it, {against} do not agree, {wide} meet it with an interval of more than a factor of "
+              f"{FAR:g}, {unclear} are too uncertain to tell.", ""]  # fmt: skip
     lines += ["## What the studies could not give", ""]
     for one in shipped:
         notes = json.loads((CASES / "_records" / f"{one.study}.json").read_text(encoding="utf-8")).get("notes", [])
@@ -285,12 +331,16 @@ How to read it:
 - **agrees**: the computed 95 % interval, or twice the error on either side where there is none, meets the literature's value or
   range; otherwise by how much it differs. Literature errors that nobody states are not made up. Where twice the error exceeds
   the value itself, nothing is said.
+  **not told apart**: they meet, but the interval spans more than a factor of 10, which is no agreement.
   Most moduli and lattices are computed at 0 K, most are measured at room temperature.
 - moduli at 300 K are isothermal, from strained runs of 6 to 25 ps: lithium that hops within them relaxes the strain, so that
   Li6PS5Cl comes out at half its modulus of 0 K. A slow load finds the relaxed one, ultrasound does not.
 - Onsager coefficients of the reacting interface come from windows of about 6 ps; where nothing became diffusive in one there is
   an upper bound, or nothing.
 - temperatures are the mean of the run where its record holds one, with the set one beside it.
+- "a prior of D0": the Arrhenius fit behind the number (activation energies, values at 298 K) took D0 for 1.5e-7 m²/s within a
+  factor of 10 either way beside its points. The fewer the temperatures, the more of the number and of its narrow error is the
+  prior's: two in `li6ps5cl-size`, Li2S and tetragonal LLZO.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
 - **Reacting lithium** (400 K, constant pressure along the normal): of 5 nm of Li6PS5Cl between lithium 61 % of the PS4 groups
   fell apart within 20 ps, most of them in the first, and 3.3 nm of interphase grew at each side; of 4.5 nm of Li7P3S11 all

@@ -7,7 +7,7 @@ from ase.build import bulk
 from pair_potential import PairPotential
 
 from atomistic import dynamics
-from atomistic.crystallinity import DISORDERED, NAMES, averaged, match, neighbours, records, shares
+from atomistic.crystallinity import DISORDERED, NAMES, averaged, match, metal, neighbours, records, series, shares, window_of
 from atomistic.dynamics import DynamicsSettings
 from coupling.errors import UserError
 
@@ -100,3 +100,57 @@ def test_nonsense_is_refused() -> None:
         match(CRYSTALS["fcc"], "Na")
     with pytest.raises(UserError, match="no frame"):
         shares([])
+
+
+def metal_beside_salt(count: int, noise: float) -> list[Atoms]:
+    """Frames of bcc lithium (250 atoms) beside Li2S (144 of lithium), each shaken anew by `noise` (Å)."""
+    random, metal = np.random.default_rng(5), bulk("Li", "bcc", a=3.51, cubic=True).repeat((5, 5, 5))
+    salt = bulk("SLi2", "fluorite", a=5.7, cubic=True).repeat((3, 3, 2))
+    salt.set_cell([*metal.cell.lengths()[:2], salt.cell[2, 2]], scale_atoms=True)
+    salt.positions[:, 2] += metal.cell[2, 2] + 0.5
+    whole = metal + salt
+    whole.cell[2, 2] += salt.cell[2, 2] + 1.0
+    frames = [whole.copy() for _ in range(count)]
+    for frame in frames:
+        frame.positions += random.normal(0, noise, frame.positions.shape)
+    return frames
+
+
+def test_shares_among_the_metal_leave_out_the_lithium_of_salts() -> None:
+    frame = metal_beside_salt(1, 0.02)[0]
+    chosen = metal(frame)
+    assert set(frame.symbols[chosen]) == {"Li"}
+    assert chosen[:250].mean() > 0.75  # without the two layers that touch the salt
+    assert chosen[250:].sum() == 0
+    whole, part = shares([frame], "Li"), shares([frame], "Li", among="metal")
+    assert part.mean[0] > 1.4 * whole.mean[0] > 0.4
+    assert (whole.counts[0], part.counts[0]) == (394, chosen.sum())
+    with pytest.raises(UserError, match="no atom of Li is metal"):
+        shares([frame[250:]], "Li", among="metal")
+    with pytest.raises(UserError, match="only of Li"):
+        metal(CRYSTALS["fcc"], "Ar")
+
+
+def test_a_series_of_a_hot_run_averages_and_sees_the_crystal_melt() -> None:
+    """Displacements of 0.3 Å hide bcc in single frames; from the middle on the metal is no crystal any more."""
+    random, frames = np.random.default_rng(1), [CRYSTALS["bcc"].copy() for _ in range(24)]
+    molten = random.normal(0, 0.9, frames[0].positions.shape)
+    for number, frame in enumerate(frames):
+        frame.positions += random.normal(0, 0.3, molten.shape) + molten * (number >= 12)
+    assert (window_of(frames, "Li"), window_of(frames[:14], "Li"), window_of(metal_beside_salt(20, 0.02), "Li")) == (3, 1, 1)
+    times = np.arange(24) * 0.1
+    found, single = series(frames, times=times), series(frames, times=times, window=1, looks=6)
+    assert found.window == 3
+    assert found.times == pytest.approx(0.1 + 0.3 * np.arange(8))
+    assert found.shares[:4, 0].min() > 0.8
+    assert found.shares[:4, 0].mean() > single.shares[single.times < 1.15, 0].mean() + 0.2
+    assert found.shares[4:, 0].max() < 0.5
+    assert (found.stderr > 0).all()
+    assert found.shares.sum(axis=1) == pytest.approx(np.ones(8))
+
+
+def test_no_share_is_told_without_an_error() -> None:
+    """Of N atoms that are all bcc the error is 1/N nearly, not nothing; of independent atoms it is the binomial one."""
+    found = shares([CRYSTALS["bcc"]] * 5, "Li")
+    assert found.mean[0] == 1.0
+    assert found.stderr == pytest.approx(np.full(4, 1 / 640), rel=0.02)

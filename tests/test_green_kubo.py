@@ -153,8 +153,9 @@ def test_the_command_tells_bounds_and_why(tmp_path: Path) -> None:
     """A file of an undamped crystal: an upper bound with its reason in the record, a note beside the table."""
     velocities = crystal(0, 0.0, frames=600)
     places, made = np.cumsum(velocities - velocities.mean(axis=0), axis=0) / 50, []
+    sites = np.array([(i, j, (i + j) % 3) for i in range(3) for j in range(3)]) * 8 / 3
     for position, velocity in zip(places, velocities, strict=True):
-        atoms = Atoms("Li8S", positions=position + 2 + np.arange(9)[:, None], cell=[8, 8, 8], pbc=True)
+        atoms = Atoms("Li8S", positions=position + sites, cell=[8, 8, 8], pbc=True)
         atoms.set_velocities(velocity / 50 / units.fs)
         made.append(atoms)
     ase.io.write(tmp_path / "run.traj", made)

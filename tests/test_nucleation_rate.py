@@ -8,6 +8,8 @@ from atomistic.nucleation import Attachment, attachment, classical_record, drive
 from atomistic.walkers import Overdamped
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE, FARADAY, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
+from coupling.nucleation import drives_told
+from coupling.record import Property
 
 THERMAL = BOLTZMANN * 300.0
 GRID = np.arange(0.25, 120.0, 0.5)
@@ -121,3 +123,39 @@ def test_a_rate_from_metadynamics_is_the_exact_passage_time() -> None:
     exact = np.sum(np.exp(potential[part]) * below[part]) * (x[1] - x[0])
     assert abs(found.log_time - np.log(exact)) < 4 * found.stderr + 0.1
     assert found.stderr < 0.3
+
+
+def classical_rate(overpotential: float, stderr: float | None = None, pressure: float = 0.0) -> Property:
+    record = classical_record(0.46, 1e-11, 3.5e-10, 2.5e28, 400.0, overpotential, pressure, "Li6PS5Cl", stderr)
+    assert record is not None
+    return record
+
+
+def test_a_classical_rate_has_the_error_of_its_surface_energy() -> None:
+    """The barrier goes with γ³: d log10 J/dγ is -3 ΔG*/(γ k_B T ln 10) but for the prefactor, the interval is longer below."""
+    plain, found = classical_rate(-0.3), classical_rate(-0.3, 0.01)
+    assert (plain.stderr, plain.low, found.value) == (None, None, plain.value)
+    assert "came without one" in plain.source["error"]
+    slope = 3 * found.conditions["barrier_eV"] * 1.602176634e-19 / (0.46 * 1.380649e-23 * 400 * np.log(10))
+    assert found.stderr == pytest.approx(0.01 * slope, rel=0.02)
+    assert (found.low, found.high) == pytest.approx((found.value - 2 * found.stderr, found.value + 2 * found.stderr), rel=0.05)
+    assert found.value - found.low > found.high - found.value
+    assert (found.confidence, "low_confidence" in found.source) == ("computed", False)
+
+
+def test_rates_of_nothing_are_of_low_confidence() -> None:
+    """-20 mV: 46,000 atoms and 10^-5784; -200 mV with a wide error: perhaps something, perhaps nothing."""
+    large, seldom = classical_rate(-0.02), classical_rate(-0.1, 0.001)
+    assert large.confidence == seldom.confidence == "low"
+    assert "4.6e+04 atoms (more than 10000)" in large.source["low_confidence"]
+    assert "age of the universe (4.4e+17 s): nothing nucleates" in seldom.source["low_confidence"]
+    assert "atoms" not in seldom.source["low_confidence"]
+    doubtful = classical_rate(-0.2, 0.04)
+    assert doubtful.confidence == "low"
+    assert "but up to 1e4 per m^3 and s within the error" in doubtful.source["low_confidence"]
+    assert classical_record(0.46, 1e-11, 3.5e-10, 2.5e28, 400.0, -0.02, 1e9, "Li") is None
+
+
+def test_drives_are_told_by_pressure() -> None:
+    told = drives_told([(-0.02, 0.0), (-0.02, 1e8), (-0.05, 0.0), (-0.05, 1e8), (-0.2, 1e9)])
+    assert told == "η = -0.02, -0.05 V at 0, 100 MPa; η = -0.2 V at 1000 MPa"

@@ -1,6 +1,7 @@
 """analyze crystallinity, rdf, diffraction, cluster, mobility, grain-boundary, onsager-profile; broken trajectories."""
 
 import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -10,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from typer.testing import CliRunner
 
+from atomistic.frames import require_run
 from multiscale.cli import app
 
 COMMANDS = {
@@ -120,15 +122,77 @@ def test_a_broken_trajectory_is_refused(kind: str, how: str, tmp_path: Path) -> 
     assert str(path) in text
 
 
-@pytest.mark.parametrize("kind", TRANSPORT)
+@pytest.mark.parametrize("kind", COMMANDS)
 def test_frames_that_are_all_alike_are_refused(kind: str, tmp_path: Path) -> None:
-    """Nothing moves: no zero with an error of zero comes of it."""
+    """Nothing moves: no number with an error of zero comes of it."""
     path = tmp_path / "run.traj"
     ase.io.write(path, frames(1) * 60)
     status, text = ask(kind, path)
     assert status == 2, text
     assert "no atom moves" in text
     assert str(path) in text
+
+
+def wrong(how: str) -> tuple[list[Atoms], str]:
+    """A run whose cell or positions are wrong in one way, and what is said of it."""
+    made = frames(60)
+    if how == "cell halved":
+        for atoms in made:
+            atoms.set_cell(atoms.cell * 0.5)
+        return made, r"frame 0: atoms \d+ \((Li|S)\) and \d+ \((Li|S)\) are .* Å apart.*cell of the run"
+    if how == "cell too long in one half":
+        for atoms in made[20:]:
+            atoms.set_cell(atoms.cell * [[1], [1], [1.15]])
+        return made, r"frame 20: the cell jumps from edges of 10.5, 10.5, 14 Å to 10.5, 10.5, 16.1 Å"
+    if how == "atom astray in one frame":
+        made[13].positions[7] += [4.8, 0, 0]  # below the limit of a single leap
+        return made, r"frame 13: atom 7 \(Li\) leaps by 4.8 Å and is back in the next frame"
+    for atoms in made:  # an empty end
+        atoms.set_cell(atoms.cell * [[1], [1], [1.5]])
+    return made, "a layer of 6 Å along c .* holds next to no atoms"
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("how", ["cell halved", "cell too long in one half", "atom astray in one frame"])
+def test_wrong_cells_and_positions_are_refused_by_every_kind(kind: str, how: str, tmp_path: Path) -> None:
+    made, told = wrong(how)
+    ase.io.write(tmp_path / "run.traj", made)
+    status, text = ask(kind, tmp_path / "run.traj")
+    assert status == 2, text
+    assert re.search(told, text), text
+    assert str(tmp_path / "run.traj") in text
+
+
+@pytest.mark.parametrize("kind", ["conductivity", "onsager", "onsager-profile"])
+def test_a_number_per_volume_wants_a_filled_cell(kind: str, tmp_path: Path) -> None:
+    """Vacuum is refused where the file calls it periodic; mobilities, which need no volume, are told."""
+    made, told = wrong("cell too long")
+    ase.io.write(tmp_path / "run.traj", made)
+    status, text = ask(kind, tmp_path / "run.traj")
+    assert (status, bool(re.search(told, text))) == (2, True), text
+    status, text = ask("mobility", tmp_path / "run.traj")
+    assert status == 0, text
+
+
+def test_what_real_runs_do_is_not_refused() -> None:
+    """Hops there and back, ions that go far between frames beside a frame at rest, a box that flips, one that breathes."""
+    random, rest = np.random.default_rng(0), bulk("Li", "bcc", a=3.5, cubic=True).repeat((6, 6, 6))
+    rest.symbols[::6] = "S"
+    lithium, made = np.flatnonzero(rest.symbols == "Li"), []
+    wanderers = np.zeros((len(rest), 3))
+    for number in range(40):
+        wanderers[lithium] += random.normal(0, 2.0, (len(lithium), 3))  # 10 ps at 1e-9 m²/s
+        made.append(rest.copy())
+        made[-1].positions += wanderers + random.normal(0, 0.1, wanderers.shape)
+        made[-1].set_cell(rest.cell * (1 + 0.01 * np.sin(number)), scale_atoms=True)
+    require_run(made)
+    hopping = [rest.copy() for _ in range(40)]
+    for number, atoms in enumerate(hopping):
+        atoms.positions += random.normal(0, 0.1, wanderers.shape)
+        atoms.positions[7, 0] += 3.5 * (number == 13)
+        if number > 20:
+            atoms.cell[1] += atoms.cell[0]  # other vectors of the same lattice
+    require_run(hopping)
 
 
 @pytest.mark.parametrize("kind", ["phases", "interphase"])
@@ -192,8 +256,11 @@ def test_wrong_options_say_what_is_wanted(good: Path) -> None:
 
 
 def walked(box: float = 20.0, count: int = 120) -> tuple[np.ndarray, list[str]]:
-    """Positions of ten lithium atoms that walk through a box and of four sulfur atoms at rest, unwrapped, Å."""
-    random = np.random.default_rng(4)
+    """Positions of ten lithium atoms that walk through a box and of four sulfur atoms at rest, unwrapped, Å.
+
+    They know nothing of each other; with this seed no two are near each other in a frame whose distances are looked at.
+    """
+    random = np.random.default_rng(3)
     path = random.uniform(0, box, (1, 10, 3)) + np.cumsum(random.normal(0, 0.3, (count, 10, 3)), axis=0)
     path[:, 0] += np.linspace(0, 2 * box, count)[:, None]  # one crosses the box for certain
     rest = np.broadcast_to(random.uniform(0, box, (1, 4, 3)), (count, 4, 3))
@@ -210,7 +277,7 @@ def test_wrapped_positions_without_a_cell_are_refused(kind: str, tmp_path: Path)
         status, text = ask(kind, path)
         assert (status == 2) is wrapped, text
     ase.io.write(path, [Atoms(symbols, positions=place % 20.0) for place in positions], format="xyz")
-    assert all(told in ask(kind, path)[1] for told in ("(Li)", "moves by", "frame", str(path)))
+    assert all(told in ask(kind, path)[1] for told in ("(Li)", "wrapped into a cell", "frame", str(path)))
 
 
 def test_a_leap_of_an_atom_is_refused(tmp_path: Path) -> None:

@@ -96,8 +96,37 @@ def test_a_record_is_judged_plainly() -> None:
     bound = Property("LiCl", "ionic_conductivity", 1e-9, "S/m", bound="upper", source={"atoms": 8})
     above = shipped_numbers.Literature("LiCl", "ionic_conductivity", {}, 1e-8, 1e-8, 1e-8, "", "a paper", "memory")
     assert "contradicts" in shipped_numbers.verdict(bound, above)
+    between = replace(wide, low=0.3, high=4.0)
+    assert (
+        shipped_numbers.verdict(between, far)
+        == "not told apart (a factor of 2.8e+02 too high, the 95 % interval spans a factor of 13)"
+    )
+    assert shipped_numbers.verdict(replace(between, high=2.9), far).startswith("agrees")
     assert shipped_numbers.matching(salt(temperature_K=0.0), [known]) is known
     assert shipped_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
+
+
+def test_bounds_that_differ_in_their_drive_alone_are_one_row() -> None:
+    def bound(η: float, p: float, value: float = 38.85, place: str = "deep") -> Property:
+        where = {"temperature_K": 400.0, "place": place, "overpotential_V": η, "pressure_Pa": p, "critical_size": η}
+        return Property("Li6PS5Cl", "log10_nucleation_rate", value, "1", bound="upper", conditions=where, source={"atoms": 8})
+
+    records = [bound(0.0, 0.0), bound(0.0, 1e8), bound(-0.1, 1e8), bound(0.0, 1e9, 37.0), bound(0.0, 0.0, place="middle")]
+    lines = [shipped_numbers._line(*row) for row in shipped_numbers._folded([(record, None) for record in records])]
+    assert [line.split("|")[2].strip() for line in lines] == [
+        "400 K, deep, η = 0 V at 0, 100 MPa; η = -0.1 V at 100 MPa", "400 K, deep, η = 0.0 V, 1e+09 Pa",
+        "400 K, middle, η = 0.0 V, 0 Pa",
+    ]  # fmt: skip
+    estimates = [replace(record, bound=None, stderr=1.0) for record in records[:2]]
+    assert len(shipped_numbers._folded([(record, None) for record in estimates])) == 2
+
+
+def test_a_fit_that_leaned_on_a_prior_says_so() -> None:
+    fit = "Arrhenius fit of 2 points from 601.735 to 702.7 K"
+    told = f"{fit}; D does not rise on cooling; prior of D0 1.5e-07, a factor 10 either way"
+    assert shipped_numbers._effort(salt().with_source(method=told)).endswith("fit of 2 temperatures and a prior of D0")
+    without = f"{fit}; without what is known beside the estimates (D does not rise on cooling, bounds, the prior of D0), which"
+    assert "prior" not in shipped_numbers._effort(salt().with_source(method=without))
 
 
 def test_moduli_that_follow_from_constants_stand_in_the_table() -> None:

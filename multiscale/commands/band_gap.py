@@ -42,7 +42,7 @@ def band_gap(
     from multiscale.commands.structure import _slice
 
     wanted, reach = _slice(slice_, axis), 0.0 if shift is None else quantity_of("--shift", shift, "m") * 1e10
-    read = read_frames(trajectory)
+    read = read_frames(trajectory, run=False)
     if not -len(read) <= frame < len(read):
         raise UserError(f"--frame {frame}: {trajectory} holds {len(read)} frames, counted from 0")
     atoms = read[frame]

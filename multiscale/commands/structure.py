@@ -1,12 +1,13 @@
 """`multiscale analyze crystallinity | rdf | diffraction`: structure of frames and slices of any trajectory that ASE reads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from coupling.errors import UserError
-from multiscale.commands.analyze import Trajectory, _answer, _require_file, _told
+from multiscale.commands.analyze import KEYS, Trajectory, _answer, _require_file, _told
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
 FramesOption = Annotated[int, typer.Option(min=1, help="Frames looked at, evenly spread, the last one included.")]
@@ -27,16 +28,21 @@ def crystallinity(
     trajectory: Trajectory,
     element: Annotated[str, typer.Option(help="Element whose crystal is looked for, among its own kind.")] = "Li",
     frames: FramesOption = 5,
-    average: Annotated[int, typer.Option(min=1, help="Successive frames whose mean positions are taken, against noise.")] = 1,
+    average: Annotated[
+        int | None, typer.Option(min=1, help="Successive frames averaged, against noise [default: 3 of a hot run, else 1].")
+    ] = None,
+    among: Annotated[str, typer.Option(help="element: shares of all its atoms; metal: of those that are metal.")] = "element",
     timestep: Annotated[str | None, typer.Option(help='Time between two frames, for the picture: "50 fs".')] = None,
     picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Share of the atoms in bcc, fcc, hcp and disordered surroundings, by polyhedral template matching.
+    """Share of the atoms in bcc, fcc, hcp and disordered surroundings, by polyhedral template matching, and in time.
 
-    Example: multiscale analyze crystallinity run.traj --element Li --frames 10 --average 20
+    Example: multiscale analyze crystallinity run.traj --element Li --among metal --frames 30 --picture bcc.png
     """
     step = None if timestep is None else frame_interval(timestep)
+    if among not in ("element", "metal"):
+        raise UserError(f"--among {among}: element or metal")
     _require_file(trajectory)
     import numpy as np
 
@@ -44,18 +50,43 @@ def crystallinity(
     from atomistic.frames import read_frames
 
     read = read_frames(trajectory)
-    means = _told(trajectory, lambda: crystals.averaged(read, average))
-    chosen = _spread(len(means), frames)
-    found = _told(trajectory, lambda: crystals.shares([means[number] for number in chosen], element))
-    source = {"trajectory": str(trajectory), "element": element, "mean_over_frames": average}
-    records = crystals.records(found, read[0].get_chemical_formula(empirical=True), {}, source)
+    times = np.arange(len(read)) * (1.0 if step is None else step)
+    found = _told(trajectory, lambda: crystals.series(read, element, times, among, average, frames))
+    source = {"trajectory": str(trajectory), "element": element, "among": among, "mean_over_frames": found.window}
+    records = crystals.records(found.whole, read[0].get_chemical_formula(empirical=True), {}, source)
     if picture is not None:
         from atomistic.observable_pictures import curves
 
-        times = np.array(chosen, dtype=float) * average * (1.0 if step is None else step * 1e12)
-        drawn = {name: (times, found.frames[:, place], None) for place, name in enumerate(crystals.NAMES)}
-        curves(picture, drawn, "frame" if step is None else "time (ps)", f"share of the {element} atoms")
-    _answer("crystallinity", records, as_json)
+        at = found.times * (1.0 if step is None else 1e12)
+        drawn = {name: (at, found.shares[:, place], found.stderr[:, place]) for place, name in enumerate(crystals.NAMES)}
+        label = f"share of the {element} {'atoms' if among == 'element' else 'metal'}"
+        curves(picture, drawn, "frame" if step is None else "time (ps)", label)
+    if as_json:
+        rows = [{key: record.to_dict()[key] for key in KEYS} for record in records]
+        show_json({"crystallinity": rows, "series": _series(found, crystals.NAMES, "frame" if step is None else "time_s")})
+        return
+    from multiscale.tables import plain_table, render
+
+    of_all = [(str(record.conditions["structure"]), f"{record.value:.4g}", f"± {record.stderr:.2g}" if record.stderr else "")
+              for record in records]  # fmt: skip
+    show(render(plain_table("", ("structure", f"share of {found.whole.counts.mean():.0f} atoms", "error"), of_all)))
+    in_time = [(f"{time:.4g}" if step is None else f"{time * 1e12:.4g}",
+                *(f"{share:.3f} ± {error:.3f}" for share, error in zip(*one, strict=True)))
+               for time, *one in zip(found.times, found.shares, found.stderr, strict=True)]  # fmt: skip
+    show(render(plain_table("", ("frame" if step is None else "time (ps)", *crystals.NAMES), in_time)))
+    show(f"note: mean positions of {found.window} successive frames" if found.window > 1 else "note: single frames")
+
+
+def _series(found: Any, names: Sequence[str], of_time: str) -> dict[str, Any]:
+    """Shares in time for JSON, null where there is no metal."""
+    import numpy as np
+
+    def plain(values: np.ndarray) -> list[float | None]:
+        return [float(value) if np.isfinite(value) else None for value in values]
+
+    shares = {name: {"share": plain(found.shares[:, place]), "stderr": plain(found.stderr[:, place])}
+              for place, name in enumerate(names)}  # fmt: skip
+    return {of_time: found.times.tolist(), "atoms": found.counts.tolist(), **shares}
 
 
 def rdf(
@@ -132,8 +163,6 @@ def diffraction(
     source = {"trajectory": str(trajectory), "frames": len(read)}
     records = patterns.peak_records(found, read[0].get_chemical_formula(empirical=True), conditions, source)
     if as_json:
-        from multiscale.commands.analyze import KEYS
-
         peaks = [{key: record.to_dict()[key] for key in KEYS} for record in records]
         errors = None if found.stderr is None else found.stderr.tolist()
         show_json({"diffraction": {"two_theta_degrees": found.angles.tolist(), "intensity": found.intensity.tolist(),
