@@ -52,7 +52,7 @@ def _all(rows: list[dict[str, Any]], kind: str) -> list[str]:
 
 
 def pictures(told: Mapping[str, Any], out: Path) -> None:
-    """growth.png: thickness against time; depth.png: phases at the end by depth; depth-time.png: phases by depth and time."""
+    """growth.png: thickness against time; depth.png: phases at the end by depth; depth-time.png: phases by both; metal.png."""
     from atomistic.observable_pictures import curves, maps
 
     times, series = np.array(told["series"]["time_s"]) * 1e12, np.array(told["series"]["thickness_m"]) * 1e9
@@ -61,6 +61,10 @@ def pictures(told: Mapping[str, Any], out: Path) -> None:
     depths = np.array(told["end"]["depth_m"]) * 1e9
     drawn = {name: (depths, np.array(share), None) for name, share in told["end"]["phases"].items()}
     curves(out / "depth.png", drawn, "depth (nm)", "share of the atoms of a slice")
+    if metal := told["metal"]:
+        at, shares = np.array(metal["time_s"]) * 1e12, np.array(metal["shares"])
+        lines = {name: (at, shares[:, place], None) for place, name in enumerate(metal["structures"])}
+        curves(out / "metal.png", lines, "time (ps)", "share of the atoms of the metal")
     over = told["depth_time"]
     grids = {name: np.array(rows) for name, rows in over["phases"].items()}
     maps(out / "depth-time.png", grids, np.array(over["time_s"]) * 1e12, np.array(over["depth_m"])[-1] * 1e9, "time (ps)",

@@ -39,6 +39,8 @@ SERIES = 400
 """Most frames, spread over the run and over its first tenth, in which the thickness is measured."""
 EARLY = 0.1
 """Share of a run, its beginning, that is looked at as closely as the whole."""
+LOOKS = 40
+"""Means of successive frames in which the order of the metal is looked at."""
 STRAYED = 0.03
 """Relative distance of the mean temperature from the set one above which it is told."""
 METAL = reacted_layer.METAL
@@ -118,6 +120,8 @@ def read_off(
     records += _intact_records(layer, int((built.numbers == 15).sum()), material, where, source)
     unstrained = still(trajectory)
     records += _of_lithium(study, unstrained, material, where, source, notes)
+    order, ordered = _order(trajectory, _times(study, range(len(trajectory.positions)))[1:], material, where, source, notes)
+    records += order
     records += _onsager(study, unstrained, material, where, source, notes)
     if gap := _gap(classed.frames[-1]):
         notes.append(gap)
@@ -125,7 +129,7 @@ def read_off(
     profiles = reaction_profiles.profiles(classed.frames, classed.names, classed.times) | {
         "series": {"time_s": layer.times.tolist(), "thickness_m": (layer.thickness * Å).tolist(), "criterion": layer.criterion,
                    "intact_share": None if layer.intact is None else layer.intact.tolist()},
-        "composition_of_interphase": classed.composition,
+        "composition_of_interphase": classed.composition, "metal": ordered,
         "amounts": {name: values.tolist() for name, values in classed.amounts.items()},
         "laws": _weights(laws), "law_decided": None if laws is None else laws.decided,
         "laws_first_tenth": _weights(begin), "law_decided_first_tenth": None if begin is None else begin.decided,
@@ -310,7 +314,7 @@ def _of_lithium(
     study: "ReactionStudy", trajectory: dynamics.Trajectory, material: str, where: Mapping[str, Any], source: Mapping[str, Any],
     notes: list[str],
 ) -> list[Property]:  # fmt: skip
-    """Mobility along each axis of the lithium in the reacted layer and of all, and shares of bcc, fcc, hcp lithium.
+    """Mobility along each axis of the lithium in the reacted layer and of all.
 
     The first is of the second half of the run: atoms that lie in the layer at its end and at its middle.
     """
@@ -326,13 +330,32 @@ def _of_lithium(
         found = _borne(lambda chosen=chosen, begin=begin: creep.mobility(  # type: ignore[misc]
             trajectory.positions[begin:], chosen, study.frame / FS, frames), notes)  # fmt: skip
         records += [] if found is None else creep.mobility_records(found, "Li", material, {**where, **place}, told)
-    tenth = max(1, len(trajectory.positions) // 10)
-    for part, name in ((slice(0, tenth), "first tenth"), (slice(-tenth, None), "last tenth")):
-        mean = Atoms(trajectory.numbers, positions=trajectory.positions[part].mean(axis=0), cell=trajectory.cells[-1], pbc=True)
-        shares = _borne(lambda mean=mean: crystallinity.shares([mean], "Li"), notes)  # type: ignore[misc]
-        if shares is not None:
-            records += crystallinity.records(shares, material, {**where, "species": "Li", "part_of_run": name}, source)
     return records
+
+
+def _order(
+    trajectory: dynamics.Trajectory, times: np.ndarray, material: str, where: Mapping[str, Any], source: Mapping[str, Any],
+    notes: list[str],
+) -> tuple[list[Property], dict[str, Any]]:  # fmt: skip
+    """Shares of the metal's atoms in bcc, fcc, hcp lithium and in none, first and last block as records, all as a series."""
+    frames = [_frame(trajectory, number) for number in range(len(times))]
+    found = _borne(lambda: crystallinity.series(frames, METAL, times, looks=LOOKS), notes)
+    if found is None:
+        return [], {}
+    records = []
+    for block in (0, -1):
+        told = {**source, "method": "polyhedral template matching", "among": "metal", "atoms_looked_at": found.counts[block],
+                "frames_averaged": found.window}  # fmt: skip
+        at = {**where, "species": METAL, "time_s": float(found.times[block])}
+        records += [
+            Property(material, "crystal_share", float(share), "1", stderr=float(error), source=told,
+                     conditions={**at, "structure": name, "part_of_run": "begin" if block == 0 else "end"})
+            for name, share, error in zip(crystallinity.NAMES, found.shares[block], found.stderr[block], strict=True)
+            if np.isfinite(share)
+        ]  # fmt: skip
+    series = {"time_s": found.times.tolist(), "metal_atoms": found.counts.tolist(), "structures": list(crystallinity.NAMES),
+              "shares": np.nan_to_num(found.shares).round(4).tolist()}  # fmt: skip
+    return records, series
 
 
 def _onsager(

@@ -168,7 +168,7 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert not [record for record in records if record.quantity == "onsager_coefficient" and record.bound is None]  # a few fs
     notes = json.loads((tmp_path / "out" / "problems.json").read_text(encoding="utf-8"))
     assert any(note.startswith("Onsager coefficients, ") for note in notes)
-    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"growth.png", "depth.png", "depth-time.png"}
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"growth.png", "depth.png", "depth-time.png", "metal.png"}
     assert (tmp_path / "out" / "final.extxyz").is_file()
     again = reaction_study.run(study, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
     assert again == records
