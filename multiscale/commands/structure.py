@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
+from multiscale.commands.analyze import PictureOption as PictureOption
 from multiscale.commands.analyze import Trajectory, _answer, _require_file, _told
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
@@ -14,7 +15,6 @@ SliceOption = Annotated[
     str | None, typer.Option("--slice", metavar='"A, B"', help='Depths: "10 angstrom, 2 nm" [default: the whole cell].')
 ]
 AxisOption = Annotated[str, typer.Option(help="Cell vector that depth runs along: a, b or c.")]
-PictureOption = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a picture.")]
 
 
 def register(app: typer.Typer) -> None:
