@@ -30,6 +30,8 @@ FRAME = 4.0
 """Time between the frames of a run of velocities, fs."""
 BLOCKS = green_kubo.MINIMUM_BLOCKS
 """Parts of that run; its correlations are integrated up to half of one."""
+IMPLIED = "no estimate of one of its species"
+"""What a note says of a pair whose own species are told of already."""
 Tick = Callable[[float], None]
 
 
@@ -218,7 +220,7 @@ def problems(listed: Answered) -> list[str]:
     told = []
     for task, answer in listed:
         where = f"{task.parameters['phase']} at {task.parameters['temperature']:g} K"
-        told += [f"{where}: {note}" for note in answer.get("onsager", {}).get("notes", ())]
+        told += [f"{where}: {note}" for note in answer.get("onsager", {}).get("notes", ()) if IMPLIED not in note]
         for kind in ("self", "collective"):
             if task.kind == "onsager" and kind in answer and (reason := unresolved(answer[kind])):
                 told.append(f"{where}: Einstein against Green–Kubo, {kind}: {reason}")

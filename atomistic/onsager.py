@@ -321,7 +321,7 @@ def transference(
     """Transference numbers t_i = s_iP/s_PP (Einstein), slopes of <z_i ΔR_i · ΔP> and <ΔP²> with P = Σ z_i R_i, in the frame.
 
     A ratio of slopes of one run: the covariance of Brownian motion, (s_ik s_jl + s_il s_jk)/3 V for s_ij and s_kl (`brownian`),
-    leaves var t_i = V/3 (s_ii/s_PP - t_i²), nothing where species i carries all the charge. s_ii/s_PP is that of the
+    leaves var t_i = V/3 <(z_i ΔR_i - t_i ΔP)²>/<ΔP²>, nothing where species i carries all the charge. That ratio is taken at the
     first lag, where a vibration counts most. The numbers depend on the frame; in that of a rigid framework the one mobile ion
     has 1, in the barycentric frame less, since the framework recoils.
 
@@ -338,7 +338,8 @@ def transference(
     curves = np.array([_overlaps(joint, lag) for lag in lags])
     slopes, errors = slope_matrix(curves, lags, len(joint))
     ratio = slopes[:-1, -1] / slopes[-1, -1]
-    rest = np.maximum(np.diag(curves[0])[:-1] / curves[0, -1, -1] - ratio**2, 0.0)
+    first = curves[0] / curves[0, -1, -1]
+    rest = np.diag(first)[:-1] - 2 * ratio * first[:-1, -1] + ratio**2
     stderr = errors[-1, -1] / abs(slopes[-1, -1]) * np.sqrt(rest / 2)
     fixed = set_by_frame(species, own, framework)
     judged = judge(curves[:, -1, -1], lags, len(joint))
