@@ -128,7 +128,7 @@ def green_kubo(
     require_motion(np.concatenate([np.zeros_like(velocities[:1]), velocities]))
     species, currents = summed(velocities, labels, masses, framework)
     correlations = np.array([_correlation(currents[b * length : (b + 1) * length], lag) for b in range(blocks)])
-    integrals = _running(correlations, frame_interval)
+    integrals = running_integral(correlations, frame_interval)
     values, errors, limits, told, notes = _borne(species, correlations.mean(axis=0), integrals, framework)
     scale = 1e-5 / (3 * BOLTZMANN * temperature * volume * 1e-30)
     times, counts = np.arange(lag + 1) * frame_interval, tuple(int(np.sum(np.array(labels) == one)) for one in species)
@@ -154,7 +154,7 @@ def _blocks(frames: int, frame_interval: float, cutoff: float, blocks: int) -> t
     return length, lag
 
 
-def _running(correlations: np.ndarray, frame_interval: float) -> np.ndarray:
+def running_integral(correlations: np.ndarray, frame_interval: float) -> np.ndarray:
     """Running integrals of correlations (blocks, lags, …) from time 0, by the trapezium rule."""
     steps = (correlations[:, 1:] + correlations[:, :-1]) / 2 * frame_interval
     return np.concatenate([np.zeros_like(correlations[:, :1]), np.cumsum(steps, axis=1)], axis=1)
@@ -236,7 +236,7 @@ def transference(
     species, currents = summed(velocities, labels, masses, framework)
     joint = with_charge(currents, species, own)
     correlations = np.array([_correlation(joint[b * length : (b + 1) * length], lag) for b in range(blocks)])
-    integrals = _running(correlations, frame_interval)
+    integrals = running_integral(correlations, frame_interval)
     first = round(PLATEAU_FROM * lag)
     means = integrals[:, first:, :, -1].mean(axis=1)  # (blocks, s + 1)
     left_out = means.sum(axis=0) - means
@@ -264,11 +264,11 @@ def self_diffusivity(
     """
     tracks = without_drift(velocities, moving)
     length, lag = _blocks(len(tracks), frame_interval, cutoff, blocks)
-    pieces = [_mean_correlation(tracks[b * length : (b + 1) * length], lag) for b in range(blocks)]
-    return read(diffusivity_to_si(1.0) / 3 * _running(np.array(pieces), frame_interval))
+    pieces = [mean_correlation(tracks[b * length : (b + 1) * length], lag) for b in range(blocks)]
+    return read(diffusivity_to_si(1.0) / 3 * running_integral(np.array(pieces), frame_interval))
 
 
-def _mean_correlation(velocities: np.ndarray, lag: int) -> np.ndarray:
+def mean_correlation(velocities: np.ndarray, lag: int) -> np.ndarray:
     """Mean over the atoms of <v(0)·v(t)> (lag + 1,) of velocities (frames, n, 3)."""
     spectrum = np.fft.rfft(velocities, n=2 * len(velocities), axis=0)
     power = (np.abs(spectrum) ** 2).sum(axis=(1, 2)) / velocities.shape[1]

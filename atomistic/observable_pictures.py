@@ -89,7 +89,8 @@ def bars(path: Path, drawn: Mapping[str, tuple[float, float, bool]], y_label: st
             axes.bar(place, value, 0.6, facecolor=face, edgecolor=COLOURS[0], hatch=hatch)
             if error:
                 axes.errorbar(place, value, yerr=error, color=COLOURS[1], capsize=3)
-            axes.annotate(f"{'< ' * upper}{value:.2f}", (place, value + error), (0, 4), textcoords="offset points", ha="center")
+            told = f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
+            axes.annotate(f"{'< ' * upper}{told}", (place, value + error), (0, 4), textcoords="offset points", ha="center")
         axes.set_xticks(range(len(drawn)), list(drawn), rotation=30, ha="right")
         axes.set_ylabel(y_label)
         with replacing(path) as temporary:

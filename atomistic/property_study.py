@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from atomistic import interface, structures, under_pressure
+from atomistic import interface, property_pictures, structures, under_pressure
 from atomistic.scheduler import Progress
 from atomistic.study import MOVING, Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import plan as list_runs
@@ -182,8 +182,9 @@ def trial(study: PropertyStudy) -> PropertyStudy:
 def run(
     study: PropertyStudy, out: str | Path, comm: Any = None, progress: Progress | None = None, tools: Toolbox | None = None
 ) -> list[Property]:
-    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json; pressure.png where D is known at three.
+    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json, and pictures.
 
+    pressure.png shows D where it is known at three pressures; the others are those of `property_pictures`.
     `tools` replaces potential and structures.
 
     Raises:
@@ -193,4 +194,5 @@ def run(
     records = run_study(wanted, out, comm, progress, tools or toolbox(wanted, effort(study)))
     if comm is None or comm.rank == 0:
         under_pressure.picture(records, Path(out) / "pressure.png")
+        property_pictures.draw(records, Path(out))
     return records

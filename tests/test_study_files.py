@@ -107,6 +107,7 @@ def test_bulk_properties_follow_the_file(tmp_path: Path) -> None:
     assert {"self_diffusivity", "elastic_C11", "lattice_constant"} <= kinds
     assert "surface_energy" not in kinds
     assert read_records(tmp_path / "out" / "records.json") == records
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {"elasticity", "moduli"}
     held = property_study.read_study(written(tmp_path, PROPERTIES.replace(', "elasticity"', "") + 'cell = "measured"\n'))
     tools = type(tools)(**{**tools.__dict__, "effort": property_study.effort(held)})
     again = property_study.run(held, tmp_path / "held", tools=tools)
@@ -410,10 +411,12 @@ def test_matrices_come_of_kept_frames_and_velocities_of_a_run_of_their_own(tmp_p
                and path.stem not in ("records", "problems", "arrhenius")]  # fmt: skip
     compared = next(one["answer"] for one in answers if one["kind"] == "onsager")
     assert compared["cutoff_fs"] == 80.0
+    drawn = [record for record in records if record.quantity == "onsager_coefficient" and record.value]
+    assert (tmp_path / "out" / "onsager.png").is_file() == bool(drawn)
     assert compared["picoseconds"] == pytest.approx(1.6)
-    for kind in ("self", "collective"):  # mean of the running integral = slope of the displacement, but for noise at the ends
-        value, secant = compared[kind]["green_kubo"][0], compared[kind]["secant"]
-        assert value == pytest.approx(secant, abs=0.2 * abs(secant) + 3 * (compared[kind]["green_kubo"][1] or 0.0))
+    for kind in ("self", "collective"):
+        apart, error = compared[kind]["paired"]
+        assert abs(apart) < 4 * error
     held = tools.__class__(**{**tools.__dict__, "load": lambda *_: Gone()})
     assert property_study.run(study, tmp_path / "out", tools=held) == records
     both, more = two_kinds(MATRIX.replace('["onsager"]', '["diffusion", "onsager"]'), tmp_path)
