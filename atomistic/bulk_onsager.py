@@ -83,9 +83,7 @@ def kept_run(folder: Path, picoseconds: float) -> Trajectory:
     return replace(run, positions=run.positions[:frames], cells=run.cells[:frames], temperatures=run.temperatures[:frames])
 
 
-def velocity_run(
-    p: Mapping[str, Any], start: Atoms, calculator: BaseCalculator, folder: Path, tick: Tick
-) -> dict[str, Any]:
+def velocity_run(p: Mapping[str, Any], start: Atoms, calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
     """A run at constant volume whose frames keep velocities, and what Einstein and Green–Kubo make of it. Raises Unphysical."""
     settings = DynamicsSettings(p["temperature"], p["production"], "nvt", friction_time=200.0, thermostat="chains",
                                 frame_interval=FRAME, checkpoint_interval=400.0, seed=p["seed"] + 2, velocities=True)  # fmt: skip

@@ -90,7 +90,8 @@ def bars(path: Path, drawn: Mapping[str, tuple[float, float, bool]], y_label: st
             if error:
                 axes.errorbar(place, value, yerr=error, color=COLOURS[1], capsize=3)
             told = f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
-            axes.annotate(f"{'< ' * upper}{told}", (place, value + error), (0, 4), textcoords="offset points", ha="center")
+            top = max(value + error, 0.0)
+            axes.annotate(f"{'< ' * upper}{told}", (place, top), (0, 4), textcoords="offset points", ha="center")
         axes.set_xticks(range(len(drawn)), list(drawn), rotation=30, ha="right")
         axes.set_ylabel(y_label)
         with replacing(path) as temporary:
