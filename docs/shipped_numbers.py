@@ -301,7 +301,8 @@ How to read it:
   framework recoils and takes its share of the current. Neither is more true; a cell measures the first. The transference numbers
   take the mean formal charge of each element. Green–Kubo (`onsager`): the integral of the correlation of velocities of
   another run of 20 or 40 ps, read at 0.5 to 1 or 1 to 2 ps. Over the same lags both ways agree within two errors of their
-  difference (`difference_over_error` in the records). At the longer lags of the fit (4 to 20 ps) Einstein's D of Li6PS5Cl lies two errors
+  difference (`difference_over_error` in the records). At the longer lags of the fit (4 to 20 ps)
+  Einstein's D of Li6PS5Cl lies two errors
   lower than the integral up to 2 ps, which may not hold all of the ions' hopping back.
 - temperatures are the mean of the run where its record holds one, with the set one beside it.
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
