@@ -229,6 +229,14 @@ def mobility(positions: np.ndarray, moving: np.ndarray, frame_interval: float, w
     return Mobility(value, errors, ratio)
 
 
+def displacement_curves(positions: np.ndarray, moving: np.ndarray, frame_interval: float, window: int) -> dict[str, Any]:
+    """Mean squared displacement (Å²) along each axis against the lag (ps) up to `window` frames; arguments as `mobility`."""
+    tracks = positions[:, moving] - positions.mean(axis=1, keepdims=True)
+    lags = np.unique(np.linspace(1, window, min(window, 40)).round().astype(int))
+    squares = np.array([((tracks[lag:] - tracks[:-lag]) ** 2).mean(axis=(0, 1)) for lag in lags])
+    return {axis: (lags * frame_interval / 1000, squares[:, place], None) for place, axis in enumerate("xyz")}
+
+
 def mobility_records(
     found: Mobility, species: str, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
 ) -> list[Property]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from ase import Atoms
 from ase.data import atomic_numbers
 from scipy.special import gammaincinv
 
@@ -137,13 +138,20 @@ def _estimate(data: Curve, hops: int, hop_length: float, ion_time: float, seed: 
 def from_file(
     path: str | Path, species: str, timestep_fs: float, temperature_K: float | None = None, hop_length: float | None = None
 ) -> Property:
-    """Self diffusivity of `species` from any trajectory ASE reads.
+    """Record of the self diffusivity of `species` from any trajectory ASE reads; arguments and errors are as `of_file`."""
+    result, start = of_file(path, species, timestep_fs, hop_length)
+    conditions = {} if temperature_K is None else {"temperature_K": temperature_K}
+    source = {"trajectory": str(path), "species": species, "frame_interval_fs": timestep_fs, "atoms": len(start)}
+    return result.to_property(start.get_chemical_formula(empirical=True), conditions, source)
+
+
+def of_file(path: str | Path, species: str, timestep_fs: float, hop_length: float | None = None) -> tuple[Diffusion, Atoms]:
+    """Self diffusivity of `species` from any trajectory ASE reads, and its first frame.
 
     Args:
         path: trajectory; wrapped positions are unwrapped by the nearest image from frame to frame.
         species: chemical symbol.
         timestep_fs: time between the frames of the file, fs.
-        temperature_K: stored with the result where known.
         hop_length: see `from_positions`.
 
     Raises:
@@ -164,9 +172,16 @@ def from_file(
         result = from_positions(positions, moving, timestep_fs, hop_length)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    conditions = {} if temperature_K is None else {"temperature_K": temperature_K}
-    source = {"trajectory": str(path), "species": species, "frame_interval_fs": timestep_fs, "atoms": len(frames[0])}
-    return result.to_property(frames[0].get_chemical_formula(empirical=True), conditions, source)
+    return result, frames[0]
+
+
+def picture(found: Diffusion, path: Path) -> None:
+    """Write the mean squared displacement with the fitted slope, where there is one. Raises RunFailure: it cannot be written."""
+    from atomistic.observable_pictures import displacement_picture
+
+    slopes = {} if found.bound else {"MSD": 6 * found.value / diffusivity_to_si(1.0)}
+    fitted = found.lags[_diffusive_from(found.lags) :]
+    displacement_picture(path, fitted, {"MSD": (found.lags, found.msd, None)}, slopes, "mean squared displacement")
 
 
 def without_drift(positions: np.ndarray, moving: np.ndarray) -> np.ndarray:

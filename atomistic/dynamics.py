@@ -30,7 +30,7 @@ __all__ = ["DynamicsSettings", "Guards", "Trajectory", "Unphysical", "forget", "
 
 Ensemble = Literal["nve", "nvt", "npt"]
 Thermostat = Literal["langevin", "chains"]
-_LATER = {"thermostat": "langevin", "final_temperature": None, "chain_length": 3, "fixed_area": False}
+_LATER = {"thermostat": "langevin", "final_temperature": None, "chain_length": 3, "fixed_area": False, "velocities": False}
 """Settings that came after runs were kept: left out of a run's key at these values."""
 Progress = Callable[[float], None]
 
@@ -77,6 +77,7 @@ class DynamicsSettings:
         final_temperature: K, reached linearly at the end of the run; None keeps `temperature`.
         chain_length: links of the Nosé–Hoover chains.
         fixed_area: whether the cell's height along z alone follows its pressure, "npt" by Langevin only: an interface across z.
+        velocities: whether frames keep them beside the positions, for correlations of velocities (a few fs between frames).
     """
 
     temperature: float
@@ -95,6 +96,7 @@ class DynamicsSettings:
     final_temperature: float | None = None
     chain_length: int = 3
     fixed_area: bool = False
+    velocities: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -285,7 +287,8 @@ def _segment(
     motion = Motion(state.positions, state.momenta, state.cell, state.barostat, state.chains)
     integrator = make_integrator(template, calculator, motion, settings, rng, settings.timestep / 2**halvings)
     first = index * settings.frames_per_segment
-    stored: list[tuple[np.ndarray, np.ndarray, float, float]] = []
+    stored: list[tuple[Any, ...]] = []
+    masses = template.get_masses()[:, None]
     for frame in range(first, min(first + settings.frames_per_segment, settings.frames)):
         steps = round(settings.frame_interval / settings.timestep) * 2**halvings
         for step in range(steps):
@@ -293,7 +296,8 @@ def _segment(
             check_forces(integrator.field.forces, settings.guards)
         temperature = integrator.twice_kinetic / (integrator.freedom * units.kB)
         check_frame(template, motion.positions, motion.cell, temperature, settings)
-        stored.append((motion.positions.astype(np.float32), motion.cell, integrator.field.energy, temperature))
+        moved = [(motion.momenta / masses * units.fs).astype(np.float32)] if settings.velocities else []
+        stored.append((motion.positions.astype(np.float32), motion.cell, integrator.field.energy, temperature, *moved))
     frames = Frames(*(np.array(column) for column in zip(*stored, strict=True)))
     generator = json.dumps(rng.bit_generator.state)
     return State(motion.positions, motion.momenta, motion.cell, motion.barostat, motion.chains, generator), frames

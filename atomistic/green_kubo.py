@@ -8,16 +8,19 @@ comes out of any curve, with a narrow error where atoms vibrate about their site
 nothing while it still rises. Source: Helfand, Phys. Rev. 119, 1 (1960), memory; docs/physics.md 1.10.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from atomistic.brownian import NOTHING, ONE_SIDED_95, SIGMAS
+from atomistic.diffusivity import without_drift
 from atomistic.frames import require_motion
-from atomistic.onsager import Onsager, frame_alone, frame_name, summed
+from atomistic.metadynamics import jackknife
+from atomistic.onsager import Onsager, Transference, charges_of, frame_alone, frame_name, set_by_frame, summed, with_charge
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
+from coupling.units import diffusivity_to_si
 
 MINIMUM_BLOCKS = 10
 """Fewest blocks an error is taken from."""
@@ -121,22 +124,11 @@ def green_kubo(
     Raises:
         UserError: too few frames, fewer than MINIMUM_BLOCKS blocks, or a cutoff below four frames or longer than half a block.
     """
-    if blocks < MINIMUM_BLOCKS:
-        raise UserError(f"blocks = {blocks}: at least {MINIMUM_BLOCKS} are needed for an error")
-    if len(velocities) < 8 * blocks:
-        fewest = f"{8 * blocks} are the fewest, eight in each of the {blocks} blocks that are compared"
-        raise UserError(f"{len(velocities)} frames are too few for a correlation of velocities: {fewest}")
+    length, lag = _blocks(len(velocities), frame_interval, cutoff, blocks)
     require_motion(np.concatenate([np.zeros_like(velocities[:1]), velocities]))
     species, currents = summed(velocities, labels, masses, framework)
-    length, lag = len(currents) // blocks, round(cutoff / frame_interval)
-    if not 4 <= lag <= length // 2:
-        longest = length // 2 * frame_interval
-        allowed = f"between four frames ({4 * frame_interval:g} fs) and half of one of the {blocks} blocks ({longest:g} fs)"
-        raise UserError(f"cutoff {cutoff:g} fs: {allowed} is needed")
-    pieces = [_correlation(currents[b * length : (b + 1) * length], lag) for b in range(blocks)]
-    correlations = np.array(pieces)  # (blocks, lags, s, s)
-    steps = (correlations[:, 1:] + correlations[:, :-1]) / 2 * frame_interval
-    integrals = np.concatenate([np.zeros_like(correlations[:, :1]), np.cumsum(steps, axis=1)], axis=1)
+    correlations = np.array([_correlation(currents[b * length : (b + 1) * length], lag) for b in range(blocks)])
+    integrals = running_integral(correlations, frame_interval)
     values, errors, limits, told, notes = _borne(species, correlations.mean(axis=0), integrals, framework)
     scale = 1e-5 / (3 * BOLTZMANN * temperature * volume * 1e-30)
     times, counts = np.arange(lag + 1) * frame_interval, tuple(int(np.sum(np.array(labels) == one)) for one in species)
@@ -145,6 +137,27 @@ def green_kubo(
         species, counts, values * scale, errors * scale, times, integrals.mean(axis=0), window, temperature, volume * 1e-30,
         len(currents) * frame_interval / 1000.0, frame_name(framework), "green-kubo", limits * scale, told, notes,
     )  # fmt: skip
+
+
+def _blocks(frames: int, frame_interval: float, cutoff: float, blocks: int) -> tuple[int, int]:
+    """Frames of a block, and of the cutoff. Raises UserError as `green_kubo`."""
+    if blocks < MINIMUM_BLOCKS:
+        raise UserError(f"blocks = {blocks}: at least {MINIMUM_BLOCKS} are needed for an error")
+    if frames < 8 * blocks:
+        fewest = f"{8 * blocks} are the fewest, eight in each of the {blocks} blocks that are compared"
+        raise UserError(f"{frames} frames are too few for a correlation of velocities: {fewest}")
+    length, lag = frames // blocks, round(cutoff / frame_interval)
+    if not 4 <= lag <= length // 2:
+        longest = length // 2 * frame_interval
+        allowed = f"between four frames ({4 * frame_interval:g} fs) and half of one of the {blocks} blocks ({longest:g} fs)"
+        raise UserError(f"cutoff {cutoff:g} fs: {allowed} is needed")
+    return length, lag
+
+
+def running_integral(correlations: np.ndarray, frame_interval: float) -> np.ndarray:
+    """Running integrals of correlations (blocks, lags, …) from time 0, by the trapezium rule."""
+    steps = (correlations[:, 1:] + correlations[:, :-1]) / 2 * frame_interval
+    return np.concatenate([np.zeros_like(correlations[:, :1]), np.cumsum(steps, axis=1)], axis=1)
 
 
 def _borne(
@@ -198,3 +211,66 @@ def _correlation(currents: np.ndarray, lag: int) -> np.ndarray:
     products = np.einsum("fix,fjx->fij", spectrum.conj(), spectrum)
     found = np.fft.irfft(products, n=size, axis=0)[: lag + 1] / (len(currents) - np.arange(lag + 1))[:, None, None]
     return np.asarray((found + found.transpose(0, 2, 1)) / 2)
+
+
+def transference(
+    velocities: np.ndarray,
+    labels: Sequence[str],
+    masses: np.ndarray,
+    charges: Mapping[str, float],
+    frame_interval: float,
+    cutoff: float,
+    framework: Sequence[str] = (),
+    blocks: int = 20,
+) -> Transference:
+    """Transference numbers from the currents z_i J_i and their sum, errors by the jackknife over the blocks of the run.
+
+    Arguments are as `green_kubo`, charges as `onsager.transference`.
+
+    Raises:
+        UserError: as `green_kubo`, no charge, or one of a species that is not there.
+    """
+    own = charges_of(charges, labels)
+    length, lag = _blocks(len(velocities), frame_interval, cutoff, blocks)
+    require_motion(np.concatenate([np.zeros_like(velocities[:1]), velocities]))
+    species, currents = summed(velocities, labels, masses, framework)
+    joint = with_charge(currents, species, own)
+    correlations = np.array([_correlation(joint[b * length : (b + 1) * length], lag) for b in range(blocks)])
+    integrals = running_integral(correlations, frame_interval)
+    first = round(PLATEAU_FROM * lag)
+    means = integrals[:, first:, :, -1].mean(axis=1)  # (blocks, s + 1)
+    left_out = means.sum(axis=0) - means
+    stderr = jackknife(left_out[:, :-1] / left_out[:, -1:])
+    total = read(integrals[:, :, -1, -1])
+    reason = total.reason or "the plateau of the charge is below twice its error" * (total.value < 2 * total.stderr)
+    fixed = set_by_frame(species, own, framework)
+    values = means.mean(axis=0)
+    window = (first * frame_interval, lag * frame_interval)
+    return Transference(species, values[:-1] / values[-1], np.zeros_like(stderr) if fixed else stderr, frame_name(framework),
+                        "green-kubo", window, len(currents) * frame_interval / 1000.0, own, reason, fixed)  # fmt: skip
+
+
+def self_diffusivity(
+    velocities: np.ndarray, moving: np.ndarray, frame_interval: float, cutoff: float, blocks: int = 20
+) -> Plateau:
+    """Self-diffusivity D = 1/3 ∫ <v(0)·v(t)> dt (m²/s) of the `moving` atoms, their framework's mean velocity taken off.
+
+    Args:
+        velocities: (frames, n, 3), Å/fs. moving: indices; the others are the framework (themselves where there is no other).
+        frame_interval, cutoff: fs. blocks: as `green_kubo`.
+
+    Raises:
+        UserError: as `green_kubo`.
+    """
+    tracks = without_drift(velocities, moving)
+    length, lag = _blocks(len(tracks), frame_interval, cutoff, blocks)
+    pieces = [mean_correlation(tracks[b * length : (b + 1) * length], lag) for b in range(blocks)]
+    return read(diffusivity_to_si(1.0) / 3 * running_integral(np.array(pieces), frame_interval))
+
+
+def mean_correlation(velocities: np.ndarray, lag: int) -> np.ndarray:
+    """Mean over the atoms of <v(0)·v(t)> (lag + 1,) of velocities (frames, n, 3)."""
+    spectrum = np.fft.rfft(velocities, n=2 * len(velocities), axis=0)
+    power = (np.abs(spectrum) ** 2).sum(axis=(1, 2)) / velocities.shape[1]
+    found = np.fft.irfft(power, n=2 * len(velocities))[: lag + 1]
+    return np.asarray(found / (len(velocities) - np.arange(lag + 1)))

@@ -46,6 +46,24 @@ def curves(
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
+def displacement_picture(path: Path, lags: np.ndarray, drawn: Mapping[str, Curve], slopes: Mapping[str, float], of: str) -> None:
+    """Mean products of displacements (Å²) against the lag (n,), fs, those of `slopes` (Å²/fs) with the fitted line as well.
+
+    `drawn`: name → (lags of its own or the common ones, values, errors). `of`: what is drawn, for the axis.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    lines: dict[str, Curve] = {}
+    for name, (x, y, error) in drawn.items():
+        lines[name] = (x / 1000, y, error)
+        if name in slopes:
+            fitted = x >= lags[0]
+            line = slopes[name] * (lags - x[fitted].mean()) + y[fitted].mean()
+            lines[f"{name}, fit"] = (lags / 1000, line, None)
+    curves(path, lines, "lag (ps)", f"{of} (Å²)", points=tuple(drawn))
+
+
 def free_energy_picture(free: FreeEnergy, x_label: str, path: Path) -> None:
     """F(s) in k_B T from what was visited, with its error, and from the bias, both zero at their least."""
     seen = np.isfinite(free.values) & np.isfinite(free.stderr)
@@ -71,7 +89,9 @@ def bars(path: Path, drawn: Mapping[str, tuple[float, float, bool]], y_label: st
             axes.bar(place, value, 0.6, facecolor=face, edgecolor=COLOURS[0], hatch=hatch)
             if error:
                 axes.errorbar(place, value, yerr=error, color=COLOURS[1], capsize=3)
-            axes.annotate(f"{'< ' * upper}{value:.2f}", (place, value + error), (0, 4), textcoords="offset points", ha="center")
+            told = f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
+            top = max(value + error, 0.0)
+            axes.annotate(f"{'< ' * upper}{told}", (place, top), (0, 4), textcoords="offset points", ha="center")
         axes.set_xticks(range(len(drawn)), list(drawn), rotation=30, ha="right")
         axes.set_ylabel(y_label)
         with replacing(path) as temporary:

@@ -16,6 +16,7 @@ curves that are not linear (vibration) are no estimates: `brownian.judge` turns 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -240,6 +241,20 @@ def _overlaps(sums: np.ndarray, lag: int) -> np.ndarray:
     return np.asarray(np.einsum("fix,fjx->ij", steps, steps) / len(steps))
 
 
+def picture(found: Onsager, path: Path) -> None:
+    """Write the curve of every pair: products of displacements, or running integrals. Raises RunFailure: it cannot be written."""
+    from atomistic.observable_pictures import curves
+
+    pairs = zip(*np.triu_indices(len(found.species)), strict=True)
+    drawn: dict[str, Any] = {
+        f"{found.species[i]}-{found.species[j]}": (found.lags / 1000, found.curves[:, i, j], None)
+        for i, j in pairs
+        if found.curves[:, i, j].any()
+    }
+    label = "displacements ⟨ΔR·ΔR⟩ (Å²)" if found.method == "einstein" else "integral of ⟨J·J⟩ (Å²/fs)"
+    curves(path, drawn, "lag (ps)", f"{label}, {found.frame}")
+
+
 def in_frame(matrix: np.ndarray, counts: Sequence[int], framework: int) -> np.ndarray:
     """Onsager matrix in the frame of one species: A L Aᵀ with A_ij = δ_ij - (N_i/N_f) δ_jf.
 
@@ -265,10 +280,108 @@ def transference_numbers(matrix: np.ndarray, charges: Sequence[float]) -> np.nda
 
 
 @dataclass(frozen=True)
+class Transference:
+    """Transference numbers t_i of one run, their standard errors (s,), and of which species, in a frame.
+
+    `reason`: why they are no estimates, "" where they are. `fixed`: why they are no measurement but follow from the frame alone.
+    """
+
+    species: tuple[str, ...]
+    values: np.ndarray
+    stderr: np.ndarray
+    frame: str
+    method: Method
+    window: tuple[float, float]
+    picoseconds: float
+    charges: Mapping[str, float]
+    reason: str = ""
+    fixed: str = ""
+
+    def records(self, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
+        """One record a charged species, quantity "transference_number"; none where there is no estimate."""
+        made = {**source, "method": self.method + (f": {self.fixed}" if self.fixed else ""), "charges": dict(self.charges),
+                "picoseconds": self.picoseconds, "window_fs": list(self.window)}  # fmt: skip
+        return [
+            Property(material, "transference_number", float(value), "1", stderr=float(error), kind="md", source=made,
+                     conditions={**conditions, "species": name, "frame": self.frame})
+            for name, value, error in zip(self.species, self.values, self.stderr, strict=True)
+            if not self.reason and self.charges.get(name)
+        ]  # fmt: skip
+
+
+def transference(
+    positions: np.ndarray,
+    labels: Sequence[str],
+    masses: np.ndarray,
+    charges: Mapping[str, float],
+    frame_interval: float,
+    framework: Sequence[str] = (),
+    window: tuple[float, float] | None = None,
+) -> Transference:
+    """Transference numbers t_i = s_iP/s_PP (Einstein), slopes of <z_i ΔR_i · ΔP> and <ΔP²> with P = Σ z_i R_i, in the frame.
+
+    A ratio of slopes of one run: the covariance of Brownian motion, (s_ik s_jl + s_il s_jk)/3 V for s_ij and s_kl (`brownian`),
+    leaves var t_i = V/3 <(z_i ΔR_i - t_i ΔP)²>/<ΔP²>, nothing where species i carries all the charge. That ratio is taken at the
+    first lag, where a vibration counts most. The numbers depend on the frame; in that of a rigid framework the one mobile ion
+    has 1, in the barycentric frame less, since the framework recoils.
+
+    Args:
+        charges: of the species, elementary charges (absent: 0). The other arguments are as `einstein`.
+
+    Raises:
+        UserError: no charge, a charged species that is not in the trajectory, and what `einstein` refuses.
+    """
+    own = charges_of(charges, labels)
+    species, sums = displacements(positions, labels, masses, framework)
+    joint = with_charge(sums, species, own)
+    lags = _lags(len(joint), frame_interval, window)
+    curves = np.array([_overlaps(joint, lag) for lag in lags])
+    slopes, errors = slope_matrix(curves, lags, len(joint))
+    ratio = slopes[:-1, -1] / slopes[-1, -1]
+    first = curves[0] / curves[0, -1, -1]
+    rest = np.diag(first)[:-1] - 2 * ratio * first[:-1, -1] + ratio**2
+    stderr = errors[-1, -1] / abs(slopes[-1, -1]) * np.sqrt(rest / 2)
+    fixed = set_by_frame(species, own, framework)
+    judged = judge(curves[:, -1, -1], lags, len(joint))
+    reason = judged.reason or ("the slope of the charge is below twice its error" * (slopes[-1, -1] < 2 * errors[-1, -1]))
+    fitted = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
+    return Transference(species, ratio, np.zeros_like(stderr) if fixed else stderr, frame_name(framework), "einstein", fitted,
+                        len(joint) * frame_interval / 1000.0, own, reason, fixed)  # fmt: skip
+
+
+def charges_of(charges: Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
+    """The charges that are not zero. Raises UserError: none, or one of a species that is not there."""
+    carrying = {name: float(z) for name, z in charges.items() if z}
+    if not carrying:
+        raise UserError("no species carries a charge: name at least one, such as Li=1")
+    if lacking := sorted(set(carrying) - set(labels)):
+        held = ", ".join(sorted(set(labels)))
+        raise UserError(f"charged species {', '.join(lacking)}: not in the trajectory, which holds {held}")
+    return carrying
+
+
+def with_charge(sums: np.ndarray, species: Sequence[str], charges: Mapping[str, float]) -> np.ndarray:
+    """z_i R_i of every species, and their sum P as the last (frames, s + 1, 3), of the sums R_i (frames, s, 3)."""
+    charged = sums * np.array([charges.get(name, 0.0) for name in species])[None, :, None]
+    return np.concatenate([charged, charged.sum(axis=1, keepdims=True)], axis=1)
+
+
+def set_by_frame(species: Sequence[str], charges: Mapping[str, float], framework: Sequence[str]) -> str:
+    """Why transference numbers follow from the frame, whatever the ions do; "" where they are a measurement."""
+    free = [name for name in species if name in charges and not frame_alone(species, framework)[species.index(name)]]
+    if len(free) == 1:
+        return f"by definition, {free[0]} alone carries charge in this frame"
+    if not framework and len(species) == 2:
+        return "of two species the centre of mass and the charges alone set it"
+    return ""
+
+
+@dataclass(frozen=True)
 class Conductivity:
     """Collective conductivity of one run: σ and its error (S/m), charge diffusivity D_σ and its error (m²/s).
 
     `limit`: upper limit (95 %) of σ, S/m, None where the motion bears none; `judged`: whether value and error may stand.
+    `lags` (n,), fs, and `curve` <ΔP²> (n,), Å² and elementary charges squared: what was fitted; `slope` per fs.
     """
 
     value: float
@@ -279,6 +392,9 @@ class Conductivity:
     limit: float | None
     judged: Judgement
     window: tuple[float, float]
+    lags: np.ndarray
+    curve: np.ndarray
+    slope: float
 
 
 def charge_conductivity(
@@ -302,12 +418,7 @@ def charge_conductivity(
     Raises:
         UserError: no charge, a charged species that is not in the trajectory, and what `einstein` refuses.
     """
-    carrying = {name: float(z) for name, z in charges.items() if z}
-    if not carrying:
-        raise UserError("no species carries a charge: name at least one, such as Li=1")
-    if lacking := sorted(set(carrying) - set(labels)):
-        held = ", ".join(sorted(set(labels)))
-        raise UserError(f"charged species {', '.join(lacking)}: not in the trajectory, which holds {held}")
+    carrying = charges_of(charges, labels)
     framework = tuple(sorted(set(labels) - set(carrying)))
     species, sums = displacements(positions, labels, masses, framework)
     charge = np.einsum("fsx,s->fx", sums, np.array([carrying.get(name, 0.0) for name in species]))[:, None]
@@ -321,7 +432,15 @@ def charge_conductivity(
     limit = None if judged.limit is None else judged.limit * 1e-5 / frame_interval * scale
     fitted = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
     return Conductivity(slope * scale, error * scale, slope / 6 / square, error / 6 / square, sum(counts.values()), limit, judged,
-                        fitted)  # fmt: skip
+                        fitted, lags * frame_interval, curves[:, 0, 0], slope / 1e-5)  # fmt: skip
+
+
+def conductivity_picture(found: Conductivity, path: Path) -> None:
+    """Write the squared displacement of all charge with its fit. Raises RunFailure: the file cannot be written."""
+    from atomistic.observable_pictures import displacement_picture
+
+    slopes = {} if found.judged.reason else {"charge": found.slope}
+    displacement_picture(path, found.lags, {"charge": (found.lags, found.curve, None)}, slopes, "⟨(Σ z ΔR)²⟩")
 
 
 def haven_ratio(self_diffusivity: tuple[float, float], charge_diffusivity: tuple[float, float]) -> tuple[float, float]:

@@ -1,15 +1,16 @@
 """Study files (TOML) of bulk properties: the runs of `atomistic.study` with lengths, temperatures and phases of the user's own.
 
 Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), quantities (of diffusion, elasticity,
-thermal_elasticity, surface, adhesion), committee, disorder_cells, contact_thickness, thicker_contact (of a second contact, whose
-change enters the error), contact_steps (most steps of the relaxation of a contact's slabs), shifts, slab_thicknesses, faces,
-dtype (of molecular dynamics), and a [[phase]] table for every crystal: name, edge (least edge of the cell of the runs),
-temperatures, equilibration, production, runs (seeds a temperature), cell ("relaxed", or "measured": that of the structure file,
-for a crystal whose cell the potential does not hold), strain (of the twelve runs of `production` each that elasticity at
-temperature takes), pressures (of diffusion; zero among them; three or more give activation volumes); for adhesion face (Miller
-indices of the phase), metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps of every relaxation,
-for trials (absent: as many as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a
-kill.
+thermal_elasticity, surface, adhesion, and onsager: matrices of the diffusion runs, which it makes itself), committee,
+disorder_cells, contact_thickness, thicker_contact (of a second contact, whose change enters the error), contact_steps (most steps
+of the relaxation of a contact's slabs), shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for
+every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs (seeds a
+temperature), cell ("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does not hold),
+velocity_run (length of the run that compares Einstein with Green–Kubo, of onsager), strain (of the twelve runs of `production`
+each that elasticity at temperature takes), pressures (of diffusion; zero among them; three or more give activation volumes); for
+adhesion face (Miller indices of the phase), metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps
+of every relaxation, for trials (absent: as many as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept,
+gone on with after a kill.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from atomistic import interface, structures, under_pressure
+from atomistic import interface, property_pictures, structures, under_pressure
 from atomistic.scheduler import Progress
 from atomistic.study import MOVING, Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import plan as list_runs
@@ -50,6 +51,7 @@ class PhaseTable(Table):
     cell: Literal["relaxed", "measured"] = "relaxed"
     strain: Annotated[float, Field(gt=0, le=MOST_STRAIN)] = 0.01
     pressures: Annotated[tuple[Annotated[float, InUnit("Pa")], ...], Field(min_length=1)] = (0.0,)
+    velocity_run: Annotated[float, InUnit("s", above=0.8 * PS)] = 20 * PS
     face: Miller | None = None
     metal_face: Miller = (1, 0, 0)
     max_area: Annotated[float, InUnit("m^2", above=0.0)] = 200 * Å**2
@@ -98,7 +100,7 @@ def _pressures_refused(phase: PhaseTable, quantities: tuple[Quantity, ...]) -> s
     """Why the pressures of a phase cannot be run; empty if they can."""
     if phase.pressures == (0.0,):
         return ""
-    if "diffusion" not in quantities:
+    if not {"diffusion", "onsager"} & set(quantities):
         return "they are those of diffusion, which quantities does not name"
     if phase.cell == "measured":
         return 'cell = "measured" holds the volume, whatever the pressure; leave one of the two out'
@@ -138,7 +140,8 @@ def effort(study: PropertyStudy) -> Effort:
     """The runs of a study as `atomistic.study` takes them (Å, K, ps)."""
     diffusion = {
         phase.name: PhaseEffort(phase.edge / Å, phase.temperatures, phase.equilibration / PS, (phase.production or PS) / PS,
-                                phase.runs, phase.cell == "measured", phase.strain, tuple(p * GPA for p in phase.pressures))
+                                phase.runs, phase.cell == "measured", phase.strain, tuple(p * GPA for p in phase.pressures),
+                                phase.velocity_run / PS)
         for phase in study.phase
     }  # fmt: skip
     faces = {
@@ -170,7 +173,8 @@ def trial(study: PropertyStudy) -> PropertyStudy:
     """The same study with one cell, one temperature, few steps and one model: whether every run goes to its end."""
     production = (1.05 * least_picoseconds() if "thermal_elasticity" in study.quantities else 0.8) * PS
     phases = [phase.model_copy(update={"edge": Å, "temperatures": phase.temperatures[:1], "equilibration": 0.1 * PS,
-                                       "production": production, "runs": 1}) for phase in study.phase]  # fmt: skip
+                                       "production": production, "runs": 1, "velocity_run": 0.9 * PS})
+              for phase in study.phase]  # fmt: skip
     return study.model_copy(update={"phase": tuple(phases), "committee": "first", "disorder_cells": 1, "shifts": 2,
                                     "contact_thickness": min(study.contact_thickness, 5 * Å), "relaxation_steps": 3})  # fmt: skip
 
@@ -178,8 +182,9 @@ def trial(study: PropertyStudy) -> PropertyStudy:
 def run(
     study: PropertyStudy, out: str | Path, comm: Any = None, progress: Progress | None = None, tools: Toolbox | None = None
 ) -> list[Property]:
-    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json; pressure.png where D is known at three.
+    """Records of a study; writes OUT/records.json, arrhenius.json and problems.json, and pictures.
 
+    pressure.png shows D where it is known at three pressures; the others are those of `property_pictures`.
     `tools` replaces potential and structures.
 
     Raises:
@@ -189,4 +194,5 @@ def run(
     records = run_study(wanted, out, comm, progress, tools or toolbox(wanted, effort(study)))
     if comm is None or comm.rank == 0:
         under_pressure.picture(records, Path(out) / "pressure.png")
+        property_pictures.draw(records, Path(out))
     return records

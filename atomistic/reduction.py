@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from atomistic import adhesion, elasticity, onsager, pooling, separation, under_pressure
+from atomistic import adhesion, bulk_onsager, elasticity, onsager, pooling, separation, under_pressure
 from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, weighted, widening
 from atomistic.correlated import student
 from atomistic.diffusivity import nernst_einstein
@@ -26,32 +26,35 @@ OVERPOTENTIALS = (0.05, 0.1, 0.2)
 
 
 def reduce(
-    listed: Sequence[Task], answers: Sequence[Mapping[str, Any]], source: Mapping[str, Any]
+    listed: Sequence[Task], answers: Sequence[Mapping[str, Any]], source: Mapping[str, Any], diffusion: bool = True
 ) -> tuple[list[Property], dict[str, Any]]:
     """Records, and per phase the points and fit of ln D against 1/T (those of the committee's first member).
 
     Args:
         listed: the runs. answers: theirs, in the same order. source: what every record names (potential, hash).
+        diffusion: whether the diffusion runs are told as such (they are made for an Onsager matrix, too).
     """
     done = list(zip(listed, answers, strict=True))
     members = sorted({task.parameters.get("member", 0) for task in listed})
-    found = [_of_member([run for run in done if run[0].parameters.get("member", 0) == member], source) for member in members]
+    found = [_of_member([run for run in done if run[0].parameters.get("member", 0) == member], source, diffusion)
+             for member in members]  # fmt: skip
     records = separation.with_fracture_energy(pooling.over_members([records for records, _ in found]))
     return records + _nucleation(records, done), found[0][1]
 
 
-def _of_member(done: Answered, source: Mapping[str, Any]) -> tuple[list[Property], dict[str, Any]]:
+def _of_member(done: Answered, source: Mapping[str, Any], diffusion: bool) -> tuple[list[Property], dict[str, Any]]:
     """Records and Arrhenius data of one member of the committee."""
     records: list[Property] = []
     curves: dict[str, Any] = {}
     for phase in dict.fromkeys(task.parameters["phase"] for task, _ in done):
         runs = [(task, answer) for task, answer in done if task.parameters["phase"] == phase]
         own = {**source, "engine": runs[0][1]["engine"]}
-        moved = [run for run in _of(runs, "diffusion") if "value" in run[1]]
+        moved = [run for run in _of(runs, "diffusion") if diffusion and "value" in run[1]]
         transport, curve = _transport(phase, [run for run in moved if not run[0].parameters.get("pressure")], own)
         records += transport + under_pressure.records(phase, moved, own)
         if curve:
             curves[phase] = curve
+        records += bulk_onsager.records(phase, runs, own)
         records += _static(phase, _of(runs, "elasticity"), own)
         for task, answer in _of(runs, "thermal_elasticity"):
             records += _thermal(phase, task, answer, own)

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, reduction, tasks, under_pressure
+from atomistic import adhesion, bulk_onsager, reduction, tasks, under_pressure
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import reference_seconds
 from atomistic.surface_energy import FORCE, STEPS, generic_shifts
@@ -33,9 +33,9 @@ SHIFT_PERIOD = 3.5
 Quality = Literal["quick", "standard", "production"]
 Committee = Literal["first", "statics", "all"]
 """Which members of a committee compute: the first alone; all for what needs no dynamics; all for everything."""
-Quantity = Literal["diffusion", "elasticity", "thermal_elasticity", "surface", "adhesion"]
-"""Kinds of runs: elasticity at 0 K, and at the temperatures of the phases."""
-MOVING = ("diffusion", "thermal_elasticity")
+Quantity = Literal["diffusion", "elasticity", "thermal_elasticity", "surface", "adhesion", "onsager"]
+"""Kinds of runs: elasticity at 0 K, and at the temperatures of the phases. "onsager" takes the runs of diffusion, too."""
+MOVING = ("diffusion", "thermal_elasticity", "onsager")
 """Kinds that are molecular dynamics."""
 
 
@@ -47,7 +47,7 @@ class PhaseEffort:
         length: least edge of the cell, Å. temperatures: K. equilibration, production: ps. seeds: runs per temperature.
         measured_cell: whether diffusion is run in the cell of the structure file instead of that of the potential.
         strain: of the runs for elasticity at temperature, of which each takes `production`.
-        pressures: of the runs of diffusion, GPa.
+        pressures: of the runs of diffusion, GPa. velocities: length of the runs that compare Einstein with Green–Kubo, ps.
     """
 
     length: float
@@ -58,6 +58,7 @@ class PhaseEffort:
     measured_cell: bool = False
     strain: float = 0.01
     pressures: tuple[float, ...] = (0.0,)
+    velocities: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,8 @@ def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, .
 
 def _wanted(settings: StudySettings, tools: Toolbox, task: Task) -> bool:
     """Whether the task is among the effort's quantities, and the member that it names computes it."""
-    if task.kind not in tools.effort.quantities:
+    kinds = {*tools.effort.quantities, *(("diffusion",) if "onsager" in tools.effort.quantities else ())}
+    if task.kind not in kinds:
         return False
     committee = settings.committee or tools.effort.committee
     return committee == "all" or not task.parameters.get("member") or (committee == "statics" and task.kind not in MOVING)
@@ -332,6 +334,11 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
                     reference_seconds(atoms, steps, "float32"), **common, **held, **pressed, temperature=temperature,
                     repeat=list(repeat), seed=seed + 1000 * number, equilibration=effort.equilibration,
                     production=effort.production)  # fmt: skip
+        for temperature in effort.temperatures if "onsager" in tools.effort.quantities else ():
+            add("onsager", f"{phase} velocities {temperature:g} K",
+                reference_seconds(atoms, 500.0 * (effort.equilibration + effort.velocities), "float32"), **common, **held,
+                temperature=temperature, repeat=list(repeat), seed=seed, equilibration=effort.equilibration,
+                production=effort.velocities)  # fmt: skip
         for temperature in effort.temperatures if "thermal_elasticity" in tools.effort.quantities else ():
             steps = 500.0 * (effort.equilibration + 12 * 1.1 * effort.production)  # a stress every ten steps
             add("thermal_elasticity", f"{phase} elasticity at {temperature:g} K", reference_seconds(atoms, steps, "float32"),
@@ -392,13 +399,38 @@ def run(
 
     answers = run_tasks(listed, work, store, comm, progress)
     source = {"potential": settings.potential, "potential_sha256": tools.sha256, "version": VERSION}
-    records, curves = reduction.reduce(listed, answers, source)
+    if "onsager" in tools.effort.quantities:
+        answers = _with_matrices(listed, answers, tools, store)
+    records, curves = reduction.reduce(listed, answers, source, "diffusion" in tools.effort.quantities)
     if comm is None or comm.rank == 0:
         write_json(store / "arrhenius.json", curves)
         cautions = [tools.caution] if tools.caution else []
         write_json(store / "problems.json", cautions + _problems(listed, answers))
         write_records(store / "records.json", records)
     return records
+
+
+def _with_matrices(
+    listed: Sequence[Task], answers: Sequence[Mapping[str, Any]], tools: Toolbox, store: Path
+) -> list[dict[str, Any]]:
+    """The answers, those of diffusion runs with the Onsager matrix of the frames that the run keeps.
+
+    Raises:
+        UserError: the frames of a run are gone, though its answer is kept.
+    """
+    done: list[dict[str, Any]] = []
+    for task, answer in zip(listed, answers, strict=True):
+        if task.kind != "diffusion" or "value" not in answer:
+            done.append(dict(answer))
+            continue
+        try:
+            kept = bulk_onsager.kept_run(store / task.folder, task.parameters["production"])
+        except UserError as error:
+            told = f"the Onsager matrix of {task.label} needs the frames of its run, which are no longer there"
+            raise UserError(f"{told} ({error}); delete {store / task.key}.json to run it anew") from None
+        charges = bulk_onsager.species_charges(tools.crystal(task.parameters["phase"], task.parameters["seed"]))
+        done.append({**answer, "onsager": bulk_onsager.of_run(kept, task.parameters["mobile"], charges)})
+    return done
 
 
 def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -409,6 +441,7 @@ def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> l
             member = task.parameters.get("member", 0)
             told.append(f"member {member} alone: {answer['problem']}" if member else str(answer["problem"]))
     done = list(zip(listed, answers, strict=True))
+    told += bulk_onsager.problems([run for run in done if not run[0].parameters.get("member")])
     for task, answer in done:
         if task.kind == "adhesion" and (fallen := adhesion.fallen(task.parameters["phase"], task, answer)):
             member = task.parameters.get("member", 0)

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, diffusivity, dynamics, elasticity, onsager, surface_energy, thermal_elasticity
+from atomistic import adhesion, bulk_onsager, diffusivity, dynamics, elasticity, onsager, surface_energy, thermal_elasticity
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from coupling.errors import RunFailure, UserError
@@ -33,7 +33,7 @@ def perform(
     dynamics.forget(calculator)  # so that the answer does not depend on what this process did before
     answer = {
         "diffusion": _diffusion, "elasticity": _elasticity, "thermal_elasticity": _thermal_elasticity, "surface": _surface,
-        "adhesion": _adhesion,
+        "adhesion": _adhesion, "onsager": _onsager,
     }[kind](parameters, tools, calculator, folder, tick)  # fmt: skip
     return {"engine": engine, **answer}
 
@@ -87,6 +87,16 @@ def _diffusivity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalcula
         **({"problem": problem} if problem else {}),
         **_collective(run, p["mobile"]),
     }
+
+
+def _onsager(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
+    """A run that keeps velocities: Einstein against Green–Kubo."""
+    share = p["equilibration"] / (p["equilibration"] + p["production"])
+    try:
+        start, _ = _equilibrated(p, tools, calculator, folder, lambda part: tick(share * part))
+        return bulk_onsager.velocity_run(p, start, calculator, folder, lambda part: tick(share + (1 - share) * part))
+    except dynamics.Unphysical as failure:
+        return {"problem": f"{p['phase']} at {p['temperature']:g} K, velocities: left the physical region ({failure})"}
 
 
 def _collective(run: dynamics.Trajectory, mobile: str) -> dict[str, Any]:

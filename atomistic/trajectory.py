@@ -1,9 +1,9 @@
 """Files of a molecular dynamics run, and the trajectory they hold.
 
 A folder holds `run.json` (what the run is of) and `segment-00000.npz`, … Each segment keeps its frames (positions in float32:
-12 bytes an atom and frame, plus 88 bytes a frame for cell, energy and temperature) and, in float64, the state after them:
-positions, momenta, cell, barostat, chains and the random generator (48 bytes an atom and segment). A segment is written whole
-or not at all, so a killed run loses at most the one it was at.
+12 bytes an atom and frame, as many for velocities where they are kept, plus 88 bytes a frame for cell, energy and temperature)
+and, in float64, the state after them: positions, momenta, cell, barostat, chains and the random generator (48 bytes an atom and
+segment). A segment is written whole or not at all, so a killed run loses at most the one it was at.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 
 from coupling.atomic import replacing, write_json
 from coupling.errors import UserError
@@ -42,12 +42,16 @@ class State:
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames of a segment: positions (f, n, 3) float32, cells (f, 3, 3) in Å, energies (f,) in eV, temperatures (f,) in K."""
+    """Frames of a segment: positions (f, n, 3) float32, cells (f, 3, 3) in Å, energies (f,) in eV, temperatures (f,) in K.
+
+    velocities: (f, n, 3) float32, Å/fs; None where the run keeps none.
+    """
 
     frames: np.ndarray
     cells: np.ndarray
     energies: np.ndarray
     temperatures: np.ndarray
+    velocities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Trajectory:
         temperatures: instantaneous, (frames,), K.
         final: atoms at the end, with momenta.
         halvings: largest number of times the step had to be halved in a segment.
+        velocities: (frames, n, 3), Å/fs; None where the run keeps none.
     """
 
     numbers: np.ndarray
@@ -73,6 +78,7 @@ class Trajectory:
     temperatures: np.ndarray
     final: Atoms
     halvings: int
+    velocities: np.ndarray | None = None
 
     @property
     def picoseconds(self) -> float:
@@ -108,11 +114,12 @@ def load(folder: str | Path, most: int | None = None) -> Trajectory:
         temperatures=np.concatenate([segment["temperatures"] for segment in segments]),
         final=final,
         halvings=int(max(segment["halvings"] for segment in segments)),
+        velocities=np.concatenate([segment["velocities"] for segment in segments]) if "velocities" in last else None,
     )
 
 
 def ase_frames(folder: str | Path) -> Iterator[Atoms]:
-    """ASE atoms of every stored frame, oldest first, with potential energy (eV) and info["time_fs"].
+    """ASE atoms of every stored frame, oldest first, with potential energy (eV), velocities where kept, and info["time_fs"].
 
     `ase.io.write("run.extxyz", list(ase_frames(folder)))` hands a run to any other tool.
 
@@ -125,6 +132,8 @@ def ase_frames(folder: str | Path) -> Iterator[Atoms]:
     for index, (positions, cell) in enumerate(zip(run.positions, run.cells, strict=True)):
         atoms = Atoms(numbers=run.numbers, positions=positions, cell=cell, pbc=run.final.pbc)
         atoms.set_masses(run.final.get_masses())
+        if run.velocities is not None:
+            atoms.set_velocities(run.velocities[index] / units.fs)
         atoms.info["time_fs"] = (index + 1) * run.frame_interval
         atoms.calc = SinglePointCalculator(atoms, energy=float(run.potential_energies[index]))
         yield atoms
@@ -156,7 +165,8 @@ def read_segments(folder: Path, most: int | None = None) -> list[dict[str, np.nd
 
 def write_segment(folder: Path, index: int, frames: Frames, after: State, halvings: int) -> None:
     """Write one segment in one step. Raises RunFailure when the disk is full."""
-    contents: dict[str, Any] = {**asdict(frames), **asdict(after), "halvings": halvings}
+    kept = {name: values for name, values in asdict(frames).items() if values is not None}
+    contents: dict[str, Any] = {**kept, **asdict(after), "halvings": halvings}
     with replacing(_segment_file(folder, index)) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **contents)
 

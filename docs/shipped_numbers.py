@@ -28,6 +28,9 @@ PAGE = ROOT / "docs" / "numbers.md"
 SHOWN: dict[str, tuple[str, float, str]] = {
     "ionic_conductivity": ("ionic conductivity", 10.0, "mS/cm"),
     "haven_ratio": ("Haven ratio", 1.0, ""),
+    "onsager_coefficient": ("Onsager coefficient", 1.0, "1/(J m s)"),
+    "transference_number": ("transference number", 1.0, ""),
+    "self_diffusivity_green_kubo": ("self-diffusivity of Li by Green–Kubo", 1.0, "m²/s"),
     "self_diffusivity": ("self-diffusivity of Li", 1.0, "m²/s"),
     "activation_energy": ("activation energy", 1 / 96485.33, "eV"),
     "activation_volume": ("activation volume of D", 1e6, "cm³/mol"),
@@ -69,7 +72,8 @@ CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
         "structure": "{}", "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
-        "law": "{}", "strain_rate_per_s": "{:.2g} 1/s", "functional": "{}", "k_points": "{}"}  # fmt: skip
+        "law": "{}", "species": "{}", "frame": "frame {}", "method": "{}", "strain_rate_per_s": "{:.2g} 1/s",
+        "functional": "{}", "k_points": "{}"}  # fmt: skip
 PRIOR = re.compile(r"fit of (\d+) points.*prior of D0 ")
 """In the method of a record: an Arrhenius fit (coupling.arrhenius) in which a prior of its prefactor took part."""
 
@@ -199,7 +203,8 @@ def _value(record: Property, factor: float, unit: str) -> str:
 
 
 def _conditions(record: Property) -> str:
-    told = {key: value for key, value in record.conditions.items() if key != "axis" or "slice_m" not in record.conditions}
+    hidden = {"axis"} if "slice_m" in record.conditions else set() if "frame" in record.conditions else {"species"}
+    told = {key: value for key, value in record.conditions.items() if key not in hidden}
     parts = [form.format(told[key]) for key, form in TOLD.items() if key in told]
     held, wanted = record.conditions.get("mean_temperature_K"), record.conditions.get("set_temperature_K")
     if held is not None:  # the run's own mean stands first; where there is none, temperature_K was set
@@ -233,6 +238,7 @@ def rows() -> list[tuple[Property, Literature | None]]:
     known, order = literature(), list(SHOWN)
     found = [record for one in everything(CASES) for record in one.records if record.quantity in SHOWN]
     kept = [record for record in found if not record.quantity.startswith("elastic_") or record.material in CUBIC]
+    kept = [record for record in kept if record.quantity != "onsager_coefficient" or "depths_m" not in record.conditions]
     kept = [record for record in kept if record.kind != "derived" or "code" in record.source]
     kept.sort(key=lambda record: (record.material, order.index(record.quantity)))
     return [(record, matching(record, known)) for record in kept]
@@ -335,8 +341,16 @@ How to read it:
   Most moduli and lattices are computed at 0 K, most are measured at room temperature.
 - moduli at 300 K are isothermal, from strained runs of 6 to 25 ps: lithium that hops within them relaxes the strain, so that
   Li6PS5Cl comes out at half its modulus of 0 K. A slow load finds the relaxed one, ultrasound does not.
-- Onsager coefficients of the reacting interface come from windows of about 6 ps; where nothing became diffusive in one there is
-  an upper bound, or nothing.
+- Onsager coefficients of the reacting interface (in the records alone) come from windows of about 6 ps; where nothing became
+  diffusive in one there is an upper bound, or nothing.
+- Onsager coefficients of crystals come from the collective displacement of one run, in two frames: that of everything but
+  lithium, in which a rigid framework leaves the transference number of Li at 1, and that of the centre of mass, in which the
+  framework recoils and takes its share of the current. Neither is more true; a cell measures the first. The transference numbers
+  take the mean formal charge of each element. Green–Kubo (`onsager`): the integral of the correlation of velocities of
+  another run of 20 or 40 ps, read at 0.5 to 1 or 1 to 2 ps. Over the same lags both ways agree within two errors of their
+  difference (`difference_over_error` in the records). At the longer lags of the fit (4 to 20 ps)
+  Einstein's D of Li6PS5Cl lies two errors
+  lower than the integral up to 2 ps, which may not hold all of the ions' hopping back.
 - temperatures are the mean of the run where its record holds one, with the set one beside it.
 - "a prior of D0": the Arrhenius fit behind the number (activation energies, values at 298 K) took D0 for 1.5e-7 m²/s within a
   factor of 10 either way beside its points. The fewer the temperatures, the more of the number and of its narrow error is the

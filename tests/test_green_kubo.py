@@ -12,7 +12,7 @@ from scipy.signal import lfilter
 from typer.testing import CliRunner
 
 from atomistic import onsager
-from atomistic.green_kubo import green_kubo, read
+from atomistic.green_kubo import green_kubo, read, self_diffusivity, transference
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
 from multiscale.cli import app
@@ -204,3 +204,28 @@ def test_too_few_frames_are_counted_as_they_are() -> None:
     """Twelve are twelve, and the fewest that blocks and correlation take is told at once."""
     with pytest.raises(UserError, match=r"^12 frames are too few for a correlation of velocities: 160 are the fewest"):
         kubo(free(12, 0), 4.0)
+
+
+def test_transference_numbers_and_their_errors() -> None:
+    """100 runs: t_A by the blocks' currents lies about the known one as its errors say."""
+    current = np.array([1.0, -2.0]) * (MOBILITY @ [1.0, -2.0])
+    truth = current[0] / current.sum()
+    several = [transference(free(4000, seed), list("ABF"), np.ones(3), {"A": 1.0, "B": -2.0}, STEP, 40.0, ("F",))
+               for seed in range(100)]  # fmt: skip
+    deviations = np.array([(one.values[0] - truth) / one.stderr[0] for one in several])
+    assert abs(deviations.mean()) < 0.35
+    assert 0.58 < np.mean(np.abs(deviations) < 1.0) < 0.78
+    assert sum(one.reason == "" for one in several) > 90
+
+
+def test_self_diffusivity_of_independent_particles() -> None:
+    """D = 1/3 ∫<v·v> of the known relaxation, the drift of the framework taken off; a coarse cutoff is refused."""
+    velocities = free(20000, 3)
+    drift = np.array([0.3, -0.1, 0.2])
+    one = self_diffusivity(velocities + drift, np.array([0, 1]), STEP, 50.0)
+    wanted = 1e-5 * TRUTH.trace() / 2
+    assert one.reason == ""
+    assert abs(one.value - wanted) < 3 * one.stderr
+    assert one.stderr < 0.1 * wanted
+    with pytest.raises(UserError, match="cutoff"):
+        self_diffusivity(velocities, np.array([0]), STEP, 1000.0)

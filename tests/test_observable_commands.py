@@ -28,7 +28,7 @@ COMMANDS = {
 }
 """Kinds and the options they need."""
 TRANSPORT = ("diffusivity", "conductivity", "onsager", "mobility", "grain-boundary", "onsager-profile")
-PICTURES = ("crystallinity", "rdf", "diffraction", "cluster", "grain-boundary", "onsager-profile")
+PICTURES = tuple(COMMANDS)
 
 
 def ask(kind: str, path: Path, *more: str) -> tuple[int, str]:

@@ -227,3 +227,57 @@ def test_another_species_that_rests_in_the_frame_is_left_out() -> None:
     one = onsager.einstein(positions, ["A", "F", "F", "G", "G"], np.ones(5), 1.0, KELVIN, VOLUME, framework=("F",))
     assert "G" not in "".join(record.conditions["species"] for record in one.records("x", {}, {}))
     assert any(note.startswith("G-G: left out: nothing moves") for note in one.notes)
+
+
+CHARGES = {"A": 1.0, "B": -2.0, "F": 0.0}
+CURRENT = np.array([1.0, -2.0]) * (MOBILITY[:2, :2] @ [1.0, -2.0])
+NUMBERS = CURRENT / CURRENT.sum()
+"""Transference numbers of the walk, by hand from its matrix."""
+
+
+def test_error_bars_cover_the_transference_numbers_and_the_cross_term() -> None:
+    """200 walks: no bias, 68 and 95 % intervals of t_A and of L_AB, each by itself, hold in 60 … 76 and 90 … 98 %."""
+    several = [onsager.transference(walk(2000, seed), LABELS, MASSES, CHARGES, 1.0, ("F",)) for seed in range(200)]
+    numbers = np.array([(one.values[0] - NUMBERS[0]) / one.stderr[0] for one in several])
+    matrices = [found(seed) for seed in range(200)]
+    cross = np.array([(one.matrix[0, 1] / UNIT - MOBILITY[0, 1]) / (one.stderr[0, 1] / UNIT) for one in matrices])
+    for deviations in (numbers, cross):
+        assert abs(deviations.mean()) < 0.3
+        for level, low, high in ((1.0, 0.60, 0.76), (1.96, 0.90, 0.98)):
+            assert low < np.mean(np.abs(deviations) < level) < high
+    one = several[0]
+    assert one.values.sum() == pytest.approx(1.0)
+    assert one.values == pytest.approx(onsager.transference_numbers(found(0).matrix, [CHARGES[name] for name in one.species]))
+    assert one.stderr[0] == pytest.approx(one.stderr[1])  # t_B = 1 - t_A
+
+
+def test_transference_numbers_that_the_frame_sets() -> None:
+    """One carrier in the frame of the rest: exactly 1, as a definition; two species about their centre of mass: by the masses."""
+    one = onsager.transference(walk(400, 1), LABELS, MASSES, {"A": 1.0}, 1.0, ("F",))
+    assert (one.values[0], one.stderr[0], "by definition" in one.fixed) == (pytest.approx(1.0), 0.0, True)
+    path, masses = np.cumsum(np.random.default_rng(3).standard_normal((400, 2, 3)), axis=0), np.array([7.0, 30.0])
+    two = onsager.transference(path, ["A", "B"], masses, {"A": 1.0, "B": -3.0}, 1.0)
+    assert two.values[0] == pytest.approx(1 / (1 + 3 * 7 / 30))
+    assert two.stderr[0] == 0
+    (record, _) = two.records("x", {}, {})
+    assert "centre of mass" in record.source["method"]
+
+
+def test_a_vibrating_framework_widens_the_transference_number() -> None:
+    """B and F shake against each other: t_A = 1 within two errors in most of 40 runs, none below its own noise."""
+    deviations = []
+    for seed in range(40):
+        positions = walk(2000, seed)
+        positions[:, 1] = 0.7 * np.random.default_rng(seed + 100).standard_normal((2000, 3))
+        one = onsager.transference(positions, LABELS, MASSES, {"A": 1.0, "B": 3.0, "F": -4.0}, 1.0, ("B", "F"))
+        assert one.stderr[0] > 0
+        deviations.append(abs(one.values[0] - 1) / one.stderr[0])
+    assert np.mean(np.array(deviations) < 2) > 0.85
+
+
+def test_charge_that_goes_nowhere_has_no_transference_number() -> None:
+    """Of a tethered ion the displacement of charge is no diffusion: told, no record."""
+    positions = np.concatenate([rattling("tether"), np.zeros((400, 2, 3))], axis=1)
+    one = onsager.transference(positions, ["A", "F", "F"], np.ones(3), {"A": 1.0}, 100.0, ("F",))
+    assert "no diffusion" in one.reason
+    assert one.records("x", {}, {}) == []

@@ -107,6 +107,7 @@ def test_bulk_properties_follow_the_file(tmp_path: Path) -> None:
     assert {"self_diffusivity", "elastic_C11", "lattice_constant"} <= kinds
     assert "surface_energy" not in kinds
     assert read_records(tmp_path / "out" / "records.json") == records
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {"elasticity", "moduli"}
     held = property_study.read_study(written(tmp_path, PROPERTIES.replace(', "elasticity"', "") + 'cell = "measured"\n'))
     tools = type(tools)(**{**tools.__dict__, "effort": property_study.effort(held)})
     again = property_study.run(held, tmp_path / "held", tools=tools)
@@ -365,3 +366,61 @@ def test_wrong_studies_are_refused_with_their_line(tmp_path: Path, room, text: s
     assert old in text
     with pytest.raises(UserError, match=message):
         room.read_study(written(tmp_path, text.replace(old, new)))
+
+
+MATRIX = """
+kind = "properties"
+name = "argon"
+potential = "none"
+seed = 5
+quantities = ["onsager"]
+
+[[phase]]
+name = "LiCl"
+edge = "5 angstrom"
+temperatures = ["300 K"]
+equilibration = "0.1 ps"
+production = "0.8 ps"
+velocity_run = "1.6 ps"
+"""
+
+
+def two_kinds(text: str, folder: Path):
+    """The study of a text, and tools for it: a crystal of argon of which every other atom is called lithium."""
+    study = property_study.read_study(written(folder, text))
+    cell = bulk("Ar", cubic=True, a=5.25)
+    cell.symbols[::2] = "Li"
+    tools = tiny_study.tools()
+    more = {"effort": property_study.effort(study), "contacts": (), "slab": None, "mobile": "Li",
+            "load": lambda *_: PairPotential(), "crystal": lambda phase, seed: cell.copy()}  # fmt: skip
+    return study, type(tools)(**{**tools.__dict__, **more})
+
+
+def test_matrices_come_of_kept_frames_and_velocities_of_a_run_of_their_own(tmp_path: Path) -> None:
+    """No diffusivity is told unless asked for; read again nothing is computed; without the frames it says what to do."""
+    study, tools = two_kinds(MATRIX, tmp_path)
+    records = property_study.run(study, tmp_path / "out", tools=tools)
+    told = " ".join(json.loads((tmp_path / "out" / "problems.json").read_text()))
+    assert not [record for record in records if record.quantity == "self_diffusivity"]
+    assert {record.conditions["frame"] for record in records if record.quantity == "onsager_coefficient"} <= {"Ar", "barycentric"}
+    assert "left out" in told or "upper bound" in told  # a crystal that vibrates
+    assert "Einstein against Green–Kubo" in told
+    answers = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json") if "-" not in path.name
+               and path.stem not in ("records", "problems", "arrhenius")]  # fmt: skip
+    compared = next(one["answer"] for one in answers if one["kind"] == "onsager")
+    assert compared["cutoff_fs"] == 80.0
+    drawn = [record for record in records if record.quantity == "onsager_coefficient" and record.value]
+    assert (tmp_path / "out" / "onsager.png").is_file() == bool(drawn)
+    assert compared["picoseconds"] == pytest.approx(1.6)
+    for kind in ("self", "collective"):
+        apart, error = compared[kind]["paired"]
+        assert abs(apart) < 4 * error
+    held = tools.__class__(**{**tools.__dict__, "load": lambda *_: Gone()})
+    assert property_study.run(study, tmp_path / "out", tools=held) == records
+    both, more = two_kinds(MATRIX.replace('["onsager"]', '["diffusion", "onsager"]'), tmp_path)
+    again = property_study.run(both, tmp_path / "out", tools=type(more)(**{**more.__dict__, "load": lambda *_: Gone()}))
+    assert "self_diffusivity" in {record.quantity for record in again}
+    for path in (tmp_path / "out").glob("*/production/*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"needs the frames of its run.*delete .*\.json"):
+        property_study.run(study, tmp_path / "out", tools=held)

@@ -17,6 +17,7 @@ TimestepOption = Annotated[str, typer.Option(help='Time between two frames, with
 WindowOption = Annotated[
     str | None, typer.Option(metavar='"A, B"', help='Lags of the fit: "2 ps, 20 ps" [default: 1 to 10 % of the run].')
 ]
+PictureOption = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a picture.")]
 KEYS = ("value", "stderr", "bound", "unit", "conditions", "source")
 
 
@@ -34,6 +35,7 @@ def diffusivity(
     species: Annotated[str, typer.Option(help="Chemical symbol of the species.")],
     timestep: TimestepOption,
     temperature: Annotated[str | None, typer.Option(help='Temperature of the run, for the record: "600 K".')] = None,
+    picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Self-diffusivity of a species, or an upper bound where nothing diffused.
@@ -43,9 +45,11 @@ def diffusivity(
     seconds = frame_interval(timestep)
     kelvin = None if temperature is None else quantity_of("--temperature", temperature, "K")
     _require_file(trajectory)
-    from atomistic.diffusivity import from_file
+    from atomistic import diffusivity as diffusing
 
-    _answer("diffusivity", [from_file(trajectory, species, seconds * 1e15, kelvin)], as_json)
+    if picture is not None:
+        diffusing.picture(diffusing.of_file(trajectory, species, seconds * 1e15)[0], picture)
+    _answer("diffusivity", [diffusing.from_file(trajectory, species, seconds * 1e15, kelvin)], as_json)
 
 
 @analyze_app.command("conductivity")
@@ -55,6 +59,7 @@ def conductivity(
     timestep: TimestepOption,
     temperature: Annotated[str, typer.Option(help='Temperature of the run: "600 K".')],
     window: WindowOption = None,
+    picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ionic conductivity from the collective motion of charge, correlations between ions included, and the Haven ratio.
@@ -73,6 +78,8 @@ def conductivity(
         trajectory,
         lambda: onsager.charge_conductivity(run.positions, run.labels, run.masses, carried, step, kelvin, run.volume, fitted),
     )
+    if picture is not None:
+        onsager.conductivity_picture(found, picture)
     source = {"trajectory": str(trajectory), "frame_interval_fs": step, "charges": carried, "atoms": len(run.labels)}
     record = _told(trajectory, lambda: onsager.conductivity_record(found, run.formula, {"temperature_K": kelvin}, source))
     _answer("conductivity", [record], as_json)
@@ -87,14 +94,18 @@ def onsager_matrix(
     method: Annotated[str, typer.Option(help="einstein (displacements) or green-kubo (velocities).")] = "einstein",
     window: WindowOption = None,
     cutoff: Annotated[str | None, typer.Option(help='green-kubo: end of the integral, flat from half of it on: "2 ps".')] = None,
+    charges: Annotated[
+        str | None, typer.Option(metavar="Li=1,…", help="Charges for transference numbers [default: formal ones, where known].")
+    ] = None,
+    picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Onsager coefficients of every pair of species, cross terms included, in a stated frame of reference.
+    """Onsager coefficients of every pair of species, cross terms included, and transference numbers, in a stated frame.
 
     Example: multiscale analyze onsager run.traj --timestep "10 fs" --temperature "600 K" --framework S,P,Cl
     """
     seconds, kelvin = frame_interval(timestep), quantity_of("--temperature", temperature, "K")
-    fitted = _window(window)
+    fitted, carried = _window(window), None if charges is None else _charges(charges)
     if method not in ("einstein", "green-kubo"):
         raise UserError(f"--method {method}: einstein or green-kubo")
     if method == "green-kubo" and (cutoff is None or window is not None):
@@ -119,13 +130,42 @@ def onsager_matrix(
         return green_kubo.green_kubo(run.velocities, *common, cutoff=until, framework=rest)
 
     found = _told(trajectory, compute)
-    records = found.records(run.formula, {}, {"trajectory": str(trajectory), "atoms": len(run.labels)})
+    source = {"trajectory": str(trajectory), "atoms": len(run.labels)}
+    records = found.records(run.formula, {}, source)
     if all(found.frame in record.conditions["species"].split("-") for record in records):  # zeros by definition, or none at all
         raise UserError(f"{trajectory}: nothing can be told: {'; '.join(found.notes)}")
+    if picture is not None:
+        onsager.picture(found, picture)
+    numbers, remarks = _transference(trajectory, run, step, rest, carried, fitted, until)
+    if numbers is not None:
+        records += numbers.records(run.formula, {"temperature_K": kelvin}, source)
     _answer("onsager", records, as_json)
     if not as_json:
-        for note in found.notes:
+        for note in (*found.notes, *remarks):
             show(f"note: {note}")
+
+
+def _transference(
+    trajectory: Path, run: Any, step: float, framework: tuple[str, ...], charges: dict[str, float] | None,
+    window: tuple[float, float] | None, cutoff: float | None,
+) -> tuple[Any, list[str]]:  # fmt: skip
+    """Transference numbers by the charges given, else by formal ones that add up to zero; None where neither; notes."""
+    from atomistic import bulk_onsager, green_kubo, onsager
+    from atomistic.frames import read_frames
+
+    if charges is None:
+        charges = bulk_onsager.species_charges(read_frames(trajectory)[0])
+        if not any(charges.values()) or abs(sum(charges[label] for label in run.labels)) > 1e-6:
+            return None, ["no transference numbers: the formal charges are not known, or do not add up to zero; --charges Li=1,…"]
+    common, given = (run.labels, run.masses, charges, step), framework
+
+    def compute() -> Any:
+        if cutoff is not None:
+            return green_kubo.transference(run.velocities, *common, cutoff=cutoff, framework=given)
+        return onsager.transference(run.positions, *common, framework=given, window=window)
+
+    found = _told(trajectory, compute)
+    return found, [f"no transference numbers: {found.reason}"] if found.reason else []
 
 
 @analyze_app.command("phases")
@@ -135,6 +175,7 @@ def phases(
     references: Annotated[str, typer.Option(metavar="Li,Li2S,…", help="Crystals that may be there.")],
     frames: Annotated[int, typer.Option(min=1, help="Frames to class, evenly spread, the last one included.")] = 1,
     axis: Annotated[str, typer.Option(help="Cell vector that depth runs along: a, b or c.")] = "c",
+    picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Phases by unsupervised classes of local environments: share of the atoms in each, and thickness along an axis.
@@ -161,6 +202,11 @@ def phases(
         for name, share in shares.items():
             thick = classes.thickness(depths, share)
             rows.append({"frame": number, "phase": name, "share": float((of_atoms == name).mean()), "thickness_A": thick})
+    if picture is not None:
+        from atomistic.observable_pictures import curves
+
+        drawn = {name: (depths, share, None) for name, share in shares.items()}
+        curves(picture, drawn, "depth (Å)", f"share of the atoms, frame {chosen[-1]}")
     if as_json:
         told = zip(found.elements, found.names, found.distances, strict=True)
         show_json({"phases": rows, "classes": [{"element": e, "phase": n, "distance": d} for e, n, d in told]})
@@ -174,7 +220,7 @@ def phases(
 def _answer(kind: str, records: Sequence[Any], as_json: bool) -> None:
     """Print records; as JSON under the name of the kind, a list where there are several."""
     if as_json:
-        rows = [{key: record.to_dict()[key] for key in KEYS} for record in records]
+        rows = [{key: record.to_dict()[key] for key in ("quantity", *KEYS)} for record in records]
         show_json({kind: rows[0] if len(rows) == 1 else rows})
         return
     from multiscale.tables import record_table

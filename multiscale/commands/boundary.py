@@ -109,6 +109,7 @@ def mobility(
     timestep: TimestepOption,
     window: WindowOption,
     temperature: TemperatureOption = None,
+    picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Diffusivity along x, y and z and the ratio of in-plane to normal mobility; z normal to the interface.
@@ -129,7 +130,13 @@ def mobility(
         held = ", ".join(sorted(set(read[0].get_chemical_symbols())))
         raise UserError(f"--species {species}: no {species} in {trajectory}, which holds {held}")
     frames = 2 * round(span / step / 2)
-    found = _told(trajectory, lambda: creep.mobility(unwrap(read), moving, step * 1e15, frames))
+    positions = _told(trajectory, lambda: unwrap(read))
+    found = _told(trajectory, lambda: creep.mobility(positions, moving, step * 1e15, frames))
+    if picture is not None:
+        from atomistic.observable_pictures import curves
+
+        drawn = creep.displacement_curves(positions, moving, step * 1e15, frames)
+        curves(picture, drawn, "lag (ps)", f"squared displacement of {species} (Å²)")
     source = {"trajectory": str(trajectory), "atoms": len(read[0]), "window_s": frames * step,
               "method": "displacements over a window and half of it"}  # fmt: skip
     records = creep.mobility_records(found, species, read[0].get_chemical_formula(empirical=True), conditions, source)

@@ -8,6 +8,7 @@ import typer
 
 from coupling.errors import UserError
 from multiscale.commands.analyze import KEYS, Trajectory, _answer, _require_file, _told
+from multiscale.commands.analyze import PictureOption as PictureOption
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
 FramesOption = Annotated[int, typer.Option(min=1, help="Frames looked at, evenly spread, the last one included.")]
@@ -15,7 +16,6 @@ SliceOption = Annotated[
     str | None, typer.Option("--slice", metavar='"A, B"', help='Depths: "10 angstrom, 2 nm" [default: the whole cell].')
 ]
 AxisOption = Annotated[str, typer.Option(help="Cell vector that depth runs along: a, b or c.")]
-PictureOption = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a picture.")]
 
 
 def register(app: typer.Typer) -> None:

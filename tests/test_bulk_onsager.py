@@ -1,0 +1,87 @@
+"""Onsager matrices of runs as records: joined runs, both frames, Einstein against Green–Kubo of one synthetic run."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from scipy.signal import lfilter
+
+from atomistic import bulk_onsager, onsager
+from atomistic.scheduler import Task
+from atomistic.trajectory import Trajectory
+from coupling.record import Property
+
+STEP, RELAXATION = 4.0, 40.0  # fs
+MOVING, REST = 6, 4
+KELVIN = 300.0
+
+
+def run(frames: int, seed: int, step: float = STEP) -> Trajectory:
+    """Langevin particles Li of 1/3 <v²> RELAXATION and a framework of S that shakes, with their velocities (exact steps)."""
+    random, decay = np.random.default_rng(seed), np.exp(-step / RELAXATION)
+    kicks = random.standard_normal((frames, MOVING, 3)) * 0.01
+    kicks[1:] *= np.sqrt(1 - decay**2)
+    velocities = np.zeros((frames, MOVING + REST, 3))
+    velocities[:, :MOVING] = lfilter([1], [1, -decay], kicks, axis=0)
+    positions = np.cumsum(velocities, axis=0) * step
+    positions[:, MOVING:] = random.normal(0, 0.05, (frames, REST, 3))
+    cell = np.eye(3) * 12
+    atoms = Atoms(f"Li{MOVING}S2P2", positions=positions[-1], cell=cell, pbc=True)
+    cells, temperatures = np.array([cell] * frames), np.full(frames, KELVIN)
+    return Trajectory(atoms.numbers, positions, cells, step, np.zeros(frames), temperatures, atoms, 0, velocities)
+
+
+def test_einstein_and_green_kubo_of_one_run_agree() -> None:
+    """Of four runs no difference of the two ways exceeds what its error allows."""
+    found = [bulk_onsager.both_ways(run(3000, seed), "Li", 0) for seed in range(4)]
+    for kind in ("self", "collective"):
+        told = [bulk_onsager.difference(one[kind]) for one in found if not bulk_onsager.unresolved(one[kind])]
+        assert len(told) >= 2
+        apart = np.array([each["difference_over_error"] for each in told])
+        assert np.abs(apart).max() < 4
+        assert np.abs(apart).max() > 0.01  # two ways, not one number twice
+        assert max(abs(each["longer_lags_over_error"]) for each in told) < 4
+        values = [one[kind]["green_kubo"][0] for one in found if not bulk_onsager.unresolved(one[kind])]
+        assert max(abs(each["difference"]) / value for each, value in zip(told, values, strict=True)) < 0.5
+
+
+def task(temperature: float, seed: int) -> Task:
+    return Task(f"{temperature}{seed}", "", 1.0, "diffusion",
+                {"temperature": temperature, "seed": seed, "dtype": "float32", "mobile": "Li", "phase": "X"})  # fmt: skip
+
+
+def test_records_hold_both_frames_and_join_the_runs_of_a_temperature() -> None:
+    """t of Li is 1 about the framework and less about the centre of mass; runs of one temperature give one record a pair."""
+    charges = {"Li": 1.0, "S": -2.0, "P": -1.0}
+    answer = {"mean_temperature": 301.0, "picoseconds": 8.0, "atoms": 10}
+    runs = [(task(300.0, seed), {**answer, "onsager": bulk_onsager.of_run(run(2000, seed, 40.0), "Li", charges)})
+            for seed in (1, 2)]  # fmt: skip
+    found = bulk_onsager.records("X", runs, {"potential": "none"})
+    numbers = {record.conditions["frame"]: record for record in found if record.quantity == "transference_number"}
+    assert set(numbers) == {"P+S", "barycentric"}
+    assert abs(numbers["P+S"].value - 1) < 4 * numbers["P+S"].stderr < 0.2
+    assert numbers["barycentric"].value < numbers["P+S"].value
+    (own,) = (r for r in found if r.conditions["species"] == "Li-Li" and r.conditions["frame"] == "P+S")
+    assert (own.source["runs"], own.source["picoseconds"], own.source["seeds"]) == (2, 16.0, [1, 2])
+    single = [Property.from_dict(r) for _, answer in runs for r in answer["onsager"]["records"]
+              if r["conditions"]["species"] == "Li-Li" and r["conditions"]["frame"] == "P+S"]  # fmt: skip
+    assert own.value == pytest.approx(np.mean([record.value for record in single]))
+    assert own.stderr >= np.hypot(*[record.stderr for record in single]) / 2 * (1 - 1e-9)
+    assert own.value > 0
+    assert any("P-P" in note for note in bulk_onsager.problems(runs))  # it shakes and goes nowhere
+
+
+def test_charges_are_those_of_groups_and_neutral() -> None:
+    """P and S of a PS4 group share its charge; of an unknown element nothing is guessed, of a metal there is no matrix."""
+    from atomistic import structures
+
+    cell = structures.bulk("Li7P3S11")
+    charges = bulk_onsager.species_charges(cell)
+    assert charges["Li"] == 1
+    assert sum(charges[symbol] for symbol in cell.symbols) == pytest.approx(0)
+    assert bulk_onsager.species_charges(Atoms("LiAr")) == {}
+    alone = run(100, 0)
+    metal = Atoms("Li10", positions=alone.positions[-1], cell=alone.cells[0], pbc=True)
+    assert bulk_onsager.of_run(Trajectory(metal.numbers, alone.positions, alone.cells, 40.0, np.zeros(100), alone.temperatures,
+                                          metal, 0), "Li", {}) == {}  # fmt: skip
+    with pytest.raises(Exception, match="no species carries"):
+        onsager.charges_of({"Li": 0.0}, ["Li"])
