@@ -39,13 +39,19 @@ class Counts:
 
     Attributes:
         reacted: Σ Δz (N - N_metal - m N_whole)/N over the slices, Å. metal: atoms of metal. whole: groups that are whole.
-        groups: phosphorus atoms in the cell.
+        groups: phosphorus atoms in the cell. in_formula: of them in a formula unit.
     """
 
     reacted: np.ndarray
     metal: np.ndarray
     whole: np.ndarray
     groups: int
+    in_formula: int
+
+    @property
+    def units(self) -> np.ndarray:
+        """Formula units of electrolyte that are whole (f,)."""
+        return np.asarray(self.whole / self.in_formula)
 
     @property
     def intact(self) -> np.ndarray:
@@ -58,18 +64,24 @@ class Counts:
 
 
 def atoms_of_a_group(formula: str) -> float:
-    """Atoms of the formula per atom of phosphorus.
+    """Atoms of the formula per atom of phosphorus. Raises UserError as `_count`."""
+    count = _count(formula)
+    return float(sum(count.values()) / count["P"])
+
+
+def _count(formula: str) -> dict[str, int]:
+    """Atoms of the formula by element.
 
     Raises:
         UserError: not a formula, or one without phosphorus.
     """
     try:
-        count = Formula(formula).count()
+        count = dict(Formula(formula).count())
     except Exception as error:  # ASE's parser raises its own
         raise UserError(f"interphase: {formula!r} is not a formula") from error
     if "P" not in count:
         raise UserError(f"interphase: {formula} holds no phosphorus, by whose groups the electrolyte is told")
-    return float(sum(count.values()) / count["P"])
+    return count
 
 
 def counts(frames: Sequence[Atoms], electrolyte: str, axis: int = 2) -> Counts:
@@ -85,7 +97,7 @@ def counts(frames: Sequence[Atoms], electrolyte: str, axis: int = 2) -> Counts:
     if not frames or not all((frame.numbers == 15).any() for frame in frames):
         raise UserError("interphase: frames with phosphorus are needed, by whose groups the electrolyte is told")
     rows = np.array([_of_frame(frame, size, axis) for frame in frames])
-    return Counts(rows[:, 0], rows[:, 1], rows[:, 2], int((frames[0].numbers == 15).sum()))
+    return Counts(rows[:, 0], rows[:, 1], rows[:, 2], int((frames[0].numbers == 15).sum()), _count(electrolyte)["P"])
 
 
 def metal_shares(frame: Atoms) -> np.ndarray:

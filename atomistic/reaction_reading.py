@@ -213,7 +213,7 @@ def _classed(
     amounts = [layer.amounts for layer in layers]
     if (built.numbers == 15).any():
         found = reacted_layer.counts([built, *frames[1:]], study.electrolyte)
-        amounts = [{**one, study.electrolyte: found.whole, METAL: found.metal} for one in amounts]
+        amounts = [{**one, study.electrolyte: found.units, METAL: found.metal} for one in amounts]
     return Classed(frames, named[0], _times(study, picked), parts[0], layers[0].composition, amounts[0], amounts[1:])
 
 

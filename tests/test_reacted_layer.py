@@ -66,6 +66,18 @@ def test_broken_groups_make_a_layer_of_their_share(built: Atoms) -> None:
     assert alone.thickness(start)[0] == found.thickness(start)[1]
 
 
+def test_units_are_counted_by_the_formula() -> None:
+    """The crystal of Li7P3S11 with three groups a formula; a frame whose cell vectors are longer counts the same."""
+    from atomistic import structures
+
+    crystal = structures.bulk("Li7P3S11")
+    found = reacted_layer.counts([crystal, crystal], "Li7P3S11")
+    groups = int((crystal.numbers == 15).sum())
+    assert found.whole.tolist() == [groups, groups]
+    assert found.units.tolist() == [groups / 3, groups / 3]
+    assert found.reacted == pytest.approx(0.0, abs=1.5)  # every slice but for where its groups lie
+
+
 def test_what_has_no_groups_is_refused(built: Atoms) -> None:
     with pytest.raises(UserError, match="LiCl holds no phosphorus"):
         reacted_layer.counts([built], "LiCl")

@@ -74,7 +74,7 @@ def interphase(
         series = _told(trajectory, lambda: reacted_layer.counts(many, electrolyte, "abc".index(axis)))
         few = reacted_layer.counts(picked, electrolyte, "abc".index(axis))
         times, thickness, criterion = np.array(seen) * seconds, series.thickness(series, interfaces), reacted_layer.CRITERION
-        amounts = amounts and {**amounts, electrolyte: few.whole, metal: few.metal}
+        amounts = amounts and {**amounts, electrolyte: few.units, metal: few.metal}
     notes: list[str] = []
     laws = _or_note(lambda: growth.compare(times, thickness), notes)
     end = _or_note(lambda: growth.passivation(times, thickness), notes)
