@@ -15,15 +15,15 @@ SLICES = 20
 
 
 def profiles(frames: list[Atoms], names: list[np.ndarray], times: np.ndarray) -> dict[str, Any]:
-    """Share of each phase and element among the atoms of a slice: in every frame, at the start, and as mean of the last fifth.
+    """Share of each phase and element among the atoms of a slice: by depth and time, at the start, and as mean of the last fifth.
 
-    "depth_time": times (f,), s; depths (f, SLICES), m; by phase and by element the shares (f, SLICES).
+    "depth_time": times (f,), s, of every other frame; height of the cell (f,), m; by phase and by element the shares (f, SLICES).
     """
     rows = [_of_frame(frame, own) for frame, own in zip(frames, names, strict=True)]
     last = list(range(len(frames) - max(1, len(frames) // 5), len(frames)))
     told: dict[str, Any] = {"depth_time": {
-        "time_s": times.tolist(), "depth_m": [(np.round(row["depths"], 3) * Å).tolist() for row in rows],
-        **{kind: {name: [np.round(row[kind].get(name, np.zeros(SLICES)), 3).tolist() for row in rows]
+        "time_s": times[::2].tolist(), "height_m": [float(round(2 * row["depths"].mean(), 2)) * Å for row in rows[::2]],
+        **{kind: {name: [np.round(row[kind].get(name, np.zeros(SLICES)), 2).tolist() for row in rows[::2]]
                   for name in _all(rows, kind)} for kind in ("phases", "elements")},
     }}  # fmt: skip
     for key, chosen in (("start", [0]), ("end", last)):
@@ -67,5 +67,5 @@ def pictures(told: Mapping[str, Any], out: Path) -> None:
         curves(out / "metal.png", lines, "time (ps)", "share of the atoms of the metal")
     over = told["depth_time"]
     grids = {name: np.array(rows) for name, rows in over["phases"].items()}
-    maps(out / "depth-time.png", grids, np.array(over["time_s"]) * 1e12, np.array(over["depth_m"])[-1] * 1e9, "time (ps)",
-         "depth (nm)")  # fmt: skip
+    depths = (np.arange(SLICES) + 0.5) / SLICES * over["height_m"][-1] * 1e9
+    maps(out / "depth-time.png", grids, np.array(over["time_s"]) * 1e12, depths, "time (ps)", "depth (nm)")

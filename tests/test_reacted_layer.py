@@ -105,8 +105,9 @@ def test_an_unreacted_cell_is_named_as_what_it_is(read: dict[str, Any], built: A
     units = int((built.numbers == 15).sum())
     assert amounts["Li6PS5Cl"][0] == units
     assert max(amounts["LiCl"][1], amounts["Li3P"][1]) <= 0.1 * units
-    first = {name: np.array(rows)[1] for name, rows in read["profiles"]["depth_time"]["phases"].items()}
-    depths = np.array(read["profiles"]["depth_time"]["depth_m"])[1] * 1e10
+    over = read["profiles"]["depth_time"]
+    first = {name: np.array(rows)[1] for name, rows in over["phases"].items()}
+    depths = (np.arange(20) + 0.5) / 20 * over["height_m"][1] * 1e10
     low, high = built.positions[built.numbers == 15, 2].min(), built.positions[built.numbers == 15, 2].max()
     inside = (depths > low + 5) & (depths < high - 5)
     assert first["Li6PS5Cl"][inside].mean() > 0.9

@@ -159,7 +159,7 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert thickness[-1] > 3e-10
     assert len(thickness) == len(profiles["series"]["time_s"]) == 13
     for name in ("Li", "Li2S", "Li6PS5Cl"):
-        assert np.array(profiles["depth_time"]["phases"][name]).shape == (13, 20)
+        assert np.array(profiles["depth_time"]["phases"][name]).shape == (7, 20)
     for part in ("start", "end"):
         for kind in ("phases", "elements"):
             total = np.sum(list(profiles[part][kind].values()), axis=0)
