@@ -361,11 +361,11 @@ How to read it:
   over) and 2.7 nm of interphase grew at each side; of 4.5 nm of Li7P3S11 all within 45 ps (from there on the cell's end stops the
   growth), 3.6 nm. Growth that is linear first and parabolic then has the most weight in both, in the first tenth of the run as in
   the whole, but no law is decided. Reaction budgets: Li7P3S11 used 22.1 ± 0.2 Li of the equation's 24 and made 10.8 ± 0.1 of 11
-  Li2S and 2.4 ± 0.3 of 3 Li3P; Li6PS5Cl used 7.9 ± 0.1 of 8 Li and made 4.1 ± 0.7 of 5 Li2S and 0.55 ± 0.04 of 1 Li3P, while its
-  chlorine keeps the surroundings that it had (no LiCl). What is left of the metal after 20 ps has no crystal's order any more,
-  though 400 K lies below its melting point. A run of 200 ps of that cell ends differently: after 55 ps its lithium is used up, and
-  a gap opens; cells that bear 200 ps need 2400 atoms and more. Published runs take nanoseconds for two-step growth (Chaney et
-  al., arXiv:2402.04095, abstract). What is told is what this potential does with a heat of reaction that keeps the cell 20 K
+  Li2S and 2.4 ± 0.3 of 3 Li3P; Li6PS5Cl used 7.9 ± 0.1 of 8 Li and made 4.1 ± 0.7 of 5 Li2S and 0.55 ± 0.04 of 1 Li3P, its
+  chlorine keeping the surroundings that it had (no LiCl). What is left of the metal after 20 ps has no crystal's order any more,
+  though 400 K lies below its melting point. A run of 200 ps of that cell ends differently: after 55 ps its lithium is used up,
+  and a gap opens; cells that bear 200 ps need 2400 atoms and more. Published runs take nanoseconds for two-step growth (Chaney
+  et al., arXiv:2402.04095, abstract). What is told is what this potential does with a heat of reaction that keeps the cell 20 K
   above its bath, not what the material does.
 - **band gaps** are no numbers of the potential: CP2K with the functional that stands beside them, at the zone centre of the
   largest cell that was computed, in the measured cell. PBE is known to give gaps that are too small, by a third and more in
