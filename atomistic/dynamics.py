@@ -167,7 +167,7 @@ def run(
     """Run molecular dynamics, or go on with the run that `folder` holds, or return it when it is finished.
 
     The run in the folder may be shorter: the longer one goes on where it ended, with the numbers of one that was as long from
-    its start. It may be longer: its first whole segments are the run.
+    its start. It may be longer: its first frames are the run.
 
     Args:
         atoms: periodic atoms; their momenta are kept if they have any, else drawn at the temperature from the seed.
@@ -192,7 +192,7 @@ def run(
         state = _advance(template, calculator, state, settings, index, folder)
         if progress:
             progress((index + 1) / total)
-    return load(folder, total)
+    return load(folder, settings.frames)
 
 
 def thermal_momenta(masses: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:

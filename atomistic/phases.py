@@ -216,7 +216,8 @@ def profile(frame: Atoms, names: np.ndarray, axis: int = 2, bins: int = 40) -> t
         Depths (bins,), Å, and for each phase its share (bins,) of the atoms of a slice (0 where a slice is empty).
     """
     height = frame.get_volume() / np.linalg.norm(np.cross(*np.delete(frame.cell.array, axis, axis=0)))
-    slices = np.minimum((frame.get_scaled_positions()[:, axis] * bins).astype(int), bins - 1)
+    places = frame.cell.scaled_positions(frame.positions)[:, axis] % 1.0  # whatever the file says of its boundaries
+    slices = np.minimum((places * bins).astype(int), bins - 1)
     totals = np.maximum(np.bincount(slices, minlength=bins), 1)
     shares = {name: np.bincount(slices[names == name], minlength=bins) / totals for name in sorted(set(names))}
     return (np.arange(bins) + 0.5) * height / bins, shares

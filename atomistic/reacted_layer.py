@@ -7,8 +7,10 @@ In every slice along the normal of the interface:
   phosphorus in the crystal's formula (13 in Li6PS5Cl, 7 in Li7P3S11);
 - reacted: the rest.
 
-    L = [ Σ_slices Δz (N - N_metal - m N_whole)/N ] / interfaces  -  the same of the unreacted cell
+    L = [ Σ_slices Δz φ (N - N_metal - m N_whole)/N ] / interfaces  -  the same of the unreacted cell
 
+φ = min(1, N/N_mean) is how full a slice is: a gap, or a few atoms of vapour in it, is no layer (N_mean: of the slices that hold
+at least half of the median). The slices begin at OFFSETS places within one of them, whose mean is taken: groups sit in planes.
 The last term takes off what is no metal and no group at a contact that has not reacted (half an ångström to some: lithium that
 touches sulfur). Each frame stands for itself: no class, no threshold of a profile, no other frame enters. An atom of lithium that
 entered the electrolyte without breaking a group counts as reacted; a broken group does with all its formula's atoms.
@@ -27,7 +29,7 @@ from coupling.errors import UserError
 BOND = 2.6
 """Longest bond of phosphorus and sulfur in PS4 and P2S7 groups, Å."""
 LIGANDS = 4
-SLICES = 20
+SLICES, OFFSETS = 20, 8
 METAL = "Li"
 CRITERION = ("phosphorus with four sulfur atoms within 2.6 Å stands for its formula's atoms, lithium among its own kind is "
              "metal, the rest has reacted; share of a slice over depth, less that of the unreacted cell")  # fmt: skip
@@ -91,13 +93,18 @@ def counts(frames: Sequence[Atoms], electrolyte: str, axis: int = 2) -> Counts:
         frames: periodic along the axis. electrolyte: its formula. axis: cell vector that depth runs along.
 
     Raises:
-        UserError: no frame, one without phosphorus, or an electrolyte without it.
+        UserError: no frame, an electrolyte without phosphorus, or no whole group in the first frame.
     """
     size = atoms_of_a_group(electrolyte)
-    if not frames or not all((frame.numbers == 15).any() for frame in frames):
-        raise UserError("interphase: frames with phosphorus are needed, by whose groups the electrolyte is told")
+    if not frames or not has_groups(frames[0], electrolyte):
+        raise UserError("interphase: frames whose first has whole PS4 groups are needed, by which the electrolyte is told")
     rows = np.array([_of_frame(frame, size, axis) for frame in frames])
     return Counts(rows[:, 0], rows[:, 1], rows[:, 2], int((frames[0].numbers == 15).sum()), _count(electrolyte)["P"])
+
+
+def has_groups(unreacted: Atoms, electrolyte: str) -> bool:
+    """Whether an electrolyte can be told by its groups: phosphorus in its formula, and groups of it whole in the frame."""
+    return "P" in Formula(electrolyte).count() and bool(whole_groups(unreacted).any())
 
 
 def metal_shares(frame: Atoms) -> np.ndarray:
@@ -115,24 +122,35 @@ def whole_groups(frame: Atoms) -> np.ndarray:
     return np.asarray(bonds >= LIGANDS)
 
 
+def grain(frame: Atoms, electrolyte: str, axis: int = 2, interfaces: int = 2) -> float:
+    """By how much one group changes the thickness at an interface, Å."""
+    height = float(frame.get_volume() / np.linalg.norm(np.cross(*np.delete(frame.cell.array, axis, axis=0))))
+    return height * atoms_of_a_group(electrolyte) / len(frame) / interfaces
+
+
 def in_the_layer(frame: Atoms, electrolyte: str, axis: int = 2) -> np.ndarray:
-    """Which atoms lie in slices that have reacted by more than half (n,)."""
+    """Which atoms lie in slices that are matter and have reacted by more than half (n,)."""
     slices, reacted = _slices(frame, atoms_of_a_group(electrolyte), axis, metal_shares(frame), whole_groups(frame))
     return np.asarray((reacted > 0.5)[slices])
 
 
 def _slices(
-    frame: Atoms, size: float, axis: int, metal: np.ndarray, whole: np.ndarray
+    frame: Atoms, size: float, axis: int, metal: np.ndarray, whole: np.ndarray, offset: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slice of every atom (n,), and the share of each slice that has reacted (SLICES,), below zero where groups are denser."""
-    slices = np.minimum((frame.get_scaled_positions()[:, axis] * SLICES).astype(int), SLICES - 1)
-    known = np.bincount(slices, metal + size * whole, SLICES)
-    return slices, 1 - known / np.maximum(np.bincount(slices, minlength=SLICES), 1)
+    """Slice of every atom (n,), and the share of each slice's height that has reacted (SLICES,), below zero of dense groups.
+
+    `offset`: where the first slice begins, in slices.
+    """
+    places = (frame.cell.scaled_positions(frame.positions)[:, axis] * SLICES + offset) % SLICES
+    slices = np.minimum(places.astype(int), SLICES - 1)
+    known, every = np.bincount(slices, metal + size * whole, SLICES), np.bincount(slices, minlength=SLICES)
+    usual = every[every >= np.median(every) / 2].mean()
+    return slices, np.minimum(1.0, every / usual) * (1 - known / np.maximum(every, 1))
 
 
 def _of_frame(frame: Atoms, size: float, axis: int) -> tuple[float, float, float]:
     """Reacted height, metal atoms and whole groups."""
     height = float(frame.get_volume() / np.linalg.norm(np.cross(*np.delete(frame.cell.array, axis, axis=0))))
     metal, whole = metal_shares(frame), whole_groups(frame)
-    _, reacted = _slices(frame, size, axis, metal, whole)
-    return float(reacted.sum() * height / SLICES), float(metal.sum()), float(whole.sum())
+    sums = [_slices(frame, size, axis, metal, whole, offset)[1].sum() for offset in np.arange(OFFSETS) / OFFSETS]
+    return float(np.mean(sums)) * height / SLICES, float(metal.sum()), float(whole.sum())

@@ -113,19 +113,18 @@ def read_off(
     if study.electrolyte == "Li6PS5Cl":
         where |= {"disorder": 0.0}  # `start` builds the ordered crystal, whatever the disorder of a case
     if layer.intact is not None and layer.intact[0] < 1:
-        cut = round((1 - layer.intact[0]) * int((built.numbers == 15).sum()))
-        notes.append(f"{cut} groups of phosphorus are cut by the faces of the built cell: not whole from the start")
+        notes.append(cut_groups(layer.intact[0], int((built.numbers == 15).sum())))
     laws, begin, records = _grown(layer, material, where, source, notes)
     records += _balanced(study, classed, material, where, source, notes)
     records += _intact_records(layer, int((built.numbers == 15).sum()), material, where, source)
     unstrained = still(trajectory)
-    records += _of_lithium(study, unstrained, material, where, source, notes)
+    records += _of_lithium(study, unstrained, layer.intact is not None, material, where, source, notes)
     order, ordered = _order(trajectory, _times(study, range(len(trajectory.positions)))[1:], material, where, source, notes)
     records += order
     records += _onsager(study, unstrained, material, where, source, notes)
-    if gap := _gap(classed.frames[-1]):
-        notes.append(gap)
-        records = [replace(record.with_source(low_confidence=gap), confidence="low") for record in records]
+    if opened := first_gap(classed.frames[1:], classed.times[1:]):
+        notes.append(opened)
+        records = [replace(record.with_source(low_confidence=opened), confidence="low") for record in records]
     profiles = reaction_profiles.profiles(classed.frames, classed.names, classed.times) | {
         "series": {"time_s": layer.times.tolist(), "thickness_m": (layer.thickness * Å).tolist(), "criterion": layer.criterion,
                    "intact_share": None if layer.intact is None else layer.intact.tolist()},
@@ -137,6 +136,12 @@ def read_off(
                     zip(classed.classes.elements, classed.classes.names, classed.classes.distances, strict=True)],
     }  # fmt: skip
     return {"records": [record.to_dict() for record in records], "profiles": profiles, "notes": notes}
+
+
+def cut_groups(share: float, groups: int) -> str:
+    """That so many groups are not whole in the first frame."""
+    cut = round((1 - share) * groups)
+    return f"{cut} of {groups} groups of phosphorus are not whole in the unreacted cell (cut by its faces)"
 
 
 def _grown(
@@ -207,11 +212,11 @@ def _classed(
     picked = _over(len(trajectory.positions), study.classed)
     frames = [_rattled(built, study.seed), *(_frame(trajectory, number) for number in picked)]
     look, equation = phases.remembered(describe), interphase.Reaction.read(study.reaction)
-    parts = [phases.classify(frames, crystals, look, fitted=part) for part in (None, *_halves(len(frames)))]
-    named = [[_with_metal(one, part.phases(number)) for number, one in enumerate(frames)] for part in parts]
+    parts = [phases.classify(frames, crystals, look, fitted=part) for part in (None, *halves(len(frames)))]
+    named = [[with_metal(one, part.phases(number)) for number, one in enumerate(frames)] for part in parts]
     layers = [interphase.layer(frames, names, METAL, study.electrolyte, equation) for names in named]
     amounts = [layer.amounts for layer in layers]
-    if (built.numbers == 15).any():
+    if reacted_layer.has_groups(built, study.electrolyte):
         found = reacted_layer.counts([built, *frames[1:]], study.electrolyte)
         amounts = [{**one, study.electrolyte: found.units, METAL: found.metal} for one in amounts]
     return Classed(frames, named[0], _times(study, picked), parts[0], layers[0].composition, amounts[0], amounts[1:])
@@ -220,7 +225,7 @@ def _classed(
 def _measured(study: "ReactionStudy", built: Atoms, trajectory: dynamics.Trajectory, classed: Classed) -> Measured:
     """The layer in many frames by groups and metal; without phosphorus in the classed ones by their classes."""
     count = len(trajectory.positions)
-    if not (built.numbers == 15).any():
+    if not reacted_layer.has_groups(built, study.electrolyte):
         equation = interphase.Reaction.read(study.reaction)
         layer = interphase.layer(classed.frames, classed.names, METAL, study.electrolyte, equation)
         return Measured(classed.times, layer.thickness, np.arange(len(classed.frames)), np.array([], dtype=int), None,
@@ -231,12 +236,11 @@ def _measured(study: "ReactionStudy", built: Atoms, trajectory: dynamics.Traject
     place = {number: index + 1 for index, number in enumerate(picked)}
     spread, first = (np.array([0, *(place[number] for number in part)]) if part else np.array([], int) for part in (over, begin))
     found = reacted_layer.counts([built, *(_frame(trajectory, number) for number in picked)], study.electrolyte)
-    height = float(built.cell.volume / np.linalg.norm(np.cross(built.cell[0], built.cell[1])))
-    grain = height * reacted_layer.atoms_of_a_group(study.electrolyte) / len(built) / 2
+    grain = reacted_layer.grain(built, study.electrolyte)
     return Measured(_times(study, picked), found.thickness(found), spread, first, found.intact, reacted_layer.CRITERION, grain)
 
 
-def _halves(count: int) -> tuple[list[int], list[int]]:
+def halves(count: int) -> tuple[list[int], list[int]]:
     """Numbers of every other frame, and of those between."""
     return list(range(0, count, 2)), list(range(1, count, 2))
 
@@ -268,20 +272,28 @@ def still(trajectory: dynamics.Trajectory) -> dynamics.Trajectory:
     return replace(trajectory, positions=positions, cells=np.broadcast_to(mean, trajectory.cells.shape))
 
 
-def _gap(frame: Atoms) -> str:
+def gap(frame: Atoms, axis: int = 2) -> str:
     """That a slice of the cell, wherever it begins, is nearly empty, in words; "" where none is."""
-    height = float(frame.cell.volume / np.linalg.norm(np.cross(frame.cell[0], frame.cell[1])))
-    depths = np.sort(frame.get_scaled_positions()[:, 2] % 1.0)
+    height = float(frame.cell.volume / np.linalg.norm(np.cross(*np.delete(frame.cell.array, axis, axis=0))))
+    depths = np.sort(frame.cell.scaled_positions(frame.positions)[:, axis] % 1.0)
     above = np.concatenate([depths, depths + 1.0])
     begins = np.arange(0.0, 1.0, 0.1 * SLICE / height)
     counts = np.searchsorted(above, begins + SLICE / height) - np.searchsorted(above, begins)
     share = float(counts.min() / (len(frame) * SLICE / height))
     if share > EMPTY:
         return ""
-    return f"a slice of {SLICE:g} Å holds {share:.0%} of a slice's mean number of atoms at the end: a gap has opened"
+    return f"a slice of {SLICE:g} Å holds {share:.0%} of a slice's mean number of atoms: a gap has opened"
 
 
-def _with_metal(frame: Atoms, names: np.ndarray) -> np.ndarray:
+def first_gap(frames: Sequence[Atoms], times: np.ndarray, axis: int = 2) -> str:
+    """When (s) a gap opens, in words; "" where none does."""
+    for frame, time in zip(frames, times, strict=True):
+        if told := gap(frame, axis):
+            return f"{told} by {1e12 * time:.3g} ps; what is told of the time after it is of a cell with a gap"
+    return ""
+
+
+def with_metal(frame: Atoms, names: np.ndarray) -> np.ndarray:
     """Phases of the atoms (n,), lithium with none but its own kind around it taken for metal."""
     return np.where((reacted_layer.metal_shares(frame) > 0.5) & (frame.numbers == 3), METAL, names)
 
@@ -311,8 +323,8 @@ def _borne(compute: Callable[[], Any], notes: list[str]) -> Any:
 
 
 def _of_lithium(
-    study: "ReactionStudy", trajectory: dynamics.Trajectory, material: str, where: Mapping[str, Any], source: Mapping[str, Any],
-    notes: list[str],
+    study: "ReactionStudy", trajectory: dynamics.Trajectory, by_groups: bool, material: str, where: Mapping[str, Any],
+    source: Mapping[str, Any], notes: list[str],
 ) -> list[Property]:  # fmt: skip
     """Mobility along each axis of the lithium in the reacted layer and of all.
 
@@ -322,7 +334,7 @@ def _of_lithium(
     told = {**source, "window_s": study.window, "method": "displacements over a window and half of it"}
     half = len(trajectory.positions) // 2
     parts: list[tuple[np.ndarray, int, dict[str, str]]] = [(moving, 0, {})]
-    if (trajectory.numbers == 15).any():
+    if by_groups:
         there = [reacted_layer.in_the_layer(_frame(trajectory, number), study.electrolyte) for number in (half, -1)]
         parts.append((np.flatnonzero((trajectory.numbers == 3) & there[0] & there[1]), half, {"place": "reacted layer"}))
     records: list[Property] = []

@@ -38,7 +38,7 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 5
+VERSION, READ_VERSION = 2, 6
 """Of the dynamics, and of what is read off it."""
 RELAXATION = 60
 """Steps of the relaxation of the built cell."""
@@ -232,7 +232,7 @@ def _production(study: ReactionStudy) -> DynamicsSettings:
 
 def _trajectory(study: ReactionStudy, folder: Path) -> dynamics.Trajectory:
     """The reacting run of the study, in the folder of its dynamics."""
-    return dynamics.load(folder / "production", _production(study).segments)
+    return dynamics.load(folder / "production", _production(study).frames)
 
 
 def _as_far_as_it_holds(
@@ -252,5 +252,5 @@ def _as_far_as_it_holds(
             if not begun or dynamics.load(production).picoseconds < settings.picoseconds / 5:
                 raise
             write_json(mark, str(failure).partition("; the first")[0])
-    run = dynamics.load(production, settings.segments)
+    run = dynamics.load(production, settings.frames)
     return run, "" if run.picoseconds >= settings.picoseconds else json.loads(mark.read_text(encoding="utf-8"))

@@ -7,8 +7,9 @@ segment). A segment is written whole or not at all, so a killed run loses at mos
 """
 
 import json
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,32 +91,40 @@ class Trajectory:
         return np.asarray(self.cells[int(skip * len(self.cells)) :].mean(axis=0))
 
 
-def load(folder: str | Path, most: int | None = None) -> Trajectory:
-    """Trajectory of the finished segments in `folder`, of the first `most` of them if given.
+def load(folder: str | Path, frames: int | None = None) -> Trajectory:
+    """Trajectory of the finished segments in `folder`, of their first `frames` frames if given.
+
+    Where those end within a segment of a longer run, `final` is the last of them as it was stored, without momenta.
 
     Raises:
         UserError: there is no run in the folder, or not one finished segment.
     """
     folder = Path(folder)
     header = read_header(folder)
+    most = None if header is None or frames is None else math.ceil(frames / _in_a_segment(header))
     segments = read_segments(folder, most)
     if header is None or not segments:
         raise UserError(f"{folder}: no molecular dynamics run here (run.json and segment-00000.npz are needed)")
-    last = segments[-1]
-    final = Atoms(numbers=header["numbers"], positions=last["positions"], cell=last["cell"], pbc=header["pbc"])
+    last, names = segments[-1], ["frames", "cells", "energies", "temperatures"]
+    names += ["velocities"] if "velocities" in last else []
+    held = {name: np.concatenate([segment[name] for segment in segments])[:frames] for name in names}
+    whole = len(held["energies"]) == sum(len(segment["energies"]) for segment in segments)
+    places, cell = (last["positions"], last["cell"]) if whole else (held["frames"][-1].astype(float), held["cells"][-1])
+    final = Atoms(numbers=header["numbers"], positions=places, cell=cell, pbc=header["pbc"])
     final.set_masses(header["masses"])
-    final.set_momenta(last["momenta"])
+    if whole:
+        final.set_momenta(last["momenta"])
     return Trajectory(
-        numbers=np.array(header["numbers"]),
-        positions=np.concatenate([segment["frames"] for segment in segments]),
-        cells=np.concatenate([segment["cells"] for segment in segments]),
-        frame_interval=header["settings"]["frame_interval"],
-        potential_energies=np.concatenate([segment["energies"] for segment in segments]),
-        temperatures=np.concatenate([segment["temperatures"] for segment in segments]),
-        final=final,
-        halvings=int(max(segment["halvings"] for segment in segments)),
-        velocities=np.concatenate([segment["velocities"] for segment in segments]) if "velocities" in last else None,
-    )
+        numbers=np.array(header["numbers"]), positions=held["frames"], cells=held["cells"],
+        frame_interval=header["settings"]["frame_interval"], potential_energies=held["energies"],
+        temperatures=held["temperatures"], final=final, halvings=int(max(segment["halvings"] for segment in segments)),
+        velocities=held.get("velocities"),
+    )  # fmt: skip
+
+
+def _in_a_segment(header: Mapping[str, Any]) -> int:
+    """Frames of a whole segment."""
+    return round(header["settings"]["checkpoint_interval"] / header["settings"]["frame_interval"])
 
 
 def ase_frames(folder: str | Path) -> Iterator[Atoms]:

@@ -207,6 +207,12 @@ def test_shorter_run_is_the_beginning_of_the_longer_one(tmp_path: Path) -> None:
     begin = dynamics.run(argon(), None, shorter, tmp_path / "run")  # type: ignore[arg-type]
     assert same(begin, dynamics.run(argon(), potential(), shorter, tmp_path / "fresh"))
     assert same(whole, dynamics.load(tmp_path / "run"))
+    within = dataclasses.replace(SHORT, picoseconds=0.9)
+    cut, fresh = (dynamics.run(argon(), potential(), within, tmp_path / name) for name in ("run", "other"))
+    assert len(cut.positions) == 9
+    assert np.array_equal(cut.positions, fresh.positions)
+    assert np.array_equal(cut.potential_energies, fresh.potential_energies)
+    assert cut.final.positions == pytest.approx(fresh.final.positions, abs=1e-5)
 
 
 def test_ramp_is_not_lengthened(tmp_path: Path) -> None:

@@ -53,6 +53,33 @@ def test_a_contact_that_has_not_reacted_has_no_layer(built: Atoms) -> None:
     assert start.thickness(start)[0] == 0.0
 
 
+def test_a_gap_and_vapour_are_no_layer(built: Atoms) -> None:
+    """12 Å of vacuum between electrolyte and metal, empty or with two atoms in it, and a file that calls it open."""
+    start = reacted_layer.counts([built], "Li6PS5Cl")
+    top = built.positions[built.numbers == 15, 2].max() + 2.0
+    parted = built.copy()
+    parted.positions[parted.positions[:, 2] > top, 2] += 12.0
+    parted.cell[2, 2] += 12.0
+    vapour = parted.copy()
+    highest = np.argsort(vapour.positions[:, 2])[-2:]
+    vapour.positions[highest, 2] = top + np.array([4.0, 8.0])
+    opened = parted.copy()
+    opened.pbc = (True, True, False)
+    found = reacted_layer.counts([parted, vapour, opened], "Li6PS5Cl").thickness(start)
+    assert np.abs(found).max() < 1.5
+    assert "a gap has opened" in reaction_reading.first_gap([built, parted], np.array([0.0, 1e-12]))
+    assert "by 1 ps" in reaction_reading.first_gap([built, parted], np.array([0.0, 1e-12]))
+
+
+def test_a_rigid_shift_changes_next_to_nothing(built: Atoms) -> None:
+    """Where the slices begin is a choice: the thickness moves by less than a group's grain."""
+    moved = [built.copy() for _ in range(6)]
+    for number, frame in enumerate(moved):
+        frame.positions[:, 2] += 0.03 * number * frame.cell[2, 2] / 6
+    reacted = reacted_layer.counts([broken(frame, 2) for frame in moved], "Li6PS5Cl").reacted / 2
+    assert np.ptp(reacted) < reacted_layer.grain(built, "Li6PS5Cl")
+
+
 def test_broken_groups_make_a_layer_of_their_share(built: Atoms) -> None:
     """Each broken group adds its formula's atoms times the height of an atom there; every frame stands for itself."""
     start = reacted_layer.counts([built], "Li6PS5Cl")
@@ -81,8 +108,12 @@ def test_units_are_counted_by_the_formula() -> None:
 def test_what_has_no_groups_is_refused(built: Atoms) -> None:
     with pytest.raises(UserError, match="LiCl holds no phosphorus"):
         reacted_layer.counts([built], "LiCl")
-    with pytest.raises(UserError, match="frames with phosphorus"):
+    with pytest.raises(UserError, match="whole PS4 groups"):
         reacted_layer.counts([built[built.numbers != 15]], "Li6PS5Cl")
+    bare = built.copy()
+    bare.numbers[bare.numbers == 16] = 8
+    assert not reacted_layer.has_groups(bare, "Li6PS5Cl")
+    assert not reacted_layer.has_groups(built, "PdCl2")
 
 
 @pytest.fixture(scope="module")

@@ -218,17 +218,17 @@ def test_the_strain_of_a_moving_cell_is_no_motion_of_its_atoms() -> None:
 def test_a_gap_is_told() -> None:
     """A crystal without one, with a slice of vacuum, and with a slice nearly empty that the cell's end cuts in two."""
     full = bulk("Li", cubic=True).repeat((4, 4, 12))
-    assert reaction_reading._gap(full) == ""
+    assert reaction_reading.gap(full) == ""
     parted = full.copy()
     parted.cell[2, 2] += 10.0
-    assert "0% of a slice's mean number" in reaction_reading._gap(parted)
+    assert "0% of a slice's mean number" in reaction_reading.gap(parted)
     narrow = full.copy()  # less than one slice, in the middle of two
     narrow.positions[narrow.positions[:, 2] > 20.0, 2] += 4.0
     narrow.cell[2, 2] += 4.0
-    assert "a gap has opened" in reaction_reading._gap(narrow)
+    assert "a gap has opened" in reaction_reading.gap(narrow)
     height = full.cell[2, 2]
     thin = full[[(7.0 < z < height - 7.0) or n % 8 == 0 for n, z in enumerate(full.positions[:, 2])]]
-    assert "a gap has opened" in reaction_reading._gap(thin)
+    assert "a gap has opened" in reaction_reading.gap(thin)
 
 
 def test_a_reaction_that_leaves_what_the_potential_knows_is_told_up_to_there(tmp_path: Path, stack: Atoms, monkeypatch) -> None:
@@ -263,8 +263,8 @@ def test_metal_and_broken_groups_are_told_without_a_reference() -> None:
     assert not reacted_layer.whole_groups(away).any()
     metal = structures.bulk("Li").repeat((4, 4, 5))
     wide = Atoms(metal.numbers, metal.positions, cell=metal.cell, pbc=True)
-    assert set(reaction_reading._with_metal(wide, np.full(len(wide), "Li2S"))) == {"Li"}
-    assert set(reaction_reading._with_metal(crystal, np.full(len(crystal), "Li2S"))) == {"Li2S"}
+    assert set(reaction_reading.with_metal(wide, np.full(len(wide), "Li2S"))) == {"Li"}
+    assert set(reaction_reading.with_metal(crystal, np.full(len(crystal), "Li2S"))) == {"Li2S"}
 
 
 @pytest.fixture

@@ -49,8 +49,9 @@ def interphase(
     _require_file(trajectory)
     import numpy as np
 
-    from atomistic import growth, phases, reacted_layer
+    from atomistic import growth, reacted_layer
     from atomistic import interphase as layers
+    from atomistic import reaction_reading as reading
     from atomistic.frames import read_frames
 
     equation = layers.Reaction.read(reaction) if reaction else None
@@ -64,29 +65,39 @@ def interphase(
         raise UserError(f"{trajectory}: one frame; what a layer has become needs the unreacted start and at least one frame more")
     chosen = sorted({0, *_spread(len(read), max(frames - 1, 1))})
     picked = [read[number] for number in chosen]
-    classes = phases.classify(picked, crystals, phases.mace_descriptors(potential))
-    names = [classes.phases(place) for place in range(len(picked))]
-    found = _told(trajectory, lambda: layers.layer(picked, names, metal, electrolyte, equation, "abc".index(axis), interfaces))
-    times, thickness, amounts, criterion = np.array(chosen) * seconds, found.thickness, found.amounts, layers.CRITERION
-    if metal == reacted_layer.METAL and "P" in read[0].symbols and "P" in electrolyte:
-        seen = sorted({0, *_spread(len(read), SERIES)})
-        many = [read[number] for number in seen]
-        series = _told(trajectory, lambda: reacted_layer.counts(many, electrolyte, "abc".index(axis)))
-        few = reacted_layer.counts(picked, electrolyte, "abc".index(axis))
-        times, thickness, criterion = np.array(seen) * seconds, series.thickness(series, interfaces), reacted_layer.CRITERION
-        amounts = amounts and {**amounts, electrolyte: few.units, metal: few.metal}
+    place = "abc".index(axis)
+    sides = (metal, electrolyte)
+    found, *others = _told(trajectory, lambda: _classed(picked, crystals, potential, sides, equation, place, interfaces))
+    times, thickness, criterion, grain = np.array(chosen) * seconds, found.thickness, layers.CRITERION, 0.0
+    amounts, halves = found.amounts, [other.amounts for other in others]
     notes: list[str] = []
-    laws = _or_note(lambda: growth.compare(times, thickness), notes)
-    end = _or_note(lambda: growth.passivation(times, thickness), notes)
-    rows = [] if equation is None else _or_note(lambda: layers.balance(amounts, equation, electrolyte), notes) or []
+    if metal == reacted_layer.METAL and reacted_layer.has_groups(read[0], electrolyte):
+        seen = sorted({0, *_spread(len(read), SERIES)})
+        series, few = (reacted_layer.counts(part, electrolyte, place) for part in ([read[number] for number in seen], picked))
+        times, thickness, criterion = np.array(seen) * seconds, series.thickness(series, interfaces), reacted_layer.CRITERION
+        counted = {electrolyte: few.units, metal: few.metal} if equation else {}
+        amounts, halves = {**amounts, **counted}, [{**half, **counted} for half in halves]
+        grain = reacted_layer.grain(read[0], electrolyte, place, interfaces)
+        notes += [reading.cut_groups(series.intact[0], series.groups)] if series.intact[0] < 1 else []
+    notes += [opened] if (opened := reading.first_gap(picked[1:], np.array(chosen)[1:] * seconds, place)) else []
+    laws = _or_note(lambda: growth.compare(times[1:], thickness[1:]), notes)
+    if laws is not None:
+        best = laws.fits[0]
+        notes.append(f"growth by {best.law}, weight {best.weight:.2f}" + ("" if laws.decided else ": undecided, a fit, no more"))
+    end = _or_note(lambda: growth.passivation(times[1:], thickness[1:]), notes)
+    rows: list[layers.Balance] = []
+    if equation is not None:
+        reacted = equation
+        rows = _or_note(lambda: layers.balance(amounts, reacted, electrolyte, halves=halves), notes) or []
+    notes += [row.beyond for row in rows if row.beyond]
     source = {"trajectory": str(trajectory), "potential": potential, "frames": len(chosen), "atoms": len(read[0])}
-    records = layers.records(thickness, times, laws, end, f"{metal}|{electrolyte}", {}, source, criterion)
+    records = layers.records(thickness, times, laws, end, f"{metal}|{electrolyte}", {}, source, criterion, grain)
     if picture is not None:
         from atomistic.observable_pictures import curves
 
         drawn: dict[str, Any] = {"thickness": (times * 1e12, thickness, None)}
         if laws is not None:
-            drawn[laws.fits[0].law] = (times * 1e12, laws.fits[0].curve, None)
+            drawn[laws.fits[0].law] = (times[1:] * 1e12, laws.fits[0].curve, None)
         curves(picture, drawn, "time (ps)", "thickness (Å)", points=("thickness",))
     budget = [{"phase": row.phase, "found": row.found, "stderr": row.stderr, "expected": row.expected,
                "deviation": row.deviation} for row in rows]  # fmt: skip
@@ -106,6 +117,23 @@ def interphase(
         show(render(plain_table("", ("phase", "equation", "found", "error", "deviation"), cells)))
     for note in notes:
         show(f"note: {note}")
+
+
+def _classed(
+    frames: list[Any], crystals: Any, potential: str, sides: tuple[str, str], equation: Any, axis: int, interfaces: int
+) -> list[Any]:
+    """Layers by classes of all frames and of every other one."""
+    from atomistic import interphase, phases, reacted_layer, reaction_reading
+
+    look = phases.remembered(phases.mace_descriptors(potential))
+    made = []
+    for fitted in (None, *reaction_reading.halves(len(frames))):
+        classes = phases.classify(frames, crystals, look, fitted=fitted)
+        names = [classes.phases(number) for number in range(len(frames))]
+        if sides[0] == reacted_layer.METAL:
+            names = [reaction_reading.with_metal(*one) for one in zip(frames, names, strict=True)]
+        made.append(interphase.layer(frames, names, *sides, equation, axis, interfaces))
+    return made
 
 
 def _references(names: list[str], heat: str, potential: str) -> Any:
