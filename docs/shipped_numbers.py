@@ -358,7 +358,7 @@ How to read it:
 - an upper bound is a run without enough hops: it says nothing of what lies below it.
 - **Reacting lithium** (400 K, constant pressure along the normal), measured frame by frame by whole PS4 and P2S7 groups and
   metal: of 5 nm of Li6PS5Cl between lithium 61 % of the groups fell apart within 20 ps (17 % before the first picosecond was
-  over) and 2.7 nm of interphase grew at each side; of 4.5 nm of Li7P3S11 all within 45 ps (from there on the cell's end stops the
+  over) and 2.6 nm of interphase grew at each side; of 4.5 nm of Li7P3S11 all within 45 ps (from there on the cell's end stops the
   growth), 3.6 nm. Growth that is linear first and parabolic then has the most weight in both, in the first tenth of the run as in
   the whole, but no law is decided. Reaction budgets: Li7P3S11 used 22.1 ± 0.2 Li of the equation's 24 and made 10.8 ± 0.1 of 11
   Li2S and 2.4 ± 0.3 of 3 Li3P; Li6PS5Cl used 7.9 ± 0.1 of 8 Li and made 4.1 ± 0.7 of 5 Li2S and 0.55 ± 0.04 of 1 Li3P, its
