@@ -52,12 +52,12 @@ def species_charges(cell: Atoms) -> dict[str, float]:
 def of_run(run: Trajectory, mobile: str, charges: Mapping[str, float]) -> dict[str, Any]:
     """Records, JSON-ready and without material, of a run at constant volume in both frames; notes on what is left out.
 
-    {} of a metal: all its atoms are of the mobile element. Charges: `species_charges`.
+    Of a metal, all of whose atoms are of the mobile element, a note alone. Charges: `species_charges`.
     """
     labels, masses = run.final.get_chemical_symbols(), run.final.get_masses()
     framework = tuple(sorted(set(labels) - {mobile}))
     if not framework:
-        return {}
+        return {"records": [], "notes": [f"no Onsager matrix: all atoms are {mobile}, with no framework to move against"]}
     length = len(run.positions) * run.frame_interval
     window, kelvin = (LAGS[0] * length, LAGS[1] * length), float(np.mean(run.temperatures))
     found: list[Property] = []

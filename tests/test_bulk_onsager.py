@@ -1,5 +1,7 @@
 """Onsager matrices of runs as records: joined runs, both frames, Einstein against Green–Kubo of one synthetic run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -71,7 +73,7 @@ def test_records_hold_both_frames_and_join_the_runs_of_a_temperature() -> None:
 
 
 def test_charges_are_those_of_groups_and_neutral() -> None:
-    """P and S of a PS4 group share its charge; of an unknown element nothing is guessed, of a metal there is no matrix."""
+    """P and S of a PS4 group share its charge; of an unknown element nothing is guessed."""
     from atomistic import structures
 
     cell = structures.bulk("Li7P3S11")
@@ -79,9 +81,15 @@ def test_charges_are_those_of_groups_and_neutral() -> None:
     assert charges["Li"] == 1
     assert sum(charges[symbol] for symbol in cell.symbols) == pytest.approx(0)
     assert bulk_onsager.species_charges(Atoms("LiAr")) == {}
-    alone = run(100, 0)
-    metal = Atoms("Li10", positions=alone.positions[-1], cell=alone.cells[0], pbc=True)
-    assert bulk_onsager.of_run(Trajectory(metal.numbers, alone.positions, alone.cells, 40.0, np.zeros(100), alone.temperatures,
-                                          metal, 0), "Li", {}) == {}  # fmt: skip
     with pytest.raises(Exception, match="no species carries"):
         onsager.charges_of({"Li": 0.0}, ["Li"])
+
+
+def test_a_metal_has_no_matrix_and_a_note_says_so() -> None:
+    """Beside a crystal of two elements: no record of it, no failure, and its name and temperature among the problems."""
+    alone = run(100, 0)
+    metal = Atoms("Li10", positions=alone.positions[-1], cell=alone.cells[0], pbc=True)
+    told = bulk_onsager.of_run(replace(alone, numbers=metal.numbers, final=metal), "Li", {"Li": 0.0})
+    runs = [(task(300.0, 1), {"mean_temperature": 301.0, "picoseconds": 8.0, "atoms": 10, "onsager": told})]
+    assert bulk_onsager.records("X", runs, {}) == []
+    assert bulk_onsager.problems(runs) == ["X at 300 K: no Onsager matrix: all atoms are Li, with no framework to move against"]
