@@ -93,3 +93,44 @@ def test_a_metal_has_no_matrix_and_a_note_says_so() -> None:
     runs = [(task(300.0, 1), {"mean_temperature": 301.0, "picoseconds": 8.0, "atoms": 10, "onsager": told})]
     assert bulk_onsager.records("X", runs, {}) == []
     assert bulk_onsager.problems(runs) == ["X at 300 K: no Onsager matrix: all atoms are Li, with no framework to move against"]
+
+
+def answered(temperature: float, number: int, value: float, error: float | None) -> tuple[Task, dict]:
+    """A made-up answer of one run that tells one coefficient, or a bound of it."""
+    record = Property("", "onsager_coefficient", value, "1/(J*m*s)", stderr=error, bound=None if error else "upper",
+                      conditions={"frame": "P+S", "species": "Li-Li"}, source={"made": "up"})  # fmt: skip
+    told = {"records": [record.to_dict()], "notes": []}
+    return task(temperature, number), {"mean_temperature": temperature, "picoseconds": 8.0, "atoms": 10, "onsager": told}
+
+
+@pytest.mark.parametrize("true", [1.0, 0.05])  # its error goes with its value, or (mixed) takes it through 0
+@pytest.mark.parametrize(("between", "runs", "temperatures"), [
+    (0.0, 2, 3), (0.12, 2, 3), (0.3, 2, 4), (0.3, 3, 3), (0.0, 4, 1), (0.12, 2, 1), (0.3, 4, 1),
+])  # fmt: skip
+def test_means_of_runs_cover(true: float, between: float, runs: int, temperatures: int) -> None:
+    """Errors of 0.12 a run, with and without scatter between runs: 68 and 95 % intervals hold in 60 … 78 and 90 … 98 %."""
+    random, inside = np.random.default_rng(5), []
+    for _ in range(400):
+        values = true + np.hypot(between, 0.12) * random.normal(size=(temperatures, runs))
+        errors = 0.12 * (np.maximum(values, 0.02) if true == 1.0 else np.ones_like(values))
+        made = bulk_onsager.records("X", [answered(300.0 + 50 * t, n, float(values[t, n]), float(errors[t, n]))
+                                          for t in range(temperatures) for n in range(runs)], {})  # fmt: skip
+        inside += [abs(record.value - true) / record.stderr for record in made if record.stderr]
+    one, two = (float(np.mean(np.array(inside) < limit)) for limit in (1.0, 1.96))
+    assert 0.60 < one < 0.78
+    assert 0.90 < two < 0.98
+
+
+def test_of_bounds_alone_the_largest_stands() -> None:
+    """Bounds that hold the truth in 95 % of runs hold it in no less of pairs; an estimate goes before them."""
+    random = np.random.default_rng(1)
+    bounds = random.chisquare(3, (2000, 2)) / 0.3518  # 5 % of a chi-square of three are below 0.3518
+    assert np.mean(bounds < 1.0) == pytest.approx(0.05, abs=0.01)
+    held = []
+    for pair in bounds[:300]:
+        (one,) = bulk_onsager.records("X", [answered(300.0, n, float(value), None) for n, value in enumerate(pair)], {})
+        assert one.bound == "upper"
+        held.append(one.value >= 1.0)
+    assert np.mean(held) >= 0.95
+    (one,) = bulk_onsager.records("X", [answered(300.0, 0, 0.5, None), answered(300.0, 1, 2.0, 0.1)], {})
+    assert (one.value, one.stderr, one.bound) == (2.0, pytest.approx(0.1), None)
