@@ -311,3 +311,24 @@ def test_the_length_of_a_run_is_shown_rounded() -> None:
 
     record = Property("Li", "x", 1.0, "1", stderr=0.1, source={"atoms": 8, "picoseconds": 3.5999999999999996})
     assert source_text(record) == "atoms 8, picoseconds 3.6"
+
+
+def test_charges_that_do_not_add_up_are_told(tmp_path: Path) -> None:
+    """P forgotten of Li4 S3 P2: the sum, and what is taken as 0, in the table and in the records; nothing of a neutral cell."""
+    random, path = np.random.default_rng(2), tmp_path / "run.traj"
+    start = bulk("Li", "bcc", a=6.0, cubic=True).repeat((2, 2, 2))
+    start.symbols[:] = ["Li"] * 8 + ["S"] * 6 + ["P"] * 2
+    tracks = start.positions + np.cumsum(random.normal(0, 0.05, (400, 16, 3)), axis=0) * (np.arange(16) < 8)[:, None]
+    made = []
+    for place in tracks:
+        frame = start.copy()
+        frame.positions = place + random.normal(0, 0.02, place.shape)
+        made.append(frame)
+    ase.io.write(path, made)
+    shared = ("--framework", "S,P", "--charges")
+    told = "the charges add up to -4 e over the 16 atoms, not to zero; taken as 0: P"
+    status, text = ask("onsager", path, *shared, "Li=1,S=-2")
+    assert (status, f"note: {told}" in " ".join(text.split())) == (0, True), text
+    rows = json.loads(ask("onsager", path, *shared, "Li=1,S=-2", "--json")[1])["onsager"]
+    assert {row["source"].get("charges_note") for row in rows if row["quantity"] == "transference_number"} == {told}
+    assert "add up" not in ask("onsager", path, *shared, "Li=1,S=-2,P=2")[1]
