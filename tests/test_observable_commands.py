@@ -289,6 +289,26 @@ def test_a_leap_of_an_atom_is_refused(tmp_path: Path) -> None:
         assert (status, "moves by" in text, str(path) in text) == (2, True, True), text
 
 
+@pytest.mark.parametrize(("flying", "told"), [(1, "it flies free as a gas atom"), (2, "half of all movements")])
+def test_a_gas_atom_among_others_at_rest_is_named(flying: int, told: str, tmp_path: Path) -> None:
+    """One lithium atom at 8 Å a frame among others that jitter: what it may be; of two the positions are doubted as before."""
+    path, random = tmp_path / "run.traj", np.random.default_rng(4)
+    start = bulk("Li", "bcc", a=3.5, cubic=True).repeat((4, 4, 6)) + Atoms(f"Li{flying}", [[1, 1, 40]] * flying)
+    start.positions[-flying:, 0] += 7.0 * np.arange(flying)
+    start.set_cell([100, 14, 60])
+    start.pbc = [True, True, False]
+    made = []
+    for number in range(6):
+        frame = start.copy()
+        frame.positions += random.normal(0, 0.05, frame.positions.shape)
+        frame.positions[-flying:, 0] += 8.0 * number
+        made.append(frame)
+    ase.io.write(path, made)
+    status, text = ask("diffusivity", path)
+    assert (status, told in text) == (2, True), text
+    assert "positions are wrapped" in text
+
+
 @pytest.mark.parametrize("kind", ["conductivity", "onsager", "diffraction", "rdf"])
 def test_a_cell_of_nearly_nothing_is_refused(kind: str, tmp_path: Path) -> None:
     """Ten times too long a cell makes every number per volume a thousand times too small."""
