@@ -9,6 +9,7 @@ import numpy as np
 from atomistic.correlated import student
 from atomistic.scheduler import Task
 from coupling import arrhenius
+from coupling.errors import UserError
 
 Answered = list[tuple[Task, Mapping[str, Any]]]
 
@@ -41,7 +42,13 @@ def weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Mean of (value, standard error) pairs weighted with the inverse squares of their relative errors, and its error.
 
     These errors grow with their values: weights of the errors themselves would favour the values that came out low.
+
+    Raises:
+        UserError: an error or a value of 0, of which there is no relative error: an error of 0 is none known, not certainty.
     """
+    if lacking := [value for value, error in values if not (error > 0 and value)]:
+        told = "0 is no standard error, and a value of 0 has no relative one; leave such a run out, or give its error"
+        raise UserError(f"mean of {len(values)} runs: {lacking[0]:g} stands without a weight: {told}")
     weights = np.array([(value / error) ** 2 for value, error in values])
     mean = float(weights @ [value for value, _ in values] / weights.sum())
     return mean, mean * float(weights.sum() ** -0.5)

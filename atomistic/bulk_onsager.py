@@ -17,6 +17,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from atomistic import diffusivity, dynamics, green_kubo, onsager
 from atomistic.answers import Answered, conditions_of
+from atomistic.correlated import student
 from atomistic.dynamics import DynamicsSettings
 from atomistic.trajectory import Trajectory
 from coupling.constants import BOLTZMANN
@@ -52,12 +53,12 @@ def species_charges(cell: Atoms) -> dict[str, float]:
 def of_run(run: Trajectory, mobile: str, charges: Mapping[str, float]) -> dict[str, Any]:
     """Records, JSON-ready and without material, of a run at constant volume in both frames; notes on what is left out.
 
-    {} of a metal: all its atoms are of the mobile element. Charges: `species_charges`.
+    Of a metal, all of whose atoms are of the mobile element, a note alone. Charges: `species_charges`.
     """
     labels, masses = run.final.get_chemical_symbols(), run.final.get_masses()
     framework = tuple(sorted(set(labels) - {mobile}))
     if not framework:
-        return {}
+        return {"records": [], "notes": [f"no Onsager matrix: all atoms are {mobile}, with no framework to move against"]}
     length = len(run.positions) * run.frame_interval
     window, kelvin = (LAGS[0] * length, LAGS[1] * length), float(np.mean(run.temperatures))
     found: list[Property] = []
@@ -164,18 +165,41 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
             key = (task.parameters["temperature"], task.parameters.get("pressure", 0.0), record.quantity, where["frame"],
                    where["species"])  # fmt: skip
             found.setdefault(key, []).append((number, record))
-    made = [_joined([record for _, record in group], [with_matrix[number] for number, _ in group], source)
-            for group in found.values()]  # fmt: skip
+    groups = {key: [record for _, record in group] for key, group in found.items()}
+    made = [_joined(groups[key], [with_matrix[number] for number, _ in group], source,
+                    _widening([other for at, other in groups.items() if at[2:] == key[2:]]))
+            for key, group in found.items()]  # fmt: skip
     for task, answer in runs:
         if task.kind == "onsager" and "self" in answer:
             made += _compared(phase, task, answer, source)
     return made
 
 
-def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any]) -> Property:
-    """Mean of the estimates of runs of one length; its error the larger of theirs and of their scatter. Else the least bound."""
+def _widening(groups: Sequence[Sequence[Property]]) -> float:
+    """Factor, 1 or more, on the errors of the means of groups of records that scatter by more than their errors tell.
+
+    As `answers.widening`, sqrt(χ²/ν) times Student's factor of ν, yet with absolute errors, those of a group alike: mixed
+    coefficients may be 0 or below. Of one group the error becomes the larger
+    of theirs and student(n) std/√n, whose double holds 83 % where two runs of one temperature scatter by far more than they tell.
+    """
+    chi_square, freedom = 0.0, 0
+    for group in groups:
+        known = [record for record in group if record.bound is None]
+        square = float(np.mean([record.stderr**2 for record in known if record.stderr])) if any(r.stderr for r in known) else 0.0
+        if len(known) > 1 and square:
+            chi_square += float(np.var([record.value for record in known])) * len(known) / square
+            freedom += len(known) - 1
+    return max(1.0, float(np.sqrt(chi_square / freedom)) * student(freedom + 1)) if freedom else 1.0
+
+
+def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any], widening: float) -> Property:
+    """Mean of the estimates of runs of one length and its error times `widening`; else the largest bound.
+
+    Runs of one length have one relative error, so that all count alike. Of bounds, each of 95 %, the least would hold the
+    truth in 90 % of two; exposures do not add as those of events do.
+    """
     known = [record for record in group if record.bound is None]
-    first, task = (known or sorted(group, key=lambda record: record.value))[0], runs[0][0]
+    first, task = (known or sorted(group, key=lambda record: -record.value))[0], runs[0][0]
     pressure = {"pressure_Pa": 1e9 * task.parameters["pressure"]} if task.parameters.get("pressure") else {}
     held = {key: first.conditions[key] for key in ("species", "frame")}
     mean = round(float(np.mean([answer["mean_temperature"] for _, answer in runs])), 2)
@@ -186,9 +210,8 @@ def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any]
     if not known:
         return replace(first, conditions=where, source=own)
     values, errors = (np.array([getattr(record, name) for record in known]) for name in ("value", "stderr"))
-    inner = float(np.sqrt((errors**2).sum()) / len(known))
-    outer = float(values.std(ddof=1) / len(known) ** 0.5) if len(known) > 1 else 0.0
-    return replace(first, value=float(values.mean()), stderr=max(inner, outer), conditions=where, source=own)
+    error = widening * float(np.sqrt((errors**2).sum()) / len(known))
+    return replace(first, value=float(values.mean()), stderr=error, conditions=where, source=own)
 
 
 def _compared(phase: str, task: Any, answer: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:

@@ -211,10 +211,15 @@ def _require_steps(tracks: np.ndarray, last: Atoms) -> None:
             limit[last.numbers == element] = max(LEAP, LEAPS * float(np.median(own[own > STILL])))
     number, atom = (int(one) for one in np.unravel_index(np.argmax(steps / limit), steps.shape))
     if steps[number, atom] > limit[atom]:
-        raise UserError(f"frame {number + 1}: atom {atom} ({last.symbols[atom]}) moves by {steps[number, atom]:.3g} Å from the "
-                        f"frame before, where half of all movements of its element stay below {limit[atom] / LEAPS:.2g} Å: the "
-                        "positions are wrapped into a cell that the file does not give (right), frames are missing, or the "
-                        "atoms change their order")  # fmt: skip
+        moved = f"moves by {steps[number, atom]:.3g} Å from the frame before"
+        told = f"frame {number + 1}: atom {atom} ({last.symbols[atom]}) {moved}"
+        wrapped = "positions are wrapped into a cell that the file does not give (right)"
+        alike = last.numbers == last.numbers[atom]
+        if alike.sum() > (steps > limit).any(axis=0)[alike].sum() == 1:
+            raise UserError(f"{told}, and no other of its element leaps: it flies free as a gas atom (leave it out, or write "
+                            f"frames more often), its position is wrong, or {wrapped}")  # fmt: skip
+        raise UserError(f"{told}, where half of all movements of its element stay below {limit[atom] / LEAPS:.2g} Å: the "
+                        f"{wrapped}, frames are missing, or the atoms change their order")  # fmt: skip
 
 
 def _require_no_bounce(moves: np.ndarray, steps: np.ndarray, last: Atoms) -> None:

@@ -17,7 +17,17 @@ from atomistic.brownian import NOTHING, ONE_SIDED_95, SIGMAS
 from atomistic.diffusivity import without_drift
 from atomistic.frames import require_motion
 from atomistic.metadynamics import jackknife
-from atomistic.onsager import Onsager, Transference, charges_of, frame_alone, frame_name, set_by_frame, summed, with_charge
+from atomistic.onsager import (
+    Onsager,
+    Transference,
+    charges_of,
+    frame_alone,
+    frame_name,
+    set_by_frame,
+    set_by_masses,
+    summed,
+    with_charge,
+)
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
 from coupling.units import diffusivity_to_si
@@ -242,7 +252,8 @@ def transference(
     left_out = means.sum(axis=0) - means
     stderr = jackknife(left_out[:, :-1] / left_out[:, -1:])
     total = read(integrals[:, :, -1, -1])
-    reason = total.reason or "the plateau of the charge is below twice its error" * (total.value < 2 * total.stderr)
+    faint = "the plateau of the charge is below twice its error" if total.value < 2 * total.stderr else ""
+    reason = set_by_masses(species, framework) or total.reason or faint
     fixed = set_by_frame(species, own, framework)
     values = means.mean(axis=0)
     window = (first * frame_interval, lag * frame_interval)

@@ -186,6 +186,15 @@ class FreeEnergy:
     from_bias: np.ndarray
 
 
+class LongerRun(UserError):
+    """A folder holds `done` steps of a run, more than those wanted."""
+
+    def __init__(self, file: Path, done: int, wanted: int) -> None:
+        super().__init__(f"{file}: holds {done} steps of this run, more than the {wanted} wanted: ask for {done} or more, or "
+                         "give another folder")  # fmt: skip
+        self.file, self.done = file, done
+
+
 def sample(
     walkers: Walkers,
     hills: Hills,
@@ -199,7 +208,7 @@ def sample(
         walkers: the system. hills, settings: see there. folder: checkpoints; None keeps none. progress: share done.
 
     Raises:
-        UserError: the folder holds another run, or a longer one.
+        UserError: the folder holds another run; LongerRun: a longer one.
         RunFailure: a collective variable that is no longer finite.
     """
     everyone = np.arange(len(walkers.values()))
@@ -209,8 +218,7 @@ def sample(
     if file is not None and file.is_file():
         done, rows = _read(file, key, walkers, bias)
         if done > settings.steps:
-            told = f"holds {done} steps of this run, more than the {settings.steps} wanted"
-            raise UserError(f"{file}: {told}: ask for {done} or more, or give another folder")
+            raise LongerRun(file, done, settings.steps)
     for step in range(done + 1, settings.steps + 1):
         walkers.advance(bias, everyone)
         if step % settings.record == 0:

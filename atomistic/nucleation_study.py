@@ -24,7 +24,7 @@ from ase.calculators.calculator import BaseCalculator
 from atomistic import nucleation, nucleation_limits, study_start
 from atomistic.clusters import ClusterSettings, LargestCluster, largest_cluster
 from atomistic.dynamics import Unphysical
-from atomistic.metadynamics import Bias, FreeEnergy, Hills, SamplingSettings, escapes, free_energy, jackknife, sample
+from atomistic.metadynamics import Bias, FreeEnergy, Hills, LongerRun, SamplingSettings, escapes, free_energy, jackknife, sample
 from atomistic.nucleation import Attachment
 from atomistic.nucleation_tables import NucleationStudy, PlaceTable
 from atomistic.scheduler import Progress, Task, run_tasks
@@ -119,6 +119,7 @@ def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Tas
             where = {} if number is None else {"place": study.place[number].model_dump(exclude={"name"})}
             own = {**what, "T": T, "version": VERSION, "sha256": sha256, "run": kind, **where}
             unread = {"bias": {**what["bias"], "length": None}, "attachment": None}
+            own = {**own, **unread} if kind == "infrequent" else own  # escapes know neither
             label = f"{kind} {T:g} K" + ("" if number is None else f" {study.place[number].name}")
             listed.append(Task(digest(own), label, reference_seconds(atoms, calls, "float32"), kind, {"T": T, "place": number},
                                digest({**own, **unread})))  # fmt: skip
@@ -261,7 +262,12 @@ def _one(
     hills = _hills(study, temperature, None)
     steps = {name: max(1, round(getattr(bias, name) / bias.timestep)) for name in ("length", "interval", "record")}
     settings = SamplingSettings(steps["length"], steps["interval"], steps["record"], max(steps["length"] // 50, steps["record"]))
-    visits = sample(walkers, hills, settings, folder, lambda share: tick(0.7 * share))
+    try:
+        visits = sample(walkers, hills, settings, folder, lambda share: tick(0.7 * share))
+    except LongerRun as kept:
+        held, wanted = (f"{1e12 * time:.10g} ps" for time in (kept.done * bias.timestep, bias.length))
+        told = f"{kept.file} holds {held} a walker of this run at {temperature:g} K, more than the {wanted} wanted"
+        raise UserError(f'bias.length: {told}: write length = "{held}" or more, or give another folder') from None
     free = free_energy(visits, np.arange(0.0, bias.largest + 0.5, 1.0), SKIP, BLOCKS)
     plain = Bias(hills)
     record = max(1, round(study.attachment.record / bias.timestep))

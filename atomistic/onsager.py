@@ -339,11 +339,12 @@ def transference(
     slopes, errors = slope_matrix(curves, lags, len(joint))
     ratio = slopes[:-1, -1] / slopes[-1, -1]
     first = curves[0] / curves[0, -1, -1]
-    rest = np.diag(first)[:-1] - 2 * ratio * first[:-1, -1] + ratio**2
+    rest = np.maximum(np.diag(first)[:-1] - 2 * ratio * first[:-1, -1] + ratio**2, 0.0)  # round-off may leave less
     stderr = errors[-1, -1] / abs(slopes[-1, -1]) * np.sqrt(rest / 2)
     fixed = set_by_frame(species, own, framework)
     judged = judge(curves[:, -1, -1], lags, len(joint))
-    reason = judged.reason or ("the slope of the charge is below twice its error" * (slopes[-1, -1] < 2 * errors[-1, -1]))
+    faint = "the slope of the charge is below twice its error" if slopes[-1, -1] < 2 * errors[-1, -1] else ""
+    reason = set_by_masses(species, framework) or judged.reason or faint
     fitted = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
     return Transference(species, ratio, np.zeros_like(stderr) if fixed else stderr, frame_name(framework), "einstein", fitted,
                         len(joint) * frame_interval / 1000.0, own, reason, fixed)  # fmt: skip
@@ -369,11 +370,13 @@ def with_charge(sums: np.ndarray, species: Sequence[str], charges: Mapping[str, 
 def set_by_frame(species: Sequence[str], charges: Mapping[str, float], framework: Sequence[str]) -> str:
     """Why transference numbers follow from the frame, whatever the ions do; "" where they are a measurement."""
     free = [name for name in species if name in charges and not frame_alone(species, framework)[species.index(name)]]
-    if len(free) == 1:
-        return f"by definition, {free[0]} alone carries charge in this frame"
-    if not framework and len(species) == 2:
-        return "of two species the centre of mass and the charges alone set it"
-    return ""
+    return f"by definition, {free[0]} alone carries charge in this frame" if len(free) == 1 else ""
+
+
+def set_by_masses(species: Sequence[str], framework: Sequence[str]) -> str:
+    """Why transference numbers about the centre of mass say nothing of the ions; "" where they do."""
+    told = "of two species the centre of mass and the charges alone set it, not a measurement"
+    return told if not framework and len(species) == 2 else ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Onsager matrices of runs as records: joined runs, both frames, Einstein against Green–Kubo of one synthetic run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -71,7 +73,7 @@ def test_records_hold_both_frames_and_join_the_runs_of_a_temperature() -> None:
 
 
 def test_charges_are_those_of_groups_and_neutral() -> None:
-    """P and S of a PS4 group share its charge; of an unknown element nothing is guessed, of a metal there is no matrix."""
+    """P and S of a PS4 group share its charge; of an unknown element nothing is guessed."""
     from atomistic import structures
 
     cell = structures.bulk("Li7P3S11")
@@ -79,9 +81,56 @@ def test_charges_are_those_of_groups_and_neutral() -> None:
     assert charges["Li"] == 1
     assert sum(charges[symbol] for symbol in cell.symbols) == pytest.approx(0)
     assert bulk_onsager.species_charges(Atoms("LiAr")) == {}
-    alone = run(100, 0)
-    metal = Atoms("Li10", positions=alone.positions[-1], cell=alone.cells[0], pbc=True)
-    assert bulk_onsager.of_run(Trajectory(metal.numbers, alone.positions, alone.cells, 40.0, np.zeros(100), alone.temperatures,
-                                          metal, 0), "Li", {}) == {}  # fmt: skip
     with pytest.raises(Exception, match="no species carries"):
         onsager.charges_of({"Li": 0.0}, ["Li"])
+
+
+def test_a_metal_has_no_matrix_and_a_note_says_so() -> None:
+    """Beside a crystal of two elements: no record of it, no failure, and its name and temperature among the problems."""
+    alone = run(100, 0)
+    metal = Atoms("Li10", positions=alone.positions[-1], cell=alone.cells[0], pbc=True)
+    told = bulk_onsager.of_run(replace(alone, numbers=metal.numbers, final=metal), "Li", {"Li": 0.0})
+    runs = [(task(300.0, 1), {"mean_temperature": 301.0, "picoseconds": 8.0, "atoms": 10, "onsager": told})]
+    assert bulk_onsager.records("X", runs, {}) == []
+    assert bulk_onsager.problems(runs) == ["X at 300 K: no Onsager matrix: all atoms are Li, with no framework to move against"]
+
+
+def answered(temperature: float, number: int, value: float, error: float | None) -> tuple[Task, dict]:
+    """A made-up answer of one run that tells one coefficient, or a bound of it."""
+    record = Property("", "onsager_coefficient", value, "1/(J*m*s)", stderr=error, bound=None if error else "upper",
+                      conditions={"frame": "P+S", "species": "Li-Li"}, source={"made": "up"})  # fmt: skip
+    told = {"records": [record.to_dict()], "notes": []}
+    return task(temperature, number), {"mean_temperature": temperature, "picoseconds": 8.0, "atoms": 10, "onsager": told}
+
+
+@pytest.mark.parametrize("true", [1.0, 0.05])  # its error goes with its value, or (mixed) takes it through 0
+@pytest.mark.parametrize(("between", "runs", "temperatures"), [
+    (0.0, 2, 3), (0.12, 2, 3), (0.3, 2, 4), (0.3, 3, 3), (0.0, 4, 1), (0.12, 2, 1), (0.3, 4, 1),
+])  # fmt: skip
+def test_means_of_runs_cover(true: float, between: float, runs: int, temperatures: int) -> None:
+    """Errors of 0.12 a run, with and without scatter between runs: 68 and 95 % intervals hold in 60 … 78 and 90 … 98 %."""
+    random, inside = np.random.default_rng(5), []
+    for _ in range(400):
+        values = true + np.hypot(between, 0.12) * random.normal(size=(temperatures, runs))
+        errors = 0.12 * (np.maximum(values, 0.02) if true == 1.0 else np.ones_like(values))
+        made = bulk_onsager.records("X", [answered(300.0 + 50 * t, n, float(values[t, n]), float(errors[t, n]))
+                                          for t in range(temperatures) for n in range(runs)], {})  # fmt: skip
+        inside += [abs(record.value - true) / record.stderr for record in made if record.stderr]
+    one, two = (float(np.mean(np.array(inside) < limit)) for limit in (1.0, 1.96))
+    assert 0.60 < one < 0.78
+    assert 0.90 < two < 0.98
+
+
+def test_of_bounds_alone_the_largest_stands() -> None:
+    """Bounds that hold the truth in 95 % of runs hold it in no less of pairs; an estimate goes before them."""
+    random = np.random.default_rng(1)
+    bounds = random.chisquare(3, (2000, 2)) / 0.3518  # 5 % of a chi-square of three are below 0.3518
+    assert np.mean(bounds < 1.0) == pytest.approx(0.05, abs=0.01)
+    held = []
+    for pair in bounds[:300]:
+        (one,) = bulk_onsager.records("X", [answered(300.0, n, float(value), None) for n, value in enumerate(pair)], {})
+        assert one.bound == "upper"
+        held.append(one.value >= 1.0)
+    assert np.mean(held) >= 0.95
+    (one,) = bulk_onsager.records("X", [answered(300.0, 0, 0.5, None), answered(300.0, 1, 2.0, 0.1)], {})
+    assert (one.value, one.stderr, one.bound) == (2.0, pytest.approx(0.1), None)

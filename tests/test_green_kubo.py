@@ -216,6 +216,9 @@ def test_transference_numbers_and_their_errors() -> None:
     assert abs(deviations.mean()) < 0.35
     assert 0.58 < np.mean(np.abs(deviations) < 1.0) < 0.78
     assert sum(one.reason == "" for one in several) > 90
+    two = transference(free(400, 1)[:, :2], list("AB"), np.array([7.0, 30.0]), {"A": 1.0, "B": -2.0}, STEP, 4.0, blocks=10)
+    assert two.records("x", {}, {}) == []
+    assert "the centre of mass and the charges alone set it" in two.reason
 
 
 def test_self_diffusivity_of_independent_particles() -> None:

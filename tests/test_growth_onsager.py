@@ -60,11 +60,51 @@ def test_layers_that_do_not_passivate_and_wrong_files_are_refused(tmp_path):
         passivating_from_onsager(rising[:1] * 2, MU, V, 1, 0.0)
     path = record(tmp_path / "a.json", 1e-20)
     with pytest.raises(UserError, match="holds no such coefficient; it has: Li-Li"):
-        _read(str(path), "P-P", alone=True)
+        _read(str(path), "P-P", True, {})
     with pytest.raises(UserError, match="needs its layer's thickness"):
-        _read(str(path), "Li-Li", alone=False)
+        _read(str(path), "Li-Li", False, {})
     with pytest.raises(UserError, match="no such file"):
-        _read(str(tmp_path / "none.json"), "Li-Li", alone=True)
+        _read(str(tmp_path / "none.json"), "Li-Li", True, {})
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="not the JSON"):
-        _read(str(path), "Li-Li", alone=True)
+        _read(str(path), "Li-Li", True, {})
+
+
+def several(path):
+    """Two materials, two frames, two ways, a bound first, and two depths that nothing else tells apart."""
+    rows = []
+    for number, (material, frame, kelvin, method, deep, bound) in enumerate([
+        ("X", "S", 600.0, "einstein: an upper bound (95 %)", None, "upper"), ("X", "S", 700.0, "einstein", None, None),
+        ("X", "barycentric", 700.0, "einstein", None, None), ("X", "S", 700.0, "green-kubo", None, None),
+        ("Y", "S", 700.0, "einstein", [0.0, 1e-9], None), ("Y", "S", 700.0, "einstein", [1e-9, 2e-9], None),
+    ], 1):  # fmt: skip
+        where = {"species": "Li-Li", "frame": frame, "temperature_K": kelvin} | ({"depths_m": deep} if deep else {})
+        row = {"material": material, "value": number * 1e-20 * AVOGADRO**2, "bound": bound, "conditions": where}
+        rows.append(row | {"quantity": "onsager_coefficient", "source": {"method": method}})
+    path.write_text(json.dumps({"records": rows}), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("asked", "row"), [
+    (("--material", "X", "--temperature", "700 K", "--frame", "S", "--method", "einstein"), 2), (("--frame", "barycentric"), 3),
+    (("--method", "green-kubo"), 4),
+])  # fmt: skip
+def test_of_several_rows_the_one_that_is_asked_for_counts(tmp_path, asked, row):
+    path = several(tmp_path / "a.json")
+    answer = json.loads(call("--record", path, *asked).stdout)
+    assert answer["constant_m2_per_s"] == pytest.approx(V * row * 1e-20 * MU)
+    assert json.loads(call("--record", f"{path}#{row}").stdout) == answer
+
+
+def test_several_rows_that_fit_are_refused_and_listed(tmp_path):
+    path = several(tmp_path / "a.json")
+    told = str(call("--record", path).exception)
+    assert "6 coefficients of Li-Li; choose by --material, --frame" in told
+    assert f"a.json#1: X, frame S, 600 K, einstein, {1e-20 * AVOGADRO**2:.4g} a bound" in told
+    told = str(call("--record", path, "--material", "Y").exception)
+    assert told.count("\n") == 2
+    assert "a.json#6: Y, frame S, 700 K, einstein, 1 … 2 nm deep" in told
+    assert "is a bound" in str(call("--record", f"{path}#1").exception)
+    told = str(call("--record", path, "--material", "Z").exception)
+    assert "no coefficient of Li-Li is as asked for" in told
+    assert told.count("a.json#") == 6

@@ -137,8 +137,27 @@ def test_a_longer_study_goes_on_with_the_shorter_one(tmp_path) -> None:
     calls.clear()
     assert [record.to_dict() for record in longer] == [record.to_dict() for record in run("6 ps", "fresh")]
     assert len(calls) - used == 2 * 299  # 300 steps of two walkers, less a force call each where they go on
-    with pytest.raises(UserError, match="holds 600 steps of this run, more than the 400 wanted: ask for 600 or more"):
+    told = 'holds 6 ps a walker of this run at 80 K, more than the 4 ps wanted: write length = "6 ps" or more'
+    with pytest.raises(UserError, match=rf"^bias\.length: .*{told}"):
         run("4 ps", "out")
+
+
+def test_escapes_do_not_depend_on_the_length_of_other_runs(tmp_path) -> None:
+    """Longer biased and unbiased runs are other tasks; the escapes are the same ones, until their own table changes."""
+    path = folder_with(tmp_path, "3 ps")
+    text = path.read_text()
+
+    def keys(new: str) -> dict[str, str]:
+        path.write_text(new)
+        study = nucleation_study.read_study(path)
+        return {task.kind: task.key for task in nucleation_study._tasks(study, nucleation_study.starts(study), "")}
+
+    first = keys(text)
+    for old, new in (('length = "3 ps"', 'length = "6 ps"'), ('length = "4 ps"', 'length = "5 ps"')):
+        longer = keys(text.replace(old, new))
+        assert longer["bias"] != first["bias"]
+        assert longer["infrequent"] == first["infrequent"]
+    assert keys(text.replace("beyond = 1.4", "beyond = 1.5"))["infrequent"] != first["infrequent"]
 
 
 def test_where_nothing_joins_the_cluster_rates_are_upper_bounds(tmp_path) -> None:

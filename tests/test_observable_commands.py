@@ -289,6 +289,26 @@ def test_a_leap_of_an_atom_is_refused(tmp_path: Path) -> None:
         assert (status, "moves by" in text, str(path) in text) == (2, True, True), text
 
 
+@pytest.mark.parametrize(("flying", "told"), [(1, "it flies free as a gas atom"), (2, "half of all movements")])
+def test_a_gas_atom_among_others_at_rest_is_named(flying: int, told: str, tmp_path: Path) -> None:
+    """One lithium atom at 8 Å a frame among others that jitter: what it may be; of two the positions are doubted as before."""
+    path, random = tmp_path / "run.traj", np.random.default_rng(4)
+    start = bulk("Li", "bcc", a=3.5, cubic=True).repeat((4, 4, 6)) + Atoms(f"Li{flying}", [[1, 1, 40]] * flying)
+    start.positions[-flying:, 0] += 7.0 * np.arange(flying)
+    start.set_cell([100, 14, 60])
+    start.pbc = [True, True, False]
+    made = []
+    for number in range(6):
+        frame = start.copy()
+        frame.positions += random.normal(0, 0.05, frame.positions.shape)
+        frame.positions[-flying:, 0] += 8.0 * number
+        made.append(frame)
+    ase.io.write(path, made)
+    status, text = ask("diffusivity", path)
+    assert (status, told in text) == (2, True), text
+    assert "positions are wrapped" in text
+
+
 @pytest.mark.parametrize("kind", ["conductivity", "onsager", "diffraction", "rdf"])
 def test_a_cell_of_nearly_nothing_is_refused(kind: str, tmp_path: Path) -> None:
     """Ten times too long a cell makes every number per volume a thousand times too small."""
@@ -311,3 +331,24 @@ def test_the_length_of_a_run_is_shown_rounded() -> None:
 
     record = Property("Li", "x", 1.0, "1", stderr=0.1, source={"atoms": 8, "picoseconds": 3.5999999999999996})
     assert source_text(record) == "atoms 8, picoseconds 3.6"
+
+
+def test_charges_that_do_not_add_up_are_told(tmp_path: Path) -> None:
+    """P forgotten of Li4 S3 P2: the sum, and what is taken as 0, in the table and in the records; nothing of a neutral cell."""
+    random, path = np.random.default_rng(2), tmp_path / "run.traj"
+    start = bulk("Li", "bcc", a=6.0, cubic=True).repeat((2, 2, 2))
+    start.symbols[:] = ["Li"] * 8 + ["S"] * 6 + ["P"] * 2
+    tracks = start.positions + np.cumsum(random.normal(0, 0.05, (400, 16, 3)), axis=0) * (np.arange(16) < 8)[:, None]
+    made = []
+    for place in tracks:
+        frame = start.copy()
+        frame.positions = place + random.normal(0, 0.02, place.shape)
+        made.append(frame)
+    ase.io.write(path, made)
+    shared = ("--framework", "S,P", "--charges")
+    told = "the charges add up to -4 e over the 16 atoms, not to zero; taken as 0: P"
+    status, text = ask("onsager", path, *shared, "Li=1,S=-2")
+    assert (status, f"note: {told}" in " ".join(text.split())) == (0, True), text
+    rows = json.loads(ask("onsager", path, *shared, "Li=1,S=-2", "--json")[1])["onsager"]
+    assert {row["source"].get("charges_note") for row in rows if row["quantity"] == "transference_number"} == {told}
+    assert "add up" not in ask("onsager", path, *shared, "Li=1,S=-2,P=2")[1]

@@ -272,6 +272,13 @@ def test_runs_at_one_temperature_are_combined() -> None:
     assert (bounds.value, bounds.bound) == (1.5, "upper")
 
 
+@pytest.mark.parametrize("lacking", [(3.0, 0.0), (0.0, 0.1)])
+def test_a_value_without_a_relative_error_has_no_weight(lacking: tuple[float, float]) -> None:
+    """Neither all weight nor a division by zero: refused, by value."""
+    with pytest.raises(UserError, match=f"mean of 2 runs: {lacking[0]:g} stands without a weight"):
+        weighted([(2.0, 0.2), lacking])
+
+
 @pytest.mark.parametrize(("between", "runs"), [(0.0, 2), (0.3, 2), (0.3, 3)])
 def test_errors_of_runs_that_remember_their_start_cover(between: float, runs: int) -> None:
     """Runs of 12 % error at four temperatures, with and without 30 % between runs: 68 and 95 % cover what they say."""

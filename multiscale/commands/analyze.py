@@ -1,7 +1,7 @@
 """`multiscale analyze`: observables of any trajectory that ASE reads, each with its error."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,7 +138,9 @@ def onsager_matrix(
         onsager.picture(found, picture)
     numbers, remarks = _transference(trajectory, run, step, rest, carried, fitted, until)
     if numbers is not None:
-        records += numbers.records(run.formula, {"temperature_K": kelvin}, source)
+        told = {"charges_note": charged} if (charged := _unbalanced(numbers.charges, run.labels)) else {}
+        records += numbers.records(run.formula, {"temperature_K": kelvin}, source | told)
+        remarks += list(told.values())
     _answer("onsager", records, as_json)
     if not as_json:
         for note in (*found.notes, *remarks):
@@ -166,6 +168,15 @@ def _transference(
 
     found = _told(trajectory, compute)
     return found, [f"no transference numbers: {found.reason}"] if found.reason else []
+
+
+def _unbalanced(charges: Mapping[str, float], labels: Sequence[str]) -> str:
+    """What to say of charges (e) that do not add up to zero over the atoms; "" where they do."""
+    total = sum(charges.get(label, 0.0) for label in labels)
+    if abs(total) < 1e-6 * len(labels):
+        return ""
+    told, zero = f"the charges add up to {total:+g} e over the {len(labels)} atoms, not to zero", set(labels) - set(charges)
+    return f"{told}; taken as 0: {', '.join(sorted(zero))}" if zero else told
 
 
 @analyze_app.command("phases")
