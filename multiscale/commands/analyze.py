@@ -138,9 +138,10 @@ def onsager_matrix(
         onsager.picture(found, picture)
     numbers, remarks = _transference(trajectory, run, step, rest, carried, fitted, until)
     if numbers is not None:
-        told = {"charges_note": charged} if (charged := _unbalanced(numbers.charges, run.labels)) else {}
-        records += numbers.records(run.formula, {"temperature_K": kelvin}, source | told)
-        remarks += list(told.values())
+        charged = _unbalanced(numbers.charges, run.labels)
+        own = {**source, **({"charges_note": charged} if charged else {})}
+        records += numbers.records(run.formula, {"temperature_K": kelvin}, own)
+        remarks += [charged] if charged else []
     _answer("onsager", records, as_json)
     if not as_json:
         for note in (*found.notes, *remarks):
