@@ -26,7 +26,8 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION = 2
+VERSION, READ_VERSION = 2, 2
+"""Of the runs, and of what is read off them."""
 STORED = 400
 """Points of the stress–strain curve that are kept."""
 
@@ -94,7 +95,9 @@ def _tasks(study: FlowStudy, atoms: Atoms, sha256: str) -> list[Task]:
 
     def listed(T: float, rate: float) -> Task:
         cost = reference_seconds(len(atoms), study.strain / rate / study.timestep, "float32")
-        return Task(digest({**what, "T": T, "rate": rate}), f"flow {T:g} K {rate:.1e} 1/s", cost, "md", {"T": T, "rate": rate})
+        own = {**what, "T": T, "rate": rate}
+        return Task(digest({**own, "read": READ_VERSION}), f"flow {T:g} K {rate:.1e} 1/s", cost, "md", {"T": T, "rate": rate},
+                    digest(own))  # fmt: skip
 
     return [listed(T, rate) for T in study.temperatures for rate in study.rates]
 
