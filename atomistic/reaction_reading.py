@@ -153,7 +153,7 @@ def _grown(
     """
     times, thickness = layer.times[layer.spread[1:]], layer.thickness[layer.spread[1:]]
     laws, begin = _laws(times, thickness, "", notes), None
-    end = _borne(lambda: growth.passivation(times, thickness), notes)
+    end = borne(lambda: growth.passivation(times, thickness), notes)
     records = interphase.records(thickness, times, laws, end, material, where, source, layer.criterion, layer.grain)
     if len(layer.early):
         early, thin = layer.times[layer.early[1:]], layer.thickness[layer.early[1:]]
@@ -166,7 +166,7 @@ def _grown(
 
 def _laws(times: np.ndarray, thickness: np.ndarray, when: str, notes: list[str]) -> growth.Growth | None:
     """Laws of growth, or None; `notes` tell why, and where they are undecided."""
-    laws: growth.Growth | None = _borne(lambda: growth.compare(times, thickness), notes)
+    laws: growth.Growth | None = borne(lambda: growth.compare(times, thickness), notes)
     if laws is not None and not laws.decided:
         best = laws.fits[0].weight
         notes.append(f"{when}which law the growth follows is undecided (weight of the best {best:.2f}): a fit, no more")
@@ -183,7 +183,7 @@ def _balanced(
 ) -> list[Property]:
     """What was made or used up per electrolyte used up; the electrolyte itself, one by definition, has none."""
     equation = interphase.Reaction.read(study.reaction)
-    rows = _borne(lambda: interphase.balance(classed.amounts, equation, study.electrolyte, halves=classed.halves), notes) or []
+    rows = borne(lambda: interphase.balance(classed.amounts, equation, study.electrolyte, halves=classed.halves), notes) or []
     records = []
     for row in rows:
         if row.phase == study.electrolyte:
@@ -313,7 +313,7 @@ def _intact_records(
     return [Property(material, "intact_phosphorus_share", value, "1", stderr=error, conditions=at, source=told)]
 
 
-def _borne(compute: Callable[[], Any], notes: list[str]) -> Any:
+def borne(compute: Callable[[], Any], notes: list[str]) -> Any:
     """What `compute` gives; None, and the reason as a note, where the run does not bear it."""
     try:
         return compute()
@@ -339,7 +339,7 @@ def _of_lithium(
         parts.append((np.flatnonzero((trajectory.numbers == 3) & there[0] & there[1]), half, {"place": "reacted layer"}))
     records: list[Property] = []
     for chosen, begin, place in parts:
-        found = _borne(lambda chosen=chosen, begin=begin: creep.mobility(  # type: ignore[misc]
+        found = borne(lambda chosen=chosen, begin=begin: creep.mobility(  # type: ignore[misc]
             trajectory.positions[begin:], chosen, study.frame / FS, frames), notes)  # fmt: skip
         records += [] if found is None else creep.mobility_records(found, "Li", material, {**where, **place}, told)
     return records
@@ -351,7 +351,7 @@ def _order(
 ) -> tuple[list[Property], dict[str, Any]]:  # fmt: skip
     """Shares of the metal's atoms in bcc, fcc, hcp lithium and in none, first and last block as records, all as a series."""
     frames = [_frame(trajectory, number) for number in range(len(times))]
-    found = _borne(lambda: crystallinity.series(frames, METAL, times, looks=LOOKS), notes)
+    found = borne(lambda: crystallinity.series(frames, METAL, times, looks=LOOKS), notes)
     if found is None:
         return [], {}
     records = []
@@ -376,7 +376,7 @@ def _onsager(
 ) -> list[Property]:  # fmt: skip
     """L_ij in slabs and windows of time, about each slab's centre of mass."""
     labels = trajectory.final.get_chemical_symbols()
-    found = _borne(
+    found = borne(
         lambda: onsager_profile.profile(trajectory.positions, labels, trajectory.final.get_masses(), trajectory.cells[-1],
                                         study.frame / FS, where["temperature_K"], study.slabs, study.windows), notes,
     )  # fmt: skip

@@ -9,9 +9,6 @@ from multiscale.commands.analyze import KEYS, TimestepOption, Trajectory, _requi
 from multiscale.commands.structure import AxisOption, PictureOption, _spread
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
-SERIES = 400
-"""Most frames in which the thickness is measured."""
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `multiscale analyze`."""
@@ -72,7 +69,7 @@ def interphase(
     amounts, halves = found.amounts, [other.amounts for other in others]
     notes: list[str] = []
     if metal == reacted_layer.METAL and reacted_layer.has_groups(read[0], electrolyte):
-        seen = sorted({0, *_spread(len(read), SERIES)})
+        seen = sorted({0, *_spread(len(read), reading.SERIES)})
         series, few = (reacted_layer.counts(part, electrolyte, place) for part in ([read[number] for number in seen], picked))
         times, thickness, criterion = np.array(seen) * seconds, series.thickness(series, interfaces), reacted_layer.CRITERION
         counted = {electrolyte: few.units, metal: few.metal} if equation else {}
@@ -80,15 +77,15 @@ def interphase(
         grain = reacted_layer.grain(read[0], electrolyte, place, interfaces)
         notes += [reading.cut_groups(series.intact[0], series.groups)] if series.intact[0] < 1 else []
     notes += [opened] if (opened := reading.first_gap(picked[1:], np.array(chosen)[1:] * seconds, place)) else []
-    laws = _or_note(lambda: growth.compare(times[1:], thickness[1:]), notes)
+    laws = reading.borne(lambda: growth.compare(times[1:], thickness[1:]), notes)
     if laws is not None:
         best = laws.fits[0]
         notes.append(f"growth by {best.law}, weight {best.weight:.2f}" + ("" if laws.decided else ": undecided, a fit, no more"))
-    end = _or_note(lambda: growth.passivation(times[1:], thickness[1:]), notes)
+    end = reading.borne(lambda: growth.passivation(times[1:], thickness[1:]), notes)
     rows: list[layers.Balance] = []
     if equation is not None:
         reacted = equation
-        rows = _or_note(lambda: layers.balance(amounts, reacted, electrolyte, halves=halves), notes) or []
+        rows = reading.borne(lambda: layers.balance(amounts, reacted, electrolyte, halves=halves), notes) or []
     notes += [row.beyond for row in rows if row.beyond]
     source = {"trajectory": str(trajectory), "potential": potential, "frames": len(chosen), "atoms": len(read[0])}
     records = layers.records(thickness, times, laws, end, f"{metal}|{electrolyte}", {}, source, criterion, grain)
@@ -145,15 +142,6 @@ def _references(names: list[str], heat: str, potential: str) -> Any:
     if not heat:
         return crystals
     return phases.heated(crystals, potentials.load(potential, dtype="float32"), quantity_of("--heat", heat, "K"))
-
-
-def _or_note(compute: Any, notes: list[str]) -> Any:
-    """What `compute` gives; None, and the reason as a note, where the data do not bear it."""
-    try:
-        return compute()
-    except UserError as error:
-        notes.append(str(error))
-        return None
 
 
 def onsager_profile(
