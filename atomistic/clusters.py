@@ -11,11 +11,12 @@ g falls smoothly from 1 to 0 between two radii. Atoms with f > ½ nearer than `l
 it with f < ½ counts with its f, so that n does not jump when an atom crosses ½. It does jump when two clusters join: the bias
 energy is then not conserved, which a thermostat bears and a constant-energy run would not (so are the clusters of Tribello,
 Giberti, Sosso, Salvalaglio & Parrinello, J. Chem. Theory Comput. 13, 1317 (2017), memory). The foreign term tells lithium metal
-from the equally dense lithium of Li2S or Li3P, every atom of which has anions at 2.5 Å. The gradient is analytic and checked
-against torch and against differences (tests/test_clusters.py).
+from the equally dense lithium of Li2S or Li3P, every atom of which has anions at 2.5 Å. The sums are written in torch, whose
+automatic differentiation gives the gradient; tests/test_clusters.py checks it against differences.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +25,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from coupling.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,10 @@ class ClusterSettings:
             raise UserError(f"cluster: depths {self.low:g} and {self.high:g} Å {told}")
 
 
-def switch(r: np.ndarray, inner: float, outer: float) -> tuple[np.ndarray, np.ndarray]:
-    """The switch g and dg/dr: 1 below `inner`, 0 above `outer`, 1 - 10 x³ + 15 x⁴ - 6 x⁵ between (two continuous derivatives)."""
-    x = np.clip((r - inner) / (outer - inner), 0.0, 1.0)
-    return 1 - x**3 * (10 - 15 * x + 6 * x**2), -30 * x**2 * (1 - x) ** 2 / (outer - inner)
+def switch(r: "Tensor", inner: float, outer: float) -> "Tensor":
+    """The switch g: 1 below `inner`, 0 above `outer`, 1 - 10 x³ + 15 x⁴ - 6 x⁵ between (two continuous derivatives)."""
+    x = ((r - inner) / (outer - inner)).clamp(0.0, 1.0)
+    return 1 - x**3 * (10 - 15 * x + 6 * x**2)
 
 
 @dataclass(frozen=True)
@@ -103,68 +107,70 @@ def largest_cluster(atoms: Atoms, settings: ClusterSettings) -> Cluster:
     """Largest cluster of a frame.
 
     Raises:
-        UserError: the element is not in the frame.
+        UserError: the element is not in the frame, or the depths do not fit its cell.
     """
-    from matscipy.neighbours import neighbour_list
+    import torch
 
     s, count = settings, len(atoms)
     own = atoms.numbers == atomic_numbers[s.element]
     if not own.any():
         raise UserError(f"cluster: no {s.element} in the structure, which holds {', '.join(sorted(set(atoms.symbols)))}")
+    i, j, away, alike = _pairs(atoms, own, s)
+    positions = torch.tensor(atoms.positions, dtype=torch.float64, requires_grad=True)
+    first, second = torch.from_numpy(i), torch.from_numpy(j)
+    r = (positions[second] - positions[first] + torch.from_numpy(away)).norm(dim=1)
+
+    def coordination(chosen: np.ndarray, inner: float, outer: float) -> "Tensor":
+        of = torch.from_numpy(np.flatnonzero(chosen))
+        return torch.zeros(count, dtype=torch.float64).index_add(0, first[of], switch(r[of], inner, outer))
+
+    metal = torch.sigmoid((coordination(alike, s.inner, s.outer) - s.neighbours) / s.softness)
+    foreign = coordination(~alike, s.foreign_inner, s.foreign_outer)
+    pure = torch.sigmoid((s.foreign_most - foreign) / s.softness) * (1 + np.exp(-s.foreign_most / s.softness))
+    share = metal * pure * window(positions, atoms, s) * torch.from_numpy(own)
+    shares = share.detach().numpy()
+    members = _largest(i, j, r.detach().numpy(), alike, shares, s.link)
+    size = (share * torch.from_numpy(members)).sum()
+    (gradient,) = torch.autograd.grad(size, positions)
+    return Cluster(float(size), gradient.numpy(), shares, members)
+
+
+def _pairs(atoms: Atoms, own: np.ndarray, s: ClusterSettings) -> tuple[np.ndarray, ...]:
+    """Pairs from an atom of the element to one of it or a foreign one: both indices (p,), the images' shift (p, 3) in Å of the
+    second, and whether it is of the element (p,).
+    """
+    from matscipy.neighbours import neighbour_list
+
     strange = np.isin(atoms.numbers, [atomic_numbers[name] for name in s.foreign])
     if atoms.cell.rank < 3 and not atoms.pbc.any():  # the neighbour list wants a cell, whatever it is
-        boxed = atoms.copy()
-        boxed.cell = np.eye(3) * (np.ptp(atoms.positions, axis=0).max() + 10.0)
-        atoms = boxed
-    i, j, r, vector = neighbour_list("ijdD", atoms, max(s.outer, s.link, s.foreign_outer if s.foreign else 0.0))
-    near, away = own[i] & own[j], own[i] & strange[j]
-    metal, metal_slope = _share(i, r, near, count, (s.inner, s.outer), s.neighbours, s.softness)
-    pure, pure_slope = _share(i, r, away, count, (s.foreign_inner, s.foreign_outer), s.foreign_most, -s.softness)
-    whole = 1 + np.exp(-s.foreign_most / s.softness)  # an atom without foreign neighbours is all metal
-    pure, pure_slope = pure * whole, pure_slope * whole
-    inside, inside_slope = window(atoms, s)
-    shares = np.where(own, metal * pure * inside, 0.0)
-    members = _largest(i, j, r, near, shares, s.link)
-    weight = members * inside
-    gradient = np.where(own & members, metal * pure, 0.0)[:, None] * inside_slope
-    # d n/d r_ij of the pair (i, j), of both terms: the share of i alone depends on it
-    pull = np.where(near, (weight * pure)[i] * metal_slope, 0.0) + np.where(away, (weight * metal)[i] * pure_slope, 0.0)
-    along = pull[:, None] * vector / np.maximum(r, 1e-12)[:, None]
-    for axis in range(3):
-        gradient[:, axis] += np.bincount(j, along[:, axis], count) - np.bincount(i, along[:, axis], count)
-    return Cluster(float((members * shares).sum()), gradient, shares, members)
+        atoms = atoms.copy()
+        atoms.cell = np.eye(3) * (np.ptp(atoms.positions, axis=0).max() + 10.0)
+    i, j, image = neighbour_list("ijS", atoms, max(s.outer, s.link, s.foreign_outer if s.foreign else 0.0))
+    kept = own[i] & (own[j] | strange[j])
+    i, j = i[kept].astype(np.int64), j[kept].astype(np.int64)
+    return i, j, image[kept] @ atoms.cell.array, own[j]
 
 
-def window(atoms: Atoms, settings: ClusterSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of every atom by its depth (n,) and its gradient by the atom's own position (n, 3), 1/Å; 1 and 0 without depths.
+def window(positions: "Tensor", atoms: Atoms, settings: ClusterSettings) -> "Tensor | float":
+    """Weight of every atom by its depth (n,), or 1 without depths.
 
     Raises:
         UserError: no cell along the axis, or a depth beyond its height.
     """
-    s, count = settings, len(atoms)
+    import torch
+
+    s = settings
     if s.low is None or s.high is None:
-        return np.ones(count), np.zeros((count, 3))
+        return 1.0
     if atoms.cell.rank < 3:
         raise UserError("cluster: depths need a cell with three vectors")
     normal = atoms.cell.reciprocal().array[s.axis]
     height = 1 / float(np.linalg.norm(normal))
     if s.high + s.edge / 2 > height:
         raise UserError(f"cluster: depth {s.high:g} Å (and half of edge) lies beyond the cell, {height:.1f} Å high")
-    depth = (atoms.positions @ normal) % 1.0 * height
-    above, above_slope = switch(depth, s.low - s.edge / 2, s.low + s.edge / 2)
-    below, below_slope = switch(depth, s.high - s.edge / 2, s.high + s.edge / 2)
-    slope = below_slope * (1 - above) - below * above_slope
-    return (1 - above) * below, slope[:, None] * normal[None, :] * height
-
-
-def _share(
-    i: np.ndarray, r: np.ndarray, chosen: np.ndarray, count: int, radii: tuple[float, float], wanted: float, softness: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logistic share of every atom by its number of chosen neighbours, and its derivative by the length of each pair."""
-    value, slope = switch(r, *radii)
-    coordination = np.bincount(i[chosen], value[chosen], count)
-    share = 1 / (1 + np.exp(np.clip(-(coordination - wanted) / softness, -500, 500)))
-    return share, (share * (1 - share) / softness)[i] * slope
+    depth = (positions @ torch.from_numpy(normal)).remainder(1.0) * height
+    above = 1 - switch(depth, s.low - s.edge / 2, s.low + s.edge / 2)
+    return above * switch(depth, s.high - s.edge / 2, s.high + s.edge / 2)
 
 
 def _largest(i: np.ndarray, j: np.ndarray, r: np.ndarray, near: np.ndarray, shares: np.ndarray, link: float) -> np.ndarray:

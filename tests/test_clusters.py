@@ -1,4 +1,4 @@
-"""Largest cluster: its gradient by differences and by torch, what it counts, and what it refuses."""
+"""Largest cluster: its gradient by differences and by a sum over all pairs, what it counts, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -47,8 +47,8 @@ def test_gradient_is_that_of_the_size() -> None:
             assert found.gradient[atom, axis] == pytest.approx((values[0] - values[1]) / 2e-4, abs=1e-5)
 
 
-def test_gradient_is_that_of_torch() -> None:
-    """The same sums written in torch with all pairs, members taken as found."""
+def test_size_and_gradient_are_those_of_a_sum_over_all_pairs() -> None:
+    """The same sums with nearest images of all pairs and without a neighbour list, members taken as found."""
     atoms = loose(2)
     found, cell = largest_cluster(atoms, SETTINGS), torch.tensor(atoms.cell.lengths())
     own, sulfur = torch.tensor(atoms.numbers == 3), torch.tensor(atoms.numbers == 16)
