@@ -61,7 +61,7 @@ def test_tolerances_are_those_of_the_document():
         "V01": 1e-4, "V02": 1e-4, "V03": 1e-2, "V04": 1e-3, "V05": 1e-2,
         "V07": 2e-2, "V08": 1e-2, "V09": 1e-2, "V10": 2e-2, "V11": 1e-2, "V12": 1e-4, "V13": 1e-4, "V17": 1e-3,
         "V18s": 1e-8, "V18m": 1e-3,
-        "V28": 5e-2,  # its start (issue 6: within 5 % of Griffith); the other rows 2e-2
+        "V28": 5e-2,  # its start (within 5 % of Griffith); the other rows 2e-2
         "V15": 5e-2,  # two standard errors of 1600 escapes
     }
     for problem in verify.problems():
