@@ -4,7 +4,7 @@ Top level: kind = "reaction", name, potential, seed, electrolyte (crystal), meta
 electrolyte_thickness, max_area, max_strain, repeat (in the plane), reaction (equation with formulas as in structures.toml),
 temperature, equilibration (constant pressure, its time counts), length (constant pressure along the normal), timestep, frame,
 classed (frames whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities),
-dtype.
+snapshots (times at which the cell is kept as a file beside the records), dtype.
 
 What the frames tell is read by `reaction_reading`; where the potential broke down before the end, all of it is of low confidence.
 
@@ -75,6 +75,7 @@ class ReactionStudy(Table):
     slabs: Count = 4
     windows: Count = 2
     window: Time
+    snapshots: tuple[Time, ...] = ()
     dtype: Literal["float32", "float64"] = "float32"
 
 
@@ -104,6 +105,11 @@ def read_study(path: str | Path) -> ReactionStudy:
         if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
             told = f"{shorter * 1e15:g} fs ({'timestep' if key == 'frame' else 'two frames'})"
             raise UserError(file.refusal((key,), f"it must be a whole multiple of {told}"))
+    for number, time in enumerate(study.snapshots):
+        if not 0.5 < (time - study.equilibration) / study.frame < study.length / study.frame + 0.5:
+            first, last = (f"{1e12 * end:g} ps" for end in (study.equilibration, study.equilibration + study.length))
+            told = f"read {1e12 * time:g} ps; it must lie after the equilibration ({first}) and not after the end ({last})"
+            raise UserError(file.complaint(("snapshots", number), told))
     return study
 
 
@@ -133,7 +139,7 @@ def trial(study: ReactionStudy) -> ReactionStudy:
     """The same study in the smallest cell, a few steps long: whether it goes to its end."""
     step = study.timestep
     return study.model_copy(update={"repeat": (1, 1), "equilibration": 20 * step, "length": 40 * step, "frame": step,
-                                    "classed": 10, "windows": 1, "window": 2 * step})  # fmt: skip
+                                    "classed": 10, "windows": 1, "window": 2 * step, "snapshots": ()})  # fmt: skip
 
 
 def _tasks(study: ReactionStudy, sha256: str, atoms: int = 1) -> tuple[Task, Task]:
@@ -146,10 +152,10 @@ def _tasks(study: ReactionStudy, sha256: str, atoms: int = 1) -> tuple[Task, Tas
     run = digest({**made, "length": None, "version": VERSION, "sha256": sha256})
     calls = RELAXATION + (study.equilibration + study.length) / study.timestep
     described = study.classed * atoms * DESCRIBED
+    read = study.model_dump(exclude={"name", "snapshots"})
     return (
         Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}, run),
-        Task(digest({**study.model_dump(exclude={"name"}), "version": READ_VERSION, "of": own}), f"{study.name}: phases",
-             described, "read", {}),
+        Task(digest({**read, "version": READ_VERSION, "of": own}), f"{study.name}: phases", described, "read", {}),
     )  # fmt: skip
 
 
@@ -160,7 +166,8 @@ def run(
     """Records of a study: layer, growth law, end of growth, balance, mobilities, crystallinity, Onsager coefficients.
 
     Writes OUT/records.json, profiles.json (phases and elements by depth and time, thickness by time, laws), problems.json
-    (what the run does not bear), final.extxyz (start of a nucleation study), growth.png, depth.png and depth-time.png.
+    (what the run does not bear), final.extxyz and those of snapshots, at-50ps.extxyz (starts of a nucleation study), growth.png,
+    depth.png and depth-time.png.
     `calculator` and `describe` replace the potential and its descriptors.
 
     Raises:
@@ -194,8 +201,19 @@ def run(
         write_records(out / "records.json", records)
         reaction_profiles.pictures(answer["profiles"], out)
         if (out / md.folder / "production").is_dir():  # trajectories may be thrown away, records are kept
-            _trajectory(study, out / md.folder).final.write(out / "final.extxyz", format="extxyz")
+            _keep_cells(study, out / md.folder, out)
     return records
+
+
+def _keep_cells(study: ReactionStudy, folder: Path, out: Path) -> None:
+    """Write the cell as the run leaves it, and at each of the snapshots that it reached."""
+    run = _trajectory(study, folder)
+    run.final.write(out / "final.extxyz", format="extxyz")
+    for time in study.snapshots:
+        frames = round((time - study.equilibration) / study.frame)
+        if frames <= len(run.positions):
+            snapshot = dynamics.load(folder / "production", frames).final
+            snapshot.write(out / f"at-{1e12 * time:g}ps.extxyz", format="extxyz")
 
 
 def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, tick: Callable[[float], None]) -> dict[str, Any]:

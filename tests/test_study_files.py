@@ -171,6 +171,7 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert any(note.startswith("Onsager coefficients, ") for note in notes)
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"growth.png", "depth.png", "depth-time.png", "metal.png"}
     assert (tmp_path / "out" / "final.extxyz").is_file()
+    assert not list((tmp_path / "out").glob("at-*"))
     again = reaction_study.run(study, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
     assert again == records
 
@@ -192,6 +193,23 @@ def test_a_longer_reaction_goes_on_with_the_shorter_one(tmp_path: Path, stack: A
     whole = segments(tmp_path / "out")
     assert reaction_study.run(short, tmp_path / "out", **arguments) == first
     assert segments(tmp_path / "out") == whole
+
+
+def test_cells_are_kept_at_the_times_asked_for(tmp_path: Path, stack: Atoms) -> None:
+    """A snapshot at the end of a shorter run is that run's end; asking for one later computes nothing anew."""
+    arguments = {"calculator": PairPotential(cutoff=6.5), "describe": lambda atoms: atoms.positions}
+    short = reaction_study.read_study(written(tmp_path, REACTION))
+    long = reaction_study.read_study(written(tmp_path, REACTION.replace('"1 ps"', '"2 ps"')))
+    reaction_study.run(long, tmp_path / "out", **arguments)
+    written(tmp_path, REACTION.replace('"1 ps"', '"2 ps"') + 'snapshots = ["1.1 ps"]\n')
+    later = reaction_study.read_study(tmp_path / "study.toml")
+    reaction_study.run(later, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
+    reaction_study.run(short, tmp_path / "short", **arguments)
+    assert (tmp_path / "out" / "at-1.1ps.extxyz").read_bytes() == (tmp_path / "short" / "final.extxyz").read_bytes()
+    for time in ("0.1 ps", "2.2 ps"):
+        written(tmp_path, REACTION + f'snapshots = ["{time}"]\n')
+        with pytest.raises(UserError, match=r"snapshots.*must lie after the equilibration"):
+            reaction_study.read_study(tmp_path / "study.toml")
 
 
 def segments(out: Path) -> dict[Path, int]:
