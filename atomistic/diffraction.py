@@ -1,4 +1,4 @@
-"""Radial distribution and powder diffraction of a frame or a slice of it, averaged over frames, with errors from blocks.
+"""Radial distribution and powder diffraction of a frame or a slice of it, averaged over frames, with errors of correlated frames.
 
 Both atoms of a pair lie in the slice, between two planes h apart. A shell of radius r about an atom there has on average the
 share γ(r) = 1 - r/2h (r < h), h/2r (beyond) of its area in the slice; what is counted is divided by it, or it by what is
@@ -26,6 +26,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
+from atomistic.correlated import mean_error
 from coupling.errors import UserError
 from coupling.record import Property
 
@@ -76,52 +77,65 @@ class Slice:
 
 @dataclass(frozen=True)
 class Radial:
-    """Pair distribution: r (bins,) Å, g (bins,) and its error (bins,) or None, mean number of neighbours up to r (bins,)."""
+    """Pair distribution: r (bins,) Å, g (bins,) and its error (bins,) or None, mean number of neighbours up to r (bins,).
+
+    `rows`: g of each frame (frames, bins). `counts`: neighbours of a centre in each interval of r (frames, bins).
+    """
 
     r: np.ndarray
     g: np.ndarray
     stderr: np.ndarray | None
     coordination: np.ndarray
+    rows: np.ndarray
+    counts: np.ndarray
 
 
 def radial(
     frames: Sequence[Atoms], first: str, second: str, part: Slice | None = None, r_max: float = 8.0, bins: int = 160
 ) -> Radial:
-    """Pair distribution of two species in a slice.
+    """Pair distribution of two species in a slice. Raises UserError as `distributions`."""
+    return distributions(frames, [(first, second)], part, r_max, bins)[first, second]
+
+
+def distributions(
+    frames: Sequence[Atoms], pairs: Sequence[tuple[str, str]], part: Slice | None = None, r_max: float = 8.0, bins: int = 160
+) -> dict[tuple[str, str], Radial]:
+    """Pair distributions of some pairs of species (centre, neighbour) in a slice, by one list of neighbours a frame.
 
     Raises:
         UserError: no frame, a species that the slice does not hold in every frame, or a radius that is not positive.
     """
+    from matscipy.neighbours import neighbour_list
+
     part = part or Slice()
     if not frames or not (r_max > 0 and bins >= 2):
         raise UserError("rdf: at least one frame, a positive radius and two bins are needed")
     edges = np.linspace(0.0, r_max, bins + 1)
-    shells = 4 / 3 * np.pi * np.diff(edges**3) * part.reach((edges[1:] + edges[:-1]) / 2)
-    rows, counts = [], []
+    r, shells = (edges[1:] + edges[:-1]) / 2, 4 / 3 * np.pi * np.diff(edges**3)
+    shells = shells * part.reach(r)
+    counts, rows = np.zeros((2, len(pairs), len(frames), bins))
     for number, frame in enumerate(frames):
         inside, volume = part.holds(frame)
         symbols = np.array(frame.get_chemical_symbols())
-        centres, partners = inside & (symbols == first), inside & (symbols == second)
-        missing = first if not centres.any() else second if partners.sum() - (first == second) < 1 else ""
-        if missing:
-            raise UserError(f"rdf: frame {number}: too few {missing} in the slice, which holds {_held(symbols[inside])}")
-        histogram = _histogram(frame, centres, partners, edges) / centres.sum()
-        rows.append(histogram * volume / (partners.sum() - (first == second)) / shells)
-        counts.append(np.cumsum(histogram))
-    g = np.array(rows)
-    return Radial((edges[1:] + edges[:-1]) / 2, g.mean(axis=0), _block_error(g), np.mean(counts, axis=0))
+        i, j, distances = neighbour_list("ijd", frame, float(r_max))
+        for place, (first, second) in enumerate(pairs):
+            centres, partners = inside & (symbols == first), inside & (symbols == second)
+            others = int(partners.sum()) - (first == second)
+            if missing := first if not centres.any() else second if others < 1 else "":
+                raise UserError(f"rdf: frame {number}: too few {missing} in the slice, which holds {_held(symbols[inside])}")
+            counts[place, number] = np.histogram(distances[centres[i] & partners[j]], edges)[0] / centres.sum()
+            rows[place, number] = counts[place, number] * volume / others / shells
+    return {pair: Radial(r, rows[n].mean(axis=0), _errors(rows[n]), np.cumsum(counts[n].mean(axis=0)), rows[n], counts[n])
+            for n, pair in enumerate(pairs)}  # fmt: skip
 
 
 def _held(symbols: np.ndarray) -> str:
     return ", ".join(sorted(set(symbols.tolist()))) or "no atom"
 
 
-def _histogram(frame: Atoms, centres: np.ndarray, partners: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Number of pairs from a centre to a partner in each interval of distance."""
-    from matscipy.neighbours import neighbour_list
-
-    i, j, d = neighbour_list("ijd", frame, float(edges[-1]))
-    return np.asarray(np.histogram(d[centres[i] & partners[j]], edges)[0], dtype=float)
+def _errors(rows: np.ndarray) -> np.ndarray | None:
+    """Standard errors (n,) of the means of correlated rows (frames, n), `correlated.mean_error`; None below five frames."""
+    return np.array([mean_error(column) for column in rows.T]) if len(rows) >= 5 else None
 
 
 def _blocks(rows: np.ndarray) -> np.ndarray | None:
@@ -129,12 +143,6 @@ def _blocks(rows: np.ndarray) -> np.ndarray | None:
     if len(rows) < 5:
         return None
     return np.array([part.mean(axis=0) for part in np.array_split(rows, 5 if len(rows) < 50 else 10)])
-
-
-def _block_error(rows: np.ndarray) -> np.ndarray | None:
-    """Standard error of the mean of rows (frames, …) from up to ten blocks; None below five frames."""
-    blocks = _blocks(rows)
-    return None if blocks is None else np.asarray(blocks.std(axis=0, ddof=1) / len(blocks) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -176,12 +184,12 @@ class Pattern:
         return max(found[1:])
 
     def scatter(self, angle: float) -> float:
-        """Standard error (degrees) of the peak at `angle` from its places in the blocks; 0 without blocks."""
+        """Standard error (degrees) of the peak at `angle` from its places in the blocks, which may be correlated; 0 without."""
         if self.blocks is None:
             return 0.0
         rows = [_maxima(self.angles, row, 0.01) for row in self.blocks]
         places = [float(near[np.abs(near - angle).argmin()]) if len(near) else angle + self.broadening(angle) for near in rows]
-        return float(np.std(places, ddof=1) / len(places) ** 0.5)
+        return mean_error(np.array(places))
 
 
 def _maxima(angles: np.ndarray, intensity: np.ndarray, share: float) -> np.ndarray:
@@ -222,7 +230,7 @@ def powder(
     q = 4 * np.pi * np.sin(half) / wavelength
     found = np.array([_debye(frame, part, q, r_max) for frame in frames]) * (1 + np.cos(2 * half) ** 2)
     rows, shorter = found[:, 0], found[:, 1:].mean(axis=0)
-    return Pattern(two_theta, rows.mean(axis=0), _block_error(rows), wavelength, r_max, shorter, _blocks(rows))
+    return Pattern(two_theta, rows.mean(axis=0), _errors(rows), wavelength, r_max, shorter, _blocks(rows))
 
 
 def _debye(frame: Atoms, part: Slice, q: np.ndarray, r_max: float) -> np.ndarray:

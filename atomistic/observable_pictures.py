@@ -1,6 +1,7 @@
 """Pictures of observables: curves with error bands against depth, time, size or angle, written as PNG."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,52 @@ def maps(path: Path, grids: Mapping[str, np.ndarray], x: np.ndarray, y: np.ndarr
         figure.colorbar(drawn, ax=axes.tolist(), label="share of the atoms of a slice")
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One field of a picture: title, curves by name ("": without one), labels of the axes.
+
+    `marks`: by name, places and heights (in per cent) of lines that are drawn below the curves, a row a name.
+    """
+
+    title: str
+    curves: Mapping[str, Curve]
+    x_label: str
+    y_label: str
+    marks: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+def panels(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
+    """Write one picture of panels in rows of equal length.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(5.4 * len(rows[0]), 3.4 * len(rows)), layout="constrained")
+        grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+        for axes_row, row in zip(grid, rows, strict=True):
+            for axes, panel in zip(axes_row, row, strict=True):
+                _draw(axes, panel)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=130, facecolor="white")
+
+
+def _draw(axes: Any, panel: Panel) -> None:
+    """One panel: curves with bands of one standard error, marks below zero."""
+    for number, (name, (x, y, error)) in enumerate(panel.curves.items()):
+        colour = COLOURS[number % len(COLOURS)] if name else "#333333"
+        style = "-" if number < len(COLOURS) else "--"
+        axes.plot(x, y, color=colour, linestyle=style, linewidth=1.2, label=name or None)
+        if error is not None:
+            axes.fill_between(x, y - error, y + error, color=colour, alpha=0.25, linewidth=0)
+    top = max((float(np.max(y)) for _, y, _ in panel.curves.values()), default=1.0)
+    for number, (name, (places, heights)) in enumerate(panel.marks.items()):
+        low, colour = -0.16 * top * (number + 1), COLOURS[number % len(COLOURS)]
+        axes.vlines(places, low, low + 0.14 * top * heights / 100, color=colour, linewidth=1.3, label=name)
+    axes.set_title(panel.title, fontsize=10.5)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    if any(panel.curves) or panel.marks:
+        axes.legend(fontsize=8.5, ncols=2)

@@ -1,7 +1,8 @@
 """Study files (TOML) of bulk properties: the runs of `atomistic.study` with lengths, temperatures and phases of the user's own.
 
 Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), quantities (of diffusion, elasticity,
-thermal_elasticity, surface, adhesion, and onsager: matrices of the diffusion runs, which it makes itself), committee,
+thermal_elasticity, surface, adhesion; onsager and structure, matrices, and shells and powder lines, of the diffusion runs, which
+they make themselves), committee,
 disorder_cells, contact_thickness, thicker_contact (of a second contact, whose change enters the error), contact_steps (most steps
 of the relaxation of a contact's slabs), shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for
 every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs (seeds a
@@ -18,9 +19,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from atomistic import interface, property_pictures, structures, under_pressure
+from atomistic import interface, property_pictures, structure_reading, structures, under_pressure
 from atomistic.scheduler import Progress
-from atomistic.study import MOVING, Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
+from atomistic.study import FROM_FRAMES, MOVING, Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import plan as list_runs
 from atomistic.study import run as run_study
 from atomistic.study_cost import StudyPlan, probe_cell
@@ -100,7 +101,7 @@ def _pressures_refused(phase: PhaseTable, quantities: tuple[Quantity, ...]) -> s
     """Why the pressures of a phase cannot be run; empty if they can."""
     if phase.pressures == (0.0,):
         return ""
-    if not {"diffusion", "onsager"} & set(quantities):
+    if not {"diffusion", *FROM_FRAMES} & set(quantities):
         return "they are those of diffusion, which quantities does not name"
     if phase.cell == "measured":
         return 'cell = "measured" holds the volume, whatever the pressure; leave one of the two out'
@@ -184,7 +185,8 @@ def run(
 ) -> list[Property]:
     """Records of a study; writes OUT/records.json, arrhenius.json and problems.json, and pictures.
 
-    pressure.png shows D where it is known at three pressures; the others are those of `property_pictures`.
+    pressure.png shows D where it is known at three pressures, structure-PHASE.png g(r) and powder patterns; the others are those
+    of `property_pictures`.
     `tools` replaces potential and structures.
 
     Raises:
@@ -195,4 +197,5 @@ def run(
     if comm is None or comm.rank == 0:
         under_pressure.picture(records, Path(out) / "pressure.png")
         property_pictures.draw(records, Path(out))
+        structure_reading.pictures(Path(out))
     return records

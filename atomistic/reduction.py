@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from atomistic import adhesion, bulk_onsager, elasticity, onsager, pooling, separation, under_pressure
+from atomistic import adhesion, bulk_onsager, elasticity, onsager, pooling, separation, structure_reading, under_pressure
 from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, weighted, widening
 from atomistic.correlated import student
 from atomistic.diffusivity import nernst_einstein
@@ -54,7 +54,7 @@ def _of_member(done: Answered, source: Mapping[str, Any], diffusion: bool) -> tu
         records += transport + under_pressure.records(phase, moved, own)
         if curve:
             curves[phase] = curve
-        records += bulk_onsager.records(phase, runs, own)
+        records += bulk_onsager.records(phase, runs, own) + structure_reading.records(phase, runs, own)
         records += _static(phase, _of(runs, "elasticity"), own)
         for task, answer in _of(runs, "thermal_elasticity"):
             records += _thermal(phase, task, answer, own)

@@ -14,10 +14,11 @@ from typing import Any, Literal, get_args
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, bulk_onsager, reduction, tasks, under_pressure
+from atomistic import adhesion, bulk_onsager, reduction, structure_reading, tasks, under_pressure
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import reference_seconds
 from atomistic.surface_energy import FORCE, STEPS, generic_shifts
+from atomistic.trajectory import Trajectory
 from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.record import Property
@@ -33,9 +34,11 @@ SHIFT_PERIOD = 3.5
 Quality = Literal["quick", "standard", "production"]
 Committee = Literal["first", "statics", "all"]
 """Which members of a committee compute: the first alone; all for what needs no dynamics; all for everything."""
-Quantity = Literal["diffusion", "elasticity", "thermal_elasticity", "surface", "adhesion", "onsager"]
-"""Kinds of runs: elasticity at 0 K, and at the temperatures of the phases. "onsager" takes the runs of diffusion, too."""
-MOVING = ("diffusion", "thermal_elasticity", "onsager")
+Quantity = Literal["diffusion", "elasticity", "thermal_elasticity", "surface", "adhesion", "onsager", "structure"]
+"""Kinds of runs: elasticity at 0 K, and at the temperatures of the phases."""
+FROM_FRAMES = ("onsager", "structure")
+"""Kinds that are read off the frames of diffusion runs, which are made for them."""
+MOVING = ("diffusion", "thermal_elasticity", *FROM_FRAMES)
 """Kinds that are molecular dynamics."""
 
 
@@ -287,7 +290,7 @@ def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, .
 
 def _wanted(settings: StudySettings, tools: Toolbox, task: Task) -> bool:
     """Whether the task is among the effort's quantities, and the member that it names computes it."""
-    kinds = {*tools.effort.quantities, *(("diffusion",) if "onsager" in tools.effort.quantities else ())}
+    kinds = {*tools.effort.quantities, *(("diffusion",) if {*FROM_FRAMES} & {*tools.effort.quantities} else ())}
     if task.kind not in kinds:
         return False
     committee = settings.committee or tools.effort.committee
@@ -374,8 +377,9 @@ def run(
 ) -> list[Property]:
     """Property records of a study; what the store already holds is not computed again.
 
-    Writes to the store `records.json` (the records), `arrhenius.json` (diffusivities against temperature with their fits) and
-    `problems.json` (a sentence for each quantity the potential could not give, such as moduli of an unstable crystal).
+    Writes to the store `records.json` (the records), `arrhenius.json` (diffusivities against temperature with their fits),
+    `structure.json` (g(r) and powder patterns, where asked for) and `problems.json` (a sentence for each quantity the potential
+    could not give, such as moduli of an unstable crystal).
 
     Args:
         settings: see StudySettings.
@@ -401,11 +405,15 @@ def run(
     source = {"potential": settings.potential, "potential_sha256": tools.sha256, "version": VERSION}
     if "onsager" in tools.effort.quantities:
         answers = _with_matrices(listed, answers, tools, store)
+    if "structure" in tools.effort.quantities:
+        answers = _with_structures(listed, answers, tools, store, comm, progress)
     records, curves = reduction.reduce(listed, answers, source, "diffusion" in tools.effort.quantities)
     if comm is None or comm.rank == 0:
         write_json(store / "arrhenius.json", curves)
         cautions = [tools.caution] if tools.caution else []
         write_json(store / "problems.json", cautions + _problems(listed, answers))
+        if "structure" in tools.effort.quantities:
+            write_json(store / "structure.json", structure_reading.curves(list(zip(listed, answers, strict=True))))
         write_records(store / "records.json", records)
     return records
 
@@ -423,14 +431,43 @@ def _with_matrices(
         if task.kind != "diffusion" or "value" not in answer:
             done.append(dict(answer))
             continue
-        try:
-            kept = bulk_onsager.kept_run(store / task.folder, task.parameters["production"])
-        except UserError as error:
-            told = f"the Onsager matrix of {task.label} needs the frames of its run, which are no longer there"
-            raise UserError(f"{told} ({error}); delete {store / task.key}.json to run it anew") from None
+        kept = _kept(store, task, "the Onsager matrix")
         charges = bulk_onsager.species_charges(tools.crystal(task.parameters["phase"], task.parameters["seed"]))
         done.append({**answer, "onsager": bulk_onsager.of_run(kept, task.parameters["mobile"], charges)})
     return done
+
+
+def _with_structures(
+    listed: Sequence[Task], answers: Sequence[Mapping[str, Any]], tools: Toolbox, store: Path, comm: Any = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The answers, those of diffusion runs with the structure of the frames that the run keeps: a task each, kept like a run.
+
+    Raises:
+        UserError: the frames of a run are gone, though its answer is kept.
+    """
+    moved = {task.key: task for task, answer in zip(listed, answers, strict=True)
+             if task.kind == "diffusion" and "value" in answer}  # fmt: skip
+    read = [Task(digest({"of": key, "structure": structure_reading.VERSION}), task.label.replace(" diffusion ", " structure "),
+                 0.01 * task.cost, "structure", {"of": key}) for key, task in moved.items()]  # fmt: skip
+
+    def work(task: Task, folder: Path, tick: Callable[[float], None]) -> Mapping[str, Any]:
+        made = moved[task.parameters["of"]]
+        kept, what = _kept(store, made, "the structure"), made.parameters
+        return structure_reading.of_run(kept, tools.crystal(what["phase"], what["seed"]), what["mobile"])
+
+    found = dict(zip(moved, run_tasks(read, work, store, comm, progress) if read else [], strict=True))
+    return [{**answer, "structure": found[task.key]} if task.key in found else dict(answer)
+            for task, answer in zip(listed, answers, strict=True)]  # fmt: skip
+
+
+def _kept(store: Path, task: Task, what: str) -> Trajectory:
+    """The frames of a diffusion run. Raises UserError: they are gone, though its answer is kept."""
+    try:
+        return bulk_onsager.kept_run(store / task.folder, task.parameters["production"])
+    except UserError as error:
+        told = f"{what} of {task.label} needs the frames of its run, which are no longer there"
+        raise UserError(f"{told} ({error}); delete {store / task.key}.json to run it anew") from None
 
 
 def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -441,7 +478,8 @@ def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> l
             member = task.parameters.get("member", 0)
             told.append(f"member {member} alone: {answer['problem']}" if member else str(answer["problem"]))
     done = list(zip(listed, answers, strict=True))
-    told += bulk_onsager.problems([run for run in done if not run[0].parameters.get("member")])
+    first = [run for run in done if not run[0].parameters.get("member")]
+    told += bulk_onsager.problems(first) + structure_reading.problems(first)
     for task, answer in done:
         if task.kind == "adhesion" and (fallen := adhesion.fallen(task.parameters["phase"], task, answer)):
             member = task.parameters.get("member", 0)
