@@ -167,6 +167,8 @@ def _draw(axes: Any, panel: Panel) -> None:
     for number, (name, (places, heights)) in enumerate(panel.marks.items()):
         low, colour = -0.16 * top * (number + 1), COLOURS[number % len(COLOURS)]
         axes.vlines(places, low, low + 0.14 * top * heights / 100, color=colour, linewidth=1.3, label=name)
+    if panel.marks:
+        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 1.05 * top])
     axes.set_title(panel.title, fontsize=10.5)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)

@@ -52,8 +52,9 @@ def _all(rows: list[dict[str, Any]], kind: str) -> list[str]:
 
 
 def pictures(told: Mapping[str, Any], out: Path) -> None:
-    """growth.png: thickness against time; depth.png: phases at the end by depth; depth-time.png: phases by both; metal.png."""
-    from atomistic.observable_pictures import curves, maps
+    """growth.png: thickness by time; depth.png: phases at the end by depth; depth-time.png: by both; metal.png; slices.png."""
+    from atomistic.observable_pictures import curves, maps, panels
+    from atomistic.structure_reading import panels_of
 
     times, series = np.array(told["series"]["time_s"]) * 1e12, np.array(told["series"]["thickness_m"]) * 1e9
     curves(out / "growth.png", {"thickness": (times, series, None)}, "time (ps)", "interphase (nm an interface)",
@@ -65,6 +66,10 @@ def pictures(told: Mapping[str, Any], out: Path) -> None:
         at, shares = np.array(metal["time_s"]) * 1e12, np.array(metal["shares"])
         lines = {name: (at, shares[:, place], None) for place, name in enumerate(metal["structures"])}
         curves(out / "metal.png", lines, "time (ps)", "share of the atoms of the metal")
+    rows = [panels_of(f"{kind}, {1e9 * one['height_m']:.1f} nm", one, told["late"]["lines"])
+            for kind, one in told["late"]["slices"].items()]  # fmt: skip
+    if rows:
+        panels(out / "slices.png", rows)
     over = told["depth_time"]
     grids = {name: np.array(rows) for name, rows in over["phases"].items()}
     depths = (np.arange(SLICES) + 0.5) / SLICES * over["height_m"][-1] * 1e9

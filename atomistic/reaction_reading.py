@@ -1,4 +1,4 @@
-"""What the frames of a reacting interface tell: layer, growth, balance, mobilities, crystallinity and Onsager coefficients.
+"""What the frames of a reacting interface tell: layer, growth, balance, mobilities, order, surroundings, Onsager coefficients.
 
 The thickness is measured without classes (`reacted_layer`: whole groups and metal, frame by frame) in up to SERIES frames spread
 over the run, and as many of its first tenth, which has growth laws of its own: a reaction begins fast, and frames spread over the
@@ -27,6 +27,7 @@ from atomistic import (
     onsager_profile,
     phases,
     reacted_layer,
+    reacted_slices,
     reaction_profiles,
 )
 from coupling.errors import UserError
@@ -41,6 +42,8 @@ EARLY = 0.1
 """Share of a run, its beginning, that is looked at as closely as the whole."""
 LOOKS = 40
 """Means of successive frames in which the order of the metal is looked at."""
+LATE, LATE_FRAMES = 0.1, 50
+"""Share of a run, its end, in which metal, interphase and electrolyte are looked at one by one, and most frames of it."""
 STRAYED = 0.03
 """Relative distance of the mean temperature from the set one above which it is told."""
 METAL = reacted_layer.METAL
@@ -122,13 +125,15 @@ def read_off(
     order, ordered = _order(trajectory, _times(study, range(len(trajectory.positions)))[1:], material, where, source, notes)
     records += order
     records += _onsager(study, unstrained, material, where, source, notes)
+    found, late, lacking = _late(study, trajectory, classed, layer.intact is not None, material, where, source)
+    records, notes = records + found, notes + lacking
     if opened := first_gap(classed.frames[1:], classed.times[1:]):
         notes.append(opened)
         records = [replace(record.with_source(low_confidence=opened), confidence="low") for record in records]
     profiles = reaction_profiles.profiles(classed.frames, classed.names, classed.times) | {
         "series": {"time_s": layer.times.tolist(), "thickness_m": (layer.thickness * Å).tolist(), "criterion": layer.criterion,
                    "intact_share": None if layer.intact is None else layer.intact.tolist()},
-        "composition_of_interphase": classed.composition, "metal": ordered,
+        "composition_of_interphase": classed.composition, "metal": ordered, "late": late,
         "amounts": {name: values.tolist() for name, values in classed.amounts.items()},
         "laws": _weights(laws), "law_decided": None if laws is None else laws.decided,
         "laws_first_tenth": _weights(begin), "law_decided_first_tenth": None if begin is None else begin.decided,
@@ -368,6 +373,25 @@ def _order(
     series = {"time_s": found.times.tolist(), "metal_atoms": found.counts.tolist(), "structures": list(crystallinity.NAMES),
               "shares": np.nan_to_num(found.shares).round(4).tolist()}  # fmt: skip
     return records, series
+
+
+def _late(
+    study: "ReactionStudy", trajectory: dynamics.Trajectory, classed: Classed, by_groups: bool, material: str,
+    where: Mapping[str, Any], source: Mapping[str, Any],
+) -> tuple[list[Property], dict[str, Any], list[str]]:  # fmt: skip
+    """Coordination numbers in the interphase at the end of the run, curves of its three slices, notes (`reacted_slices`)."""
+    count = len(trajectory.positions)
+    first = count - max(2, round(LATE * count))
+    frames = [_frame(trajectory, first + number) for number in _over(count - first, LATE_FRAMES)]
+    if by_groups:
+        seen = [reacted_slices.shares(frame, study.electrolyte) for frame in frames[::10]]
+    else:
+        last = slice(-max(1, len(classed.frames) // 5), None)
+        seen = [reacted_slices.shares(frame, study.electrolyte, names)
+                for frame, names in zip(classed.frames[last], classed.names[last], strict=True)]  # fmt: skip
+    crystals = [name for name in interphase.Reaction.read(study.reaction).numbers if name != study.electrolyte]
+    at = {**where, "time_s": float(_times(study, [first, count - 1])[1:].mean())}
+    return reacted_slices.read(frames, np.mean(seen, axis=0), crystals, material, at, source)
 
 
 def _onsager(

@@ -38,7 +38,7 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 6
+VERSION, READ_VERSION = 2, 7
 """Of the dynamics, and of what is read off it."""
 RELAXATION = 60
 """Steps of the relaxation of the built cell."""
@@ -163,11 +163,11 @@ def run(
     study: ReactionStudy, out: str | Path, comm: Any = None, progress: Progress | None = None,
     calculator: BaseCalculator | None = None, describe: Describe | None = None,
 ) -> list[Property]:  # fmt: skip
-    """Records of a study: layer, growth law, end of growth, balance, mobilities, crystallinity, Onsager coefficients.
+    """Records of a study: layer, growth law, balance, mobilities, crystallinity, coordination numbers, Onsager coefficients.
 
     Writes OUT/records.json, profiles.json (phases and elements by depth and time, thickness by time, laws), problems.json
     (what the run does not bear), final.extxyz and those of snapshots, at-50ps.extxyz (starts of a nucleation study), growth.png,
-    depth.png and depth-time.png.
+    depth.png, depth-time.png, metal.png and slices.png.
     `calculator` and `describe` replace the potential and its descriptors.
 
     Raises:

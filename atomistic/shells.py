@@ -29,7 +29,7 @@ from coupling.units import length_to_si
 STEP, SMOOTH = 0.01, 0.05
 """Interval of r, and the width (standard deviation) of the mean in which extremes of g are looked for, Å."""
 STANDS_OUT, SURE = 0.3, 4.0
-"""Height of a maximum of g above what surrounds it, and of the maximum itself in its standard errors."""
+"""Height of a maximum of g above what surrounds it, and the same in standard errors of g there."""
 CLEAR = 0.5
 """Highest minimum after a clear shell, over its maximum."""
 TOP, NARROW = 0.5, 0.75
@@ -105,9 +105,10 @@ def _first_maximum(name: str, found: Radial) -> tuple[int, int, slice, slice]:
     """Places of the first and the next maximum, and of the first's top above TOP and NARROW. Raises UserError: no clear shell."""
     width = SMOOTH / (found.r[1] - found.r[0])
     smooth = gaussian_filter1d(found.g, width, mode="constant")
-    peaks, _ = find_peaks(smooth, prominence=STANDS_OUT)
+    places, seen = find_peaks(smooth, prominence=STANDS_OUT)
     rows = gaussian_filter1d(found.rows, width, axis=1, mode="constant")
-    peaks = [int(place) for place in peaks if smooth[place] > SURE * mean_error(rows[:, place])]
+    heights = zip(places, seen["prominences"], strict=True)
+    peaks = [int(place) for place, height in heights if height > SURE * mean_error(rows[:, place])]
     if len(peaks) < 2:
         told = "no maximum of g(r) stands out" if not peaks else "g(r) does not rise again after its first maximum"
         raise UserError(f"{name}: no clear first shell: {told} within {found.r[-1]:.1f} Å")

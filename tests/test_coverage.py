@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy import stats
 from scipy.signal import lfilter
 from test_collective import ANSWER, RUN, D, walk
 from test_diffusivity import FRAME, HOP, TRUTH, with_framework
@@ -18,7 +19,9 @@ from test_study import _diffusion
 
 from atomistic import boundary_transport, creep, diffusivity, elasticity, reduction, tasks, thermal_elasticity, under_pressure
 from atomistic.correlated import mean_error
+from atomistic.diffraction import Radial, radial
 from atomistic.scheduler import Task
+from atomistic.shells import shell, shell_records
 from coupling.arrhenius import Point
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE, GAS_CONSTANT
 from coupling.record import TWO_SIDED_95, Property
@@ -211,9 +214,47 @@ def flow_stress(random: np.random.Generator) -> Covered:
     return {"flow_stress": covered(record, 5e8)}
 
 
+SHELLS = ((2.5, 0.9, 0.2), (4.2, 1.0, 0.3))
+"""Distance (Å), occupation and motion along an axis (Å) of two shells of 60 pairs each about ten centres."""
+INTERVALS = np.linspace(0.0, 5.5, 551)
+
+
+def first_shell(random: np.random.Generator) -> Covered:
+    """Distance and number of a shell whose atoms rattle, and leave it now and then, with correlations of some frames.
+
+    In the first shell nine of ten places are filled on average, each for many frames on end; one empty has its atom beyond both.
+    """
+    counts = np.zeros((120, len(INTERVALS) - 1))
+    for rest, share, amount in SHELLS:
+        moved = amount * correlated(random, 0.7, (120, 60, 3)) + [rest, 0, 0]
+        there = correlated(random, 0.8, (120, 60)) < (stats.norm.ppf(share) if share < 1 else np.inf)
+        distances = np.where(there, np.linalg.norm(moved, axis=2), 9.0)
+        counts += np.array([np.histogram(row, INTERVALS)[0] for row in distances]) / 10
+    r, shells = (INTERVALS[1:] + INTERVALS[:-1]) / 2, 4 / 3 * np.pi * np.diff(INTERVALS**3)
+    rows = counts / (0.05 * shells)
+    one = shell(("A", "B"), Radial(r, rows.mean(axis=0), None, counts.mean(axis=0).cumsum(), rows, counts), 10, 60)
+    (rest, share, amount), _ = SHELLS
+    place = (rest + math.sqrt(rest**2 - 4 * amount**2)) / 2  # of the maximum of exp[-(r - R)²/2σ²]/r
+    made = shell_records(one, "X", {}, {"made": "up"})
+    return {record.quantity: covered(record, truth) for record, truth in zip(made, (place * 1e-10, 6 * share), strict=True)}
+
+
+def pair_distribution(random: np.random.Generator) -> Covered:
+    """Points of g(r), one everywhere, of atoms that wander freely: frames apart, and near enough to remember each other."""
+    found = {}
+    for step, frames in ((1.0, 40), (5.0, 12)):
+        tracks = random.uniform(0, 10, (30, 3)) + step * np.cumsum(random.standard_normal((frames, 30, 3)), axis=0)
+        gas = [Atoms("Ar30", positions=places, cell=[10] * 3, pbc=True) for places in tracks]
+        one = radial(gas, "Ar", "Ar", None, 4.8, 4)
+        assert one.stderr is not None
+        found |= {f"{frames} frames, {one.r[n]:.1f} Å": inside(one.g[n], one.stderr[n], 1.0) for n in (1, 2, 3)}
+    return found
+
+
 QUANTITIES: Sequence[Callable[[np.random.Generator], Covered]] = (
     correlated_means, boundary_diffusion, boundary_width, boundary_energy, self_diffusivity, conductivity_and_haven_ratio,
     diffusivity_of_a_study, activation_volume, elasticity_at_temperature, cells_of_a_disordered_crystal, mobility, flow_stress,
+    first_shell, pair_distribution,
 )  # fmt: skip
 
 

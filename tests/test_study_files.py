@@ -71,6 +71,9 @@ softening = false
 """
 
 
+PICTURES = {"growth.png", "depth.png", "depth-time.png", "metal.png", "slices.png"}
+
+
 def written(folder: Path, text: str) -> Path:
     (folder / "study.toml").write_text(text)
     return folder / "study.toml"
@@ -169,7 +172,7 @@ def test_a_reaction_is_followed_from_start_to_growth_law(tmp_path: Path, stack: 
     assert not [record for record in records if record.quantity == "onsager_coefficient" and record.bound is None]  # a few fs
     notes = json.loads((tmp_path / "out" / "problems.json").read_text(encoding="utf-8"))
     assert any(note.startswith("Onsager coefficients, ") for note in notes)
-    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"growth.png", "depth.png", "depth-time.png", "metal.png"}
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == PICTURES
     assert (tmp_path / "out" / "final.extxyz").is_file()
     assert not list((tmp_path / "out").glob("at-*"))
     again = reaction_study.run(study, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
@@ -366,6 +369,8 @@ def test_separation_is_added_to_runs_that_are_kept(tmp_path: Path) -> None:
     (property_study, PROPERTIES, '"elasticity"', '"surface"', "quantities: .*surfaces are those of Li"),
     (property_study, PROPERTIES.replace("LiCl", "Li2O"), '"elasticity"', '"adhesion"', "phase.name: .*needs a face"),
     (property_study, PROPERTIES, '"elasticity"', '"thermal_elasticity"', "production: .*thermal_elasticity needs at least 1.33"),
+    (property_study, PROPERTIES.replace('production = "0.8 ps"', ""), '"diffusion", "elasticity"', '"structure"',
+     "phase: .*structure is asked for: the phase needs temperatures and production"),
     (property_study, PROPERTIES, '"elasticity"', '"hardness"', "quantities.*allowed"),
     (property_study, PROPERTIES, "[[phase]]", '[[phase]]\nname = "LiCl"\ntemperatures = ["1 K"]\nproduction = "1 ps"\n[[phase]]',
      "stands there already"),
@@ -384,6 +389,32 @@ def test_wrong_studies_are_refused_with_their_line(tmp_path: Path, room, text: s
     assert old in text
     with pytest.raises(UserError, match=message):
         room.read_study(written(tmp_path, text.replace(old, new)))
+
+
+def test_the_structure_is_read_off_kept_frames_once(tmp_path: Path) -> None:
+    """Shells, lines and a picture of a rattling fcc crystal of two kinds; read again nothing is computed, frames or not."""
+    text = MATRIX.replace('["onsager"]', '["structure"]').replace('"5 angstrom"', '"10 angstrom"')
+    study, tools = two_kinds(text.replace('velocity_run = "1.6 ps"\n', ""), tmp_path)
+    argon = type(tools)(**{**tools.__dict__, "load": lambda *_: PairPotential(epsilon=0.05, cutoff=5.2, skin=0.0)})
+    records = property_study.run(study, tmp_path / "out", tools=argon)
+    assert {record.quantity for record in records} == {"nearest_neighbour_distance", "coordination_number", "diffraction_angle"}
+    assert all(record.stderr and record.conditions["temperature_K"] == 300.0 for record in records)
+    mixed = {record.quantity: record for record in records if record.conditions.get("pair") == "Ar-Li"}
+    assert abs(mixed["coordination_number"].value - 8) < max(0.1, 3 * mixed["coordination_number"].stderr)
+    assert 3.4e-10 < mixed["nearest_neighbour_distance"].value < 4.0e-10
+    assert "(1 1 1)" in {record.conditions.get("line") for record in records}
+    drawn = json.loads((tmp_path / "out" / "structure.json").read_text())
+    assert set(drawn["LiCl"][0]["g"]) == {"Ar-Ar", "Ar-Li", "Li-Li"}
+    assert (tmp_path / "out" / "structure-LiCl.png").stat().st_size > 4000
+    for path in (tmp_path / "out").glob("*/production/*"):
+        path.unlink()
+    gone = type(tools)(**{**tools.__dict__, "load": lambda *_: Gone()})
+    assert property_study.run(study, tmp_path / "out", tools=gone) == records
+    for path in (tmp_path / "out").glob("*.json"):
+        if '"structure"' in path.read_text().split("answer")[0]:
+            path.unlink()
+    with pytest.raises(UserError, match=r"the structure of .* needs the frames of its run"):
+        property_study.run(study, tmp_path / "out", tools=gone)
 
 
 MATRIX = """
