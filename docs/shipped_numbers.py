@@ -35,6 +35,9 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "activation_energy": ("activation energy", 1 / 96485.33, "eV"),
     "activation_volume": ("activation volume of D", 1e6, "cm³/mol"),
     "lattice_constant": ("lattice constant", 1e10, "Å"),
+    "nearest_neighbour_distance": ("structure: distance of first neighbours", 1e10, "Å"),
+    "coordination_number": ("structure: coordination number", 1.0, ""),
+    "diffraction_angle": ("structure: powder line, 2θ", 1.0, "°"),
     "bulk_modulus": ("bulk modulus", 1e-9, "GPa"),
     "shear_modulus": ("shear modulus", 1e-9, "GPa"),
     "youngs_modulus": ("Young's modulus", 1e-9, "GPa"),
@@ -66,12 +69,17 @@ SAME = {"LLZO": ("LLZO_cubic_ordered",), "Li3PS4": ("beta_Li3PS4",)}
 """Structures whose numbers are compared with those of a material of another name (LLZO's is cubic and doped)."""
 DRIVES = ("overpotential_V", "pressure_Pa", "critical_size")
 """Conditions in which bounds of the nucleation rate may differ and still stand in one row."""
+STRUCTURE = ("nearest_neighbour_distance", "coordination_number", "diffraction_angle")
+"""Quantities that are held against what follows from a crystal's structure file."""
+APART = 0.5
+"""Distance, Å, from one shell of a crystal at rest to the next, nearer than which motion makes one maximum of both."""
 FAR = 10.0
 """Ratio of the ends of a 95 % interval beyond which agreement with it says nothing."""
 CUBIC = ("Li", "Li2S", "LiCl", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
-        "structure": "{}", "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
+        "structure": "{}", "pair": "{}", "line": "{}", "radiation": "{}",
+        "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
         "law": "{}", "species": "{}", "frame": "frame {}", "method": "{}", "strain_rate_per_s": "{:.2g} 1/s",
         "functional": "{}", "k_points": "{}"}  # fmt: skip
 PRIOR = re.compile(r"fit of (\d+) points.*prior of D0 ")
@@ -133,6 +141,46 @@ def _polycrystal(material: str, known: Sequence[Literature]) -> list[Literature]
     told = {"at": first.at, "source": f"from the constants of {first.source}", "confidence": first.confidence}
     return [Literature(material, "bulk_modulus", {}, bulk, bulk, bulk, **told),
             Literature(material, "shear_modulus", {}, (voigt + reuss) / 2, reuss, voigt, **told)]  # fmt: skip
+
+
+def of_structure_file(material: str) -> list[Literature]:
+    """First neighbours and lines at Cu Kα (1.54184 Å) of a crystal by arithmetic on its measured structure.
+
+    Left out: pairs whose second distance lies within APART of the first; of Li6PS5Cl, whose file is the ordered crystal with
+    lithium at the middle of its pairs of sites, all but P-S. A material without a structure file has none.
+    """
+    from atomistic import structures
+    from atomistic.structure_reading import reference_lines
+
+    if material not in structures.names():
+        return []
+    crystal, entry = structures.bulk(material), structures.prototypes()[structures.ALIASES.get(material, material)]
+    common: Any = {"at": "25 degC", "source": f"arithmetic on the crystal of {entry['source']}", "confidence": "memory"}
+    found = [Literature(material, "diffraction_angle", {"line": name}, angle, angle, angle, **common)
+             for angle, _, name in reference_lines(crystal)]  # fmt: skip
+    for pair, distance, number in _first_shells(crystal):
+        if material == "Li6PS5Cl" and pair != "P-S":
+            continue
+        for quantity, value in (("nearest_neighbour_distance", 1e-10 * distance), ("coordination_number", number)):
+            found.append(Literature(material, quantity, {"pair": pair}, value, value, value, **common))
+    return found
+
+
+def _first_shells(crystal: Any) -> list[tuple[str, float, float]]:
+    """Pair, distance (Å) and number of first neighbours of those pairs of a crystal at rest whose shell stands alone."""
+    import numpy as np
+    from ase.neighborlist import neighbor_list
+
+    from atomistic.shells import pairs_of
+
+    i, j, distances = neighbor_list("ijd", crystal, 8.0)
+    symbols, found = np.array(crystal.get_chemical_symbols()), []
+    for centre, other in pairs_of(symbols.tolist()):
+        own = distances[(symbols[i] == centre) & (symbols[j] == other)]
+        near = own[own < own.min(initial=8.0) + 0.05]
+        if len(near) and not ((own > near.max()) & (own < near.max() + APART)).any():
+            found.append((f"{centre}-{other}", float(near.mean()), len(near) / float((symbols == centre).sum())))
+    return found
 
 
 def _unit(quantity: str) -> str:
@@ -241,6 +289,8 @@ def rows() -> list[tuple[Property, Literature | None]]:
     kept = [record for record in kept if record.quantity != "onsager_coefficient" or "depths_m" not in record.conditions]
     kept = [record for record in kept if record.kind != "derived" or "code" in record.source]
     kept.sort(key=lambda record: (record.material, order.index(record.quantity)))
+    for material in sorted({record.material for record in kept if record.quantity in STRUCTURE}):
+        known += of_structure_file(material)
     return [(record, matching(record, known)) for record in kept]
 
 
@@ -351,6 +401,10 @@ How to read it:
   difference (`difference_over_error` in the records). At the longer lags of the fit (4 to 20 ps)
   Einstein's D of Li6PS5Cl lies two errors
   lower than the integral up to 2 ps, which may not hold all of the ions' hopping back.
+- **structure**: distances are maxima of g(r), which motion shifts and skews, beside distances of atoms at rest in the measured
+  crystal; their errors are of sampling alone. A pair is centre-neighbour. Of two shells nearer to each other than 0.5 Å, which
+  motion joins, there is nothing to compare with. Powder lines are those of Cu Kα (1.54184 Å) of a sum that ends at 40 Å, wide
+  ones. Where the interphase's coordination numbers stand, only its own atoms and picoseconds are in the error.
 - temperatures are the mean of the run where its record holds one, with the set one beside it.
 - "a prior of D0": the Arrhenius fit behind the number (activation energies, values at 298 K) took D0 for 1.5e-7 m²/s within a
   factor of 10 either way beside its points. The fewer the temperatures, the more of the number and of its narrow error is the

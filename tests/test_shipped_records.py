@@ -142,6 +142,23 @@ def test_moduli_that_follow_from_constants_stand_in_the_table() -> None:
     assert shipped_numbers._polycrystal("LiCl", rows[:2]) == []
 
 
+def test_structures_are_held_against_the_measured_crystal() -> None:
+    """Antifluorite: S-Li at a√3/4, eight of them; line (1 1 1) by Bragg's law. Shells that motion joins are not compared."""
+    found = {(one.quantity, *one.conditions.values()): one for one in shipped_numbers.of_structure_file("Li2S")}
+    assert found["nearest_neighbour_distance", "S-Li"].value == pytest.approx(5.719e-10 * 3**0.5 / 4)
+    assert found["coordination_number", "S-Li"].value == 8
+    assert found["diffraction_angle", "(1 1 1)"].value == pytest.approx(26.998, abs=0.01)
+    assert "Buehrer" in found["coordination_number", "S-Li"].source
+    assert not [one for one in shipped_numbers.of_structure_file("Li") if one.quantity != "diffraction_angle"]
+    assert shipped_numbers.of_structure_file("Li|Li6PS5Cl") == []
+    groups = [one for one in shipped_numbers.of_structure_file("Li6PS5Cl") if one.quantity == "coordination_number"]
+    assert [(one.conditions, one.value) for one in groups] == [({"pair": "P-S"}, 4)]
+    record = Property("Li2S", "nearest_neighbour_distance", 2.46e-10, "m", stderr=1e-12, source={"atoms": 8},
+                      conditions={"temperature_K": 300.0, "pair": "S-Li"})  # fmt: skip
+    line = shipped_numbers._line(record, shipped_numbers.matching(record, list(found.values())), "")
+    assert line.startswith("| structure: distance of first neighbours | 300 K, S-Li | 2.46 ± 0.01 Å | 8 atoms | 2.476 Å at 25")
+
+
 def test_records_come_with_their_study_and_at_one_disorder(cases: Path) -> None:
     found, notes = shipped_records.records_for("p", "abc", ["LiCl"], 0.5, cases)
     assert [record.value for record in found] == [4e10, 3e10]
