@@ -116,7 +116,7 @@ def _first_maximum(name: str, found: Radial) -> tuple[int, int, slice, slice]:
     least = float(smooth[first:second].min() / smooth[first])
     if least > CLEAR:
         raise UserError(f"{name}: no clear first shell: g(r) falls to {least:.0%} of its first maximum only")
-    return first, second, *(_above(smooth, first, share) for share in (TOP, NARROW))
+    return first, second, _above(smooth, first, TOP), _above(smooth, first, NARROW)
 
 
 def _above(smooth: np.ndarray, first: int, share: float) -> slice:
@@ -143,7 +143,8 @@ def _summit(r: np.ndarray, g: np.ndarray, counts: np.ndarray, part: slice, top: 
 def _cutoff(r: np.ndarray, g: np.ndarray, top: int, second: int) -> float:
     """Middle (Å) of the stretch between two maxima in which g, smoothed, exceeds its least by no more than FLAT of the first."""
     smooth = gaussian_filter1d(g, 2 * SMOOTH / (r[1] - r[0]), mode="constant")[top : second + 1]
-    least, limit = int(np.argmin(smooth)), float(smooth.min() + FLAT * smooth[0])
+    least, rise = int(np.argmin(smooth)), min(FLAT * smooth[0], (smooth[-1] - smooth.min()) / 2)
+    limit = float(smooth.min() + rise)
     after = least + int(np.argmax(smooth[least:] > limit))
     before = least - int(np.argmax(smooth[least::-1] > limit))
     ends = [np.interp(limit, smooth[[inner, outer]], r[top + np.array([inner, outer])])
