@@ -66,7 +66,8 @@ def atoms_of(crystal: Atoms, name: str, miller: slabs.Index, thicknesses: Sequen
 def measured(p: Mapping[str, Any], cell: Atoms, calculator: BaseCalculator, tick: Callable[[float], None]) -> dict[str, Any]:
     """Answer of one run, JSON-ready: the surface energy of a face, or the `problem` that there is none.
 
-    Its error: change to the thickest slab and what the relaxations of slab and crystal still gained, in squares (`error_of`).
+    Its error: change to the thickest slab and what the relaxations of the slab, and of a crystal without rest, still gained, in
+    squares (`error_of`).
 
     Args:
         p: parameters of the run. cell: the crystal before it is relaxed.
@@ -80,7 +81,8 @@ def measured(p: Mapping[str, Any], cell: Atoms, calculator: BaseCalculator, tick
         if abs(charge := _end_charge(end, crystal)) > POLAR:
             return {"problem": f"{where}: no surface energy: a polar face (Tasker III); the formal charge of its ends is "
                                f"{abs(charge):.2g} e/Å², and none of its {ends} stoichiometric ends is without"}  # fmt: skip
-        answer = _of_slabs(p, crystal, end, still_gained(path) / len(crystal), calculator)
+        left = still_gained(path) / len(crystal) if len(path) > p["steps"] else 0.0  # eV an atom; at rest nothing that counts
+        answer = _of_slabs(p, crystal, end, left, calculator)
     except RunFailure as failure:
         return {"problem": f"{where}: no surface energy: {failure}"}
     if not 0.0 < answer["value"] < adhesion.IMPOSSIBLE / 2:
@@ -135,7 +137,7 @@ def rebuilt(answer: Mapping[str, Any]) -> str:
     """That the slab is no longer the crystal it was cut from, in words; "" where it is."""
     if answer["moved_A"] <= REBUILT and not answer["bonds_lost"]:
         return ""
-    bonds = f", {answer['bonds_lost']} covalent bonds open" if answer["bonds_lost"] else ""
+    bonds = f"; covalent bonds open: {answer['bonds_lost']}" if answer["bonds_lost"] else ""
     return f"the face rebuilds itself: an atom moves by {answer['moved_A']:.2g} Å{bonds}"
 
 
