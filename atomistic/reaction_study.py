@@ -147,7 +147,8 @@ def _tasks(study: ReactionStudy, sha256: str, atoms: int = 1) -> tuple[Task, Tas
     calls = RELAXATION + (study.equilibration + study.length) / study.timestep
     described = study.classed * atoms * DESCRIBED
     return (
-        Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}, run),
+        Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}, run,
+             (study.equilibration + study.length) * 1e12),
         Task(digest({**study.model_dump(exclude={"name"}), "version": READ_VERSION, "of": own}), f"{study.name}: phases",
              described, "read", {}),
     )  # fmt: skip

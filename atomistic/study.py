@@ -330,7 +330,9 @@ def _plan_of(
         code = {"version": VERSION} | ({"revision": REVISIONS[kind]} if kind in REVISIONS else {})
         what = {"kind": kind, **code, "potential": tools.sha256, "engine": settings.engine, **parameters}
         run = digest({**what, "production": None}) if "production" in parameters else ""
-        listed.append(Task(digest(what), label + told, cost, kind, parameters, run))
+        runs = 12 if kind == "thermal_elasticity" else 1
+        moved = parameters["equilibration"] + runs * parameters["production"] if run else 0.0
+        listed.append(Task(digest(what), label + told, cost, kind, parameters, run, moved))
 
     for phase in settings.phases:
         seed = settings.seed
