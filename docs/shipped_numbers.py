@@ -43,7 +43,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "surface_energy": ("surface energy", 1.0, "J/m²"),
     "work_of_adhesion": ("work of adhesion", 1.0, "J/m²"),
     "work_of_separation": ("work of separation", 1.0, "J/m²"),
-    "fracture_energy": ("fracture energy (at least the work of adhesion or separation)", 1.0, "J/m²"),
+    "fracture_energy": ("fracture energy (at least the work of adhesion, separation or cleavage)", 1.0, "J/m²"),
     "boundary_energy": ("excess energy of the boundary", 1.0, "J/m²"),
     "boundary_diffusivity": ("D in the boundary", 1.0, "m²/s"), "grain_diffusivity": ("D in the grain", 1.0, "m²/s"),
     "boundary_width": ("width of the boundary", 1e9, "nm"),
