@@ -83,7 +83,7 @@ def measured(p: Mapping[str, Any], cell: Atoms, calculator: BaseCalculator, tick
                                f"{abs(charge):.2g} e/Å², and none of its {ends} stoichiometric ends is without"}  # fmt: skip
         left = still_gained(path) / len(crystal) if len(path) > p["steps"] else 0.0  # eV an atom; at rest nothing that counts
         answer = _of_slabs(p, crystal, end, left, calculator)
-    except RunFailure as failure:
+    except (RunFailure, UserError) as failure:  # among them: no stoichiometric end
         return {"problem": f"{where}: no surface energy: {failure}"}
     if not 0.0 < answer["value"] < adhesion.IMPOSSIBLE / 2:
         told = "the slab lies lower than the crystal it was cut from" if answer["value"] <= 0 else "a hole of the potential"
