@@ -137,7 +137,8 @@ def _tasks(study: BoundaryStudy, cells: Mapping[str, Atoms], sha256: str) -> tup
         own = what if kind == "run" else {**what, "length": None}  # what is done at 0 K knows of no length
         told = f"{study.name}: {kind} of the {side}" + (f" at {more['T']:g} K" if "T" in more else "")
         shared = digest({**what, "length": None, **dict.fromkeys(read)})
-        return Task(digest(own), told, cost, kind, {"side": side, **more}, shared if kind == "run" else "")
+        moved = (study.equilibration + study.length) / PS if kind == "run" else 0.0
+        return Task(digest(own), told, cost, kind, {"side": side, **more}, shared if kind == "run" else "", moved)
 
     def calm(side: str, usual: int) -> float:
         return reference_seconds(len(cells[side]), usual if study.relaxation_steps is None else 6 * study.relaxation_steps)

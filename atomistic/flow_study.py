@@ -97,7 +97,7 @@ def _tasks(study: FlowStudy, atoms: Atoms, sha256: str) -> list[Task]:
         cost = reference_seconds(len(atoms), study.strain / rate / study.timestep, "float32")
         own = {**what, "T": T, "rate": rate}
         return Task(digest({**own, "read": READ_VERSION}), f"flow {T:g} K {rate:.1e} 1/s", cost, "md", {"T": T, "rate": rate},
-                    digest(own))  # fmt: skip
+                    digest(own), study.strain / rate * 1e12, study.timestep * 1e12)  # fmt: skip
 
     return [listed(T, rate) for T in study.temperatures for rate in study.rates]
 

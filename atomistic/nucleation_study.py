@@ -113,8 +113,9 @@ def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Tas
     steps = {"bias": bias.walkers * (bias.length + study.attachment.length) / bias.timestep}
     if rare is not None:
         steps["infrequent"] = rare.walkers * rare.most / bias.timestep
-    listed = []
+    listed, step = [], bias.walkers * bias.timestep * 1e12
     for kind, calls in steps.items():
+        moved = (1e12 * bias.timestep * calls, step) if kind == "bias" else (0.0, 0.0)  # escapes are not kept on the way
         for T, number in _runs(study):
             where = {} if number is None else {"place": study.place[number].model_dump(exclude={"name"})}
             own = {**what, "T": T, "version": VERSION, "sha256": sha256, "run": kind, **where}
@@ -122,7 +123,7 @@ def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Tas
             own = {**own, **unread} if kind == "infrequent" else own  # escapes know neither
             label = f"{kind} {T:g} K" + ("" if number is None else f" {study.place[number].name}")
             listed.append(Task(digest(own), label, reference_seconds(atoms, calls, "float32"), kind, {"T": T, "place": number},
-                               digest({**own, **unread})))  # fmt: skip
+                               digest({**own, **unread}), *moved))  # fmt: skip
     return listed
 
 

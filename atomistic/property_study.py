@@ -4,14 +4,15 @@ Top level: kind = "properties", name, potential, seed, disorder (of Li6PS5Cl), q
 thermal_elasticity, surface, adhesion; onsager and structure, matrices, and shells and powder lines, of the diffusion runs, which
 they make themselves), committee,
 disorder_cells, contact_thickness, thicker_contact (of a second contact, whose change enters the error), contact_steps (most steps
-of the relaxation of a contact's slabs), shifts, slab_thicknesses, faces, dtype (of molecular dynamics), and a [[phase]] table for
-every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs (seeds a
+of the relaxation of a contact's slabs), shifts, slab_thicknesses (of surface energies, whose change is their error), faces (of
+lithium, with surface energies where its table names no surfaces), dtype (of molecular dynamics), and a [[phase]] table
+for every crystal: name, edge (least edge of the cell of the runs), temperatures, equilibration, production, runs (seeds a
 temperature), cell ("relaxed", or "measured": that of the structure file, for a crystal whose cell the potential does not hold),
 velocity_run (length of the run that compares Einstein with Green–Kubo, of onsager), strain (of the twelve runs of `production`
-each that elasticity at temperature takes), pressures (of diffusion; zero among them; three or more give activation volumes); for
-adhesion face (Miller indices of the phase), metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps
-of every relaxation, for trials (absent: as many as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept,
-gone on with after a kill.
+each that elasticity at temperature takes), pressures (of diffusion; zero among them; three or more give activation volumes),
+surfaces (Miller indices of faces for surface energies, [[1, 1, 0], [1, 1, 1]]); for adhesion face (Miller indices of the phase),
+metal_face, max_area and max_strain of the common cell; relaxation_steps: most steps of every relaxation, for trials (absent: as
+many as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
 """
 
 from pathlib import Path
@@ -53,6 +54,7 @@ class PhaseTable(Table):
     strain: Annotated[float, Field(gt=0, le=MOST_STRAIN)] = 0.01
     pressures: Annotated[tuple[Annotated[float, InUnit("Pa")], ...], Field(min_length=1)] = (0.0,)
     velocity_run: Annotated[float, InUnit("s", above=0.8 * PS)] = 20 * PS
+    surfaces: tuple[Miller, ...] = ()
     face: Miller | None = None
     metal_face: Miller = (1, 0, 0)
     max_area: Annotated[float, InUnit("m^2", above=0.0)] = 200 * Å**2
@@ -88,6 +90,8 @@ class PropertyStudy(Table):
                 raise AtKey(("phase", number), f"{moving[0]} is asked for: the phase needs temperatures and production")
             if len(set(phase.temperatures)) < len(phase.temperatures):
                 raise AtKey(("phase", number, "temperatures"), "one of them stands there twice; for more runs of it: runs = 2")
+            if refusal := _surfaces_refused(phase, self.quantities):
+                raise AtKey(("phase", number, "surfaces"), refusal)
             if refusal := _pressures_refused(phase, self.quantities):
                 raise AtKey(("phase", number, "pressures"), refusal)
             shortest = least_picoseconds() * PS
@@ -95,6 +99,17 @@ class PropertyStudy(Table):
                 told = f"a strained run of thermal_elasticity needs at least {shortest / PS:.3g} ps"
                 raise AtKey(("phase", number, "production"), told)
         return self
+
+
+def _surfaces_refused(phase: PhaseTable, quantities: tuple[Quantity, ...]) -> str:
+    """Why the surfaces of a phase cannot be run; empty if they can."""
+    if phase.surfaces and "surface" not in quantities:
+        return 'they are those of surface energies: add "surface" to quantities'
+    if (0, 0, 0) in phase.surfaces:
+        return "[0, 0, 0] is no face"
+    if len(set(phase.surfaces)) < len(phase.surfaces):
+        return "one of them stands there twice"
+    return ""
 
 
 def _pressures_refused(phase: PhaseTable, quantities: tuple[Quantity, ...]) -> str:
@@ -131,8 +146,8 @@ def read_study(path: str | Path) -> PropertyStudy:
         if "adhesion" in study.quantities and not study.phase[number].face and name not in (METAL, *interface.PHASES):
             told = f"its contact with lithium needs a face (face = [1, 0, 0]); without one: {', '.join(interface.PHASES)}"
             raise UserError(file.refusal(where, told))
-    if "surface" in study.quantities and METAL not in names:
-        told = f"surfaces are those of {METAL}, which no [[phase]] names; leave surface out or add it"
+    if "surface" in study.quantities and METAL not in names and not any(phase.surfaces for phase in study.phase):
+        told = f"no [[phase]] names its surfaces (surfaces = [[1, 0, 0]]), and none is {METAL}, which has those of faces"
         raise UserError(file.refusal(("quantities",), told))
     return study
 
@@ -153,7 +168,7 @@ def effort(study: PropertyStudy) -> Effort:
     return Effort(diffusion, tuple(thickness / Å for thickness in study.slab_thicknesses), study.contact_thickness / Å,
                   study.shifts, study.disorder_cells, study.committee, study.faces, study.quantities, faces,
                   study.relaxation_steps, None if study.thicker_contact is None else study.thicker_contact / Å,
-                  study.contact_steps)  # fmt: skip
+                  study.contact_steps, {phase.name: phase.surfaces for phase in study.phase if phase.surfaces})  # fmt: skip
 
 
 def settings(study: PropertyStudy) -> StudySettings:

@@ -154,7 +154,8 @@ def _tasks(study: ReactionStudy, sha256: str, atoms: int = 1) -> tuple[Task, Tas
     described = study.classed * atoms * DESCRIBED
     read = study.model_dump(exclude={"name", "snapshots"})
     return (
-        Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}, run),
+        Task(own, f"{study.name}: dynamics", reference_seconds(atoms, calls, study.dtype), "md", {}, run,
+             (study.equilibration + study.length) * 1e12),
         Task(digest({**read, "version": READ_VERSION, "of": own}), f"{study.name}: phases", described, "read", {}),
     )  # fmt: skip
 

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from atomistic import adhesion, bulk_onsager, elasticity, onsager, pooling, separation, structure_reading, under_pressure
+from atomistic import (
+    adhesion,
+    bulk_onsager,
+    elasticity,
+    onsager,
+    pooling,
+    separation,
+    structure_reading,
+    surfaces,
+    under_pressure,
+)
 from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, weighted, widening
 from atomistic.correlated import student
 from atomistic.diffusivity import nernst_einstein
@@ -26,20 +36,25 @@ OVERPOTENTIALS = (0.05, 0.1, 0.2)
 
 
 def reduce(
-    listed: Sequence[Task], answers: Sequence[Mapping[str, Any]], source: Mapping[str, Any], diffusion: bool = True
+    listed: Sequence[Task],
+    answers: Sequence[Mapping[str, Any]],
+    source: Mapping[str, Any],
+    diffusion: bool = True,
+    metal: str = "Li",
 ) -> tuple[list[Property], dict[str, Any]]:
     """Records, and per phase the points and fit of ln D against 1/T (those of the committee's first member).
 
     Args:
         listed: the runs. answers: theirs, in the same order. source: what every record names (potential, hash).
         diffusion: whether the diffusion runs are told as such (they are made for an Onsager matrix, too).
+        metal: whose nuclei are told from its surface energies.
     """
     done = list(zip(listed, answers, strict=True))
     members = sorted({task.parameters.get("member", 0) for task in listed})
     found = [_of_member([run for run in done if run[0].parameters.get("member", 0) == member], source, diffusion)
              for member in members]  # fmt: skip
     records = separation.with_fracture_energy(pooling.over_members([records for records, _ in found]))
-    return records + _nucleation(records, done), found[0][1]
+    return records + _nucleation(records, done, metal), found[0][1]
 
 
 def _of_member(done: Answered, source: Mapping[str, Any], diffusion: bool) -> tuple[list[Property], dict[str, Any]]:
@@ -58,7 +73,7 @@ def _of_member(done: Answered, source: Mapping[str, Any], diffusion: bool) -> tu
         records += _static(phase, _of(runs, "elasticity"), own)
         for task, answer in _of(runs, "thermal_elasticity"):
             records += _thermal(phase, task, answer, own)
-        records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface")]
+        records += [_surface(phase, task, answer, own) for task, answer in _of(runs, "surface") if "problem" not in answer]
         for task, answer in _of(runs, "adhesion"):
             if adhesion.fallen(phase, task, answer):
                 continue
@@ -361,6 +376,8 @@ def _tensor(answer: Mapping[str, Any]) -> elasticity.ElasticTensor:
 
 def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
     """Surface energy of one face."""
+    if "miller" in task.parameters:
+        return surfaces.record(phase, task, answer, source)
     own = {
         **source,
         "thicknesses_A": task.parameters["thicknesses"],
@@ -372,12 +389,12 @@ def _surface(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[
     return Property(phase, "surface_energy", answer["value"], "J/m^2", stderr=answer["stderr"], conditions=conditions, source=own)
 
 
-def _nucleation(records: Sequence[Property], done: Answered) -> list[Property]:
-    """Barrier and rate of homogeneous lithium nucleation in each conductor, from the lowest surface energy."""
-    surfaces = [record for record in records if record.quantity == "surface_energy"]
-    if not surfaces or min(record.value for record in surfaces) <= 0:
+def _nucleation(records: Sequence[Property], done: Answered, metal: str) -> list[Property]:
+    """Barrier and rate of homogeneous lithium nucleation in each conductor, from the metal's lowest surface energy."""
+    known = [record for record in records if record.quantity == "surface_energy" and record.material == metal]
+    if not known or min(record.value for record in known) <= 0:
         return []
-    lowest = min(surfaces, key=lambda record: record.value)
+    lowest = min(known, key=lambda record: record.value)
     gamma, relative = lowest.value, 3.0 * (lowest.stderr or 0.0) / lowest.value
     found = []
     for overpotential in OVERPOTENTIALS:

@@ -40,6 +40,8 @@ class Task:
         key: hash of everything its answer depends on. label: for people. cost: estimated seconds.
         kind: what to do. parameters: with what (JSON-ready).
         run: hash of everything but the length of its run, so that a longer one goes on with a shorter one's; "": as the key.
+        picoseconds: of its molecular dynamics, all walkers and parts together; 0: it has none, or keeps none of it.
+        step: ps of one time step of all its walkers, for dynamics that is kept by the number of steps (`study_cost.held`).
     """
 
     key: str
@@ -48,6 +50,8 @@ class Task:
     kind: str
     parameters: Mapping[str, Any]
     run: str = ""
+    picoseconds: float = 0.0
+    step: float = 0.0
 
     @property
     def folder(self) -> str:

@@ -33,6 +33,7 @@ RESTLESS = 0.1
 """Fall of a cell opened and closed, as a share of the work, above which the work hangs on where the atoms of the cell lie."""
 ONE_SIDED_95 = 1.645
 """Standard errors of a normal distribution between its median and its one-sided 95 % limit."""
+CLEAVAGE = "work of cleavage (twice the surface energy)"
 PLACES = {"boundary": "boundary", "crystal": "grain"}
 """The condition `place` of a record, by the side of a boundary study."""
 
@@ -144,16 +145,21 @@ def records(
 
 
 def with_fracture_energy(known: Iterable[Property]) -> list[Property]:
-    """The records, and behind every work of separation or adhesion the fracture energy that it bounds."""
+    """The records, and behind every work of separation or adhesion and surface energy the fracture energy that it bounds."""
     return [each for record in known for each in (record, *fracture_energy(record))]
 
 
 def fracture_energy(work: Property) -> list[Property]:
     """Lower bound of the fracture energy, W - 1.645 standard errors; none where that is not positive, or of another quantity.
 
+    A surface energy bounds that of cleavage along its face: W = 2γ, at the place "grain". None of a metal, which flows first.
     A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence.
     """
-    if work.quantity not in ("work_of_separation", "work_of_adhesion"):
+    if work.quantity == "surface_energy" and work.material not in adhesion.COHESION:
+        twice = None if work.stderr is None else 2 * work.stderr
+        conditions = {**work.conditions, "place": PLACES["crystal"]}
+        work = replace(work, quantity=CLEAVAGE, value=2 * work.value, stderr=twice, conditions=conditions)
+    elif work.quantity not in ("work_of_separation", "work_of_adhesion"):
         return []
     name = work.quantity.replace("_", " ")
     least = work.value - ONE_SIDED_95 * (work.stderr or 0.0)

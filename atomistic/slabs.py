@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
-from pymatgen.core.surface import SlabGenerator
+from pymatgen.core.surface import Slab, SlabGenerator
 from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.spatial.transform import Rotation
 
@@ -35,12 +35,14 @@ class Termination:
         dipole: per area along z from formal charges, e/Å.
         symmetric: whether both faces are alike (a symmetry of the slab exchanges them).
         broken: covalent bonds cut per slab.
+        cut: where the slab begins, as a share of the oriented cell along the normal (`ended_at`).
     """
 
     atoms: Atoms
     dipole: float
     symmetric: bool
     broken: int
+    cut: float = 0.0
 
 
 def formal_charges(atoms: Atoms) -> np.ndarray:
@@ -82,24 +84,39 @@ def terminations(crystal: str | Atoms, miller: Index, thickness: float = 10.0, v
     cell = bulk(crystal) if isinstance(crystal, str) else crystal
     if not any(miller) or not thickness > 0 or not vacuum > 0:
         raise UserError(f"slab: a plane and lengths are needed, read Miller {miller}, {thickness} Å thick, vacuum {vacuum} Å")
-    structure = AseAtomsAdaptor.get_structure(cell)
-    generator = SlabGenerator(structure, miller, thickness, max(vacuum, 1.0), center_slab=True, primitive=True, lll_reduce=True)
+    generator = _generator(cell, miller, thickness, vacuum)
     cuts = generator.gen_possible_terminations(ftol=0.05)
     if len(cuts) * len(cell) > LARGE:
         generator.center_slab = False  # its search for neighbours is most of the time; the block begins at the cut anyway
         slabs = [generator.get_slab(cut) for cut in _promising(generator, cuts)]
     else:
         slabs = generator.get_slabs(bonds=None, symmetrize=False, ftol=0.05)
-    formula = structure.composition.reduced_formula
+    formula = generator.oriented_unit_cell.composition.reduced_formula
     found = []
     for slab in slabs:
         if slab.composition.reduced_formula != formula:
             continue
-        atoms = _upright(AseAtomsAdaptor.get_atoms(slab), vacuum)
-        found.append(Termination(atoms, _dipole(atoms), bool(slab.is_symmetric()), _broken(atoms, cell)))
+        found.append(_termination(slab, cell, vacuum))
     if not found:
         raise UserError(f"{formula}{miller}: none of the {len(slabs)} terminations is stoichiometric; another face or thickness")
     return sorted(found, key=lambda end: (end.broken, abs(end.dipole) > 1e-3, not end.symmetric, len(end.atoms), abs(end.dipole)))
+
+
+def ended_at(crystal: Atoms, miller: Index, cut: float, thickness: float, vacuum: float = 15.0) -> Termination:
+    """The slab of another thickness (Å) that begins at the `cut` of a `Termination` of the same crystal and face."""
+    return _termination(_generator(crystal, miller, thickness, vacuum).get_slab(cut), crystal, vacuum)
+
+
+def _generator(cell: Atoms, miller: Index, thickness: float, vacuum: float) -> SlabGenerator:
+    """What cuts slabs of one face of a crystal; their blocks are centred, so that they hang together in the cell."""
+    structure = AseAtomsAdaptor.get_structure(cell)
+    return SlabGenerator(structure, miller, thickness, max(vacuum, 1.0), center_slab=True, primitive=True, lll_reduce=True)
+
+
+def _termination(slab: Slab, cell: Atoms, vacuum: float) -> Termination:
+    """What is told of one slab of a crystal."""
+    atoms = _upright(AseAtomsAdaptor.get_atoms(slab), vacuum)
+    return Termination(atoms, _dipole(atoms), bool(slab.is_symmetric()), _broken(atoms, cell), float(slab.shift))
 
 
 def _promising(generator: SlabGenerator, cuts: list[float]) -> list[float]:
@@ -178,8 +195,18 @@ def _broken(atoms: Atoms, cell: Atoms) -> int:
 
 def _bonds(atoms: Atoms) -> int:
     """Number of covalent bonds (COVALENT) in a cell."""
+    return len(_bonded(atoms)) // 2
+
+
+def _bonded(atoms: Atoms) -> list[tuple[int, int]]:
+    """Both orders of every pair of atoms with a covalent bond."""
     pairs = {pair: length for pair, length in COVALENT.items() if set(pair) <= set(atoms.symbols)}
-    return len(neighbor_list("i", atoms, pairs)) // 2 if pairs else 0
+    return list(zip(*(each.tolist() for each in neighbor_list("ij", atoms, pairs)), strict=True)) if pairs else []
+
+
+def bonds_lost(before: Atoms, after: Atoms) -> int:
+    """Covalent bonds of the atoms `before` that are open in the same atoms `after`, whatever new ones there are."""
+    return len(set(_bonded(before)) - set(_bonded(after))) // 2
 
 
 def faces(highest: int = 1) -> list[Index]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, bulk_onsager, reduction, structure_reading, tasks, under_pressure
+from atomistic import adhesion, bulk_onsager, reduction, structure_reading, surfaces, tasks, under_pressure
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import reference_seconds
 from atomistic.surface_energy import FORCE, STEPS, generic_shifts
@@ -83,10 +83,11 @@ class Effort:
     """Effort of a whole study.
 
     Attributes:
-        diffusion: per phase. slab_thicknesses: of the metal's surfaces, Å. contact_thickness: of each side of a contact, Å.
+        diffusion: per phase. slab_thicknesses: of slabs for surface energies, Å. contact_thickness: of each side of a contact, Å.
         shifts: in-plane shifts of each contact. disorder_seeds: disordered cells whose elastic tensors are averaged.
         committee: which members of the potential compute, where the study does not say.
-        faces: of the metal. quantities: what is run at all. contact_faces: of phases whose contact the study describes itself.
+        faces: of the metal, where `surfaces` names none of it. surfaces: Miller indices of the faces of each phase. quantities:
+            what is run at all. contact_faces: of phases whose contact the study describes itself.
         steps: most steps of a relaxation; None: as many as each kind of run needs. For trials, whose numbers mean nothing.
         thicker_contact: thickness of each side of a second contact, Å, whose change enters the error; None: there is none.
         contact_steps: most steps of the relaxation of a contact's slabs.
@@ -104,6 +105,7 @@ class Effort:
     steps: int | None = None
     thicker_contact: float | None = None
     contact_steps: int = STEPS
+    surfaces: Mapping[str, tuple[tuple[int, int, int], ...]] = field(default_factory=dict)
 
 
 def _rows(*rows: tuple[str, float, tuple[float, ...], float, float, int]) -> dict[str, PhaseEffort]:
@@ -256,7 +258,7 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
             raise UserError(f"[[phase]] {phase}: its contact with lithium: {error}") from None
         other, metal = heterostructure.parts(joined, vacuum=12.0)
         strain = ", ".join(f"{value:+.1%}" for value in joined.info["strain_upper"])
-        note = f"lithium ({_digits(face.metal)}) on ({_digits(face.phase)}), strained by {strain} in the plane"
+        note = f"lithium ({surfaces.digits(face.metal)}) on ({surfaces.digits(face.phase)}), strained by {strain} in the plane"
         note += ", a polar face" if joined.info["polar"][0] else ""
         return joined, metal, other, joined.get_tags() == heterostructure.UPPER, note
 
@@ -280,12 +282,24 @@ def plan(settings: StudySettings, tools: Toolbox | None = None) -> tuple[Task, .
     """Every run of the study, in a fixed order.
 
     Raises:
-        UserError: unknown potential or phase.
+        UserError: unknown potential or phase, or slabs that cannot be cut.
     """
     tools = tools or toolbox(settings)
-    return tuple(
-        task for member in range(tools.members) for task in _plan_of(settings, tools, member) if _wanted(settings, tools, task)
-    )
+    cut = _slabs(settings, tools)
+    return tuple(task for member in range(tools.members) for task in _plan_of(settings, tools, member, cut)
+                 if _wanted(settings, tools, task))  # fmt: skip
+
+
+def _slabs(settings: StudySettings, tools: Toolbox) -> dict[str, dict[tuple[int, int, int], tuple[int, ...]]]:
+    """Atoms of the slabs of every face whose surface energy is wanted, by phase and Miller indices.
+
+    Raises:
+        UserError: slabs that cannot be cut.
+    """
+    if "surface" not in tools.effort.quantities:
+        return {}
+    return {phase: {miller: surfaces.atoms_of(tools.crystal(phase, settings.seed), phase, miller, tools.effort.slab_thicknesses)
+                    for miller in tools.effort.surfaces.get(phase, ())} for phase in settings.phases}  # fmt: skip
 
 
 def _wanted(settings: StudySettings, tools: Toolbox, task: Task) -> bool:
@@ -306,8 +320,10 @@ def _cells(settings: StudySettings, tools: Toolbox, member: int) -> int:
     return 1 if alone else tools.effort.disorder_seeds
 
 
-def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]:
-    """Every run that one member of the committee can make."""
+def _plan_of(
+    settings: StudySettings, tools: Toolbox, member: int, slabs_of: Mapping[str, Mapping[tuple[int, int, int], tuple[int, ...]]]
+) -> list[Task]:
+    """Every run that one member of the committee can make; `slabs_of` as `_slabs`."""
     listed: list[Task] = []
     whose, told = ({"member": member}, f", member {member}") if member else ({}, "")
     short = {} if tools.effort.steps is None else {"steps": tools.effort.steps}
@@ -317,7 +333,9 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
         code = {"version": VERSION} | ({"revision": REVISIONS[kind]} if kind in REVISIONS else {})
         what = {"kind": kind, **code, "potential": tools.sha256, "engine": settings.engine, **parameters}
         run = digest({**what, "production": None}) if "production" in parameters else ""
-        listed.append(Task(digest(what), label + told, cost, kind, parameters, run))
+        runs = 12 if kind == "thermal_elasticity" else 1
+        moved = parameters["equilibration"] + runs * parameters["production"] if run else 0.0
+        listed.append(Task(digest(what), label + told, cost, kind, parameters, run, moved))
 
     for phase in settings.phases:
         seed = settings.seed
@@ -351,7 +369,11 @@ def _plan_of(settings: StudySettings, tools: Toolbox, member: int) -> list[Task]
             name = f"{phase} elasticity" + (f" cell {number + 1}" if disorder else "")
             usual = 3000 if disorder else 1500 if len(cell) > 12 else 300  # force calls
             add("elasticity", name, reference_seconds(len(cell), usual), **common, seed=seed + number)
-        if phase == tools.metal and tools.slab:
+        for miller, slab_atoms in slabs_of.get(phase, {}).items():
+            cost = sum(reference_seconds(atoms, STEPS / 4) for atoms in (len(cell), *slab_atoms))  # usual steps of each
+            add("surface", surfaces.label(f"{phase} surface", miller), cost, **common, seed=seed, miller=list(miller),
+                thicknesses=list(tools.effort.slab_thicknesses), force=FORCE, steps=STEPS)  # fmt: skip
+        if phase == tools.metal and tools.slab and phase not in tools.effort.surfaces:
             for face in tools.effort.faces:
                 add("surface", f"{phase} surface ({face})", reference_seconds(20, 80), **common, seed=seed, face=face,
                     thicknesses=list(tools.effort.slab_thicknesses))  # fmt: skip
@@ -407,7 +429,7 @@ def run(
         answers = _with_matrices(listed, answers, tools, store)
     if "structure" in tools.effort.quantities:
         answers = _with_structures(listed, answers, tools, store, comm, progress)
-    records, curves = reduction.reduce(listed, answers, source, "diffusion" in tools.effort.quantities)
+    records, curves = reduction.reduce(listed, answers, source, "diffusion" in tools.effort.quantities, tools.metal)
     if comm is None or comm.rank == 0:
         write_json(store / "arrhenius.json", curves)
         cautions = [tools.caution] if tools.caution else []
@@ -472,27 +494,25 @@ def _kept(store: Path, task: Task, what: str) -> Trajectory:
 
 def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> list[str]:
     """What runs could not give, each with the member that it is of where that is not the first."""
-    told = []
-    for task, answer in zip(listed, answers, strict=True):
-        if "problem" in answer:
-            member = task.parameters.get("member", 0)
-            told.append(f"member {member} alone: {answer['problem']}" if member else str(answer["problem"]))
     done = list(zip(listed, answers, strict=True))
     first = [run for run in done if not run[0].parameters.get("member")]
+    told = [_whose(task, str(answer["problem"])) for task, answer in done if "problem" in answer]
     told += bulk_onsager.problems(first) + structure_reading.problems(first)
     for task, answer in done:
         if task.kind == "adhesion" and (fallen := adhesion.fallen(task.parameters["phase"], task, answer)):
-            member = task.parameters.get("member", 0)
-            told.append(f"member {member} alone: {fallen}" if member else fallen)
+            told.append(_whose(task, fallen))
+        if "miller" in task.parameters and "problem" not in answer and (note := surfaces.note(task, answer)):
+            told.append(_whose(task, note))
     moved = [run for run in done if run[0].kind == "diffusion" and not run[0].parameters.get("member")]
     for phase in dict.fromkeys(task.parameters["phase"] for task, _ in moved):
         told += under_pressure.missing(phase, [run for run in moved if run[0].parameters["phase"] == phase])
     return told
 
 
-def _digits(face: tuple[int, int, int]) -> str:
-    """Miller indices in a row."""
-    return "".join(str(index) for index in face)
+def _whose(task: Task, sentence: str) -> str:
+    """The sentence, with the member of the committee that it is of where that is not the first."""
+    member = task.parameters.get("member", 0)
+    return f"member {member} alone: {sentence}" if member else sentence
 
 
 def _repeat(cell: Atoms, length: float) -> tuple[int, int, int]:

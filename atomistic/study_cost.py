@@ -3,18 +3,22 @@
 The cost of a run is its force calls at the reference speed, CALL + ATOM · atoms each (the shipped potentials by symmetrix on one
 core). What the potential takes on this machine is that times the measured over the reference time of one call. A relaxation is
 counted with the steps that it usually takes; one of adhesion with the most it may, so that those studies end earlier than told.
+Of a run of molecular dynamics that has been begun, or that was made longer, what is left of its time counts.
 """
 
 import heapq
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from atomistic import trajectory
 from atomistic.scheduler import Task, finished
 
 CALL = 0.0015
@@ -48,6 +52,7 @@ class Estimate:
         runs: of the study; kept: of those, finished before. seconds: of what is left, on one core.
         wall: seconds on as many cores as asked for, two: on two. longest: label and seconds of the longest run.
         call: measured seconds of a force call on `atoms` atoms, 0 where nothing is left or nothing is measured.
+        begun: ps of the runs that have been begun and are not at their end; there: ps of them that are kept.
     """
 
     runs: int
@@ -58,6 +63,8 @@ class Estimate:
     longest: tuple[str, float]
     call: float = 0.0
     atoms: int = 0
+    begun: float = 0.0
+    there: float = 0.0
 
 
 def reference_seconds(atoms: int, calls: float, dtype: str = "float64") -> float:
@@ -86,9 +93,33 @@ def estimate(plan: StudyPlan, store: str | Path, cores: int = 1) -> Estimate:
     if plan.probe is not None and plan.load is not None:
         call, atoms = seconds_of_a_call(plan.probe, plan.load()), len(plan.probe)
         slower = call / reference_seconds(atoms, 1, plan.dtype)
-    longest, costs = max(left, key=lambda task: task.cost), [slower * task.cost for task in left]
+    there = [held(Path(store), task) for task in left]
+    shares = [1 - done / task.picoseconds if done else 1.0 for task, done in zip(left, there, strict=True)]
+    costs = [slower * share * task.cost for task, share in zip(left, shares, strict=True)]
+    longest = int(np.argmax(costs))
+    begun = sum(task.picoseconds for task, done in zip(left, there, strict=True) if done)
     return Estimate(len(plan.tasks), kept, sum(costs), on_cores(costs, cores), on_cores(costs, 2),
-                    (longest.label, slower * longest.cost), call, atoms)  # fmt: skip
+                    (left[longest].label, costs[longest]), call, atoms, begun, sum(there))  # fmt: skip
+
+
+def held(store: Path, task: Task) -> float:
+    """Molecular dynamics (ps) that the store holds of a task which is not finished, at most the whole of it.
+
+    The segments of its runs, or the steps of its walkers or of its driven cell.
+    """
+    folder = store / task.folder
+    whole = sum(trajectory.held(header.parent) for header in folder.glob("*/run.json"))
+    steps = _steps(folder / "metadynamics.npz", "step") + _steps(folder / "driven.npz", "rows")
+    return min(task.picoseconds, whole + task.step * steps)
+
+
+def _steps(file: Path, name: str) -> int:
+    """Steps that a checkpoint tells by a number, or by its rows; 0 where there is none that can be read."""
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            return len(data[name]) if data[name].ndim else int(data[name])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return 0
 
 
 def seconds_of_a_call(atoms: Atoms, calculator: BaseCalculator, calls: int = 3) -> float:

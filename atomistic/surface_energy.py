@@ -1,4 +1,4 @@
-"""Surface energy of lithium and work of adhesion of lithium on a solid phase, from relaxed slabs at 0 K (J/m²)."""
+"""Surface energy of a crystal and work of adhesion of lithium on a solid phase, from relaxed slabs at 0 K (J/m²)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ reaction's end, and another one with every optimiser."""
 class SlabEnergy:
     """Energy per area (J/m²), its standard error, and the single values it is made of.
 
-    forces, gained: of each relaxed slab, where they are kept (`work_of_adhesion`): largest force left on an atom, eV/Å, and the
-    energy per area that the last third of its steps gained, J/m².
+    forces, gained: of each relaxed slab: largest force left on an atom, eV/Å, and the energy per area that the last third of its
+    steps gained, J/m² (a surface energy: per area of both faces).
     """
 
     value: float
@@ -42,8 +42,9 @@ def surface_energy(
     force: float = 0.02,
     steps: int = 300,
     strict: bool = True,
+    rests: list[Atoms] | None = None,
 ) -> SlabEnergy:
-    """γ = (E_slab − N e_bulk)/2A of a slab with two equal faces; the thickest slab is the value, the change the error.
+    """γ = (E_slab − N e_bulk)/2A of a slab, the mean of its two faces; the thickest slab is the value, the change the error.
 
     Args:
         slab: thickness (Å) → periodic slab with vacuum, normal along z.
@@ -53,6 +54,7 @@ def surface_energy(
         force: largest force left, eV/Å.
         steps: most relaxation steps.
         strict: whether a slab that is not at rest after them is refused.
+        rests: filled with the relaxed slabs, thinnest first.
 
     Raises:
         UserError: fewer than two thicknesses.
@@ -60,12 +62,17 @@ def surface_energy(
     """
     if len(thicknesses) < 2:
         raise UserError("a surface energy needs slabs of at least two thicknesses; the change between them is its error")
-    values = []
+    values, forces, gained = [], [], []
     for thickness in sorted(thicknesses):
-        atoms = relaxed(slab(thickness), calculator, force=force, steps=steps, strict=strict)
+        path: list[float] = []
+        atoms = relaxed(slab(thickness), calculator, force=force, steps=steps, strict=strict, energies=path)
         excess = atoms.get_potential_energy() - len(atoms) * energy_per_atom
         values.append(surface_energy_to_si(excess / (2 * area(atoms))))
-    return SlabEnergy(values[-1], abs(values[-1] - values[-2]), tuple(values))
+        gained.append(surface_energy_to_si(still_gained(path) / (2 * area(atoms))))
+        forces.append(largest_force(atoms))
+        if rests is not None:
+            rests.append(atoms)
+    return SlabEnergy(values[-1], abs(values[-1] - values[-2]), tuple(values), tuple(forces), tuple(gained))
 
 
 def work_of_adhesion(
@@ -106,7 +113,7 @@ def work_of_adhesion(
         path: list[float] = []
         rest = relaxed(atoms, calculator, force=force, steps=steps, strict=False, energies=path)
         gained.append(surface_energy_to_si(still_gained(path) / area(joined)))
-        forces.append(float(np.linalg.norm(rest.get_forces(), axis=1).max()))
+        forces.append(largest_force(rest))
         return float(rest.get_potential_energy())
 
     apart, values = energy(first) + energy(second), []
@@ -159,6 +166,11 @@ def generic_shifts(count: int, period: float) -> list[tuple[float, float]]:
     Source: the additive recurrence with the plastic number 1.3247… (Roberts' R2 sequence).
     """
     return [(period * ((0.5 + k / 1.32471795724) % 1), period * ((0.5 + k / 1.32471795724**2) % 1)) for k in range(1, count + 1)]
+
+
+def largest_force(atoms: Atoms) -> float:
+    """Largest force on an atom, eV/Å."""
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
 
 def area(atoms: Atoms) -> float:

@@ -9,6 +9,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from atomistic import adhesion, bulk_onsager, diffusivity, dynamics, elasticity, onsager, surface_energy, thermal_elasticity
+from atomistic import surfaces as faces
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from coupling.errors import RunFailure, UserError
@@ -174,10 +175,8 @@ def _elasticity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculat
     A disordered cell is shaken by 0.1 Å before it relaxes, so that its ions leave the symmetric sites of the ideal crystal
     for a minimum that bears a strain.
     """
-    cell = tools.crystal(p["phase"], p["seed"])
+    cell = _shaken(p, tools)
     disordered = "disorder" in cell.info
-    if disordered:
-        cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
     atoms = relaxed(cell, calculator, cell=True, force=0.004, steps=p.get("steps", 2000), strict=False)
     tick(0.3)
     answer = {
@@ -227,7 +226,9 @@ def _told(tensor: elasticity.ElasticTensor) -> dict[str, Any]:
 
 
 def _surface(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:
-    """Surface energy of one face of the metal."""
+    """Surface energy of one face: of the slabs of the metal, or of those that are cut from the relaxed crystal (`surfaces`)."""
+    if "miller" in p:
+        return faces.measured(p, _shaken(p, tools), calculator, tick)
     assert tools.slab is not None
     make = tools.slab
     cell, whole = tools.crystal(p["phase"], p["seed"]), "steps" not in p
@@ -248,16 +249,22 @@ def _adhesion(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator
 
 def _start(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator) -> Atoms:
     """Cell to be repeated, relaxed under its pressure; a disordered one keeps the mean of its axes, being cubic on average."""
-    cell = tools.crystal(p["phase"], p["seed"])
+    cell = _shaken(p, tools)
     disordered = "disorder" in cell.info
-    if disordered:
-        cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
     steps, pressure = p.get("steps", 300), p.get("pressure", 0.0)
     rest = relaxed(cell, calculator, cell=True, force=0.01, steps=steps, strict=False, pressure=pressure).copy()
     rest.calc = None
     if disordered:
         rest.set_cell(cell.cell.array * (rest.get_volume() / cell.get_volume()) ** (1 / 3), scale_atoms=True)
     return rest
+
+
+def _shaken(p: Mapping[str, Any], tools: "Toolbox") -> Atoms:
+    """The cell of a phase; a disordered one with its ions off the symmetric sites of the ideal crystal."""
+    cell = tools.crystal(p["phase"], p["seed"])
+    if "disorder" in cell.info:
+        cell.rattle(SHAKE, rng=np.random.default_rng(p["seed"]))
+    return cell
 
 
 def _formula_units(atoms: Atoms) -> int:

@@ -9,7 +9,7 @@ segment). A segment is written whole or not at all, so a killed run loses at mos
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,19 @@ def write_segment(folder: Path, index: int, frames: Frames, after: State, halvin
         np.savez(stream, **contents)
 
 
+def held(folder: Path) -> float:
+    """Length (ps) of the run in a folder, 0 where there is none; of its segments the last is read, and those that are damaged."""
+    header, count, last = read_header(folder), 0, None
+    while header is not None and _segment_file(folder, count).is_file():
+        count += 1
+    while count and (last := _read_segment(_segment_file(folder, count - 1), ("energies",))) is None:
+        count -= 1
+    if header is None or last is None:
+        return 0.0
+    frames = (count - 1) * _in_a_segment(header) + len(last["energies"])
+    return float(frames * header["settings"]["frame_interval"] / 1000.0)
+
+
 def state_after(segment: dict[str, np.ndarray]) -> State:
     """State at the end of a segment; one written before there were chains has none."""
     chains = segment.get("chains", np.zeros((2, 2, 1)))
@@ -192,10 +205,10 @@ def _segment_file(folder: Path, index: int) -> Path:
     return folder / f"segment-{index:05d}.npz"
 
 
-def _read_segment(path: Path) -> dict[str, np.ndarray] | None:
-    """Arrays of one segment, None when it is absent or damaged (each array carries a checksum)."""
+def _read_segment(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray] | None:
+    """Arrays of one segment, or some of them; None when it is absent or damaged (each array carries a checksum)."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
+            return {name: data[name] for name in names or data.files}
     except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, KeyError, OSError):
         return None

@@ -316,7 +316,8 @@ def test_reduction_of_estimates_to_room_temperature() -> None:
     runs = [_diffusion(t, prefactor * math.exp(-energy / (8.314462618 * t)), 1e-11) for t in (600.0, 800.0, 1000.0)]
     surface = Task("s", "s", 1.0, "surface", {"phase": "X", "face": "100", "thicknesses": [1, 2], "seed": 1})
     runs.append((surface, {"engine": "test", "value": 0.5, "stderr": 0.01, "values": [0.49, 0.5]}))
-    records, curves = reduction.reduce([task for task, _ in runs], [answer for _, answer in runs], {"potential": "test"})
+    listed, answers = zip(*runs, strict=True)
+    records, curves = reduction.reduce(listed, answers, {"potential": "test"}, metal="X")
     room = 298.15
     value = prefactor * math.exp(-energy / (8.314462618 * room))
     assert find(records, "X", "activation_energy")[0].value == pytest.approx(energy, rel=0.01)

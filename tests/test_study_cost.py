@@ -1,18 +1,35 @@
 """What a study takes, told before it starts; its trial; where it starts from; driven runs that go on after a kill."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
+import tiny_study
 from ase.build import bulk
 from pair_potential import PairPotential
 
-from atomistic import boundary_study, creep, flow_study, nucleation_study, property_study, reaction_study, study_cost, study_start
+from atomistic import (
+    boundary_study,
+    creep,
+    dynamics,
+    flow_study,
+    nucleation_study,
+    property_study,
+    reaction_study,
+    study_cost,
+    study_start,
+    trajectory,
+)
+from atomistic import study as bulk_study
 from atomistic.creep import Drive, driven
+from atomistic.dynamics import DynamicsSettings
+from atomistic.metadynamics import Hills, SamplingSettings, sample
 from atomistic.scheduler import Task
 from atomistic.thermal_elasticity import Strained
+from atomistic.walkers import Overdamped
 from coupling.errors import UserError
 from coupling.store import read_records
 from coupling.toml_input import read
@@ -60,6 +77,59 @@ def test_what_is_kept_costs_nothing_and_the_measured_speed_counts(tmp_path: Path
     for number in (0, 1):
         (tmp_path / f"{number}.json").write_text(json.dumps({"key": str(number), "answer": {}}))
     assert study_cost.estimate(plan, tmp_path).wall == 0
+
+
+def test_of_a_run_that_was_begun_what_is_left_counts(tmp_path: Path) -> None:
+    """Runs of 10 s and 4 ps: one with 1 ps of it in two parts, one with a whole longer run, one not begun, one without motion.
+
+    A segment that was cut does not count; the run itself goes on from there.
+    """
+    atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat(3)
+    tasks = [Task(str(number), f"run {number}", 10.0, "md", {}, f"folder {number}", 4.0) for number in range(3)]
+    tasks.append(Task("3", "rest", 10.0, "elasticity", {}))
+    settings = DynamicsSettings(30.0, 0.76, timestep=4.0, frame_interval=40.0, checkpoint_interval=400.0)
+    for number, part, length in ((0, "equilibration", 0.24), (0, "production", 0.76), (1, "production", 5.0)):
+        folder = tmp_path / f"folder {number}" / part
+        dynamics.run(atoms, PairPotential(cutoff=5.0), dataclasses.replace(settings, picoseconds=length), folder)
+        assert trajectory.held(folder) == pytest.approx(length)
+    found = study_cost.estimate(study_cost.StudyPlan(tuple(tasks)), tmp_path)
+    assert (found.begun, found.there) == (8.0, pytest.approx(5.0))
+    assert found.seconds == pytest.approx(7.5 + 0.0 + 10.0 + 10.0)
+    assert found.longest == ("run 2", 10.0)
+    (tmp_path / "folder 0" / "production" / "segment-00001.npz").write_bytes(b"cut")
+    assert study_cost.held(tmp_path, tasks[0]) == pytest.approx(0.24 + 0.40)
+    assert trajectory.held(tmp_path / "folder 2") == 0.0
+
+
+def test_a_study_made_longer_costs_the_difference(tmp_path: Path) -> None:
+    """Diffusion runs of 0.1 + 0.8 ps that go on to 0.1 + 1.7 ps; what is at rest is kept."""
+    tools = tiny_study.tools()
+    short = {"Ar": dataclasses.replace(tiny_study.EFFORT.diffusion["Ar"], temperatures=(300.0,))}
+    long = {"Ar": dataclasses.replace(short["Ar"], production=1.7)}
+    moving = dataclasses.replace(tiny_study.EFFORT, quantities=("diffusion",))
+    first, second = (dataclasses.replace(tools, effort=dataclasses.replace(moving, diffusion=one)) for one in (short, long))
+    bulk_study.run(tiny_study.SETTINGS, tmp_path, tools=first)
+    (task,) = bulk_study.plan(tiny_study.SETTINGS, second)
+    found = study_cost.estimate(study_cost.StudyPlan((task,)), tmp_path)
+    assert (found.kept, found.begun, found.there) == (0, pytest.approx(1.8), pytest.approx(0.9))
+    assert found.seconds == pytest.approx(task.cost / 2)
+
+
+def test_steps_of_walkers_and_of_a_driven_cell_are_counted(tmp_path: Path) -> None:
+    """Three walkers of 0.5 ps of 2 ps with the time after them, and a driven cell at a third of its strain."""
+    hills = Hills(-2.0, 2.0, 80, 0.2, 0.1, 1.0, 5.0)
+    walkers = Overdamped(lambda x: x, np.zeros(3), 0.01, seed=1)
+    sample(walkers, hills, SamplingSettings(250, 10, 5, 50), tmp_path / "bias")
+    biased = Task("a", "bias", 10.0, "bias", {}, "bias", 3 * 2.0, 3 * 2e-3)
+    assert study_cost.held(tmp_path, biased) == pytest.approx(1.5)
+    cell = Task("b", "flow", 10.0, "md", {}, "flow", 0.6, 5e-3)
+    assert study_cost.held(tmp_path, cell) == 0.0
+    drive = Drive(4e10, 0.06, 0.03, 20.0, timestep=5.0, friction_time=200.0, seed=3)
+    (tmp_path / "flow").mkdir()
+    np.savez(tmp_path / "flow" / "driven.npz", key="k", rows=np.zeros((40, 2)))
+    assert study_cost.held(tmp_path, cell) == pytest.approx(0.2)
+    driven(bulk("Ar", "fcc", a=5.3, cubic=True).repeat(3), PairPotential(cutoff=5.0), drive, folder=tmp_path / "flow")
+    assert study_cost.held(tmp_path, dataclasses.replace(cell, picoseconds=2.0)) == pytest.approx(0.06 / 4e10 * 1e12)
 
 
 def test_a_force_call_is_timed() -> None:
@@ -170,7 +240,17 @@ def test_the_command_tells_the_cost_and_runs_the_trial(tmp_path: Path, monkeypat
     told = capsys.readouterr()
     assert json.loads(told.out)["runs"] == 1
     assert "about" in told.err
+    assert "already" not in told.err
     assert not (tmp_path / "study").exists()
+    begun = dataclasses.replace(plan, tasks=(dataclasses.replace(tasks[0], picoseconds=2.0, step=0.01),))
+    monkeypatch.setattr(flow_study, "plan", lambda study: begun)
+    (tmp_path / "begun" / "a").mkdir(parents=True)
+    np.savez(tmp_path / "begun" / "a" / "driven.npz", rows=np.zeros((50, 2)))
+    command.run_file(path, tmp_path / "begun", as_json=True, estimate=True)
+    told = capsys.readouterr()
+    assert json.loads(told.out)["begun"] == {"picoseconds": 2.0, "there": 0.5}
+    assert "begun runs: 2 ps, of which 0.5 ps are there already" in told.err
+    monkeypatch.setattr(flow_study, "plan", lambda study: plan)
     command.run_file(path, None, as_json=True, trial=True)
     told = capsys.readouterr()
     assert {record["confidence"] for record in json.loads(told.out)["records"]} == {"low"}
@@ -192,6 +272,8 @@ def test_places_of_nucleation_are_told_apart(tmp_path: Path) -> None:
     study = nucleation_study.read_study(path)
     labels = [task.label for task in nucleation_study._tasks(study, [atoms], "none")]
     assert labels == ["bias 80 K low", "bias 80 K high", "infrequent 80 K low", "infrequent 80 K high"]
+    kept = [task.picoseconds for task in nucleation_study._tasks(study, [atoms], "none")]
+    assert kept == [pytest.approx(study.bias.walkers * 1e12 * (study.bias.length + study.attachment.length))] * 2 + [0.0, 0.0]
     assert nucleation_study._volume(atoms, study.place[1]) == pytest.approx(10.6**2 * 9e-30)
     assert nucleation_study._volume(atoms, None) == pytest.approx(10.6**2 * 21.2e-30)
     for old, new, message in (

@@ -121,11 +121,14 @@ def _cost(room: Any, study: Any, folder: Path, comm: Any, narrator: Narrator) ->
         about = "at most about" if any(task.kind in TO_THE_LAST_STEP for task in plan.tasks) else "about"
         narrator.say("md", f"{study.name}: {kept}; {about} {_about(found.wall)} on {cores}"
                      + (f", {_about(found.two)} on 2 (mpirun -n 2)" if comm.size == 1 and found.two < 0.95 * found.wall else ""))
+        if found.there:
+            narrator.say("md", f"begun runs: {found.begun:.3g} ps, of which {found.there:.3g} ps are there already")
         speed = f"a force call on {found.atoms} atoms takes {1e3 * found.call:.0f} ms here" if found.call else (
             "told by the numbers of atoms alone, nothing is timed before it runs")  # fmt: skip
         narrator.say("md", f"longest: {found.longest[0]}, about {_about(found.longest[1])}; {speed}")
     return {"study": study.name, "runs": found.runs, "kept": found.kept, "cores": comm.size, "seconds": found.wall,
             "seconds_on_two_cores": found.two, "longest": {"run": found.longest[0], "seconds": found.longest[1]},
+            "begun": {"picoseconds": found.begun, "there": found.there},
             "force_call": {"atoms": found.atoms, "seconds": found.call}, "first": plan.note}  # fmt: skip
 
 
