@@ -41,11 +41,12 @@ def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     """
     if not np.any(residuals):
         return np.zeros(design.shape[1])
-    blocks, rest, size = in_blocks(design), in_blocks(residuals), round(len(design) / len(in_blocks(residuals)))
-    left, singular, right = np.linalg.svd(blocks, full_matrices=False)
+    blocks, rest = in_blocks(design), in_blocks(residuals)
+    size, units = round(len(residuals) / len(rest)), np.maximum(np.linalg.norm(blocks, axis=0), 1e-300)
+    left, singular, right = np.linalg.svd(blocks / units, full_matrices=False)
     kept = singular > 1e-10 * singular[0]
     weights, variance = _posterior(left[:, kept], rest, size)
-    rows = (left[:, kept] / singular[kept] @ right[kept]).T
+    rows = (left[:, kept] / singular[kept] @ right[kept] / units).T
     spread = np.sqrt(variance[:, None] * ((rows @ _covariance(len(rest), size)) * rows).sum(axis=2))
     return np.array([_half_width(weights, each, len(rest) - int(kept.sum())) for each in spread.T])
 
@@ -112,10 +113,10 @@ def _posterior(basis: np.ndarray, rest: np.ndarray, size: int) -> tuple[np.ndarr
 
 def _half_width(weights: np.ndarray, spread: np.ndarray, freedom: int) -> float:
     """Half-width of the central 68.27 % of a mean of Student's distributions about zero."""
-    if not spread.any():
+    if not spread.all():
         return 0.0
     widest = float(spread.max() * special.stdtrit(freedom, ONE_SIGMA))
-    return float(brentq(lambda at: weights @ special.stdtr(freedom, at / np.maximum(spread, 1e-300)) - ONE_SIGMA, 0, 1.001 * widest))
+    return float(brentq(lambda at: weights @ special.stdtr(freedom, at / spread) - ONE_SIGMA, 0, 1.001 * widest))
 
 
 def student(count: float) -> float:
