@@ -1,15 +1,13 @@
 """Standard errors of what is fitted to values that follow each other, a mean included: one way for short and long series.
 
-The noise is taken for a first-order autoregression, x_i = ρ x_{i-1} + kicks, whose ρ nobody knows: a least-squares fit takes some of
-the correlation out of its own residuals, and a short series hardly tells it. The error is therefore averaged over all ρ from -1
-to 1, each weighted by how well it explains the residuals. Of BLOCKS values or more, means of successive blocks enter: those of any
-noise of short memory are such an autoregression, whatever the values within a block did.
+The noise is taken for a first-order autoregression, x_i = ρ x_{i-1} + kicks. A fit takes some of the correlation out of its own
+residuals, and a short series hardly tells ρ: what is told is therefore the mean over all ρ from -1 to 1, each weighted by how
+likely the residuals are by it. Of a long series means of successive blocks enter, so that slow noise under fast one is seen.
+Where a series spans less than some ten of its own correlation times, errors are too small: nothing in it tells of more.
 
 Error bars are half-widths of the central 68.27 %, Student's distribution included, so that twice of them hold 95 % of few.
 Source: Zellner & Tiao, J. Am. Stat. Assoc. 59, 763 (1964) (memory); docs/physics.md 1.21; checked by tests/test_coverage.py.
 """
-
-from functools import lru_cache
 
 from functools import lru_cache
 
@@ -20,7 +18,7 @@ from scipy.optimize import brentq
 ONE_SIGMA = 0.841345
 """Share of a normal distribution below one standard deviation."""
 BLOCKS = 32
-"""Fewest blocks that a series of more values is parted into: its own ρ is small then, their number still tells it."""
+"""Fewest blocks that a long series is parted into; one of fewer than twice as many values is taken as it is."""
 RHO = np.linspace(-0.99, 0.99, 100)
 """Correlations of successive values that are averaged over, all alike likely beforehand."""
 
@@ -97,7 +95,7 @@ def _whitening(number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 def _posterior(basis: np.ndarray, rest: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Weight (100,) of every ρ and the variance σ² (100,) by it, parameters and scale integrated out.
 
-    p(ρ) ∝ |C|^(-1/2) |XᵀC⁻¹X|^(-1/2) S^(-(n-p)/2), X the basis (n, p), S the least rᵀC⁻¹r that the residuals r (n,) keep beside it.
+    p(ρ) ∝ |C|^(-1/2) |XᵀC⁻¹X|^(-1/2) S^(-(n-p)/2), X the basis (n, p), S the least rᵀC⁻¹r of the residuals r (n,) less any X b.
     """
     freedom = len(rest) - basis.shape[1]
     whiten, logarithm = _whitening(len(rest), size)
