@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from atomistic import adhesion, bulk_onsager, elasticity, onsager, pooling, separation, under_pressure
-from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, weighted, widening
+from atomistic.answers import Answered, combine, conditions_of, estimates, limits, run_source, weighted, widening
 from atomistic.correlated import student
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
@@ -79,7 +79,8 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
     if not runs:
         return [], {}
     records, points, cells = [], [], []
-    wider = widening([estimates(here) for here in _by_temperature(runs)])
+    groups = [estimates(here) for here in _by_temperature(runs)]
+    wider = widening(groups)
     source = {**source, "errors_widened_by_scatter_of_runs": round(wider, 3)} if wider > 1 else source
     for here in _by_temperature(runs):
         temperature = here[0][0].parameters["temperature"]
@@ -96,6 +97,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 "m^2/s",
                 stderr=point.stderr,
                 bound=point.bound,
+                **limits(point.value, point.stderr, groups),
                 conditions=conditions_of(here[0][0], **conditions, species=here[0][0].parameters["mobile"]),
                 source={**source, **run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
