@@ -70,8 +70,10 @@ def widening(groups: Sequence[Sequence[tuple[float, float]]]) -> float:
     return max(1.0, ratio * student(freedom + 1)) if freedom else 1.0
 
 
-def limits(value: float, stderr: float | None, groups: Sequence[Sequence[tuple[float, float]]]) -> dict[str, float]:
-    """The 95 % limits of a mean, low and high, where its error (widened as `widening` tells) is no normal one's; else none.
+def limits(
+    value: float, stderr: float | None, groups: Sequence[Sequence[tuple[float, float]]]
+) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % limits of a mean where its error (widened as `widening` tells) is no normal one's; else none.
 
     Two runs tell their own scatter so badly that 1.96 of the error hold 84 % where it is what counts: the limits are those of
     Student's distribution, of a log-normal value (`coupling.record.sample` draws through them).
@@ -81,10 +83,10 @@ def limits(value: float, stderr: float | None, groups: Sequence[Sequence[tuple[f
     """
     ratio, freedom = _birge(groups)
     if not stderr or value <= 0 or widening(groups) == 1.0:
-        return {}
+        return None, None
     wider = max(ratio * float(stats.t.ppf(0.975, freedom)), TWO_SIDED_95) / widening(groups)
     factor = math.exp(wider * math.sqrt(math.log1p((stderr / value) ** 2)))
-    return {"low": value / factor, "high": value * factor}
+    return value / factor, value * factor
 
 
 def _birge(groups: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, int]:

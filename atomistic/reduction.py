@@ -87,6 +87,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
         point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in here], wider)
         assert point is not None
         points.append(point)
+        low, high = limits(point.value, point.stderr, groups)
         cells.append(here[0][1]["cell"])
         conditions = {"temperature_K": temperature, "mean_temperature_K": round(point.temperature, 2)}
         records.append(
@@ -97,7 +98,8 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 "m^2/s",
                 stderr=point.stderr,
                 bound=point.bound,
-                **limits(point.value, point.stderr, groups),
+                low=low,
+                high=high,
                 conditions=conditions_of(here[0][0], **conditions, species=here[0][0].parameters["mobile"]),
                 source={**source, **run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )

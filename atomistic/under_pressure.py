@@ -29,8 +29,9 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
         pressures = sorted({_pressure(run) for run in here})
         groups = [estimates(_at(here, pressure)) for pressure in pressures]
         points = {pressure: _point(here, pressure, widening(groups)) for pressure in pressures}
-        made += [replace(_diffusivity(phase, _at(here, p), p, point, source), **limits(point.value, point.stderr, groups))
-                 for p, point in points.items() if p]  # fmt: skip
+        for p, point in points.items():
+            low, high = limits(point.value, point.stderr, groups)
+            made += [replace(_diffusivity(phase, _at(here, p), p, point, source), low=low, high=high)] if p else []
         made += _activation_volume(phase, here, points, source)
     return made
 
