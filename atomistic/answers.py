@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from atomistic.correlated import student
 from atomistic.scheduler import Task
 from coupling import arrhenius
 from coupling.errors import UserError
+from coupling.record import TWO_SIDED_95
 
 Answered = list[tuple[Task, Mapping[str, Any]]]
 
@@ -64,13 +66,38 @@ def widening(groups: Sequence[Sequence[tuple[float, float]]]) -> float:
     Args:
         groups: of each condition, (value, standard error) of its runs. One run each tells nothing: 1.
     """
+    ratio, freedom = _birge(groups)
+    return max(1.0, ratio * student(freedom + 1)) if freedom else 1.0
+
+
+def limits(
+    value: float, stderr: float | None, groups: Sequence[Sequence[tuple[float, float]]]
+) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % limits of a mean where its error (widened as `widening` tells) is no normal one's; else none.
+
+    Two runs tell their own scatter so badly that 1.96 of the error hold 84 % where it is what counts: the limits are those of
+    Student's distribution, of a log-normal value (`coupling.record.sample` draws through them).
+
+    Args:
+        value, stderr: of a mean of runs, None of a bound. groups: as in `widening`.
+    """
+    ratio, freedom = _birge(groups)
+    if not stderr or value <= 0 or widening(groups) == 1.0:
+        return None, None
+    wider = max(ratio * float(stats.t.ppf(0.975, freedom)), TWO_SIDED_95) / widening(groups)
+    factor = math.exp(wider * math.sqrt(math.log1p((stderr / value) ** 2)))
+    return value / factor, value * factor
+
+
+def _birge(groups: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, int]:
+    """Scatter of runs about the means of their groups over that of their errors, sqrt(χ²/ν), and ν; (1, 0) of single runs."""
     chi_square, freedom = 0.0, 0
     for group in groups:
         if len(group) > 1:
             mean = weighted(group)[0]
             chi_square += sum(((value / mean - 1) * value / error) ** 2 for value, error in group)
             freedom += len(group) - 1
-    return max(1.0, math.sqrt(chi_square / freedom) * student(freedom + 1)) if freedom else 1.0
+    return (math.sqrt(chi_square / freedom), freedom) if freedom else (1.0, 0)
 
 
 def estimates(runs: Answered) -> list[tuple[float, float]]:

@@ -118,7 +118,12 @@ def require_cell(atoms: Atoms, settings: Cp2kSettings) -> None:
 
 
 def band_gap(atoms: Atoms, settings: Cp2kSettings) -> BandGap:
-    """Band gap of a periodic cell at its zone centre.
+    """Band gap of a periodic cell at its zone centre. Raises what `solve` does."""
+    return solve(atoms, settings)[0]
+
+
+def solve(atoms: Atoms, settings: Cp2kSettings) -> tuple[BandGap, np.ndarray]:
+    """Band gap of a periodic cell at its zone centre, and the energies (eV) and occupations (0 … 2) of its orbitals (n, 2).
 
     Raises:
         UserError: no CP2K, or what `require_cell` refuses; RunFailure: CP2K gave no gap.
@@ -135,7 +140,8 @@ def band_gap(atoms: Atoms, settings: Cp2kSettings) -> BandGap:
         except subprocess.TimeoutExpired as error:
             raise RunFailure(f"band gap: CP2K took longer than {own.time_limit:g} s") from error
     try:
-        return gap_of(read_orbitals(done.stdout), own.smearing)
+        orbitals = read_orbitals(done.stdout)
+        return gap_of(orbitals, own.smearing), orbitals
     except LabelFailure as failure:
         raise RunFailure(f"band gap: {failure}; {_last_words(done.stdout)}") from failure
 

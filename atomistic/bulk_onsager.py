@@ -19,7 +19,7 @@ from atomistic import diffusivity, dynamics, green_kubo, onsager
 from atomistic.answers import Answered, conditions_of
 from atomistic.correlated import student
 from atomistic.dynamics import DynamicsSettings
-from atomistic.trajectory import Trajectory
+from atomistic.trajectory import Trajectory, read_header
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
 from coupling.record import Property
@@ -77,11 +77,13 @@ def of_run(run: Trajectory, mobile: str, charges: Mapping[str, float]) -> dict[s
 
 def kept_run(folder: Path, picoseconds: float) -> Trajectory:
     """The first `picoseconds` of the production run that a diffusion task keeps in its folder. Raises UserError: it is gone."""
-    run = dynamics.load(folder / "production")
-    frames = round(1000 * picoseconds / run.frame_interval)
-    if len(run.positions) < frames:
-        raise UserError(f"{folder / 'production'}: {run.picoseconds:g} ps of {picoseconds:g} ps are there")
-    return replace(run, positions=run.positions[:frames], cells=run.cells[:frames], temperatures=run.temperatures[:frames])
+    production = folder / "production"
+    header = read_header(production)
+    frames = None if header is None else round(1000 * picoseconds / header["settings"]["frame_interval"])
+    run = dynamics.load(production, frames)
+    if frames is None or len(run.positions) < frames:
+        raise UserError(f"{production}: {run.picoseconds:g} ps of {picoseconds:g} ps are there")
+    return run
 
 
 def velocity_run(p: Mapping[str, Any], start: Atoms, calculator: BaseCalculator, folder: Path, tick: Tick) -> dict[str, Any]:

@@ -1,50 +1,120 @@
-"""Standard errors of means of values that follow each other, from their own correlation.
+"""Standard errors of what is fitted to values that follow each other, a mean included: one way for short and long series.
 
-The error bars are half-widths of the central 68.27 % of Student's distribution, so that twice of them still hold 95 % of few.
+The noise is taken for a first-order autoregression, x_i = ρ x_{i-1} + kicks. A fit takes some of the correlation out of its own
+residuals, and a short series hardly tells ρ: what is told is therefore the mean over all ρ from -1 to 1, each weighted by how
+likely the residuals are by it. Of a long series means of successive blocks enter, so that slow noise under fast one is seen.
+Where a series spans less than some ten of its own correlation times, errors are too small: nothing in it tells of more.
+
+Error bars are half-widths of the central 68.27 %, Student's distribution included, so that twice of them hold 95 % of few.
+Source: Zellner & Tiao, J. Am. Stat. Assoc. 59, 763 (1964) (memory); docs/physics.md 1.21; checked by tests/test_coverage.py.
 """
 
+from functools import lru_cache
+
 import numpy as np
-from scipy import stats
+from scipy import special, stats
+from scipy.optimize import brentq
 
 ONE_SIGMA = 0.841345
 """Share of a normal distribution below one standard deviation."""
-CLEAR = 0.5
-"""Standard errors of C(W) by which it must exceed that of independent values; less is taken for their noise."""
-PATIENCE = 2.0
-"""Exponential correlation time over the integrated one that the window is chosen for (S of Wolff; 1 … 2 are usual)."""
+BLOCKS = 32
+"""Fewest blocks that a long series is parted into; one of fewer than twice as many values is taken as it is."""
+RHO = np.linspace(-0.99, 0.99, 100)
+"""Correlations of successive values that are averaged over, all alike likely beforehand."""
 
 
 def mean_error(values: np.ndarray) -> float:
-    """Standard error of the mean of correlated values (n,), in their unit, n ≥ 2; 0 where all are equal.
+    """Standard error of the mean of correlated values (n,), in their unit, n ≥ 2; 0 where all are equal."""
+    return float(fit_errors(np.ones((len(values), 1)), np.asarray(values, dtype=float) - np.mean(values))[0])
 
-    σ² = C(W)/n with C(W) = [Γ(0) + 2 Σ_{t ≤ W} Γ(t)] (1 + (2 W + 1)/n), the second factor for the mean that Γ is taken about. The
-    window W balances the truncation exp(-W/τ) against the noise τ/√(W n). C is itself known to 2 (2 W + 1)/n of its square, as of
-    n/(2 W + 1) values that are independent: so many, less one, are the degrees of freedom of Student's factor. What does not
-    clearly exceed the error of independent values is that.
 
-    Source: Wolff, Comput. Phys. Commun. 156, 143 (2004), eqs. 31, 42, 49, 52 (memory); checked by tests/test_coverage.py.
+def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Standard errors (p,) of the parameters of a least-squares fit to successive values.
+
+    With a = J (JᵀJ)⁻¹, J the design and C the covariance of successive blocks, parameter j has the variance σ² (aᵀ C a)_jj; of
+    every ρ it is distributed as Student's t of n - p about that, and the distribution told of is their mean.
+
+    Args:
+        design: derivatives (n, p) of the fitted values by the parameters. residuals: what the fit leaves (n,), n > p.
     """
-    n, away = len(values), np.asarray(values, dtype=float) - np.mean(values)
-    if not away.any():
+    if not np.any(residuals):
+        return np.zeros(design.shape[1])
+    blocks, rest = in_blocks(design), in_blocks(residuals)
+    size, units = round(len(residuals) / len(rest)), np.maximum(np.linalg.norm(blocks, axis=0), 1e-300)
+    left, singular, right = np.linalg.svd(blocks / units, full_matrices=False)
+    kept = singular > 1e-10 * singular[0]
+    weights, variance = _posterior(left[:, kept], rest, size)
+    rows = (left[:, kept] / singular[kept] @ right[kept] / units).T
+    spread = np.sqrt(variance[:, None] * ((rows @ _covariance(len(rest), size)) * rows).sum(axis=2))
+    return np.array([_half_width(weights, each, len(rest) - int(kept.sum())) for each in spread.T])
+
+
+def independent(design: np.ndarray, residuals: np.ndarray) -> float:
+    """Number of independent values, at least three, that the residuals (n,) of a fit are worth: γ(0)/(variance of their mean)."""
+    count, parameters = design.shape
+    if not np.any(residuals):
+        return float(count)
+    rest = in_blocks(residuals)
+    size = round(count / len(rest))
+    basis, _ = np.linalg.qr(in_blocks(design))
+    weights, variance = _posterior(basis, rest, size)
+    alone = float(residuals @ residuals) / max(count - parameters, 1)
+    return float(np.clip(weights @ (alone / (variance * _covariance(len(rest), size).mean(axis=(1, 2)))), 3.0, count))
+
+
+def in_blocks(values: np.ndarray) -> np.ndarray:
+    """Means of successive blocks of rows, all of nearly one length; fewer than 2 BLOCKS values stay as they are."""
+    number = len(values) // max(1, len(values) // BLOCKS)
+    return values if number == len(values) else np.array([part.mean(axis=0) for part in np.array_split(values, number)])
+
+
+@lru_cache(maxsize=8)
+def _covariance(number: int, size: int) -> np.ndarray:
+    """Covariance (100, n, n) of n means of `size` values of an autoregression of unit variance, RHO that of values `size` apart.
+
+    Below 0 the means themselves are the autoregression.
+    """
+    apart = np.abs(np.subtract.outer(np.arange(number), np.arange(number)))
+    made = np.sign(RHO)[:, None, None] ** (apart % 2) * np.abs(RHO)[:, None, None] ** apart
+    if size > 1:
+        rho = RHO[RHO > 0] ** (1 / size)
+        within = rho[:, None] ** np.abs(np.arange(1 - size, size)) @ (1 - np.abs(np.arange(1 - size, size)) / size) / size
+        between = rho ** (1 - size) * ((1 - rho**size) / (1 - rho) / size) ** 2
+        made[RHO > 0] *= between[:, None, None]
+        made[RHO > 0] += np.eye(number) * (within - between)[:, None, None]
+    return made
+
+
+@lru_cache(maxsize=8)
+def _whitening(number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inverses (100, n, n) of the Cholesky factors of `_covariance`, and the logarithms (100,) of their determinants."""
+    factor = np.linalg.cholesky(_covariance(number, size))
+    return np.linalg.inv(factor), -np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+
+
+def _posterior(basis: np.ndarray, rest: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight (100,) of every ρ and the variance σ² (100,) by it, parameters and scale integrated out.
+
+    p(ρ) ∝ |C|^(-1/2) |XᵀC⁻¹X|^(-1/2) S^(-(n-p)/2), X the basis (n, p), S the least rᵀC⁻¹r of the residuals r (n,) less any X b.
+    """
+    freedom = len(rest) - basis.shape[1]
+    whiten, logarithm = _whitening(len(rest), size)
+    white = whiten @ np.column_stack([basis, rest])
+    gram = np.swapaxes(white, 1, 2) @ white
+    inner, mixed = gram[:, :-1, :-1], gram[:, :-1, -1:]
+    left = gram[:, -1, -1] - (mixed * np.linalg.solve(inner, mixed)).sum(axis=(1, 2))
+    left = np.maximum(left, 1e-12 * gram[:, -1, -1])
+    told = logarithm - np.linalg.slogdet(inner)[1] / 2 - freedom / 2 * np.log(left)
+    weights = np.exp(told - told.max())
+    return weights / weights.sum(), left / freedom
+
+
+def _half_width(weights: np.ndarray, spread: np.ndarray, freedom: int) -> float:
+    """Half-width of the central 68.27 % of a mean of Student's distributions about zero."""
+    if not spread.all():
         return 0.0
-    spectrum = np.abs(np.fft.rfft(away, 2 * n)) ** 2
-    gamma = np.fft.irfft(spectrum, 2 * n)[:n] / np.arange(n, 0, -1)
-    last = max(1, n // 3)
-    window = _window(gamma[1 : last + 1] / gamma[0], n)
-    long = (gamma[0] + 2 * gamma[1 : window + 1].sum()) * (1 + (2 * window + 1) / n)
-    alone = gamma[0] * n / (n - 1)
-    if long <= alone * (1 + CLEAR * np.sqrt(2 * (2 * window + 1) / n)):
-        return student(n) * float(np.sqrt(alone / n))
-    return student(n / (2 * window + 1)) * float(np.sqrt(long / n))
-
-
-def _window(correlation: np.ndarray, n: int) -> int:
-    """Lag W up to which the correlation (lags 1 …) of n values is summed."""
-    lags = np.arange(1, len(correlation) + 1)
-    summed = np.maximum(0.5 + np.cumsum(correlation), 0.5 + 1e-9)
-    τ = PATIENCE / np.log((2 * summed + 1) / (2 * summed - 1))
-    enough = np.exp(-lags / τ) < τ / np.sqrt(lags * n)
-    return int(lags[np.argmax(enough)]) if enough.any() else len(lags)
+    widest = float(spread.max() * special.stdtrit(freedom, ONE_SIGMA))
+    return float(brentq(lambda at: weights @ special.stdtr(freedom, at / spread) - ONE_SIGMA, 0, 1.001 * widest))
 
 
 def student(count: float) -> float:

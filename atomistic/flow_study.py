@@ -26,7 +26,7 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 2
+VERSION, READ_VERSION = 2, 3
 """Of the runs, and of what is read off them."""
 STORED = 400
 """Points of the stress–strain curve that are kept."""

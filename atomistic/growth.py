@@ -11,8 +11,8 @@ linear to parabolic   L0 + v t until t_c, √(L_c² + 2 k (t - t_c)) after      
 two linear            L0 + v t until t_c, L_c + w (t - t_c) after                 4
 ====================  ==========================================================  ==========
 
-Successive thicknesses of one run are correlated. The lag-one correlation ρ of what the most flexible laws leave makes n values
-worth n' = n (1 - ρ)/(1 + ρ); errors are widened by √(n/n') and the Bayesian information criterion is
+Successive thicknesses of one run are correlated. Errors hold that (`correlated.fit_errors`, linear in the parameters about the
+best ones); what the most flexible law leaves is worth n' independent values, and the Bayesian information criterion is
 
     BIC = n' ln(RSS/n) + p ln n'     (Schwarz, Ann. Stat. 6, 461 (1978)),
 
@@ -26,9 +26,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import least_squares
 
+from atomistic.correlated import fit_errors, independent
 from coupling.errors import UserError
 
 FEWEST = 10
@@ -122,16 +122,15 @@ def compare(times: np.ndarray, thickness: np.ndarray, laws: Sequence[str] = tupl
     span = t[-1]
     scaled = {name: _fit(name, t / span, y) for name in laws}
     flexible = min(scaled, key=lambda name: scaled[name][1])
-    effective = _effective(y - LAWS[flexible][1](scaled[flexible][0], t / span))
+    found, _, slopes = scaled[flexible]
+    effective = independent(slopes, y - LAWS[flexible][1](found, t / span))
     fits = []
-    for name, (found, residual, covariance) in scaled.items():
+    for name, (found, residual, slopes) in scaled.items():
         names = LAWS[name][0]
-        free = max(len(t) - len(names), 1)
-        widened = covariance * residual / free * len(t) / effective
-        rescale = np.array([_per_time(key, span) for key in names])
-        errors = np.sqrt(np.maximum(np.diag(widened), 0.0)) * rescale
-        bic = effective * np.log(max(residual, 1e-300) / len(t)) + len(names) * np.log(effective)
         curve = LAWS[name][1](found, t / span)
+        rescale = np.array([_per_time(key, span) for key in names])
+        errors = fit_errors(slopes, y - curve) * rescale
+        bic = effective * np.log(max(residual, 1e-300) / len(t)) + len(names) * np.log(effective)
         told = dict(zip(names, (found * rescale).tolist(), strict=True))
         fits.append(Fit(name, told, dict(zip(names, errors.tolist(), strict=True)), residual, float(bic), 0.0, curve))
     least = min(fit.bic for fit in fits)
@@ -161,7 +160,7 @@ def _per_time(name: str, span: float) -> float:
 
 
 def _fit(name: str, t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Parameters, sum of squares and inverse of JᵀJ, from several starts; times scaled to 0 … 1."""
+    """Parameters (p,), sum of squares and derivatives of the curve by them (n, p), from several starts; times scaled to 0 … 1."""
     names, law = LAWS[name]
     first, last = max(float(y[: len(y) // 5 + 1].mean()), 1e-9), float(y[-(len(y) // 5 + 1) :].mean())
     rise, square = last - first, (last**2 - first**2) / 2
@@ -181,19 +180,7 @@ def _fit(name: str, t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, np
         least_squares(lambda p: (law(p, t) - y) / scale, np.clip(start, low + 1e-12, high - 1e-12), **common) for start in starts
     ]
     best = min(found, key=lambda fit: fit.cost)
-    return best.x, float(2 * best.cost * scale**2), np.linalg.pinv(best.jac.T @ best.jac) / scale**2
-
-
-def _effective(residuals: np.ndarray) -> float:
-    """Number of independent values that correlated residuals are worth, at least three."""
-    centred = residuals - residuals.mean()
-    variance = float((centred**2).mean())
-    if variance <= 0:
-        return float(len(residuals))
-    count = len(residuals)
-    correlation = float((centred[1:] * centred[:-1]).mean()) / variance
-    correlation = min(max(correlation + 4.0 / count, 0.0), 0.98)  # a fit takes some of the correlation out
-    return max(count * (1 - correlation) / (1 + correlation), 3.0)
+    return best.x, float(2 * best.cost * scale**2), best.jac * scale
 
 
 @dataclass(frozen=True)
@@ -214,7 +201,7 @@ class Passivation:
 
 
 def passivation(times: np.ndarray, thickness: np.ndarray, share: float = 1 / 3) -> Passivation:
-    """Whether growth has stopped: slope of the last `share` of the run, its error from blocks of residuals.
+    """Whether growth has stopped: slope of the last `share` of the run, its error that of correlated values.
 
     Raises:
         UserError: fewer than FEWEST_AT_END values in that part.
@@ -232,20 +219,23 @@ def passivation(times: np.ndarray, thickness: np.ndarray, share: float = 1 / 3) 
 
 
 def _slope(t: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Least-squares slope and its error, widened for correlated residuals."""
-    centred = t - t.mean()
-    square = float((centred**2).sum())
-    slope = float((centred * y).sum() / square)
-    rest = y - y.mean() - slope * centred
-    widen = len(t) / _effective(rest)
-    return slope, float(np.sqrt((rest**2).sum() / (len(t) - 2) / square * widen))
+    """Least-squares slope and its error."""
+    design, (_, slope), rest = _line(t, y)
+    return slope, float(fit_errors(design, rest)[1])
+
+
+def _line(t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Straight line: derivatives (n, 2) by its value at the mean time and its slope, both of them (2,), what they leave (n,)."""
+    design = np.column_stack([np.ones_like(t), t - t.mean()])
+    found = np.linalg.lstsq(design, y, rcond=None)[0]
+    return design, found, y - design @ found
 
 
 def late_mean(times: np.ndarray, values: np.ndarray, share: float = LATE, grain: float = 0.0) -> tuple[float, float, float]:
     """Mean of the last `share` of a series, its standard error, and the mean time that it is told for.
 
-    A trend within that part is no scatter: the error is that of a straight line at the mean time, of as many values as the
-    correlated residuals are worth, half the width of Student's central 68.27 %; at least that of rounding to whole grains.
+    A trend within that part is no scatter: the error is that of a straight line at the mean time, of correlated values; at least
+    that of rounding to whole grains.
 
     Args:
         times, values: (n,). grain: smallest change of a value that can be, such as one group over their number.
@@ -256,7 +246,6 @@ def late_mean(times: np.ndarray, values: np.ndarray, share: float = LATE, grain:
     t, y = (np.asarray(numbers, dtype=float)[-max(1, round(share * len(times))) :] for numbers in (times, values))
     if len(t) < FEWEST or not np.isfinite(y).all():
         raise UserError(f"late mean: {len(t)} finite values in the last {share:.0%} of the run; {FEWEST} are needed")
-    rest = y - y.mean() - np.polyfit(t - t.mean(), y, 1)[0] * (t - t.mean())
-    worth = _effective(rest)
-    error = float(np.sqrt((rest**2).sum() / (len(y) - 2) / worth) * stats.t.ppf(0.841345, max(worth - 2, 1.0)))
-    return float(y.mean()), max(error, grain / 12**0.5), float(t.mean())
+    design, (value, _), rest = _line(t, y)
+    error = float(fit_errors(design, rest)[0])
+    return float(value), max(error, grain / 12**0.5), float(t.mean())

@@ -99,6 +99,32 @@ def bars(path: Path, drawn: Mapping[str, tuple[float, float, bool]], y_label: st
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
+def levels(path: Path, orbitals: np.ndarray, edges: tuple[float, float], title: str, around: float = 3.0) -> None:
+    """Write one picture: a line for every orbital up to `around` (eV) from the gap, dark as it is filled, the gap shaded.
+
+    Args:
+        orbitals: energies (eV) and occupations (0 … 2), (n, 2). edges: of the highest filled and the lowest empty one, eV.
+
+    Raises:
+        RunFailure: the file cannot be written.
+    """
+    shown = orbitals[(orbitals[:, 0] > edges[0] - around) & (orbitals[:, 0] < edges[1] + around)]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.6, 4.2), layout="constrained")
+        axes = figure.subplots()
+        axes.axhspan(0.0, edges[1] - edges[0], color=COLOURS[6], alpha=0.15, linewidth=0)
+        for name, colour, chosen in (("filled", COLOURS[0], shown[:, 1] > 1), ("empty", COLOURS[1], shown[:, 1] <= 1)):
+            energies, share = shown[chosen, 0] - edges[0], shown[chosen, 1] / 2
+            axes.hlines(energies, -0.5, 0.5, colors=colour, alpha=0.35 + 0.65 * np.maximum(share, 1 - share), label=name)
+        axes.set_xlim(-0.7, 0.7)
+        axes.set_xticks([])
+        axes.set_ylabel("energy above the highest filled level (eV)")
+        axes.set_title(title, fontsize=10.5)
+        axes.legend(loc="center right")
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
 def maps(path: Path, grids: Mapping[str, np.ndarray], x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> None:
     """Write one picture: shares between 0 and 1 over a plane, a map a name.
 

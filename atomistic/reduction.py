@@ -19,7 +19,7 @@ from atomistic import (
     surfaces,
     under_pressure,
 )
-from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, weighted, widening
+from atomistic.answers import Answered, combine, conditions_of, estimates, limits, run_source, weighted, widening
 from atomistic.correlated import student
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
@@ -94,13 +94,15 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
     if not runs:
         return [], {}
     records, points, cells = [], [], []
-    wider = widening([estimates(here) for here in _by_temperature(runs)])
+    groups = [estimates(here) for here in _by_temperature(runs)]
+    wider = widening(groups)
     source = {**source, "errors_widened_by_scatter_of_runs": round(wider, 3)} if wider > 1 else source
     for here in _by_temperature(runs):
         temperature = here[0][0].parameters["temperature"]
         point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in here], wider)
         assert point is not None
         points.append(point)
+        low, high = limits(point.value, point.stderr, groups)
         cells.append(here[0][1]["cell"])
         conditions = {"temperature_K": temperature, "mean_temperature_K": round(point.temperature, 2)}
         records.append(
@@ -111,6 +113,8 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 "m^2/s",
                 stderr=point.stderr,
                 bound=point.bound,
+                low=low,
+                high=high,
                 conditions=conditions_of(here[0][0], **conditions, species=here[0][0].parameters["mobile"]),
                 source={**source, **run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )

@@ -1,12 +1,13 @@
 """Diffusivities under pressure → property records, and the activation volume at each temperature."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atomistic.answers import Answered, combine, conditions_of, estimates, run_source, widening
+from atomistic.answers import Answered, combine, conditions_of, estimates, limits, run_source, widening
 from coupling import activation_volume
 from coupling.arrhenius import Point
 from coupling.constants import GAS_CONSTANT
@@ -26,9 +27,11 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     for temperature in sorted({task.parameters["temperature"] for task, _ in runs if task.parameters.get("pressure")}):
         here = [run for run in runs if run[0].parameters["temperature"] == temperature]
         pressures = sorted({_pressure(run) for run in here})
-        wider = widening([estimates(_at(here, pressure)) for pressure in pressures])
-        points = {pressure: _point(here, pressure, wider) for pressure in pressures}
-        made += [_diffusivity(phase, _at(here, p), p, point, source) for p, point in points.items() if p]
+        groups = [estimates(_at(here, pressure)) for pressure in pressures]
+        points = {pressure: _point(here, pressure, widening(groups)) for pressure in pressures}
+        for p, point in points.items():
+            low, high = limits(point.value, point.stderr, groups)
+            made += [replace(_diffusivity(phase, _at(here, p), p, point, source), low=low, high=high)] if p else []
         made += _activation_volume(phase, here, points, source)
     return made
 

@@ -201,6 +201,7 @@ def _run_stages(
         ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
         print(f"{case.name} · {case.settings.title} · {ranks} · {results}", flush=True)
     walls: dict[str, float] = {}
+    _say_work(case, comm.size, narrator)
     records = run_atomistic(case, results, comm, narrator) if with_md else []
     walls["atomistic"] = narrator.seconds()
     parameters = resolve(case, records)
@@ -229,6 +230,18 @@ def _run_stages(
         _conclude(results, summary, narrator)
     comm.barrier()
     return summary
+
+
+def _say_work(case: Case, ranks: int, narrator: Narrator) -> None:
+    """How many solutions the run takes at most and where the time goes: how long each takes nobody knows before the first."""
+    from multiscale.critical_current.attribution import switches
+
+    wanted = case.settings.uncertainty
+    worth = wanted.microstructures * (len(switches(case)) + 1) if switches(case) else 0
+    more = f" and {worth} for the worth of the switches" if worth else ""
+    shared = f", shared by {ranks} ranks" if ranks > 1 else ""
+    told = f"a fine solution, then {wanted.designs + 1} coarser ones for the error bar{more}{shared}; those take the longest"
+    narrator.say("to do", f"{told}, and tell the time left as they go; what is kept from before is not repeated")
 
 
 def _write_parameters(results: Path, parameters: dict[str, Parameter]) -> None:

@@ -80,6 +80,19 @@ def test_the_command_tells_mistakes_with_the_file(tmp_path: Path) -> None:
         assert message in str(answer.exception)
 
 
+def test_the_command_draws_the_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that prints three levels, one of them filled: the gap is told and the picture is there."""
+    program = tmp_path / "cp2k"
+    program.write_text("#!/bin/sh\ncat <<'END'" + OUTPUT.format(high="2.000000", low="0.000000") + "END\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(cp2k, "program", lambda: str(program))
+    ase.io.write(tmp_path / "a.extxyz", bulk("LiCl"))
+    words = ["analyze", "band-gap", str(tmp_path / "a.extxyz"), "--picture", str(tmp_path / "levels.png")]
+    answer = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "band gap 2.72 eV" in answer.output
+    assert (tmp_path / "levels.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_program_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "cp2k.psmp"
     broken.write_text("#!/bin/sh\necho ' * the basis is not there *'\n")

@@ -1,15 +1,20 @@
 """Onsager matrices of runs as records: joined runs, both frames, Einstein against Green–Kubo of one synthetic run."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
+from pair_potential import PairPotential
 from scipy.signal import lfilter
 
-from atomistic import bulk_onsager, onsager
+from atomistic import bulk_onsager, dynamics, onsager
+from atomistic.dynamics import DynamicsSettings
 from atomistic.scheduler import Task
 from atomistic.trajectory import Trajectory
+from coupling.errors import UserError
 from coupling.record import Property
 
 STEP, RELAXATION = 4.0, 40.0  # fs
@@ -70,6 +75,18 @@ def test_records_hold_both_frames_and_join_the_runs_of_a_temperature() -> None:
     assert own.stderr >= np.hypot(*[record.stderr for record in single]) / 2 * (1 - 1e-9)
     assert own.value > 0
     assert any("P-P" in note for note in bulk_onsager.problems(runs))  # it shakes and goes nowhere
+
+
+def test_frames_of_a_longer_run_are_left_out_and_missing_ones_told(tmp_path: Path) -> None:
+    """A run of 2 ps serves one that asks for 1 ps with its first ten frames, and none that asks for 4 ps."""
+    settings = DynamicsSettings(temperature=40, picoseconds=2.0, timestep=10.0, frame_interval=100, checkpoint_interval=400)
+    atoms = bulk("Ar", cubic=True, a=5.25).repeat((2, 2, 2))
+    whole = dynamics.run(atoms, PairPotential(cutoff=4.8), settings, tmp_path / "production")
+    kept = bulk_onsager.kept_run(tmp_path, 1.0)
+    assert np.array_equal(kept.positions, whole.positions[:10])
+    assert len(kept.cells) == len(kept.temperatures) == len(kept.potential_energies) == 10
+    with pytest.raises(UserError, match="2 ps of 4 ps are there"):
+        bulk_onsager.kept_run(tmp_path, 4.0)
 
 
 def test_charges_are_those_of_groups_and_neutral() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atomistic.growth import compare, passivation
+from atomistic.growth import LAWS, compare, passivation
 from coupling.errors import UserError
 
 
@@ -32,15 +32,24 @@ def test_exact_laws_of_v18() -> None:
     assert fit.fits[0].parameters["B"] == pytest.approx(2e-3, rel=1e-2)
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.5])
-def test_errors_of_the_rate_cover(correlation: float) -> None:
-    """200 noisy parabolas: intervals of k."""
-    random, t, away = np.random.default_rng(1), np.linspace(0, 200, 80), []
+TRUE = {"linear": (5.0, 0.1), "parabolic": (5.0, 1.0), "Deal-Grove": (5.0, 20.0, 6.0), "two linear": (5.0, 0.15, 0.0, 80.0),
+        "linear to parabolic": (3.0, 0.3, 0.4, 60.0)}  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "correlation"), [(40, 0.0), (60, 0.4), (120, 0.8), (400, 0.8)])
+@pytest.mark.parametrize("law", TRUE)
+def test_errors_of_every_parameter_cover(law: str, count: int, correlation: float) -> None:
+    """200 noisy layers of each law, few thicknesses and many, without and with memory: intervals of all its parameters."""
+    random, t, truth = np.random.default_rng(count), np.linspace(200 / count, 200, count), np.array(TRUE[law])
+    names, curve = LAWS[law]
+    away = []
     for _ in range(200):
-        fit = compare(t, np.sqrt(25 + 2 * t) + noise(random, 80, 0.3, correlation), ("parabolic",)).fits[0]
-        away.append((fit.parameters["k"] - 1.0) / fit.stderr["k"])
-    assert 0.60 <= np.mean(np.abs(away) < 1) <= 0.76
-    assert 0.90 <= np.mean(np.abs(away) < 1.96) <= 0.98
+        fit = compare(t, curve(truth, t) + noise(random, count, 0.3, correlation), (law,)).fits[0]
+        away.append([abs(fit.parameters[name] - true) / fit.stderr[name] for name, true in zip(names, truth, strict=True)])
+    one, two = ((np.array(away) < limit).mean(axis=0) for limit in (1.0, 1.96))
+    told = "; ".join(f"{name} {a:.3f}, {b:.3f}" for name, a, b in zip(names, one, two, strict=True))
+    assert all(0.60 <= rate <= 0.80 for rate in one), told
+    assert all(0.90 <= rate <= 0.985 for rate in two), told
 
 
 def test_one_and_two_regimes_are_told_apart() -> None:

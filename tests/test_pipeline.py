@@ -97,6 +97,7 @@ def test_a_finished_run_is_not_repeated(runs):
     again = multiscale("run", folder, "--no-md", "--out", out, timeout=280)
     assert again.returncode == 0, again.stderr
     assert "there already" in again.stdout
+    assert "coarser ones for the error bar" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in (out / "samples").iterdir()} == before
     assert json.loads((out / "summary.json").read_text())["ccd"] == found[1][0]["ccd"]
 

@@ -17,7 +17,7 @@ import tiny_study
 from launch import is_free, kill_launcher, kill_tree
 
 from atomistic import reduction, scheduler, study, tasks
-from atomistic.answers import weighted, widening
+from atomistic.answers import limits, weighted, widening
 from atomistic.scheduler import Task
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest, find, read_records
@@ -296,6 +296,23 @@ def test_errors_of_runs_that_remember_their_start_cover(between: float, runs: in
     assert 0.60 < one < 0.78
     assert 0.90 < two < 0.985
     assert widening([[(1.0, 0.1)], [(2.0, 0.2)]]) == 1.0
+    assert limits(1.0, 0.1, [[(1.0, 0.1)], [(2.0, 0.2)]]) == (None, None)
+
+
+@pytest.mark.parametrize("temperatures", [1, 2, 3, 4])
+def test_limits_of_two_runs_that_remember_their_start_hold_the_truth(temperatures: int) -> None:
+    """Two runs of 12 % error and 20 % (logarithm) between them: the 95 % limits that a record carries hold in 90 to 98 %."""
+    random, inside = np.random.default_rng(8), []
+    for _ in range(500):
+        values = np.exp(0.2 * random.normal(size=(temperatures, 2)) + 0.12 * random.normal(size=(temperatures, 2)))
+        groups = [[(float(value), 0.12 * float(value)) for value in pair] for pair in values]
+        for group in groups:
+            mean, error = weighted(group)
+            stderr = widening(groups) * error
+            normal = math.exp(1.96 * math.sqrt(math.log1p((stderr / mean) ** 2)))
+            low, high = limits(mean, stderr, groups)
+            inside.append((low or mean / normal) < 1.0 < (high or mean * normal))
+    assert 0.90 <= float(np.mean(inside)) <= 0.98
 
 
 def _diffusion(temperature: float, value: float, stderr: float | None) -> tuple[Task, dict]:

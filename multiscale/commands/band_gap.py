@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from coupling.errors import UserError
-from multiscale.commands.analyze import Trajectory, _require_file, _told
+from multiscale.commands.analyze import PictureOption, Trajectory, _require_file, _told
 from multiscale.commands.structure import AxisOption, SliceOption
 from multiscale.console import JsonOption, quantity_of, show, show_json
 
@@ -25,11 +25,13 @@ def band_gap(
     basis: Annotated[str, typer.Option(help="Basis set of CP2K.")] = "DZVP-MOLOPT-SR-GTH",
     cutoff: Annotated[float, typer.Option(help="Of the plane waves of the density, Ry.")] = 300.0,
     threads: Annotated[int, typer.Option(min=1, help="Threads of CP2K.")] = 1,
+    picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Band gap at the zone centre by CP2K (`make cp2k`): an estimate; a cell with partly filled orbitals gets an upper bound.
 
-    A slice is cut between groups of bound atoms and refused where its formal charges do not add up to zero.
+    A slice is cut between groups of bound atoms and refused where its formal charges do not add up to zero. The picture shows
+    the levels on either side of the gap.
 
 
     Example: multiscale analyze band-gap final.extxyz --slice "12 angstrom, 18 angstrom" --shift "2 angstrom"
@@ -51,10 +53,15 @@ def band_gap(
         part = _told(trajectory, lambda: cut(read[frame], wanted.low, wanted.high, reach, wanted.axis))
         atoms = part.atoms
     settings = Cp2kSettings(functional=functional, basis=basis, cutoff=cutoff, threads=threads)
-    found = _told(trajectory, lambda: gaps.band_gap(atoms, settings))
+    found, orbitals = _told(trajectory, lambda: gaps.solve(atoms, settings))
     where = {} if part is None else {"axis": axis, **conditions(part)}
     carriers = part is not None and part.metal > 0
     record = gaps.record(found, atoms, settings, where, {"trajectory": str(trajectory), "frame": frame}, carriers)
+    if picture is not None:
+        from atomistic.observable_pictures import levels
+
+        title = f"{record.material}, {functional}: {'< ' * bool(record.bound)}{found.gap:.2f} eV"
+        levels(picture, orbitals, (found.highest, found.lowest), title)
     if as_json:
         from multiscale.commands.analyze import KEYS
 

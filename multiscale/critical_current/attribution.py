@@ -12,6 +12,11 @@ from multiscale.critical_current.switch_worth import worth
 from multiscale.progress import Narrator
 
 
+def switches(case: Case) -> tuple[str, ...]:
+    """Names of the switches whose worth the case asks for, those that are off already left out."""
+    return tuple(name for name in case.settings.physics.attribute if name not in case.settings.physics.off())
+
+
 def attribution(
     case: Case, inputs: Mapping[str, float], results: Path, comm: Any, narrator: Narrator, nucleation: float | None = None
 ) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def attribution(
     Raises:
         RunFailure: too many runs failed.
     """
-    wanted = tuple(name for name in case.settings.physics.attribute if name not in case.settings.physics.off())
+    wanted = switches(case)
     if not wanted:
         return {}
     count = case.settings.uncertainty.microstructures
