@@ -30,7 +30,7 @@ from coupling.store import digest, write_records
 from coupling.toml_input import Flag, InUnit, Table, Whole
 from coupling.units import surface_energy_to_si
 
-VERSION, READ_VERSION = 1, 3
+VERSION, READ_VERSION = 1, 4
 """Of the runs, and of what is read off them."""
 Å, FS, PS = 1e-10, 1e-15, 1e-12
 Count = Annotated[Whole, Field(ge=1)]

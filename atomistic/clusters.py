@@ -107,7 +107,7 @@ def largest_cluster(atoms: Atoms, settings: ClusterSettings) -> Cluster:
     """Largest cluster of a frame.
 
     Raises:
-        UserError: the element is not in the frame, or the depths do not fit its cell.
+        UserError: the element is not in the frame, its cell has fewer than three vectors, or the depths do not fit it.
     """
     import torch
 
@@ -145,6 +145,8 @@ def _pairs(atoms: Atoms, own: np.ndarray, s: ClusterSettings) -> tuple[np.ndarra
     if atoms.cell.rank < 3 and not atoms.pbc.any():  # the neighbour list wants a cell, whatever it is
         atoms = atoms.copy()
         atoms.cell = np.eye(3) * (np.ptp(atoms.positions, axis=0).max() + 10.0)
+    if atoms.cell.rank < 3:
+        raise UserError("cluster: a periodic structure needs a cell with three vectors (leave room above a slab)")
     i, j, image = neighbour_list("ijS", atoms, max(s.outer, s.link, s.foreign_outer if s.foreign else 0.0))
     kept = own[i] & (own[j] | strange[j])
     i, j = i[kept].astype(np.int64), j[kept].astype(np.int64)

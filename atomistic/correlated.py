@@ -5,7 +5,9 @@ residuals, and a short series hardly tells ρ: what is told is therefore the mea
 likely the residuals are by it. Of a long series means of successive blocks enter, so that slow noise under fast one is seen.
 Where a series spans less than some ten of its own correlation times, errors are too small: nothing in it tells of more.
 
-Error bars are half-widths of the central 68.27 %, Student's distribution included, so that twice of them hold 95 % of few.
+Error bars are half-widths of the central 68.27 %, Student's distribution included. Of two and three values twice of them hold 84
+and 90 %, of more 95 %. Errors of vibrations of a few periods and of differences of successive values are too large, those of rare
+events too small.
 Source: Zellner & Tiao, J. Am. Stat. Assoc. 59, 763 (1964) (memory); docs/physics.md 1.21; checked by tests/test_coverage.py.
 """
 
@@ -14,6 +16,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import special, stats
 from scipy.optimize import brentq
+
+from coupling.errors import UserError
 
 ONE_SIGMA = 0.841345
 """Share of a normal distribution below one standard deviation."""
@@ -24,7 +28,13 @@ RHO = np.linspace(-0.99, 0.99, 100)
 
 
 def mean_error(values: np.ndarray) -> float:
-    """Standard error of the mean of correlated values (n,), in their unit, n ≥ 2; 0 where all are equal."""
+    """Standard error of the mean of correlated values (n,), in their unit, n ≥ 2; 0 where all are equal.
+
+    Raises:
+        UserError: fewer than two values, or one that is not finite.
+    """
+    if len(values) < 2:
+        raise UserError(f"an error of a mean needs two values at least; there are {len(values)}")
     return float(fit_errors(np.ones((len(values), 1)), np.asarray(values, dtype=float) - np.mean(values))[0])
 
 
@@ -36,7 +46,12 @@ def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
 
     Args:
         design: derivatives (n, p) of the fitted values by the parameters. residuals: what the fit leaves (n,), n > p.
+
+    Raises:
+        UserError: a residual that is not finite.
     """
+    if not np.isfinite(residuals).all():
+        raise UserError("an error cannot be told: some of the values are not finite")
     if not np.any(residuals):
         return np.zeros(design.shape[1])
     blocks, rest = in_blocks(design), in_blocks(residuals)
@@ -113,8 +128,9 @@ def _half_width(weights: np.ndarray, spread: np.ndarray, freedom: int) -> float:
     """Half-width of the central 68.27 % of a mean of Student's distributions about zero."""
     if not spread.all():
         return 0.0
-    widest = float(spread.max() * special.stdtrit(freedom, ONE_SIGMA))
-    return float(brentq(lambda at: weights @ special.stdtr(freedom, at / spread) - ONE_SIGMA, 0, 1.001 * widest))
+    unit = float(spread.max())  # brentq ends at an absolute width: whatever the unit of the values, they are of order one here
+    ends = 0.0, 1.001 * float(special.stdtrit(freedom, ONE_SIGMA))
+    return unit * float(brentq(lambda at: weights @ special.stdtr(freedom, at * unit / spread) - ONE_SIGMA, *ends))
 
 
 def student(count: float) -> float:

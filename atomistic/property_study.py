@@ -15,6 +15,7 @@ metal_face, max_area and max_strain of the common cell; relaxation_steps: most s
 many as it needs). Every run is one task of the scheduler: shared by MPI ranks, kept, gone on with after a kill.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,8 @@ from coupling.record import Property
 from coupling.toml_input import AtKey, InUnit, Table, Whole
 
 METAL = "Li"
+STEEPEST = 5
+"""Largest Miller index of a surface."""
 Å, PS, GPA = 1e-10, 1e-12, 1e-9
 Count = Annotated[Whole, Field(ge=1)]
 Length = Annotated[float, InUnit("m", above=0.0)]
@@ -107,8 +110,12 @@ def _surfaces_refused(phase: PhaseTable, quantities: tuple[Quantity, ...]) -> st
         return 'they are those of surface energies: add "surface" to quantities'
     if (0, 0, 0) in phase.surfaces:
         return "[0, 0, 0] is no face"
-    if len(set(phase.surfaces)) < len(phase.surfaces):
-        return "one of them stands there twice"
+    if steep := [face for face in phase.surfaces if max(map(abs, face)) > STEEPEST]:
+        return f"{list(steep[0])}: indices go up to {STEEPEST}; the surface cell of a steeper face is too large"
+    if divided := [face for face in phase.surfaces if math.gcd(*face) > 1]:
+        return f"{list(divided[0])} is the face {[index // math.gcd(*divided[0]) for index in divided[0]]}: write that"
+    if len({max(face, tuple(-index for index in face)) for face in phase.surfaces}) < len(phase.surfaces):
+        return "one of them stands there twice (a face and its opposite are one)"
     return ""
 
 

@@ -38,7 +38,7 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 8
+VERSION, READ_VERSION = 2, 9
 """Of the dynamics, and of what is read off it."""
 RELAXATION = 60
 """Steps of the relaxation of the built cell."""
@@ -105,10 +105,14 @@ def read_study(path: str | Path) -> ReactionStudy:
         if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
             told = f"{shorter * 1e15:g} fs ({'timestep' if key == 'frame' else 'two frames'})"
             raise UserError(file.refusal((key,), f"it must be a whole multiple of {told}"))
+    first, last = (f"{1e12 * end:g} ps" for end in (study.equilibration, study.equilibration + study.length))
     for number, time in enumerate(study.snapshots):
-        if not 0.5 < (time - study.equilibration) / study.frame < study.length / study.frame + 0.5:
-            first, last = (f"{1e12 * end:g} ps" for end in (study.equilibration, study.equilibration + study.length))
+        frames = (time - study.equilibration) / study.frame
+        if not 0.5 < frames < study.length / study.frame + 0.5:
             told = f"read {1e12 * time:g} ps; it must lie after the equilibration ({first}) and not after the end ({last})"
+            raise UserError(file.complaint(("snapshots", number), told))
+        if abs(frames - round(frames)) > 1e-6:
+            told = f"read {1e12 * time:g} ps; it must lie a whole number of frames ({1e15 * study.frame:g} fs) after {first}"
             raise UserError(file.complaint(("snapshots", number), told))
     return study
 
@@ -202,19 +206,30 @@ def run(
         write_records(out / "records.json", records)
         reaction_profiles.pictures(answer["profiles"], out)
         if (out / md.folder / "production").is_dir():  # trajectories may be thrown away, records are kept
-            _keep_cells(study, out / md.folder, out)
+            missing = _keep_cells(study, out / md.folder, out)
+            write_json(out / "problems.json", answer["notes"] + missing)
     return records
 
 
-def _keep_cells(study: ReactionStudy, folder: Path, out: Path) -> None:
-    """Write the cell as the run leaves it, and at each of the snapshots that it reached."""
-    run = _trajectory(study, folder)
-    run.final.write(out / "final.extxyz", format="extxyz")
-    for time in study.snapshots:
+def cells(study: ReactionStudy) -> dict[str, float]:
+    """Files that a study leaves for others to start from, each with the time of its cell in s."""
+    return {"final.extxyz": study.equilibration + study.length, **{f"at-{1e12 * t:g}ps.extxyz": t for t in study.snapshots}}
+
+
+def _keep_cells(study: ReactionStudy, folder: Path, out: Path) -> list[str]:
+    """Write the cell as the run leaves it and at each of the snapshots, no other left; a sentence for each not reached."""
+    run, missing = _trajectory(study, folder), []
+    for left in out.glob("at-*ps.extxyz"):
+        left.unlink()
+    for name, time in cells(study).items():
         frames = round((time - study.equilibration) / study.frame)
-        if frames <= len(run.positions):
-            snapshot = dynamics.load(folder / "production", frames).final
-            snapshot.write(out / f"at-{1e12 * time:g}ps.extxyz", format="extxyz")
+        if name == "final.extxyz":
+            run.final.write(out / name, format="extxyz")
+        elif frames <= len(run.positions):
+            dynamics.load(folder / "production", frames).final.write(out / name, format="extxyz")
+        else:
+            missing.append(f"no {name}: the run ended before")
+    return missing
 
 
 def _dynamics(study: ReactionStudy, calculator: BaseCalculator, folder: Path, tick: Callable[[float], None]) -> dict[str, Any]:

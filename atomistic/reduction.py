@@ -96,7 +96,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
     records, points, cells = [], [], []
     groups = [estimates(here) for here in _by_temperature(runs)]
     wider = widening(groups)
-    source = {**source, "errors_widened_by_scatter_of_runs": round(wider, 3)} if wider > 1 else source
+    alone, source = source, {**source, "errors_widened_by_scatter_of_runs": round(wider, 3)} if wider > 1 else source
     for here in _by_temperature(runs):
         temperature = here[0][0].parameters["temperature"]
         point = combine([{**answer, "temperature": answer["mean_temperature"]} for _, answer in here], wider)
@@ -119,7 +119,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 source={**source, **run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
             )
         )
-        records += _collective(phase, here, point, conditions, source)
+        records += _collective(phase, here, point, conditions, alone)
     if max(point.temperature for point in points) < ROOM_TEMPERATURE:
         return records, {}  # nothing is carried to a temperature above all data
     fitted = _one_kind(points, cells)

@@ -67,8 +67,7 @@ def frames(structure: str | None, start: StartTable | None, seed: int) -> list[A
     path = Path(structure)
     if path.parent.name.endswith(TRIAL) and (built := unreacted(structure)) is not None:
         return [built.atoms]
-    maker = path.parent.with_suffix(".toml")
-    if not path.exists() and maker.is_file():
+    if not path.exists() and (maker := _maker(path)) is not None:
         raise UserError(f"{path}: not there yet; `multiscale md {maker}` writes it and must run first")
     return read_frames(path, run=False)
 
@@ -100,8 +99,17 @@ def unreacted(structure: str | None) -> Unreacted | None:
 
 
 def _maker(path: Path) -> Path | None:
-    """The reaction study that writes a file into its folder (or into that of its trial); None where there is none."""
+    """The reaction study that writes a file into its folder (or into that of its trial); None where there is none.
+
+    Raises:
+        UserError: there is such a study, which writes no file of that name.
+    """
+    from atomistic import reaction_study
+
     maker = path.parent.with_name(path.parent.name.removesuffix(TRIAL) + ".toml")
     if not maker.is_file() or toml_input.read(maker).data.get("kind") != "reaction":
         return None
+    if path.name not in (written := reaction_study.cells(reaction_study.read_study(maker))):
+        told = f"{maker} writes {', '.join(written)}: name one of them, or add its time to snapshots there"
+        raise UserError(f"{path}: no such file; {told}")
     return maker

@@ -157,7 +157,7 @@ def _rest(task: Task, answer: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def record(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
-    """Surface energy of one face; of low confidence without rest, with open bonds or where its ends keep a charge."""
+    """Surface energy of one face; of low confidence without rest, where it rebuilds itself or where its ends keep a charge."""
     p = task.parameters
     rest, method = _rest(task, answer)
     thinner, thick = sorted(p["thicknesses"])[-2:]
@@ -174,7 +174,7 @@ def record(phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[st
     own = {**source, "atoms": answer["atoms"], "thicknesses_A": p["thicknesses"], "values": answer["values"], "keys": [task.key],
            "error_of": answer["error_of"], "terminations": answer["terminations"], "moved_A": answer["moved_A"],
            "method": method}  # fmt: skip
-    sound = rest and not dipole and not answer["bonds_lost"]
+    sound = rest and not dipole and not rebuilt(answer)
     return Property(phase, "surface_energy", answer["value"], "J/m^2", stderr=answer["stderr"],
                     conditions=conditions_of(task, miller=digits(p["miller"]), temperature_K=0.0), source=own,
                     confidence="computed" if sound else "low")  # fmt: skip

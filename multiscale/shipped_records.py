@@ -8,6 +8,7 @@ still hold: a study file that was changed, or a potential that was trained anew,
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coupling.errors import UserError
+from coupling.library import QUANTITIES
 from coupling.record import Property
 from coupling.store import FORMAT, digest, read_records
 from coupling.toml_input import read
@@ -174,7 +176,9 @@ def records_for(
     wanted = {*phases, *(f"Li|{phase}" for phase in phases)}
     chosen = sorted((record for record in fitting if record.material in wanted), key=_relative_error)
     used = {str(record.source.get("study")) for record in chosen}
-    return chosen, _notes(cases, used) + _gaps([record for one in fresh for record in one.records], chosen, phases, disorder)
+    others = {record.material for one in fresh for record in one.records} - wanted
+    gaps = _gaps([record for one in fresh for record in one.records], chosen, phases, disorder)
+    return chosen, _notes(cases, used, wanted, others) + gaps
 
 
 def _gaps(shipped: Sequence[Property], chosen: Sequence[Property], phases: Sequence[str], disorder: float) -> list[str]:
@@ -182,7 +186,7 @@ def _gaps(shipped: Sequence[Property], chosen: Sequence[Property], phases: Seque
     gaps = []
     for phase in phases:
         known, have = ({record.quantity for record in some if record.material == phase} for some in (shipped, chosen))
-        if names := sorted(known - have):
+        if names := sorted((known - have) & {*QUANTITIES}):
             told = f"{phase}: {', '.join(names)} are not shipped at disorder {disorder:g}; "
             gaps.append(told + "numbers of material files take their place")
     return gaps
@@ -198,10 +202,11 @@ def _fits(record: Property, disorder: float) -> bool:
     return stated is None or abs(float(stated) - disorder) < 1e-9
 
 
-def _notes(cases: Path, studies: set[str]) -> list[str]:
-    """What the studies could not give, each sentence once."""
+def _notes(cases: Path, studies: set[str], wanted: set[str], others: set[str]) -> list[str]:
+    """What the studies could not give, each sentence once; those that name other materials alone are left out."""
     notes: list[str] = []
     for name in sorted(studies):
         held: dict[str, Any] = json.loads((cases / "_records" / f"{name}.json").read_text(encoding="utf-8"))
         notes += [str(note) for note in held.get("notes", [])]
-    return list(dict.fromkeys(notes))
+    named = {note: set(re.findall(r"[\w|]+", note)) for note in notes}
+    return [note for note, words in named.items() if words & wanted or not words & others]

@@ -136,5 +136,9 @@ def test_wrong_depths_are_refused() -> None:
     for depths in ({"low": 3.0}, {"low": 3.0, "high": 3.5}, {"low": 0.1, "high": 5.0}, {"low": 3.0, "high": 5.0, "axis": 3}):
         with pytest.raises(UserError, match="cluster"):
             ClusterSettings(**depths)  # type: ignore[arg-type]
+    flat = loose()
+    flat.cell[2], flat.pbc = 0.0, (True, True, False)
+    with pytest.raises(UserError, match="three vectors"):
+        largest_cluster(flat, ClusterSettings())
     with pytest.raises(UserError, match="beyond the cell"):
         largest_cluster(loose(), ClusterSettings(low=5.0, high=24.4))

@@ -293,3 +293,16 @@ def test_intervals_cover_what_they_say(
     told = "; ".join(f"{name}: {one:.3f}, {two:.3f} of {len(found[name])}" for name, (one, two) in rates.items())
     assert min(map(len, found.values())) > 0.85 * TRIALS, told
     assert all(0.60 <= one <= 0.76 and 0.90 <= two <= 0.98 for one, two in rates.values()), told
+
+
+def test_an_error_has_the_unit_of_its_values() -> None:
+    """A mean of 1e-30 times the values has 1e-30 times the error; what is not finite, or alone, is refused."""
+    from coupling.errors import UserError
+
+    values = np.random.default_rng(3).normal(size=20)
+    for scale in (1e-12, 1e-30, 1e20):
+        assert mean_error(scale * values) == pytest.approx(scale * mean_error(values), rel=1e-9)
+    with pytest.raises(UserError, match="not finite"):
+        mean_error(np.array([1.0, np.nan, 2.0]))
+    with pytest.raises(UserError, match="two values"):
+        mean_error(np.array([1.0]))

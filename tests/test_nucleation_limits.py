@@ -135,6 +135,8 @@ def test_a_trial_starts_from_the_unreacted_cell(tmp_path: Path) -> None:
     assert "react.toml` must run first" in waits.note
     with pytest.raises(UserError, match=r"multiscale md .*react.toml` writes it and must run first"):
         study_start.frames(end, None, 0)
+    with pytest.raises(UserError, match=r"at-77ps.extxyz: no such file; .*react.toml writes final.extxyz"):
+        study_start.unreacted(str(tmp_path / "react" / "at-77ps.extxyz"))
     shorter = study_start.of_trial(end)
     assert shorter == str(tmp_path / "react-trial" / "final.extxyz")
     (small,) = study_start.frames(shorter, None, 0)

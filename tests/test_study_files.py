@@ -208,10 +208,14 @@ def test_cells_are_kept_at_the_times_asked_for(tmp_path: Path, stack: Atoms) -> 
     later = reaction_study.read_study(tmp_path / "study.toml")
     reaction_study.run(later, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
     reaction_study.run(short, tmp_path / "short", **arguments)
+    other = later.model_copy(update={"snapshots": (0.6e-12, 9e-12)})
     assert (tmp_path / "out" / "at-1.1ps.extxyz").read_bytes() == (tmp_path / "short" / "final.extxyz").read_bytes()
-    for time in ("0.1 ps", "2.2 ps"):
+    reaction_study.run(other, tmp_path / "out", calculator=Gone(), describe=lambda atoms: pytest.fail("read off again"))
+    assert [path.name for path in (tmp_path / "out").glob("at-*")] == ["at-0.6ps.extxyz"]  # those of another study are gone
+    assert "no at-9ps.extxyz: the run ended before" in (tmp_path / "out" / "problems.json").read_text(encoding="utf-8")
+    for time in ("0.1 ps", "2.2 ps", "0.503 ps"):
         written(tmp_path, REACTION + f'snapshots = ["{time}"]\n')
-        with pytest.raises(UserError, match=r"snapshots.*must lie after the equilibration"):
+        with pytest.raises(UserError, match=r"snapshots.*(must lie after the equilibration|whole number of frames)"):
             reaction_study.read_study(tmp_path / "study.toml")
 
 

@@ -192,6 +192,9 @@ def test_a_surface_energy_without_error_bounds_by_itself() -> None:
     [
         ("[1, 1, 1]]", "[0, 0, 0]]", r"surfaces.*\[0, 0, 0\] is no face"),
         ("[1, 1, 1]]", "[1, 1, 0]]", "surfaces.*one of them stands there twice"),
+        ("[1, 1, 1]]", "[-1, -1, 0]]", "surfaces.*one of them stands there twice"),
+        ("[1, 1, 1]]", "[2, 2, 0]]", r"surfaces.*is the face \[1, 1, 0\]: write that"),
+        ("[1, 1, 1]]", "[9, 7, 5]]", "surfaces.*indices go up to 5"),
         ('"surface"', '"elasticity"', 'surfaces.*add "surface" to quantities'),
         ("surfaces = [[1, 0, 0], [1, 1, 0], [1, 1, 1]]", "", "quantities.*names its surfaces"),
     ],
