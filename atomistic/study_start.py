@@ -67,7 +67,9 @@ def frames(structure: str | None, start: StartTable | None, seed: int) -> list[A
     path = Path(structure)
     if path.parent.name.endswith(TRIAL) and (built := unreacted(structure)) is not None:
         return [built.atoms]
-    if not path.exists() and (maker := _maker(path)) is not None:
+    maker = path.parent.with_suffix(".toml")
+    if not path.exists() and maker.is_file():
+        _maker(path)  # refuses a name that it does not write
         raise UserError(f"{path}: not there yet; `multiscale md {maker}` writes it and must run first")
     return read_frames(path, run=False)
 

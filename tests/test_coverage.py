@@ -254,9 +254,12 @@ def first_shell(random: np.random.Generator) -> Covered:
 
 
 def pair_distribution(random: np.random.Generator) -> Covered:
-    """Points of g(r), one everywhere, of atoms that wander freely: frames apart, and near enough to remember each other."""
+    """Points of g(r), one everywhere, of atoms that wander freely: frames that remember each other, and few that do not.
+
+    Of 40 frames that remember 61 to 65 and 90 to 91 % hold.
+    """
     found = {}
-    for step, frames in ((1.0, 40), (5.0, 12)):
+    for step, frames in ((1.0, 100), (5.0, 12)):
         tracks = random.uniform(0, 10, (30, 3)) + step * np.cumsum(random.standard_normal((frames, 30, 3)), axis=0)
         gas = [Atoms("Ar30", positions=places, cell=[10] * 3, pbc=True) for places in tracks]
         one = radial(gas, "Ar", "Ar", None, 4.8, 4)
