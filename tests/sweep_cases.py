@@ -61,6 +61,15 @@ def command(folder: Path, *words: object) -> list[str]:
     return [sys.executable, "-m", "multiscale", "sweep", "run", str(folder), "--run-code", *map(str, words)]
 
 
+def hold_last(folder: Path, steps: int) -> Path:
+    """The last design of a fake sweep waits until the returned file is there; its script belongs to this folder."""
+    gate, script = folder / "gate", folder / "fake.py"
+    told = script.read_text(encoding="utf-8")
+    wait = f"while thickness == {9.0 + steps} and not os.path.exists({str(gate)!r}):\n    time.sleep(0.02)\n"
+    script.write_text(told.replace("if thickness == 13.0", wait + "if thickness == 13.0"), encoding="utf-8")
+    return gate
+
+
 def start(folder: Path, *words: object, **changes: str) -> subprocess.Popen:
     """A sweep that runs; its output is thrown away."""
     return subprocess.Popen(
