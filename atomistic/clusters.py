@@ -107,7 +107,8 @@ def largest_cluster(atoms: Atoms, settings: ClusterSettings) -> Cluster:
     """Largest cluster of a frame.
 
     Raises:
-        UserError: the element is not in the frame, its cell has fewer than three vectors, or the depths do not fit it.
+        UserError: the element is not in the frame, a position is not finite, its cell has fewer than three vectors, or the depths
+            do not fit it.
     """
     import torch
 
@@ -115,6 +116,8 @@ def largest_cluster(atoms: Atoms, settings: ClusterSettings) -> Cluster:
     own = atoms.numbers == atomic_numbers[s.element]
     if not own.any():
         raise UserError(f"cluster: no {s.element} in the structure, which holds {', '.join(sorted(set(atoms.symbols)))}")
+    if not np.isfinite(atoms.positions).all():
+        raise UserError("cluster: a position is not a finite number; the run broke there")
     i, j, away, alike = _pairs(atoms, own, s)
     positions = torch.tensor(atoms.positions, dtype=torch.float64, requires_grad=True)
     first, second = torch.from_numpy(i), torch.from_numpy(j)

@@ -32,6 +32,8 @@ from coupling.record import Property
 
 LORCH = 1.2 * 2 * np.pi / (8 * np.log(2)) ** 0.5
 """Standard deviation in q of the line that the window makes, times R: its width at half height is 2π·1.2/R, taken as Gaussian."""
+MOST_PAIRS = 3e8
+"""Pairs of atoms in one frame whose list still fits memory (12 GB)."""
 COPPER = 1.54184
 """Mean wavelength of Cu Kα, Å."""
 STEP = 0.01
@@ -110,6 +112,7 @@ def distributions(
     part = part or Slice()
     if not frames or not (r_max > 0 and bins >= 2):
         raise UserError("rdf: at least one frame, a positive radius and two bins are needed")
+    require_countable(frames[0], r_max, "rdf")
     edges = np.linspace(0.0, r_max, bins + 1)
     r, shells = (edges[1:] + edges[:-1]) / 2, 4 / 3 * np.pi * np.diff(edges**3)
     shells = shells * part.reach(r)
@@ -127,6 +130,19 @@ def distributions(
             rows[place, number] = counts[place, number] * volume / others / shells
     return {pair: Radial(r, rows[n].mean(axis=0), _errors(rows[n]), np.cumsum(counts[n].mean(axis=0)), rows[n], counts[n])
             for n, pair in enumerate(pairs)}  # fmt: skip
+
+
+def require_countable(frame: Atoms, r_max: float, name: str) -> None:
+    """Refuse a radius whose pairs no memory holds. Raises UserError with their number and the longest radius."""
+    if not frame.pbc.any() or frame.cell.rank < 3:
+        return
+    density = len(frame) / frame.get_volume()
+    pairs = len(frame) * density * 4 / 3 * np.pi * r_max**3
+    if pairs > MOST_PAIRS:
+        longest = (MOST_PAIRS / (len(frame) * density * 4 / 3 * np.pi)) ** (1 / 3)
+        raise UserError(f"{name}: a largest distance of {r_max / 10:.3g} nm means {pairs:.1g} pairs of atoms in each frame, more "
+                        f"than memory holds ({MOST_PAIRS:.0g}); for {len(frame)} atoms it may be up to "
+                        f"{longest / 10:.3g} nm")  # fmt: skip
 
 
 def _held(symbols: np.ndarray) -> str:
@@ -225,6 +241,7 @@ def powder(
         raise UserError("diffraction: no frame")
     if not (0 < angles[0] < angles[1] < 180 and wavelength > 0 and r_max > 2 and points >= 10):
         raise UserError("diffraction: two rising angles between 0 and 180 degrees, a positive wavelength, a radius above 2 Å")
+    require_countable(frames[0], r_max, "diffraction")
     two_theta = np.linspace(*angles, points)
     half = np.radians(two_theta) / 2
     q = 4 * np.pi * np.sin(half) / wavelength

@@ -104,6 +104,10 @@ def test_wrong_settings_are_refused() -> None:
         ClusterSettings(foreign=("Li",))
     with pytest.raises(UserError, match="inner one below"):
         ClusterSettings(inner=5.0)
+    broken = loose()
+    broken.positions[3] = np.nan
+    with pytest.raises(UserError, match="not a finite number"):
+        largest_cluster(broken, ClusterSettings())
 
 
 def test_between_two_depths_gradient_and_size_are_those_of_the_part() -> None:

@@ -164,6 +164,9 @@ def test_nonsense_is_refused() -> None:
     flat = Atoms("Li2", positions=[[0, 0, 0], [3, 0, 0]])
     with pytest.raises(UserError, match="three-dimensional cell"):
         powder([flat])
+    for count in (powder, lambda frames, r_max: radial(frames, "Li", "Li", r_max=r_max)):
+        with pytest.raises(UserError, match=r"400 nm means .* pairs of atoms .* may be up to"):
+            count([bulk("Li")], r_max=4000.0)
     with pytest.raises(UserError, match="rising angles"):
         powder([bulk("Li")], angles=(80.0, 10.0))
     with pytest.raises(UserError, match="too few Na"):
