@@ -1,13 +1,13 @@
 """Study files (TOML) of nucleation: biased runs for F(n), unbiased runs for the attachment rate, rates as a table of records.
 
-Top level: name, seed, potential, structure (file that ASE reads; its frames are the walkers' starts, in turn) or a [start] table
-(crystal, edge, disorder), temperatures, overpotentials, pressures, cell_overpotential (against lithium metal; absent: unknown),
-[cluster] (see clusters.ClusterSettings), [bias], [attachment], [infrequent] for escapes under rare hills, [classical] for the
-classical theory beside it, and any number of [[place]] tables (name, low, high: depths along the third cell vector): metal is
-then counted there alone, each place has a free energy and rates of its own, for its own volume. Paths are relative to the study
-file. Every temperature and place is a task of the scheduler: shared by MPI ranks, kept, gone on with after a kill (biased runs
-from their last checkpoint, what follows them and escapes anew). Where no attachment is seen, rates are upper bounds
-(`nucleation_limits`).
+Top level: name, seed, potential, structure (file that ASE reads; its frames are the walkers' starts, in turn) or a [start]
+table (crystal, edge, disorder), material (name of the records of a structure; else its formula), temperatures, overpotentials,
+pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster] (see clusters.ClusterSettings), [bias],
+[attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it, and any number of
+[[place]] tables (name, low, high: depths along the third cell vector): metal is then counted there alone, each place has a
+free energy and rates of its own, for its own volume. Paths are relative to the study file. Every temperature and place is a
+task of the scheduler: shared by MPI ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what
+follows them and escapes anew). Where no attachment is seen, rates are upper bounds (`nucleation_limits`).
 """
 
 import itertools
@@ -62,6 +62,9 @@ def read_study(path: str | Path) -> NucleationStudy:
         raise UserError(file.complaint(("place",), "two places of one name"))
     cluster = study.cluster | ({"foreign": tuple(study.cluster["foreign"])} if "foreign" in study.cluster else {})
     structure = checked(file, study.structure, study.start)
+    if study.start is not None and study.material is not None:
+        told = f"records of a crystal bear its name ({study.start.crystal}); it names a structure's only"
+        raise UserError(file.refusal(("material",), told))
     study = study.model_copy(update={"structure": structure, "cluster": cluster})
     for number, place in enumerate(study.place or (None,)):
         try:
@@ -212,9 +215,11 @@ def run(
 
 
 def _named(study: NucleationStudy, record: Property) -> Property:
-    """The record under the name of the crystal that the study starts from, with its disorder; a structure keeps its formula."""
+    """The record under the name of the crystal that the study starts from, with its disorder, or under the name that the study
+    gives to its structure (its formula where it gives none).
+    """
     if study.start is None:
-        return record
+        return replace(record, material=study.material or record.material)
     disorder = {"disorder": study.start.disorder} if study.start.crystal == "Li6PS5Cl" else {}
     return replace(record, material=study.start.crystal, conditions={**record.conditions, **disorder})
 

@@ -80,6 +80,7 @@ class NucleationStudy(Table):
     potential: str
     structure: str | None = None
     start: StartTable | None = None
+    material: Annotated[str, Field(min_length=1)] | None = None  # of the records of a structure; its formula without
     temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)]
     overpotentials: Annotated[tuple[Annotated[float, InUnit("V")], ...], Field(min_length=1)]
     pressures: Annotated[tuple[Annotated[float, InUnit("Pa")], ...], Field(min_length=1)]

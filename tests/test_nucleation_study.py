@@ -207,7 +207,7 @@ def test_wrong_studies_are_refused(tmp_path) -> None:
 
 
 def test_a_study_of_a_crystal_bears_its_name_and_disorder(tmp_path) -> None:
-    """Li6PS5Cl and not ClLi6PS5, so that a case and the literature find it; a structure keeps its formula."""
+    """Li6PS5Cl and not ClLi6PS5, so that a case finds it; a structure has its formula or a name from the study."""
     text = STUDY.format(length="10 ps").replace('structure = "vapour.xyz"\n', "")
     start = '[start]\ncrystal = "Li6PS5Cl"\nedge = "9 angstrom"\ndisorder = 0.25\n'
     (tmp_path / "study.toml").write_text(text.replace('"Ar"', '"Li"') + start)
@@ -216,4 +216,9 @@ def test_a_study_of_a_crystal_bears_its_name_and_disorder(tmp_path) -> None:
     named = nucleation_study._named(study, record)
     assert (named.material, named.conditions) == ("Li6PS5Cl", {"temperature_K": 80.0, "disorder": 0.25})
     plain = study.model_copy(update={"start": None})
-    assert nucleation_study._named(plain, record) is record
+    assert nucleation_study._named(plain, record) == record
+    named = plain.model_copy(update={"material": "Li|Li6PS5Cl"})
+    assert nucleation_study._named(named, record).material == "Li|Li6PS5Cl"
+    (tmp_path / "study.toml").write_text('material = "Li"\n' + text.replace('"Ar"', '"Li"') + start)
+    with pytest.raises(UserError, match=r"material: read \"Li\"; records of a crystal bear its name \(Li6PS5Cl\)"):
+        nucleation_study.read_study(tmp_path / "study.toml")

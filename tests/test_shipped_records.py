@@ -19,6 +19,7 @@ from multiscale.parameters import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
+import literature_numbers  # noqa: E402
 import shipped_numbers  # noqa: E402
 
 UNCERTAIN = {"crystal_share"}
@@ -85,40 +86,49 @@ def test_no_coefficient_of_vibration_is_shipped() -> None:
 
 
 def test_a_record_is_judged_plainly() -> None:
-    known = shipped_numbers.Literature("LiCl", "youngs_modulus", {}, 4.4e10, 4.4e10, 4.4e10, "25 degC", "a paper", "memory")
-    assert shipped_numbers.verdict(salt(value=4.3e10), known).startswith("agrees")
-    assert shipped_numbers.verdict(salt(), known) == "**differs**: -9.1%"
+    known = literature_numbers.Literature("LiCl", "youngs_modulus", {}, 4.4e10, 4.4e10, 4.4e10, "25 degC", "a paper", "memory")
+    assert literature_numbers.verdict(salt(value=4.3e10), known).startswith("agrees")
+    assert literature_numbers.verdict(salt(), known) == "**differs**: -9.1%"
     vague = Property("LiCl", "youngs_modulus", 4.4e10, "Pa", stderr=3e10, source={"atoms": 8})
-    assert shipped_numbers.verdict(vague, known) == "too uncertain to tell"
+    assert literature_numbers.verdict(vague, known) == "too uncertain to tell"
     wide = Property("LiCl", "ionic_conductivity", 70.0, "S/m", stderr=400.0, low=9.0, high=480.0, source={"atoms": 8})
-    far = shipped_numbers.Literature("LiCl", "ionic_conductivity", {}, 0.25, 0.1, 0.5, "25 degC", "a paper", "memory")
-    assert "a factor of 2.8e+02 too high" in shipped_numbers.verdict(wide, far), "the interval, not the wide error, decides"
+    far = literature_numbers.Literature("LiCl", "ionic_conductivity", {}, 0.25, 0.1, 0.5, "25 degC", "a paper", "memory")
+    assert "a factor of 2.8e+02 too high" in literature_numbers.verdict(wide, far), "the interval, not the wide error, decides"
     bound = Property("LiCl", "ionic_conductivity", 1e-9, "S/m", bound="upper", source={"atoms": 8})
-    above = shipped_numbers.Literature("LiCl", "ionic_conductivity", {}, 1e-8, 1e-8, 1e-8, "", "a paper", "memory")
-    assert "contradicts" in shipped_numbers.verdict(bound, above)
+    above = literature_numbers.Literature("LiCl", "ionic_conductivity", {}, 1e-8, 1e-8, 1e-8, "", "a paper", "memory")
+    assert "contradicts" in literature_numbers.verdict(bound, above)
     between = replace(wide, low=0.3, high=4.0)
     assert (
-        shipped_numbers.verdict(between, far)
+        literature_numbers.verdict(between, far)
         == "not told apart (a factor of 2.8e+02 too high, the 95 % interval spans a factor of 13)"
     )
-    assert shipped_numbers.verdict(replace(between, high=2.9), far).startswith("agrees")
-    assert shipped_numbers.matching(salt(temperature_K=0.0), [known]) is known
-    assert shipped_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
+    assert literature_numbers.verdict(replace(between, high=2.9), far).startswith("agrees")
+    assert literature_numbers.matching(salt(temperature_K=0.0), [known]) is known
+    assert literature_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
 
 
-def test_bounds_that_differ_in_their_drive_alone_are_one_row() -> None:
-    def bound(η: float, p: float, value: float = 38.85, place: str = "deep") -> Property:
-        where = {"temperature_K": 400.0, "place": place, "overpotential_V": η, "pressure_Pa": p, "critical_size": η}
-        return Property("Li6PS5Cl", "log10_nucleation_rate", value, "1", bound="upper", conditions=where, source={"atoms": 8})
+@pytest.mark.parametrize(("value", "error", "told"), [
+    (12.94, 0.02644, "12.940 ± 0.026"), (2768.0, 1111.0, "2768 ± 1111"), (1.2, 0.0996, "1.20 ± 0.10"), (0.0, 0.5, "0.00 ± 0.50"),
+    (7.88e-10, 1.05e-10, "(7.9 ± 1.1)·10⁻¹⁰"), (2.0e-12, 3.4e-11, "(0.2 ± 3.4)·10⁻¹¹"), (4.0, 0.0, "4 ± 0"),
+])  # fmt: skip
+def test_errors_have_two_digits(value: float, error: float, told: str) -> None:
+    assert shipped_numbers._with_error(value, error) == told
 
-    records = [bound(0.0, 0.0), bound(0.0, 1e8), bound(-0.1, 1e8), bound(0.0, 1e9, 37.0), bound(0.0, 0.0, place="middle")]
-    lines = [shipped_numbers._line(*row) for row in shipped_numbers._folded([(record, None) for record in records])]
-    assert [line.split("|")[2].strip() for line in lines] == [
-        "400 K, deep, η = 0 V at 0, 100 MPa; η = -0.1 V at 100 MPa", "400 K, deep, η = 0.0 V, 1e+09 Pa",
-        "400 K, middle, η = 0.0 V, 0 Pa",
+
+def test_rates_are_a_table_over_overpotential_and_pressure() -> None:
+    def rate(η: float, p: float, value: float = 38.85, **more: object) -> Property:
+        where = {"temperature_K": 400.0, "place": "deep", "overpotential_V": η, "pressure_Pa": p, "critical_size": η}
+        made = Property("Li|X", "log10_nucleation_rate", value, "1", bound="upper", conditions=where, source={"atoms": 8})
+        return replace(made, **more)
+
+    theory = {"temperature_K": 400.0, "overpotential_V": -0.1, "pressure_Pa": 0.0}
+    records = [rate(0.0, 0.0), rate(-0.1, 1e8, 37.0), rate(0.0, 1e8, 12.0, bound=None, stderr=0.5),
+               rate(0, 0, -30.0, kind="derived", bound=None, stderr=2.0, conditions=theory), salt()]  # fmt: skip
+    assert shipped_numbers.rate_tables(records) == [
+        "| Li \\| X, 400 K | pressure | η = 0 mV | η = -100 mV |", "|---|---|---|---|",
+        "| deep | 0 MPa | < 38.85 |  |", "| deep | 100 MPa | 12.00 ± 0.50 | < 37 |",
+        "| classical theory | 0 MPa |  | -30.0 ± 2.0 |", "",
     ]  # fmt: skip
-    estimates = [replace(record, bound=None, stderr=1.0) for record in records[:2]]
-    assert len(shipped_numbers._folded([(record, None) for record in estimates])) == 2
 
 
 def test_a_fit_that_leaned_on_a_prior_says_so() -> None:
@@ -131,32 +141,34 @@ def test_a_fit_that_leaned_on_a_prior_says_so() -> None:
 
 def test_moduli_that_follow_from_constants_stand_in_the_table() -> None:
     """An isotropic crystal (2 C44 = C11 - C12) has K and G without a range; a constant of another source makes none."""
-    rows = [shipped_numbers.Literature("LiCl", f"elastic_{name}", {}, value, value, value, "25 degC", "a paper", "memory")
+    rows = [literature_numbers.Literature("LiCl", f"elastic_{name}", {}, value, value, value, "25 degC", "a paper", "memory")
             for name, value in (("C11", 5e10), ("C12", 2e10), ("C44", 1.5e10))]  # fmt: skip
-    bulk, shear = shipped_numbers._polycrystal("LiCl", rows)
+    bulk, shear = literature_numbers.polycrystal("LiCl", rows)
     assert bulk.value == pytest.approx(3e10)
     assert (shear.low, shear.value, shear.high) == pytest.approx((1.5e10, 1.5e10, 1.5e10))
     assert shear.source == "from the constants of a paper"
-    other = shipped_numbers.Literature("LiCl", "elastic_C44", {}, 1e10, 1e10, 1e10, "25 degC", "another", "memory")
-    assert shipped_numbers._polycrystal("LiCl", [*rows[:2], other]) == []
-    assert shipped_numbers._polycrystal("LiCl", rows[:2]) == []
+    other = literature_numbers.Literature("LiCl", "elastic_C44", {}, 1e10, 1e10, 1e10, "25 degC", "another", "memory")
+    assert literature_numbers.polycrystal("LiCl", [*rows[:2], other]) == []
+    assert literature_numbers.polycrystal("LiCl", rows[:2]) == []
 
 
 def test_structures_are_held_against_the_measured_crystal() -> None:
     """Antifluorite: S-Li at a√3/4, eight of them; line (1 1 1) by Bragg's law. Shells that motion joins are not compared."""
-    found = {(one.quantity, *one.conditions.values()): one for one in shipped_numbers.of_structure_file("Li2S")}
+    found = {(one.quantity, *one.conditions.values()): one for one in literature_numbers.of_structure_file("Li2S")}
     assert found["nearest_neighbour_distance", "S-Li"].value == pytest.approx(5.719e-10 * 3**0.5 / 4)
     assert found["coordination_number", "S-Li"].value == 8
     assert found["diffraction_angle", "(1 1 1)"].value == pytest.approx(26.998, abs=0.01)
     assert "Buehrer" in found["coordination_number", "S-Li"].source
-    assert not [one for one in shipped_numbers.of_structure_file("Li") if one.quantity != "diffraction_angle"]
-    assert shipped_numbers.of_structure_file("Li|Li6PS5Cl") == []
-    groups = [one for one in shipped_numbers.of_structure_file("Li6PS5Cl") if one.quantity == "coordination_number"]
+    assert not [one for one in literature_numbers.of_structure_file("Li") if one.quantity != "diffraction_angle"]
+    assert literature_numbers.of_structure_file("Li|Li6PS5Cl") == []
+    groups = [one for one in literature_numbers.of_structure_file("Li6PS5Cl") if one.quantity == "coordination_number"]
     assert [(one.conditions, one.value) for one in groups] == [({"pair": "P-S"}, 4)]
     record = Property("Li2S", "nearest_neighbour_distance", 2.46e-10, "m", stderr=1e-12, source={"atoms": 8},
                       conditions={"temperature_K": 300.0, "pair": "S-Li"})  # fmt: skip
-    line = shipped_numbers._line(record, shipped_numbers.matching(record, list(found.values())), "")
-    assert line.startswith("| structure: distance of first neighbours | 300 K, S-Li | 2.46 ± 0.01 Å | 8 atoms | 2.476 Å at 25")
+    known = literature_numbers.matching(record, list(found.values()))
+    assert known is not None
+    line = shipped_numbers.compared(record, known)
+    assert line.startswith("| Li2S | 300 K, S-Li | 2.460 ± 0.010 Å | 8 atoms | 2.476 Å at 25")
 
 
 def test_records_come_with_their_study_and_at_one_disorder(cases: Path) -> None:
