@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic import boundary_transport, dynamics, grain_boundary, separation, structures
+from atomistic import boundary_transport, boundary_width, dynamics, grain_boundary, separation, structures
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, run_tasks
@@ -30,7 +30,7 @@ from coupling.store import digest, write_records
 from coupling.toml_input import Flag, InUnit, Table, Whole
 from coupling.units import surface_energy_to_si
 
-VERSION, READ_VERSION = 1, 4
+VERSION, READ_VERSION = 1, 5
 """Of the runs, and of what is read off them."""
 Å, FS, PS = 1e-10, 1e-15, 1e-12
 Count = Annotated[Whole, Field(ge=1)]
@@ -161,7 +161,8 @@ def run(
 ) -> list[Property]:  # fmt: skip
     """Records of a study: energy at 0 K and at temperature, D along and across by layers, width, softening, separation.
 
-    Writes OUT/records.json, layers.json (D against distance), problems.json (what the runs do not bear) and layers.png.
+    Writes OUT/records.json, layers.json (D against distance), problems.json (what the runs do not bear), layers.png and width.png
+    (distances of the framework from its sites against the height).
     `calculator` replaces the potential.
 
     Raises:
@@ -184,7 +185,8 @@ def run(
             return _softening(at_rest, load("float64"), study.relaxation_steps)
         if task.kind == "separation":
             return _separation(at_rest[task.parameters["side"]], load("float64"), task.parameters)
-        return _run(study, at_rest[task.parameters["side"]], load(study.dtype), task.parameters["T"], folder, tick)
+        side = task.parameters["side"]
+        return _run(study, cells[side], at_rest[side], load(study.dtype), task.parameters["T"], folder, tick)
 
     found = run_tasks(rest, work, out, comm, progress)
     at_rest = {side: _restored(cells[side], answer) for side, answer in zip(SIDES, found, strict=True)}
@@ -204,6 +206,7 @@ def run(
         write_json(out / "problems.json", notes)
         write_records(out / "records.json", records)
         _picture(layers, out / "layers.png")
+        _width_picture(study, answers, out / "width.png")
     return records
 
 
@@ -238,10 +241,10 @@ def _restored(atoms: Atoms, answer: Mapping[str, Any]) -> Atoms:
 
 
 def _run(
-    study: BoundaryStudy, atoms: Atoms, calculator: BaseCalculator, temperature: float, folder: Path,
+    study: BoundaryStudy, built: Atoms, atoms: Atoms, calculator: BaseCalculator, temperature: float, folder: Path,
     tick: Callable[[float], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Equilibration and run at constant volume; potential energies and what is needed to trace them."""
+    """Equilibration and run at constant volume of `atoms`; potential energies, D by layers, distances from the `built` sites."""
     dynamics.forget(calculator)
     frame = study.frame / FS
     common: dict[str, Any] = {"temperature": temperature, "timestep": study.timestep / FS, "seed": study.seed,
@@ -256,6 +259,12 @@ def _run(
         "energies": found.potential_energies.tolist(), "picoseconds": found.picoseconds, "halvings": found.halvings,
         "mean_temperature_K": float(found.temperatures.mean()),
     }  # fmt: skip
+    if 2 in built.get_tags():
+        framework = np.flatnonzero(found.numbers != 3)
+        try:
+            answer["framework"] = boundary_width.disorder(found.positions, built, framework, found.cells[0]).to_json()
+        except UserError as error:
+            answer["framework"] = {"problem": str(error)}
     try:
         window = 2 * round(study.window / study.frame / 2)
         layers = boundary_transport.layers(found.positions, moving, found.cells[0], frame, window, study.layers)
@@ -307,16 +316,28 @@ def _records(
         energies = [np.array(pair[side]["energies"]) for side in SIDES]
         value, error = boundary_transport.excess_energy(energies[0], energies[1], own, other)
         records.append(Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=at, source=own_source))
+        wide, told = _width_records(material, pair["boundary"]["framework"], at, own_source)
+        records += wide
+        notes += [f"{T:g} K: {each}" for each in told]
         if "problem" in pair["boundary"]:
             notes.append(f"{T:g} K: {pair['boundary']['problem']}")
             continue
         found = _layers(pair["boundary"])
         records += boundary_transport.records(found, material, at, own_source, "Li")
-        notes += [f"{T:g} K: {told}" for told in boundary_transport.without_width(found)]
+        notes += [f"{T:g} K: {each}" for each in boundary_transport.without_width(found)]
         layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
                        "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
                        "across_stderr": found.across_stderr.tolist()})  # fmt: skip
     return records, layers, notes
+
+
+def _width_records(
+    material: str, answer: Mapping[str, Any], conditions: Mapping[str, Any], source: Mapping[str, Any]
+) -> tuple[list[Property], list[str]]:
+    """Width of the boundary by the structure of a run, and sentences for what it does not bear."""
+    if "problem" in answer:
+        return [], [answer["problem"]]
+    return boundary_width.records(boundary_width.Disorder.from_json(answer), material, conditions, source)
 
 
 def _where(study: BoundaryStudy) -> dict[str, Any]:
@@ -374,3 +395,17 @@ def _picture(layers: list[dict[str, Any]], path: Path) -> None:
             drawn[f"{name}, {one['temperature_K']:g} K"] = (places, np.array(one[name]), np.array(one[f"{name}_stderr"]))
     if drawn:
         curves(path, drawn, "distance from the boundary (Å)", "D (m²/s)", points=tuple(drawn))
+
+
+def _width_picture(study: BoundaryStudy, answers: list[dict[str, Any]], path: Path) -> None:
+    """Distances of the framework from its sites against the height over the boundary, with the fitted widths."""
+    from atomistic.observable_pictures import curves
+
+    shown: dict[str, Any] = {}
+    for T, answer in zip(study.temperatures, answers[::2], strict=True):
+        if "problem" not in answer["framework"]:
+            parts = boundary_width.drawn(boundary_width.Disorder.from_json(answer["framework"]))
+            shown |= {f"{name}, {T:g} K": part for name, part in parts.items()}
+    if shown:
+        told = "distance from the site / its mean"
+        curves(path, shown, "height over the boundary (Å)", told, points=[name for name in shown if name.startswith("atoms")])

@@ -45,6 +45,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "fracture_energy": ("fracture energy (at least the work of adhesion, separation or cleavage)", 1.0, "J/m²"),
     "boundary_energy": ("excess energy of the boundary", 1.0, "J/m²"),
     "boundary_diffusivity": ("D in the boundary", 1.0, "m²/s"), "grain_diffusivity": ("D in the grain", 1.0, "m²/s"),
+    "boundary_excess_diffusivity": ("excess of D in the boundary over the grain, times its width", 1.0, "m³/s"),
     "boundary_width": ("width of the boundary", 1e9, "nm"),
     "modulus_ratio_along_normal": ("modulus of the cell over the crystal's, along the normal", 1.0, ""),
     "interphase_thickness": ("thickness of an interphase at the end", 1e9, "nm"),
@@ -64,7 +65,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
 STRUCTURE = ("nearest_neighbour_distance", "coordination_number", "diffraction_angle")
 """Quantities that are held against what follows from a crystal's structure file."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
-        "structure": "{}", "pair": "{}", "line": "{}", "radiation": "{}",
+        "measure": "by the {}", "structure": "{}", "pair": "{}", "line": "{}", "radiation": "{}",
         "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
         "law": "{}", "species": "{}", "frame": "frame {}", "method": "{}", "strain_rate_per_s": "{:.2g} 1/s",
         "functional": "{}", "k_points": "{}"}  # fmt: skip
