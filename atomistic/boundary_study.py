@@ -9,6 +9,7 @@ the work of separation of the boundary and of the crystal in its plane. Every ru
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,7 +26,7 @@ from atomistic.study_cost import StudyPlan, reference_seconds
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import Flag, InUnit, Table, Whole
 from coupling.units import surface_energy_to_si
@@ -196,11 +197,14 @@ def run(
               "atoms": len(cells["boundary"]), "atoms_crystal": len(cells["crystal"]), "dtype": study.dtype,
               "removed_atoms": cells["boundary"].info["removed"], "gap_m": study.gap,
               "shift": cells["boundary"].info.get("shift")}  # fmt: skip
-    records, layers, notes = _records(study, at_rest, found, moving, answers, out, source)
+    records, layers, notes = _records(study, at_rest, found, answers, source)
     records += _soft_records(study, [answer for task, answer in ends if task.kind == "softening"], source, notes)
     for task, answer in ends:
         if task.kind == "separation":
             records += _separation_records(study, task, answer, source, notes)
+    records, told = separation.consistent(records)
+    notes += told
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         write_json(out / "layers.json", layers)
         write_json(out / "problems.json", notes)
@@ -292,52 +296,64 @@ def _separation(atoms: Atoms, calculator: BaseCalculator, opening: Mapping[str, 
 
 
 def _records(
-    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], moving: list[Task],
-    answers: list[dict[str, Any]], out: Path, source: Mapping[str, Any],
+    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], answers: list[dict[str, Any]],
+    source: Mapping[str, Any],
 ) -> tuple[list[Property], list[dict[str, Any]], list[str]]:  # fmt: skip
-    """Records of energies and diffusion, the layers of every temperature, and notes."""
-    material, where = study.crystal, _where(study)
-    own, other = at_rest["boundary"], at_rest["crystal"]
-    area = float(np.linalg.norm(np.cross(own.cell[0], own.cell[1])))
-    calm = (rest[0]["energy"] - len(own) / len(other) * rest[1]["energy"]) / (2 * area)
-    cold, told = {**where, "temperature_K": 0.0}, "relaxed, one shift, so no error is known"
-    layers: list[dict[str, Any]] = []
-    notes = []
-    below = calm < -NOTHING
-    if below:  # a boundary costs energy; mobile ions settle in one of many minima
-        told += "; below zero: the crystal settled in a higher minimum than the cell with boundaries; take that of a temperature"
-        notes.append(f"0 K: excess energy of the boundary: {told}")
-    records = [Property(material, "boundary_energy", float(surface_energy_to_si(calm)), "J/m^2", conditions=cold,
-                        source={**source, "method": told}, confidence="low" if below else "computed")]  # fmt: skip
+    """Records of energies, width and diffusion, the layers of every temperature, and notes."""
+    cold, notes = _cold_energy(study, at_rest, rest, source)
+    records, layers = [cold], []
     for place, T in enumerate(study.temperatures):
         pair = dict(zip(SIDES, answers[2 * place : 2 * place + 2], strict=True))
-        own_source = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
-        at = {**where, "temperature_K": T}
-        energies = [np.array(pair[side]["energies"]) for side in SIDES]
-        value, error = boundary_transport.excess_energy(energies[0], energies[1], own, other)
-        records.append(Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=at, source=own_source))
-        wide, told = _width_records(material, pair["boundary"]["framework"], at, own_source)
-        records += wide
+        own = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
+        made, told = _warm_records(study, T, at_rest, pair, own)
+        records += made
         notes += [f"{T:g} K: {each}" for each in told]
-        if "problem" in pair["boundary"]:
-            notes.append(f"{T:g} K: {pair['boundary']['problem']}")
-            continue
-        found = _layers(pair["boundary"])
-        records += boundary_transport.records(found, material, at, own_source, "Li")
-        notes += [f"{T:g} K: {each}" for each in boundary_transport.without_width(found)]
-        layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
-                       "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
-                       "across_stderr": found.across_stderr.tolist()})  # fmt: skip
+        if "problem" not in pair["boundary"]:
+            found = _layers(pair["boundary"])
+            layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
+                           "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
+                           "across_stderr": found.across_stderr.tolist()})  # fmt: skip
     return records, layers, notes
 
 
-def _width_records(
-    material: str, answer: Mapping[str, Any], conditions: Mapping[str, Any], source: Mapping[str, Any]
-) -> tuple[list[Property], list[str]]:
-    """Width of the boundary by the structure of a run, and sentences for what it does not bear."""
-    if "problem" in answer:
-        return [], [answer["problem"]]
-    return boundary_width.records(boundary_width.Disorder.from_json(answer), material, conditions, source)
+def _cold_energy(
+    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], source: Mapping[str, Any]
+) -> tuple[Property, list[str]]:
+    """Excess energy at 0 K, and a note where it lies below zero."""
+    own, other = (at_rest[side] for side in SIDES)
+    area = float(np.linalg.norm(np.cross(own.cell[0], own.cell[1])))
+    calm = (rest[0]["energy"] - len(own) / len(other) * rest[1]["energy"]) / (2 * area)
+    told, notes = "relaxed, one shift, so no error is known", []
+    if calm < -NOTHING:  # a boundary costs energy; mobile ions settle in one of many minima
+        told += "; below zero: the crystal settled in a higher minimum than the cell with boundaries; take that of a temperature"
+        notes.append(f"0 K: excess energy of the boundary: {told}")
+    where = {**_where(study), "temperature_K": 0.0}
+    excess = float(surface_energy_to_si(calm))
+    told_of = {**source, "method": told}
+    return Property(study.crystal, "boundary_energy", excess, "J/m^2", conditions=where, source=told_of), notes
+
+
+def _warm_records(
+    study: BoundaryStudy, temperature: float, at_rest: Mapping[str, Atoms], pair: Mapping[str, dict[str, Any]],
+    source: Mapping[str, Any],
+) -> tuple[list[Property], list[str]]:  # fmt: skip
+    """What both runs at a temperature tell, all of low confidence where the framework left the crystal's sites; notes."""
+    material, where, own = study.crystal, {**_where(study), "temperature_K": temperature}, pair["boundary"]
+    energies = [np.array(pair[side]["energies"]) for side in SIDES]
+    value, error = boundary_transport.excess_energy(*energies, *(at_rest[side] for side in SIDES))
+    records = [Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=where, source=source)]
+    framework, notes = own["framework"], []
+    if "problem" in framework:
+        notes.append(framework["problem"])
+    else:
+        wide, notes = boundary_width.records(boundary_width.Disorder.from_json(framework), material, where, source)
+        records += wide
+    if "problem" in own:
+        notes.append(own["problem"])
+    else:
+        records += boundary_transport.records(_layers(own), material, where, source, "Li")
+        notes += boundary_transport.without_width(_layers(own))
+    return [replace(record, confidence="low") for record in records] if framework.get("lost") else records, notes
 
 
 def _where(study: BoundaryStudy) -> dict[str, Any]:

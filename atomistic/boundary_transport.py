@@ -313,8 +313,8 @@ def _strained(atoms: Atoms, strain: float, calculator: BaseCalculator, force: fl
 def records(
     found: Layers, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any], species: str
 ) -> list[Property]:
-    """Diffusivities of boundary and grain and the excess of one over the other, along and across; width (or its bound) where there
-    is a boundary to see in them.
+    """Diffusivities of boundary and grain and the excess of one over the other, along and across; the width (or its bound) where
+    there is a boundary to see in them.
     """
     told = {**source, "method": "displacements by layers, window and half window", "window_fs": found.window}
     made = []

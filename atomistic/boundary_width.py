@@ -49,7 +49,7 @@ class Disorder:
     Attributes:
         height: of each site over the plane of the nearest boundary (n,), Å. boundary: which one that is (n,). strip: of the plane
             (n,). distance: mean distance of the atom from its site (n,), Å. numbers: atomic (n,). reach: half the distance of
-            neighbouring boundaries, Å. lost: elements that are as near to other sites as to theirs in the middle of the grains as well.
+            neighbouring boundaries, Å. lost: elements as near to other sites as to theirs, in the middle of the grains as well.
     """
 
     height: np.ndarray
@@ -236,8 +236,9 @@ def records(
     """
     fit, notes = structure(found), []
     if found.lost:
-        notes.append(f"{', '.join(found.lost)} of the framework: as near to other sites as to its own in the middle of the grains "
-                     "as well; what is told of the boundary and of the grain is of low confidence")  # fmt: skip
+        which = f"{', '.join(found.lost)} of the framework"
+        notes.append(f"{which}: as near to other sites as to its own in the middle of the grains as well; what is told of the "
+                     "boundary and of the grain is of low confidence")  # fmt: skip
     if fit.width is None:
         told = f"a boundary in the distances of the framework from its sites lowers χ² by {fit.drop:.3g}, {SEEN:g} are needed"
         return [], [*notes, f"no width of the boundary: {told}"]

@@ -22,7 +22,7 @@ from atomistic.study_start import StartTable, checked, frames
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
@@ -140,6 +140,7 @@ def run(
     whole = [(task, answer) for task, answer in zip(listed, answers, strict=True) if "broken" not in answer]
     flows = [_restored(answer) for _, answer in whole]
     records = [flow_record(flow, study.material, {"axis": study.axis}, source) for flow in flows]
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import curves
 

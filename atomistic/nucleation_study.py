@@ -36,7 +36,7 @@ from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.nucleation import drives_told
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
 VERSION = 3
@@ -198,7 +198,7 @@ def run(
         found, missing = _classical(study, T, material)
         records += found
         problems += [f"{T:g} K: {told}" for told in missing]
-    records = [_named(study, record) for record in records]
+    records = [graded(_named(study, record)) for record in records]
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import free_energy_picture
 

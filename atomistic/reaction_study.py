@@ -34,7 +34,7 @@ from atomistic.study_cost import StudyPlan, reference_seconds
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
@@ -200,6 +200,7 @@ def run(
     records = [Property.from_dict(item) for item in answer["records"]]
     if "broken" in told:
         records = [replace(record, confidence="low") for record in records]
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         write_json(out / "profiles.json", answer["profiles"])
         write_json(out / "problems.json", answer["notes"])

@@ -10,7 +10,7 @@ Griffith, Phil. Trans. R. Soc. A 221, 163 (1921), and Rice, in Chemistry and Phy
 crack that runs pays at least the reversible work of making its faces; plasticity and roughness only add.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -142,6 +142,32 @@ def records(
                     conditions={**conditions, "place": PLACES[side]}, source=own,
                     confidence="low" if notes else "computed")  # fmt: skip
     return with_fracture_energy([work]), notes
+
+
+def consistent(records: Sequence[Property]) -> tuple[list[Property], list[str]]:
+    """The records of a boundary at 0 K, and a sentence where they contradict W(boundary) = W(grain) - γ.
+
+    That holds of the energies of thick grains with the same faces. Where it is missed by more than twice its error, a cell lies
+    in another minimum than the others, and nothing tells which: all three are of low confidence then, with the fracture energies
+    that they bound. A number without an error counts with ONE_MINIMUM of itself.
+    """
+    cold = [record for record in records if record.conditions.get("temperature_K") == 0.0]
+    known = {(record.quantity, record.conditions.get("place")): record for record in cold}
+    names = ("work_of_separation", "boundary"), ("work_of_separation", "grain"), ("boundary_energy", None)
+    if not all(name in known for name in names):
+        return list(records), []
+    own, grain, excess = (known[name] for name in names)
+    errors = [each.stderr or adhesion.ONE_MINIMUM * abs(each.value) for each in (own, grain, excess)]
+    missed, error = own.value - (grain.value - excess.value), float(np.hypot.reduce(errors))
+    if abs(missed) <= 2 * error:
+        return list(records), []
+    told = (f"0 K: the work of separation of the boundary, {own.value:.3g} J/m², is not that of the grain less the excess energy "
+            f"of the boundary, {grain.value:.3g} - ({excess.value:.3g}) J/m²: {missed:+.3g} ± {error:.2g} J/m². A cell settled "
+            "in another minimum than the others; all three are of low confidence")  # fmt: skip
+    doubted = {*names, ("fracture_energy", "boundary"), ("fracture_energy", "grain")}
+    return [replace(record.with_source(low_confidence=told), confidence="low")
+            if record in cold and (record.quantity, record.conditions.get("place")) in doubted else record
+            for record in records], [told]  # fmt: skip
 
 
 def with_fracture_energy(known: Iterable[Property]) -> list[Property]:

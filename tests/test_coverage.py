@@ -96,10 +96,11 @@ def boundary_records(random: np.random.Generator, width: float, fast: float, mov
 
 
 def boundary_diffusion(random: np.random.Generator) -> Covered:
-    """D of boundary and grain, along and across."""
+    """D of boundary and grain and the excess of its width (10 Å), along and across."""
     made, common = boundary_records(random, 10.0, 0.035, True)
     truths = {name: (step**2 * (1 - 2 / (IONS + 100)) + common) / 2 * 1e-5
               for name, step in (("boundary_diffusivity", 0.035), ("grain_diffusivity", 0.015))}  # fmt: skip
+    truths["boundary_excess_diffusivity"] = 10e-10 * (truths["boundary_diffusivity"] - truths["grain_diffusivity"])
     return {f"{record.quantity} {record.conditions['direction']}": covered(record, truths[record.quantity])
             for record in made if record.quantity in truths and record.bound is None}  # fmt: skip
 
