@@ -339,8 +339,8 @@ def _warm_records(
 ) -> tuple[list[Property], list[str]]:  # fmt: skip
     """What both runs at a temperature tell, all of low confidence where the framework left the crystal's sites; notes."""
     material, where, own = study.crystal, {**_where(study), "temperature_K": temperature}, pair["boundary"]
-    energies = [np.array(pair[side]["energies"]) for side in SIDES]
-    value, error = boundary_transport.excess_energy(*energies, *(at_rest[side] for side in SIDES))
+    (hot, calm), (cell, crystal) = ([np.array(pair[side]["energies"]) for side in SIDES], [at_rest[side] for side in SIDES])
+    value, error = boundary_transport.excess_energy(hot, calm, cell, crystal)
     records = [Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=where, source=source)]
     framework, notes = own["framework"], []
     if "problem" in framework:

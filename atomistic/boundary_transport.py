@@ -344,5 +344,6 @@ def without_width(found: Layers) -> list[str]:
         if step.width is None:
             why = (f"a boundary in the diffusivities lowers χ² by {step.drop:.3g} against none, {DETECTED:g} are needed"
                    if step.drop <= DETECTED else f"the edge may lie in any of {len(found.along)} layers")  # fmt: skip
-            told.append(f"no width of the boundary {'across' if across else 'along'} it: {why}; a longer run may tell")
+            way = "across" if across else "along"
+            told.append(f"diffusivities {way} the boundary tell no width: {why}; a longer run may")
     return told

@@ -179,7 +179,8 @@ def fracture_energy(work: Property) -> list[Property]:
     """Lower bound of the fracture energy, W - 1.645 standard errors; none where that is not positive, or of another quantity.
 
     A surface energy bounds that of cleavage along its face: W = 2γ, at the place "grain". None of a metal, which flows first.
-    A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence.
+    A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence; so
+    is what rests on a work without an error.
     """
     if work.quantity == "surface_energy" and work.material not in adhesion.COHESION:
         twice = None if work.stderr is None else 2 * work.stderr
@@ -199,5 +200,6 @@ def fracture_energy(work: Property) -> list[Property]:
         method += f"; no more than twice the surface energy of the metal ({most:g} J/m²), which parts first"
     own = {**work.source, "work": work.value, "work_stderr": work.stderr, "work_method": work.source.get("method"),
            "method": method}  # fmt: skip
+    doubtful = work.stderr is None or work.value > most
     return [replace(work, quantity="fracture_energy", value=min(least, most), stderr=None, bound="lower", low=None, high=None,
-                    source=own, confidence="low" if work.value > most else work.confidence)]  # fmt: skip
+                    source=own, confidence="low" if doubtful else work.confidence)]  # fmt: skip

@@ -255,6 +255,32 @@ def test_wrong_options_say_what_is_wanted(good: Path) -> None:
         assert told in text
 
 
+def test_sites_of_the_grains_give_the_width_of_their_boundary(tmp_path: Path) -> None:
+    """Sulfur about 0.1 Å from its sites in two grains, four times as far at their boundaries, and lithium that walks."""
+    random, cell = np.random.default_rng(0), np.diag([12.0, 24.0, 60.0])
+    places = 3.0 * (np.indices((4, 8, 20)).reshape(3, -1).T + 0.5)
+    sites = Atoms("S640", positions=places, cell=cell, pbc=True, tags=1 + (places[:, 2] > 30))
+    sites.symbols[::8] = "Li"
+    lithium = (sites.numbers == 3)[:, None]
+    away = np.abs((places[:, 2] + 15) % 30 - 15)
+    size = 0.06 * (1 + 3 * np.exp(-4 * np.log(2) * (away / 8) ** 2))[:, None]
+    made = []
+    for _ in range(60):
+        places = places + random.normal(0, 0.02, places.shape) * lithium
+        made.append(sites.copy())
+        made[-1].positions = places + random.normal(0, 1, places.shape) * np.where(lithium, 0.0, size)
+    ase.io.write(tmp_path / "run.traj", made)
+    ase.io.write(tmp_path / "built.extxyz", sites)
+    status, text = ask("grain-boundary", tmp_path / "run.traj", "--sites", str(tmp_path / "built.extxyz"), "--json")
+    assert status == 0, text
+    (row,) = (row for row in json.loads(text)["grain-boundary"] if row["conditions"].get("measure") == "framework")
+    assert (row["quantity"], row["source"]["sites"]) == ("boundary_width", str(tmp_path / "built.extxyz"))
+    assert row["value"] == pytest.approx(8e-10, abs=4 * row["stderr"])
+    ase.io.write(tmp_path / "built.extxyz", Atoms(sites.numbers, positions=sites.positions, cell=cell, pbc=True))
+    status, text = ask("grain-boundary", tmp_path / "run.traj", "--sites", str(tmp_path / "built.extxyz"))
+    assert (status, "sites with a tag" in text) == (2, True), text
+
+
 def walked(box: float = 20.0, count: int = 120) -> tuple[np.ndarray, list[str]]:
     """Positions of ten lithium atoms that walk through a box and of four sulfur atoms at rest, unwrapped, Å.
 

@@ -35,6 +35,9 @@ def grain_boundary(
     potential: Annotated[
         str | None, typer.Option(help="With --bulk: moduli along the normal of both last frames at 0 K; same orientation needed.")
     ] = None,
+    sites: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The cell as built, same atoms, grains by tags: width by the framework.")
+    ] = None,
     picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,7 +53,7 @@ def grain_boundary(
         raise UserError(f'--planes: read "{planes}"; write fractions of the height, for example "0, 0.5"') from None
     if potential is not None and bulk is None:
         raise UserError("--potential belongs to --bulk: a softening is against the crystal")
-    for path in (trajectory, *([bulk] if bulk else [])):
+    for path in (trajectory, *(each for each in (bulk, sites) if each)):
         _require_file(path)
     import numpy as np
 
@@ -64,6 +67,8 @@ def grain_boundary(
     source = {"trajectory": str(trajectory), "atoms": len(read[0])}
     material = read[0].get_chemical_formula(empirical=True)
     records = boundary.records(found, material, conditions, source, species)
+    if sites is not None:
+        records += _told(trajectory, lambda: _wide(sites, unwrap(read), moving, cell, material, conditions, source))
     if bulk is not None:
         other = read_frames(bulk)
         records += _against(boundary, read, other, len(heights), material, conditions, source | {"bulk": str(bulk)}, potential)
@@ -74,6 +79,27 @@ def grain_boundary(
                  "across": (found.distance, found.across, found.across_stderr)}  # fmt: skip
         curves(picture, drawn, "distance from the boundary (Å)", "D (m²/s)", points=tuple(drawn))
     _tell("grain-boundary", records, ("direction",), as_json)
+
+
+def _wide(
+    sites: Path, positions: Any, moving: Any, cell: Any, material: str, conditions: dict[str, Any], source: dict[str, Any]
+) -> list[Any]:
+    """Width by the distances of all other atoms from the sites of a cell as built; notes go to standard error.
+
+    Raises:
+        UserError: sites of other atoms or without grains, too few atoms.
+    """
+    import numpy as np
+
+    from atomistic import boundary_width
+    from atomistic.frames import read_frames
+
+    framework = np.setdiff1d(np.arange(positions.shape[1]), moving)
+    found = boundary_width.disorder(positions, read_frames(sites)[-1], framework, cell)
+    records, notes = boundary_width.records(found, material, conditions, {**source, "sites": str(sites)})
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    return records
 
 
 def _against(
