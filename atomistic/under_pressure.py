@@ -67,9 +67,9 @@ def doubted(records: Sequence[Property], runs: Answered) -> list[Property]:
     sure = {task.parameters["temperature"] for task, _ in runs} - told.keys()
     if not told:
         return list(records)
-    return [record if (T := record.conditions.get("temperature_K")) in sure else
-            replace(record.with_source(low_confidence=told.get(T, "; ".join(told.values()))), confidence="low")
-            for record in records]  # fmt: skip
+    every = "; ".join(told.values())
+    return [record if (T := record.conditions.get("temperature_K", 0.0)) in sure else
+            replace(record.with_source(low_confidence=told.get(T, every)), confidence="low") for record in records]  # fmt: skip
 
 
 def missing(phase: str, runs: Answered) -> list[str]:
