@@ -3,12 +3,12 @@
 Top level: name, seed, potential, structure (file that ASE reads; its frames are the walkers' starts, in turn) or a [start]
 table (crystal, edge, disorder), material (name of the records of a structure; else its formula), temperatures, overpotentials,
 pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster] (see clusters.ClusterSettings), [bias],
-[attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it (surface_energy and its error, or
-surface_energy_records, a record file that has them of the same metal), and any number of [[place]] tables (name, low, high:
-depths along the third cell vector): metal is then counted there alone, each place has a free energy and rates of its own, for
-its own volume. Paths are relative to the study file. Every temperature and place is a
-task of the scheduler: shared by MPI ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what
-follows them and escapes anew). Where no attachment is seen, rates are upper bounds (`nucleation_limits`).
+[attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it (surface_energy and its
+error, or surface_energy_records, a record file that has them of the same metal), and any number of [[place]] tables (name, low,
+high: depths along the third cell vector): metal is then counted there alone, each place has a free energy and rates of its own,
+for its own volume. Paths are relative to the study file. Every temperature and place is a task of the scheduler: shared by MPI
+ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what follows them and escapes anew). Where no
+attachment is seen, rates are upper bounds (`nucleation_limits`).
 """
 
 import itertools

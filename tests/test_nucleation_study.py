@@ -99,7 +99,7 @@ def face(value: float, stderr: float | None, miller: str, material: str = "Ar") 
 
 
 def test_classical_theory_takes_the_surface_energy_of_a_record_file(tmp_path) -> None:
-    """Mean of the faces of the cluster's element, error of their range and own errors; the record tells where numbers are from."""
+    """Mean of the faces of the cluster's element, error of their range and own errors; records tell where numbers are from."""
     path, records = folder_with(tmp_path, "15 ps"), tmp_path / "surfaces.json"
     given = 'surface_energy = "0.4 J/m^2"\n'
     sources = '\n[classical.sources]\nsites = "counted"\n'
