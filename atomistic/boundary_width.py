@@ -7,11 +7,12 @@ element, is about the plane c of a boundary
     u(z) = b [1 + A exp(-4 ln 2 (z - c)²/w²)]:
 
 w, the full width at half of the excess, is the width of the boundary. Least squares of ln u, whose scatter from atom to atom is
-alike everywhere; b, A, c and w of every boundary by itself, the width told is their mean. Its error: the jackknife over strips of
-the plane, one of one boundary left out in turn (one step of Gauss and Newton each), or the scatter of the boundaries where that
-is twice as much, which chance does once in twenty. A strip holds all frames of its atoms, so that no correlation in time enters;
-what all atoms of a run have in common does not either. A width within two errors of nothing, of NARROWEST, or that may be that
-of a grain leaves a bound; where the Gaussian lowers χ² by less than SEEN, there is none.
+alike everywhere; b, A, c and w of every boundary by itself, the width told is their mean. Its error holds, in squares,
+- atoms: the jackknife over strips of the plane, one of one boundary left out in turn (one step of Gauss and Newton each), or the
+  scatter of the boundaries where that is twice as much, which chance does once in twenty;
+- time: that of the mean of the widths in PARTS of the run, a step each too, with the correlation they show (`correlated`).
+A width within two errors of nothing, of NARROWEST, or that may be that of a grain leaves a bound; where the Gaussian lowers χ² by
+less than SEEN, there is none.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from atomistic.boundary_transport import Width
+from atomistic.correlated import mean_error
 from atomistic.frames import require_motion
 from coupling.errors import UserError
 from coupling.record import Property
@@ -33,6 +35,10 @@ STRIPS = 6
 """Strips of the plane, across its longer edge, of which one is left out in turn."""
 FEWEST_ATOMS = 8
 """Fewest atoms of the framework in a strip of one boundary."""
+PARTS = 8
+"""Of the run, whose widths tell of time."""
+DRIFTS = 0.05
+"""Error by time, as a share of the width, below which no change is told."""
 SEEN = 16.3
 """Drop of χ² above which a boundary is seen (three more parameters, 99.9 %)."""
 LOST = 0.5
@@ -48,23 +54,24 @@ class Disorder:
 
     Attributes:
         height: of each site over the plane of the nearest boundary (n,), Å. boundary: which one that is (n,). strip: of the plane
-            (n,). distance: mean distance of the atom from its site (n,), Å. numbers: atomic (n,). reach: half the distance of
-            neighbouring boundaries, Å. lost: elements as near to other sites as to theirs, in the middle of the grains as well.
+            (n,). distances: mean distance of the atom from its site in every part of the run (PARTS, n), Å. numbers: atomic (n,).
+            reach: half the distance of neighbouring boundaries, Å. lost: elements as near to other sites as to theirs, in the
+            middle of the grains as well.
     """
 
     height: np.ndarray
     boundary: np.ndarray
     strip: np.ndarray
-    distance: np.ndarray
+    distances: np.ndarray
     numbers: np.ndarray
     reach: float
     lost: tuple[str, ...]
 
-    @property
-    def relative(self) -> np.ndarray:
-        """Distances over the geometric mean of their element (n,)."""
-        logs = np.log(self.distance)
-        return np.exp(logs - np.array([logs[self.numbers == kind].mean() for kind in self.numbers]))
+    def logarithm(self, parts: slice = slice(None)) -> np.ndarray:
+        """Of u, in some parts of the run (n,)."""
+        logs = np.log(self.distances[parts].mean(axis=0))
+        _, place = np.unique(self.numbers, return_inverse=True)
+        return np.asarray(logs - (np.bincount(place, logs) / np.bincount(place))[place])
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -74,7 +81,7 @@ class Disorder:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Disorder":
         """The distances that `to_json` told of."""
-        arrays = {name: np.array(kept[name]) for name in ("height", "boundary", "strip", "distance", "numbers")}
+        arrays = {name: np.array(kept[name]) for name in ("height", "boundary", "strip", "distances", "numbers")}
         return cls(**arrays, reach=kept["reach"], lost=tuple(kept["lost"]))
 
 
@@ -86,7 +93,7 @@ def disorder(positions: np.ndarray, sites: Atoms, framework: np.ndarray, cell: n
             (`grain_boundary.grain_boundary`). cell: of the run (3, 3), Å; the third vector along z.
 
     Raises:
-        UserError: other atoms, fewer than two grains, atoms that stand still, or too few of them.
+        UserError: other atoms, fewer than two grains, too few frames, atoms that stand still, or too few of them.
     """
     if len(sites) != positions.shape[1]:
         raise UserError(f"width of a boundary: {len(sites)} sites for {positions.shape[1]} atoms; the cell as built is needed")
@@ -95,12 +102,15 @@ def disorder(positions: np.ndarray, sites: Atoms, framework: np.ndarray, cell: n
     grains = sites.get_tags()[framework]
     if len(np.unique(grains)) < 2:
         raise UserError("width of a boundary: sites with a tag for each of two or more grains are needed")
+    if len(positions) < PARTS:
+        raise UserError(f"width of a boundary: {len(positions)} frames; at least {PARTS} are needed")
     require_motion(positions)
     tracks = positions[:, framework].astype(float)
     tracks += tracks[0].mean(axis=0) - tracks.mean(axis=1, keepdims=True)
     mean, numbers = tracks.mean(axis=0), sites.numbers[framework]
     placed = _placed(mean, sites.positions[framework], grains, cell)
-    distance = np.linalg.norm(tracks - placed, axis=2).mean(axis=0)
+    away_from_site = np.linalg.norm(tracks - placed, axis=2)
+    distances = np.array([part.mean(axis=0) for part in np.array_split(away_from_site, PARTS)])
     planes = _planes(placed[:, 2], grains, float(cell[2, 2]))
     away = (placed[:, 2] - planes[:, None] + cell[2, 2] / 2) % cell[2, 2] - cell[2, 2] / 2
     boundary = np.abs(away).argmin(axis=0)
@@ -113,7 +123,8 @@ def disorder(positions: np.ndarray, sites: Atoms, framework: np.ndarray, cell: n
         told = f"{fewest} atoms of the framework in a strip of its plane; {FEWEST_ATOMS} are needed"
         raise UserError(f"width of a boundary: {told}")
     inner = np.abs(height) > reach / 2
-    return Disorder(height, boundary, strip, distance, numbers, reach, _lost(distance[inner], placed[inner], numbers[inner]))
+    lost = _lost(distances.mean(axis=0)[inner], placed[inner], numbers[inner])
+    return Disorder(height, boundary, strip, distances, numbers, reach, lost)
 
 
 def _placed(mean: np.ndarray, sites: np.ndarray, grains: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -157,30 +168,40 @@ class Structure:
 
     Attributes:
         parameters: (boundaries, 4). width: mean of theirs with its error, or a bound; None: not every boundary is seen.
+        by_time: mean widths in the parts of the run, Å, nearly. drifts: whether their error is most of the width's, and counts.
         drop: least fall of χ² by a boundary.
     """
 
     parameters: np.ndarray
     width: Width | None
+    by_time: tuple[float, ...]
+    drifts: bool
     drop: float
 
 
 def structure(found: Disorder) -> Structure:
     """Width of the boundaries."""
-    logs, count = np.log(found.relative), int(found.boundary.max()) + 1
-    fits, left_out, drops = [], [], []
+    logs, count = found.logarithm(), int(found.boundary.max()) + 1
+    parts = [found.logarithm(slice(number, number + 1)) for number in range(PARTS)]
+    fits, left_out, drops, late = [], [], [], []
     for number in range(count):
         own = found.boundary == number
-        best, drop = _fit(found.height[own], logs[own], found.reach)
+        height, strip = found.height[own], found.strip[own]
+        best, drop = _fit(height, logs[own], found.reach)
         fits.append(best)
         drops.append(drop)
-        left_out.append([_without(best, found.height[own], logs[own], found.strip[own] == strip) for strip in range(STRIPS)])
+        left_out.append([_stepped(best, height[strip != each], logs[own][strip != each]) for each in range(STRIPS)])
+        late.append([_stepped(best, height, part[own]) for part in parts])
     widths = np.exp([fit[3] for fit in fits])
     jackknife = np.sqrt((STRIPS - 1) * np.var(left_out, axis=1).sum()) / count
     scatter = np.std(widths, ddof=1) / np.sqrt(count) if count > 1 else 0.0
-    error = float(scatter if scatter > 2 * jackknife else jackknife)
+    atoms = scatter if scatter > 2 * jackknife else jackknife
+    by_time = np.mean(late, axis=0)
+    time = mean_error(by_time)
+    error = float(np.hypot(atoms, time))
     parameters = np.array([[np.exp(b), np.exp(a), c, np.exp(w)] for b, a, c, w in fits])
-    return Structure(parameters, _told(widths, error, found.reach) if min(drops) > SEEN else None, min(drops))
+    told = _told(widths, error, found.reach) if min(drops) > SEEN else None
+    return Structure(parameters, told, tuple(by_time.tolist()), bool(time > max(2 * atoms, DRIFTS * widths.mean())), min(drops))
 
 
 def _told(widths: np.ndarray, error: float, reach: float) -> Width:
@@ -219,12 +240,10 @@ def _fit(height: np.ndarray, logs: np.ndarray, reach: float) -> tuple[np.ndarray
     return best.x, (flat - rest) / max(rest / (len(logs) - 4), 1e-300)
 
 
-def _without(best: np.ndarray, height: np.ndarray, logs: np.ndarray, left: np.ndarray) -> float:
-    """Width, Å, without the atoms `left`: one step of Gauss and Newton from the best fit of all."""
-    kept = ~left
-    rest = logs[kept] - profile(best, height[kept])
-    step = np.linalg.lstsq(_slopes(best, height[kept]), rest, rcond=None)[0]
-    return float(np.exp(best[3] + step[3]))
+def _stepped(best: np.ndarray, height: np.ndarray, logs: np.ndarray) -> float:
+    """Width, Å, of a part of the data: one step of Gauss and Newton from the best fit of all, at most by a factor of two."""
+    step = np.linalg.lstsq(_slopes(best, height), logs - profile(best, height), rcond=None)[0]
+    return float(np.exp(best[3] + np.clip(step[3], -np.log(2), np.log(2))))
 
 
 def records(
@@ -242,9 +261,13 @@ def records(
     if fit.width is None:
         told = f"a boundary in the distances of the framework from its sites lowers χ² by {fit.drop:.3g}, {SEEN:g} are needed"
         return [], [*notes, f"no width of the boundary: {told}"]
+    if fit.drifts:
+        told = ", ".join(f"{width:.2g}" for width in fit.by_time)
+        notes.append(f"the boundary's width changes within the run: about {told} Å in {PARTS} parts of it")
     method = "framework's mean distance from the crystal's sites: full width at half of its Gaussian excess"
     own = {**source, "method": method, "widths_m": [float(w) * 1e-10 for w in fit.parameters[:, 3]],
-           "excess": fit.parameters[:, 1].tolist(), "planes_m": [float(c) * 1e-10 for c in fit.parameters[:, 2]],
+           "excess": fit.parameters[:, 1].tolist(), "widths_by_time_m": [w * 1e-10 for w in fit.by_time],
+           "planes_m": [float(c) * 1e-10 for c in fit.parameters[:, 2]],
            "framework": sorted({chemical_symbols[kind] for kind in found.numbers})}  # fmt: skip
     error = None if fit.width.stderr is None else fit.width.stderr * 1e-10
     record = Property(material, "boundary_width", fit.width.value * 1e-10, "m", stderr=error, bound=fit.width.bound,
@@ -257,7 +280,7 @@ def drawn(found: Disorder, bins: int = 12) -> dict[str, tuple[np.ndarray, np.nda
     """Relative distance against height, means with their errors by bins and the fit, both boundaries in one: for a picture."""
     fit, edges = structure(found), np.linspace(-found.reach, found.reach, 2 * bins + 1)
     centred = found.height - fit.parameters[found.boundary, 2]
-    place, relative = np.digitize(centred, edges) - 1, found.relative
+    place, relative = np.digitize(centred, edges) - 1, np.exp(found.logarithm())
     held = [number for number in range(2 * bins) if (place == number).sum() > 1]
     means = np.array([relative[place == number].mean() for number in held])
     errors = np.array([relative[place == number].std(ddof=1) / np.sqrt((place == number).sum()) for number in held])

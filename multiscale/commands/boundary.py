@@ -68,7 +68,10 @@ def grain_boundary(
     material = read[0].get_chemical_formula(empirical=True)
     records = boundary.records(found, material, conditions, source, species)
     if sites is not None:
-        records += _told(trajectory, lambda: _wide(sites, unwrap(read), moving, cell, material, conditions, source))
+        wide, notes = _told(trajectory, lambda: _wide(sites, unwrap(read), moving, cell, material, conditions, source))
+        records += [record.with_source(notes=notes) for record in wide]
+        for note in [] if as_json else notes:
+            show(f"note: {note}")
     if bulk is not None:
         other = read_frames(bulk)
         records += _against(boundary, read, other, len(heights), material, conditions, source | {"bulk": str(bulk)}, potential)
@@ -83,8 +86,8 @@ def grain_boundary(
 
 def _wide(
     sites: Path, positions: Any, moving: Any, cell: Any, material: str, conditions: dict[str, Any], source: dict[str, Any]
-) -> list[Any]:
-    """Width by the distances of all other atoms from the sites of a cell as built; notes go to standard error.
+) -> tuple[list[Any], list[str]]:
+    """Width by the distances of all other atoms from the sites of a cell as built, and notes.
 
     Raises:
         UserError: sites of other atoms or without grains, too few atoms.
@@ -96,10 +99,7 @@ def _wide(
 
     framework = np.setdiff1d(np.arange(positions.shape[1]), moving)
     found = boundary_width.disorder(positions, read_frames(sites)[-1], framework, cell)
-    records, notes = boundary_width.records(found, material, conditions, {**source, "sites": str(sites)})
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
-    return records
+    return boundary_width.records(found, material, conditions, {**source, "sites": str(sites)})
 
 
 def _against(
