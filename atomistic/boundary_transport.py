@@ -327,8 +327,9 @@ def records(
             made.append(Property(material, name, limit if low else value, "m^2/s", stderr=None if low else error,
                                  bound="upper" if low else None, conditions=where, source=told))  # fmt: skip
         excess, error = excess_diffusivity(found, across)
+        how = f"{told['method']}; of the half next to the boundary less the other half's mean, both sides"
         made.append(Property(material, "boundary_excess_diffusivity", excess, "m^3/s", stderr=error, conditions=where,
-                             source={**told, "layer_m": found.width * 1e-10}))  # fmt: skip
+                             source={**told, "method": how, "layer_m": found.width * 1e-10}))  # fmt: skip
         if step.width is not None:
             wide = None if step.width.stderr is None else step.width.stderr * 1e-10
             made.append(Property(material, "boundary_width", step.width.value * 1e-10, "m", stderr=wide, bound=step.width.bound,
