@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from atomistic.growth import Passivation, passivation
 from coupling.record import Property
 
 LEFT = 0.1
@@ -61,6 +62,19 @@ def used_up(times: np.ndarray, left: Mapping[str, np.ndarray]) -> UsedUp | None:
 def before(times: np.ndarray, gone: UsedUp | None) -> np.ndarray:
     """Which of the times (n,), s, lie before a reactant was used up; all where none was."""
     return np.asarray(times < (np.inf if gone is None else gone.time))
+
+
+def late_rate(times: np.ndarray, thickness: np.ndarray, gone: UsedUp | None) -> Passivation:
+    """Late growth rate of the thicknesses (n,), Å, at times (n,), s, that lie before a reactant was used up.
+
+    A layer that grew until then has not passivated, however slow its end.
+
+    Raises:
+        UserError: too few of them (`growth.passivation`).
+    """
+    kept = before(times, gone)
+    end = passivation(times[kept], thickness[kept])
+    return end if gone is None else replace(end, passivated=False)
 
 
 def marked(records: Sequence[Property], gone: UsedUp | None) -> list[Property]:

@@ -218,12 +218,10 @@ def passivation(times: np.ndarray, thickness: np.ndarray, share: float = 1 / 3) 
     Raises:
         UserError: fewer than FEWEST_AT_END values in that part.
     """
+    start = int(np.floor((1 - share) * len(times)))
+    if (late := len(times) - start) < FEWEST_AT_END:
+        raise UserError(f"passivation: {late} thicknesses in the last {share:.0%} of the run; {FEWEST_AT_END} are needed")
     t, y = _checked(times, thickness)
-    start = int(np.floor((1 - share) * len(t)))
-    if len(t) - start < FEWEST_AT_END:
-        raise UserError(
-            f"passivation: {len(t) - start} thicknesses in the last {share:.0%} of the run; {FEWEST_AT_END} are needed"
-        )
     rate, error = _slope(t[start:], y[start:])
     before, before_error = _slope(t[: start + 1], y[: start + 1])
     grew = before > 2 * before_error

@@ -168,7 +168,7 @@ def _grown(
     times, thickness = layer.times[layer.spread[1:]], layer.thickness[layer.spread[1:]]
     kept, when = exhaustion.before(times, gone), "" if gone is None else gone.prefix
     laws, begin = _laws(times[kept], thickness[kept], when, notes), None
-    end = borne(lambda: growth.passivation(times[kept], thickness[kept]), notes, when)
+    end = borne(lambda: exhaustion.late_rate(times, thickness, gone), notes, when)
     records = interphase.records(thickness, times, laws, end, material, where, source, layer.criterion, layer.grain)
     if len(layer.early):
         early, thin = layer.times[layer.early[1:]], layer.thickness[layer.early[1:]]

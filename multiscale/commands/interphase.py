@@ -88,7 +88,7 @@ def interphase(
         best = laws.fits[0]
         decided = "" if laws.decided else ": undecided, a fit, no more"
         notes.append(f"{when}growth by {best.law}, weight {best.weight:.2f}{decided}")
-    end = reading.borne(lambda: growth.passivation(times[kept], thickness[kept]), notes, when)
+    end = reading.borne(lambda: exhaustion.late_rate(times[1:], thickness[1:], gone), notes, when)
     rows: list[layers.Balance] = []
     if equation is not None:
         reacted = equation
