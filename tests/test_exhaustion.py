@@ -48,7 +48,7 @@ def test_the_time_is_that_of_a_tenth_left() -> None:
 
 
 def test_a_parabola_cut_flat_is_a_parabola_that_has_not_passivated() -> None:
-    """Read as a whole it has passivated and probably two regimes; before the end it is what it was, its constant within 3 errors."""
+    """As a whole it has passivated and probably two regimes; before its end it is what it was, its constant within 3 errors."""
     times, thickness, groups = cut_flat()
     gone = exhaustion.used_up(times, {"Li7P3S11": groups})
     kept = exhaustion.before(times, gone)
