@@ -23,7 +23,7 @@ LEFT = 0.1
 
 A tenth of a slab of 5 to 15 nm is 2 to 8 Å at each of its two interfaces, one or two groups of PS4: no slab any more that both
 fronts feed on, and growth ends for want of it whatever the layer lets through. In 50 ps of Li | Li7P3S11 (4.5 nm) L dL/dt of the
-last third before 30, 20 and 10 % were left is the same within its error, (1.6, 1.5 and 1.5 ± 0.2)·10⁻⁷ m²/s; before 5 % half of it.
+last third before 30, 20 and 10 % were left is the same within its error, (1.6, 1.5, 1.5 ± 0.2)·10⁻⁷ m²/s; before 5 % half of it.
 """
 
 
