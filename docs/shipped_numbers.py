@@ -53,12 +53,12 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "boundary_width": ("width of the boundary", 1e9, "nm"),
     "modulus_ratio_along_normal": ("modulus of the cell over the crystal's, along the normal", 1.0, ""),
     "boundary_excess_compliance": ("compliance of the boundary beyond its crystal's", 1e18, "nm/GPa"),
-    "interphase_thickness": ("thickness of an interphase at the end", 1e9, "nm"),
+    "interphase_thickness": ("thickness of an interphase, late mean", 1e9, "nm"),
     "interphase_growth_v": ("speed of growth", 1.0, "m/s"), "interphase_growth_k": ("parabolic constant of growth", 1.0, "m²/s"),
     "interphase_growth_L0": ("thickness from which a law of growth starts", 1e9, "nm"),
     "interphase_growth_t_c": ("time at which growth changes its law", 1e12, "ps"),
-    "interphase_growth_rate": ("growth rate at the end", 1.0, "m/s"),
-    "intact_phosphorus_share": ("share of P that keeps its four S, at the end", 1.0, ""),
+    "interphase_growth_rate": ("growth rate, late mean", 1.0, "m/s"),
+    "intact_phosphorus_share": ("share of P that keeps its four S, late mean", 1.0, ""),
     "reaction_coefficient": ("made per electrolyte used up", 1.0, ""),
     "self_diffusivity_along_axis": ("D of all Li along an axis", 1.0, "m²/s"),
     "mobility_ratio_in_plane_to_normal": ("Li mobility, in-plane over normal", 1.0, ""),
@@ -75,9 +75,13 @@ NEVER = -300.0
 """log10 of a rate in 1/(m³ s) below which it says only that nothing nucleates."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
         "structure": "{}", "pair": "{}", "line": "{}", "radiation": "{}",
-        "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
+        "part_of_run": "{}", "time_s": "mean about {:.3g} ps", "until_s": "fitted until {:.3g} ps",
+        "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
         "law": "{}", "species": "{}", "frame": "frame {}", "method": "{}", "strain_rate_per_s": "{:.2g} 1/s",
         "functional": "{}", "k_points": "{}"}  # fmt: skip
+"""Conditions that the tables tell, in their order, and how."""
+PICOSECONDS = ("time_s", "until_s")
+"""Those told in ps."""
 PRIOR = re.compile(r"fit of (\d+) points.*prior of D0 ")
 """In the method of a record: an Arrhenius fit (coupling.arrhenius) in which a prior of its prefactor took part."""
 
@@ -115,7 +119,7 @@ def _value(record: Property, factor: float, unit: str) -> str:
 
 def _conditions(record: Property) -> str:
     hidden = {"axis"} if "slice_m" in record.conditions else set() if "frame" in record.conditions else {"species"}
-    told = {key: value for key, value in record.conditions.items() if key not in hidden}
+    told = {key: value * 1e12 if key in PICOSECONDS else value for key, value in record.conditions.items() if key not in hidden}
     parts = [form.format(told[key]) for key, form in TOLD.items() if key in told]
     held, wanted = record.conditions.get("mean_temperature_K"), record.conditions.get("set_temperature_K")
     if held is not None:  # the run's own mean stands first; where there is none, temperature_K was set

@@ -75,6 +75,12 @@ def test_the_page_shows_the_temperature_that_a_run_held() -> None:
     assert shipped_numbers._conditions(salt(temperature_K=298.15)) == "298.1 K"
 
 
+def test_the_page_shows_the_time_of_a_late_mean_and_the_end_of_a_fit() -> None:
+    told = shipped_numbers._conditions(salt(temperature_K=402.1, time_s=1.757e-10, until_s=2.005e-10))
+    assert told == "402.1 K, mean about 176 ps, fitted until 200 ps"
+    assert not [name for name, *_ in shipped_numbers.SHOWN.values() if "at the end" in name]
+
+
 def test_no_coefficient_of_vibration_is_shipped() -> None:
     """Onsager coefficients come from windows of picoseconds only; where nothing became diffusive there are bounds or nothing."""
     (reaction,) = (one for one in shipped_records.everything(now=made_with) if one.study == "reaction-li6ps5cl")
