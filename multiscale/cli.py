@@ -17,6 +17,7 @@ from multiscale.commands.growth import register as _register_growth
 from multiscale.commands.homogenize import homogenize
 from multiscale.commands.interphase import register as _register_interphase
 from multiscale.commands.lithium import register as _register_lithium
+from multiscale.commands.mechanics import register as _register_mechanics
 from multiscale.commands.picture import register as _register_picture
 from multiscale.commands.potential import potential_app
 from multiscale.commands.preview import preview
@@ -46,6 +47,7 @@ _register_interphase(analyze_app)
 _register_boundary(analyze_app)
 _register_cluster(analyze_app)
 _register_band_gap(analyze_app)
+_register_mechanics(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)

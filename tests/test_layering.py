@@ -23,6 +23,7 @@ COMPOSITION = {
     "multiscale/commands/improve.py",
     "multiscale/commands/interphase.py",
     "multiscale/commands/label.py",
+    "multiscale/commands/mechanics.py",
     "multiscale/commands/potential.py",
     "multiscale/commands/replica.py",
     "multiscale/commands/structure.py",

@@ -1,0 +1,86 @@
+"""`multiscale analyze elasticity | flow | separation`: stiffness, flow and parting of any frames that ASE reads."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coupling.errors import UserError
+from multiscale.commands.analyze import PictureOption, RecordOption, TimestepOption, Trajectory, _require_file, _told
+from multiscale.commands.boundary import _tell
+from multiscale.commands.structure import AxisOption
+from multiscale.console import JsonOption, frame_interval, quantity_of, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `multiscale analyze`."""
+    app.command("elasticity")(elasticity)
+
+
+def elasticity(
+    trajectory: Trajectory,
+    temperature: Annotated[
+        str | None, typer.Option(help='Temperature of the run: "300 K" [with --method stress default: structures at rest].')
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="fluctuations (of the cell at constant pressure) or stress (regression on the strain).")
+    ] = "fluctuations",
+    symmetry: Annotated[
+        str, typer.Option(help="triclinic, orthorhombic, tetragonal, trigonal, hexagonal or cubic; main axis z, cubic ones x, y, z.")
+    ] = "triclinic",
+    picture: PictureOption = None,
+    record: RecordOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Elastic tensor and moduli from the strain of the cell of a run at constant pressure, or from stresses of strained frames.
+
+    A cell whose edges and angles are not all free gives the bulk modulus alone.
+
+    Example: multiscale analyze elasticity npt.traj --temperature "300 K" --symmetry cubic
+    """
+    kelvin = None if temperature is None else quantity_of("--temperature", temperature, "K")
+    if method not in ("fluctuations", "stress"):
+        raise UserError(f"--method {method}: fluctuations or stress")
+    if method == "fluctuations" and kelvin is None:
+        raise UserError('--method fluctuations needs the temperature of the run: --temperature "300 K"')
+    _require_file(trajectory)
+    from atomistic import strain_fluctuations as fluctuations
+    from atomistic.frames import read_frames
+
+    fluctuations.rotations(symmetry)  # a wrong name is told before the frames are read
+    read = read_frames(trajectory, run=kelvin is not None)
+    source = {"trajectory": str(trajectory), "frames": len(read), "atoms": len(read[0]), "symmetry": symmetry}
+    material = read[0].get_chemical_formula(empirical=True)
+    records, note = _told(trajectory, lambda: _stiffness(read, kelvin, method, symmetry, material, source))
+    if picture is not None:
+        from atomistic.observable_pictures import bars
+
+        names = [r for r in records if r.unit == "Pa"]
+        bars(picture, {r.quantity.removeprefix("elastic_").replace("_modulus", ""): (r.value / 1e9, (r.stderr or 0.0) / 1e9, False)
+                       for r in names}, "GPa")  # fmt: skip
+    _tell("elasticity", records, (), as_json, record)
+    if note and not as_json:
+        show(f"note: {note}")
+
+
+def _stiffness(
+    read: list[Any], kelvin: float | None, method: str, symmetry: str, material: str, source: dict[str, Any]
+) -> tuple[list[Any], str]:
+    """Records of tensor and moduli, or of the bulk modulus alone with the reason."""
+    from atomistic import elasticity as elastic
+    from atomistic import strain_fluctuations as fluctuations
+    from coupling.record import Property
+
+    known, conditions = fluctuations.strains(read), {"temperature_K": kelvin or 0.0}
+    if method == "stress":
+        tensor = fluctuations.from_stresses(known, fluctuations.stresses(read, kelvin), symmetry)
+        return elastic.properties(tensor, material, conditions, source, "regression of stress on strain"), ""
+    assert kelvin is not None
+    free = fluctuations.free_strains(known)
+    if free == 6:
+        tensor = fluctuations.from_fluctuations(known, kelvin, symmetry)
+        return elastic.properties(tensor, material, conditions, source, "fluctuations of the strain at constant pressure"), ""
+    value, error = fluctuations.bulk_modulus(known, kelvin)
+    told = {**source, "method": "fluctuations of the volume at constant pressure", "free_strains": free}
+    note = f"the cell is free in {free} of six strains: the bulk modulus alone, of a cell that strains so"
+    return [Property(material, "bulk_modulus", value, "Pa", stderr=error, conditions=conditions, source=told)], note
