@@ -46,7 +46,7 @@ FACTORS = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
 @dataclass(frozen=True)
 class Strains:
-    """Strain (frames, 6) of every cell from the mean one, Voigt order, tensor shears, its mean taken off; volumes (frames,), Å³."""
+    """Strain (frames, 6) of every cell from the mean one, Voigt order, tensor shears, less its mean; volumes (frames,), Å³."""
 
     values: np.ndarray
     volumes: np.ndarray
@@ -75,7 +75,8 @@ def strains(frames: Sequence[Atoms]) -> Strains:
     lagrange = (from_mean @ np.swapaxes(from_mean, 1, 2) - np.eye(3)) / 2
     found = np.array([lagrange[:, i, j] for i, j in VOIGT]).T
     if (largest := float(np.abs(found).max())) > MOST:
-        raise UserError(f"the cell strains by {largest:.2g} from its mean, more than a solid does: it flows or melts, or its box flips")
+        told = f"the cell strains by {largest:.2g} from its mean, more than a solid does"
+        raise UserError(f"{told}: it flows or melts, or its box flips")
     return Strains(found - found.mean(axis=0), np.abs(np.linalg.det(cells)))
 
 
@@ -98,7 +99,7 @@ def from_fluctuations(known: Strains, temperature: float, symmetry: str) -> Elas
 
 
 def _inverse(moments: ElasticTensor, scale: float) -> ElasticTensor:
-    """scale × (moments of engineering strains)⁻¹ with its covariance to first and its bias to second order."""
+    """Scale × (moments of engineering strains)⁻¹ with its covariance to first and its bias to second order."""
     factors = np.outer(FACTORS, FACTORS)
     inverse = np.linalg.inv(moments.constants * factors)
     noise = moments.covariance * np.outer(factors.ravel(), factors.ravel())
@@ -182,7 +183,7 @@ def _whitened(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_covariance(rows: np.ndarray) -> np.ndarray:
-    """Covariance (n, n) of the means of correlated rows (frames, n): correlations of blocks, errors of `correlated.mean_error`."""
+    """Covariance (n, n) of means of correlated rows (frames, n): correlations of blocks, errors of `correlated.mean_error`."""
     blocks = in_blocks(rows)
     found = np.atleast_2d(np.cov(blocks.T)) / len(blocks)
     columns, place = np.unique(rows, axis=1, return_inverse=True)

@@ -9,6 +9,7 @@ from coupling.errors import RunFailure, UserError
 from multiscale import parallel
 from multiscale.commands.analyze import analyze_app
 from multiscale.commands.animate import animate
+from multiscale.commands.arrhenius import register as _register_arrhenius
 from multiscale.commands.band_gap import register as _register_band_gap
 from multiscale.commands.boundary import register as _register_boundary
 from multiscale.commands.cluster import register as _register_cluster
@@ -48,6 +49,7 @@ _register_boundary(analyze_app)
 _register_cluster(analyze_app)
 _register_band_gap(analyze_app)
 _register_mechanics(analyze_app)
+_register_arrhenius(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)

@@ -16,6 +16,7 @@ ALLOWED = {
 COMPOSITION = {
     "multiscale/cli.py",
     "multiscale/commands/analyze.py",
+    "multiscale/commands/arrhenius.py",
     "multiscale/commands/band_gap.py",
     "multiscale/commands/boundary.py",
     "multiscale/commands/cluster.py",

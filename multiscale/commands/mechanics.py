@@ -1,15 +1,13 @@
 """`multiscale analyze elasticity | flow | separation`: stiffness, flow and parting of any frames that ASE reads."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from coupling.errors import UserError
-from multiscale.commands.analyze import PictureOption, RecordOption, TimestepOption, Trajectory, _require_file, _told
+from multiscale.commands.analyze import PictureOption, RecordOption, Trajectory, _require_file, _told
 from multiscale.commands.boundary import _tell
-from multiscale.commands.structure import AxisOption
-from multiscale.console import JsonOption, frame_interval, quantity_of, show
+from multiscale.console import JsonOption, quantity_of, show
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +24,7 @@ def elasticity(
         str, typer.Option(help="fluctuations (of the cell at constant pressure) or stress (regression on the strain).")
     ] = "fluctuations",
     symmetry: Annotated[
-        str, typer.Option(help="triclinic, orthorhombic, tetragonal, trigonal, hexagonal or cubic; main axis z, cubic ones x, y, z.")
+        str, typer.Option(help="triclinic, orthorhombic, tetragonal, trigonal, hexagonal (main axis z) or cubic (axes x, y, z).")
     ] = "triclinic",
     picture: PictureOption = None,
     record: RecordOption = None,
@@ -55,9 +53,9 @@ def elasticity(
     if picture is not None:
         from atomistic.observable_pictures import bars
 
-        names = [r for r in records if r.unit == "Pa"]
-        bars(picture, {r.quantity.removeprefix("elastic_").replace("_modulus", ""): (r.value / 1e9, (r.stderr or 0.0) / 1e9, False)
-                       for r in names}, "GPa")  # fmt: skip
+        drawn = {r.quantity.removeprefix("elastic_").replace("_modulus", ""): (r.value / 1e9, (r.stderr or 0.0) / 1e9, False)
+                 for r in records if r.unit == "Pa"}  # fmt: skip
+        bars(picture, drawn, "GPa")
     _tell("elasticity", records, (), as_json, record)
     if note and not as_json:
         show(f"note: {note}")
