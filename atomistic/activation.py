@@ -161,7 +161,7 @@ def picture(known: Mapping[tuple[float, float], Point], label: str, path: Path) 
     pressures = sorted({p for _, p in known})
     if len(pressures) == len(known) > 1:
         pairs = [(p / PA, point) for (_, p), point in known.items()]
-        drawn = _drawn("", pairs)
+        drawn |= _drawn("", pairs)
         curves(path, drawn, "pressure (GPa)", label, points=tuple(drawn), log=True)
         return
     shown: list[str] = []

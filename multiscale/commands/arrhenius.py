@@ -25,9 +25,7 @@ def arrhenius(
         list[str],
         typer.Argument(metavar="[CONDITIONS=]FILE…", help='Trajectories or record files: "600 K=a.traj", "600 K, 1 GPa=b.traj".'),
     ],
-    quantity: Annotated[
-        str, typer.Option(help="self_diffusivity, or of record files ionic_conductivity.")
-    ] = "self_diffusivity",
+    quantity: Annotated[str, typer.Option(help="self_diffusivity, or of record files ionic_conductivity.")] = "self_diffusivity",
     species: Annotated[str, typer.Option(help="Of the coefficient.")] = "Li",
     material: Annotated[str | None, typer.Option(help="Of record files that hold several.")] = None,
     where: Annotated[

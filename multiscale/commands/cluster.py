@@ -108,11 +108,13 @@ def _more(
             notes.append(str(error))
             return None
 
-    rate = step and borne(lambda: reading.attachment_record(sizes, step, material, where, source))
-    free = kelvin and borne(lambda: reading.unbiased(sizes, kelvin))
-    barrier = step and free and borne(lambda: reading.barrier(free, sizes, step, kelvin, material, source))
-    records += [rate] if rate else []
-    records += [replace(barrier, conditions={**barrier.conditions, **conditions})] if barrier else []
+    free = None if kelvin is None else borne(lambda: reading.unbiased(sizes, kelvin))
+    if step is not None:
+        rate = borne(lambda: reading.attachment_record(sizes, step, material, where, source))
+        records += [rate] if rate else []
+    if step is not None and kelvin is not None and free is not None:
+        found = borne(lambda: reading.barrier(free, sizes, step, kelvin, material, source))
+        records += [replace(found, conditions={**found.conditions, **conditions})] if found else []
     records += reading.free_energy_records(free, material, where, source) if free else []
     return records, notes, free
 
