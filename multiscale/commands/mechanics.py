@@ -136,7 +136,7 @@ def separation(
 ) -> None:
     """Work of separation, of adhesion (two parts) or surface energy of relaxed structures; the fracture energy it bounds.
 
-    Area: of the first two cell vectors; cuts: layers of vacuum along the third. A single file holds both: joined first, apart last.
+    Area: of the first two cell vectors; cuts: layers of vacuum along the third. One file may hold both: joined first, apart last.
 
     Example: multiscale analyze separation joined.traj lithium.traj slab.traj
     """
