@@ -49,7 +49,8 @@ def of_records(records: Sequence[Property], origin: str) -> list[Measured]:
     found = []
     for record in records:
         if "temperature_K" not in record.conditions:
-            raise UserError(f"{origin}: a {record.quantity} of {record.material} has no temperature_K among its conditions")
+            told = f"the {record.quantity} of {record.material} has no temperature_K"
+            raise UserError(f"{origin}: {told}; make the record with --temperature")
         T = float(record.conditions["temperature_K"])
         ran = record.source.get("temperatures_K", [T])
         if [float(one) for one in ran] != [T]:

@@ -27,6 +27,8 @@ COMMANDS = {
     "onsager-profile": ("--timestep", "10 fs", "--temperature", "300 K", "--slabs", "2"),
 }
 """Kinds and the options they need."""
+DEFORMED = {"elasticity": ("--temperature", "300 K"), "flow": ("--timestep", "10 fs", "--temperature", "300 K")}
+"""Kinds that want a cell which changes."""
 TRANSPORT = ("diffusivity", "conductivity", "onsager", "mobility", "grain-boundary", "onsager-profile")
 PICTURES = tuple(COMMANDS)
 
@@ -35,7 +37,7 @@ def ask(kind: str, path: Path, *more: str) -> tuple[int, str]:
     """Exit status and what was printed, or the message of the error that the command line turns into a line."""
     from coupling.errors import UserError
 
-    done = CliRunner().invoke(app, ["analyze", kind, str(path), *COMMANDS.get(kind, ()), *more])
+    done = CliRunner().invoke(app, ["analyze", kind, str(path), *(COMMANDS | DEFORMED).get(kind, ()), *more])
     if isinstance(done.exception, UserError):
         return UserError.exit_status, str(done.exception)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -106,7 +108,7 @@ def broken(how: str) -> list[Atoms]:
     return made
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("kind", [*COMMANDS, *DEFORMED])
 @pytest.mark.parametrize("how", [
     "atoms lost", "changing species", "not a number", "no cell", "flat cell", "cell too small", "cell of one frame",
 ])  # fmt: skip
@@ -152,7 +154,7 @@ def wrong(how: str) -> tuple[list[Atoms], str]:
     return made, "a layer of 6 Å along c .* holds next to no atoms"
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("kind", [*COMMANDS, *DEFORMED])
 @pytest.mark.parametrize("how", ["cell halved", "cell too long in one half", "atom astray in one frame"])
 def test_wrong_cells_and_positions_are_refused_by_every_kind(kind: str, how: str, tmp_path: Path) -> None:
     made, told = wrong(how)

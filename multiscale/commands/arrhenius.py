@@ -108,13 +108,18 @@ def _chosen(path: Path, quantity: str, species: str, material: str | None, wante
     from coupling.store import read_records
 
     held = [record for record in read_records(path) if record.quantity == quantity]
-    fit = [record for record in held if material in (None, record.material)
-           and record.conditions.get("species", species) == species
+    fit = [record for record in held if material in (None, record.material) and _species(record) in (None, species)
            and all(str(_where(record).get(key)) == value for key, value in wanted.items())]  # fmt: skip
     if not fit:
-        told = ", ".join(sorted({f"{one.material} ({one.conditions.get('species', '')})" for one in held})) or "none"
+        told = ", ".join(sorted({f"{one.material} ({_species(one) or 'no species'})" for one in held})) or "none"
         raise UserError(f"{path}: no {quantity} of {species} is as asked for; it holds those of: {told}")
     return fit
+
+
+def _species(record: Any) -> str | None:
+    """Species of a record's coefficient, None where it does not tell."""
+    told = record.conditions.get("species", record.source.get("species"))
+    return None if told is None else str(told)
 
 
 def _of_run(path: Path, conditions: str, quantity: str, species: str, step: float | None) -> tuple[Any, Any]:
@@ -142,7 +147,7 @@ def _conditions(text: str) -> tuple[float | None, float | None]:
         try:
             pressure = to_si(part, "Pa")
         except UnitError:
-            kelvin = quantity_of("FILE", part, "K")
+            kelvin = quantity_of(f"{text}=FILE", part, "K")
     return kelvin, pressure
 
 
