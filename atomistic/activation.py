@@ -40,8 +40,14 @@ class Measured:
     origin: str
 
 
+def carried(record: Property) -> bool:
+    """Whether a record is of a temperature at which nothing was run: that of a line itself, no point of one."""
+    T = record.conditions.get("temperature_K")
+    return [float(one) for one in record.source.get("temperatures_K", [T])] != [T] if T is not None else False
+
+
 def of_records(records: Sequence[Property], origin: str) -> list[Measured]:
-    """Points of records; those carried to a temperature at which nothing was run are left out.
+    """Points of records that were run at their temperature (not `carried`).
 
     Raises:
         UserError: a record without temperature, a lower bound, or an estimate without error.
@@ -52,9 +58,6 @@ def of_records(records: Sequence[Property], origin: str) -> list[Measured]:
             told = f"the {record.quantity} of {record.material} has no temperature_K"
             raise UserError(f"{origin}: {told}; make the record with --temperature")
         T = float(record.conditions["temperature_K"])
-        ran = record.source.get("temperatures_K", [T])
-        if [float(one) for one in ran] != [T]:
-            continue
         if record.bound == "lower" or (record.bound is None and not record.stderr):
             told = "is a lower bound" if record.bound else "has no standard error"
             raise UserError(f"{origin}: the {record.quantity} at {T:g} K {told}; it cannot weigh in a line")

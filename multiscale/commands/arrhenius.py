@@ -105,9 +105,10 @@ def _holds_records(path: Path) -> bool:
 
 def _chosen(path: Path, quantity: str, species: str, material: str | None, wanted: dict[str, str]) -> list[Any]:
     """Records of a file that are as wanted. Raises UserError with what there is where none is."""
+    from atomistic.activation import carried
     from coupling.store import read_records
 
-    held = [record for record in read_records(path) if record.quantity == quantity]
+    held = [record for record in read_records(path) if record.quantity == quantity and not carried(record)]
     fit = [record for record in held if material in (None, record.material) and _species(record) in (None, species)
            and all(str(_where(record).get(key)) == value for key, value in wanted.items())]  # fmt: skip
     if not fit:
