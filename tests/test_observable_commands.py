@@ -37,7 +37,7 @@ def ask(kind: str, path: Path, *more: str) -> tuple[int, str]:
     """Exit status and what was printed, or the message of the error that the command line turns into a line."""
     from coupling.errors import UserError
 
-    done = CliRunner().invoke(app, ["analyze", kind, str(path), *(COMMANDS | DEFORMED).get(kind, ()), *more])
+    done = CliRunner().invoke(app, ["analyze", kind, str(path), *COMMANDS.get(kind, ()), *more])
     if isinstance(done.exception, UserError):
         return UserError.exit_status, str(done.exception)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -116,7 +116,7 @@ def test_a_broken_trajectory_is_refused(kind: str, how: str, tmp_path: Path) -> 
     """Status 2, and the file is named. Without a cell, mobility and diffusivity, which need none, answer."""
     path = tmp_path / "run.traj"
     ase.io.write(path, broken(how))
-    status, text = ask(kind, path)
+    status, text = ask(kind, path, *DEFORMED.get(kind, ()))
     if how == "no cell" and kind in ("mobility", "diffusivity"):
         assert status == 0
         return
@@ -159,7 +159,7 @@ def wrong(how: str) -> tuple[list[Atoms], str]:
 def test_wrong_cells_and_positions_are_refused_by_every_kind(kind: str, how: str, tmp_path: Path) -> None:
     made, told = wrong(how)
     ase.io.write(tmp_path / "run.traj", made)
-    status, text = ask(kind, tmp_path / "run.traj")
+    status, text = ask(kind, tmp_path / "run.traj", *DEFORMED.get(kind, ()))
     assert status == 2, text
     assert re.search(told, text), text
     assert str(tmp_path / "run.traj") in text
