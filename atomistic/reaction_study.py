@@ -6,7 +6,8 @@ temperature, equilibration (constant pressure, its time counts), length (constan
 classed (frames whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities),
 snapshots (times at which the cell is kept as a file beside the records), dtype.
 
-What the frames tell is read by `reaction_reading`; where the potential broke down before the end, all of it is of low confidence.
+What the frames tell is read by `reaction_reading`; where the potential broke down before the end, all of it is of low confidence;
+where electrolyte or metal is used up, growth is read off what lies before (`exhaustion`).
 
 The built cell is relaxed with its shape at 0 K, so that gap and misfit strain find their balance, then warmed at constant
 pressure; then its mean area is kept and its height follows the pressure, zero: what a reaction makes takes up less room, and in
@@ -38,7 +39,7 @@ from coupling.record import Property
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 9
+VERSION, READ_VERSION = 2, 10
 """Of the dynamics, and of what is read off it."""
 RELAXATION = 60
 """Steps of the relaxation of the built cell."""
