@@ -154,11 +154,35 @@ def _activation_volume(phase: str, runs: Answered, points: Mapping[float, Point]
     if len(known) < activation_volume.FEWEST or len({answer["cell"] for _, answer in used}) > 1:
         return []
     task = used[0][0]
-    values, errors = zip(*((point.value, point.stderr) for point in known.values()), strict=True)
-    fit = activation_volume.fit([p * PA for p in known], values, errors, task.parameters["temperature"])
-    method = "slope of the logarithm of the self-diffusivity against pressure, at constant temperature"
-    own = {**source, **run_source(used), "method": method, "pressures_Pa": [p * PA for p in known],
-           "chi_square": fit.chi_square, "error_scaled_up": fit.inflated}  # fmt: skip
     conditions = conditions_of(task, temperature_K=task.parameters["temperature"], species=task.parameters["mobile"])
-    return [Property(phase, "activation_volume", fit.value, "m^3/mol", stderr=fit.stderr, low=fit.low, high=fit.high,
-                     conditions=conditions, source=own)]  # fmt: skip
+    return [volume_record(phase, points, task.parameters["temperature"], conditions, {**source, **run_source(used)})]
+
+
+def volume_record(
+    phase: str, points: Mapping[float, Point], temperature: float, conditions: Mapping[str, Any], source: Mapping[str, Any],
+    quantity: str = "self-diffusivity",
+) -> Property:  # fmt: skip
+    """Record of an activation volume, m³/mol; of low confidence where an upper bound contradicts the line.
+
+    Args:
+        phase: the material. points: by pressure, GPa; three or more are estimates. temperature: K.
+        quantity: what the points are, in words.
+
+    Raises:
+        UserError: fewer than three estimates.
+    """
+    known = {pressure: point for pressure, point in points.items() if point.bound is None and point.stderr}
+    values, errors = zip(*((point.value, point.stderr or 0.0) for point in known.values()), strict=True)
+    fit = activation_volume.fit([p * PA for p in known], values, errors, temperature)
+    method = f"slope of the logarithm of the {quantity} against pressure, at constant temperature"
+    own = {**source, "method": method, "pressures_Pa": [p * PA for p in known],
+           "chi_square": fit.chi_square, "error_scaled_up": fit.inflated}  # fmt: skip
+    slope = -fit.value / (GAS_CONSTANT * fit.temperature) * PA
+    level = float(np.mean([np.log(point.value) - slope * p for p, point in known.items()]))
+    slack = np.log1p(2 * max(error / value for value, error in zip(values, errors, strict=True)))  # as in `doubts`
+    broken = [p for p, point in points.items() if point.bound and np.log(point.value) + slack < level + slope * p]
+    if broken:
+        told = ", ".join(f"{p:g}" for p in broken)
+        own["low_confidence"] = f"the upper bound at {told} GPa lies below the line: runs too short to agree with each other"
+    return Property(phase, "activation_volume", fit.value, "m^3/mol", stderr=fit.stderr, low=fit.low, high=fit.high,
+                    conditions=conditions, source=own, confidence="low" if broken else "computed")  # fmt: skip

@@ -225,8 +225,10 @@ def flow_stress(random: np.random.Generator) -> Covered:
     """Stress of steady flow, correlated over a hundred steps."""
     stresses = 5e8 + 2e8 * correlated(random, 0.98, (4000,))
     drive = creep.Drive(1e9, 0.2, 0.05, 300.0)
-    record = creep.flow_record(creep._steady(stresses, np.full(4000, 300.0), drive), "Li", {}, {"made": "up"})
-    return {"flow_stress": covered(record, 5e8)}
+    found = creep._steady(stresses, np.full(4000, 300.0), drive, ({"bcc": 1.0}, {"bcc": 1.0}))
+    if creep.no_flow(found) is not None:  # one in 400 is taken for changing
+        return {}
+    return {"flow_stress": covered(creep.flow_record(found, "Li", {}, {"made": "up"}), 5e8)}
 
 
 SHELLS = ((2.5, 0.9, 0.2), (4.2, 1.0, 0.3))

@@ -1,4 +1,6 @@
-"""Driven flow: the elastic slope of a crystal, the viscosity of a liquid; mobility along axes and its cover; refusals."""
+"""Driven flow: the elastic slope of a crystal, the viscosity of a liquid, what is no flow; mobility along axes and its cover."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from pair_potential import ARGON_EPSILON, ARGON_SIGMA, PairPotential
 
-from atomistic.creep import Drive, Flow, driven, flow_record, mobility, mobility_records
+from atomistic.creep import Drive, Flow, _steady, driven, flow_record, mobility, mobility_records, no_flow
 from atomistic.dynamics import Unphysical
 from coupling.errors import UserError
 
@@ -42,12 +44,61 @@ def test_a_liquid_flows_with_three_times_its_viscosity(tmp_path) -> None:
     assert 1.5 - 2 * error < viscosity < 4.0 + 2 * error
     record = flow_record(found, "Ar", {}, {"potential": "LJ"})
     assert record.unit == "Pa"
+    assert record.source["picoseconds"] == pytest.approx(0.3 / rate * 1e12)
+    assert record.source["crystals_at_end"]["disordered"] > 0.6
+
+
+def test_a_crystal_that_turns_as_a_whole_does_not_flow() -> None:
+    """Lennard-Jones bcc pulled along [001] at 20 K follows the Bain path into fcc (c/a = √2 at a strain of 0.23)."""
+    crystal = bulk("Ar", "bcc", a=4.2, cubic=True).repeat(5)
+    found = driven(crystal, PairPotential(cutoff=6.5), Drive(2e11, 0.25, 0.1, 20.0, timestep=5.0, friction_time=200.0))
+    assert found.crystals[0]["bcc"] == 1.0
+    assert found.crystals[1]["fcc"] > 0.9
+    assert "from 100 % bcc into" in str(no_flow(found))
+    with pytest.raises(UserError, match=r"driven run: the cell turned as a whole .* another direction of the crystal"):
+        flow_record(found, "Ar", {}, {"potential": "LJ"})
+
+
+def flow(mean: float, drift: float = 0.0, rate: float = 1e9, end: str = "bcc", share: float = 0.9) -> Flow:
+    """The reading of a made-up run of 2000 steps beyond `skip`: noise of 200 MPa correlated over ten steps, strain 0.1 … 0.5."""
+    noise = np.random.default_rng(5).standard_normal(2510)
+    noise = np.convolve(noise, np.exp(-np.arange(11) / 10), mode="valid")
+    stresses = np.sign(rate) * (mean + drift * np.linspace(-0.75, 0.5, 2500)) + 2e8 * noise / noise.std()
+    rest = dict.fromkeys(("bcc", "fcc", "disordered"), (1 - share) / 2)
+    crystals = {"bcc": 1.0, "fcc": 0.0, "disordered": 0.0}, {**rest, end: share}
+    return _steady(stresses, np.full(2500, 300.0), Drive(rate, 0.5, 0.1, 300.0), crystals)
+
+
+@pytest.mark.parametrize("rate", [1e9, -1e9])
+def test_a_stress_is_told_only_of_steady_flow(rate: float) -> None:
+    """Pulled and pressed: steady, half of it in disorder; against the strain; changing; as a whole into fcc, or into disorder."""
+    record = flow_record(flow(3e8, rate=rate), "Li", {}, {"potential": "none"})
+    assert record.value == pytest.approx(3e8, abs=4 * record.stderr)
+    assert record.source["crystals_at_start"] == {"bcc": 1.0, "fcc": 0.0, "disordered": 0.0}
+    assert record.confidence == "computed"
+    mixed = flow(3e8, rate=rate, end="disordered", share=0.6)
+    assert no_flow(mixed) is None
+    assert flow_record(mixed, "Li", {}, {"potential": "none"}).confidence == "low"
+    assert "lower rate or temperature is needed" in str(no_flow(flow(3e8, rate=rate, end="disordered")))
+    assert "points against the strain" in str(no_flow(flow(-1e8, rate=rate)))
+    changing = flow(5e8, drift=3e8, rate=rate)
+    assert changing.drift[0] == pytest.approx(3e8, abs=2 * changing.drift[1])
+    assert "the stress changes by" in str(no_flow(changing))
+    assert no_flow(flow(5e8, drift=1e7, rate=rate)) is None
+    assert "from 100 % bcc into 5 % bcc, 90 % fcc, 5 % disordered" in str(no_flow(flow(3e8, rate=rate, end="fcc")))
+    faulted = {"bcc": 0.0, "fcc": 0.42, "hcp": 0.58, "disordered": 0.0}
+    twinned = replace(flow(3e8, rate=rate), crystals=({"bcc": 1.0}, faulted))
+    assert "into 42 % fcc, 58 % hcp: the stress is not" in str(no_flow(twinned))
+    assert no_flow(replace(twinned, crystals=({"fcc": 1.0}, faulted))) is None
 
 
 def test_a_stress_within_its_error_is_a_bound() -> None:
-    record = flow_record(Flow(1e6, 1e6, 1e9, np.array([0.1]), np.array([1e6]), 300.0), "Li", {}, {"potential": "none"})
+    same = {"bcc": 1.0, "disordered": 0.0}
+    found = Flow(1e6, 1e6, 1e9, np.array([0.1]), np.array([1e6]), 300.0, (0.0, 1e6), (same, same))
+    record = flow_record(found, "Li", {}, {"potential": "none"})
     assert (record.bound, record.stderr) == ("upper", None)
     assert record.value == pytest.approx(2.645e6)
+    assert record.source["mean_Pa"] == 1e6
 
 
 def test_mobility_along_axes_covers() -> None:

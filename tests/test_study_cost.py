@@ -183,6 +183,14 @@ def test_a_study_starts_from_a_file_or_from_a_crystal(tmp_path: Path) -> None:
         path.write_text(FLOW.replace(old, new))
         with pytest.raises(UserError, match=message):
             flow_study.read_study(path)
+    path.write_text(FLOW + "direction = [1, 1, 1]\n")
+    study = flow_study.read_study(path)
+    (built,) = study_start.frames(study.structure, study.start, study.seed)
+    assert len(built) == 12 * 4 * 2 * 3
+    for crystal, direction, message in (("Li", [0, 0, 0], "not zero"), ("Li3PS4", [1, 1, 1], r"start\.direction: .*not cubic")):
+        path.write_text(FLOW.replace('"Li"', f'"{crystal}"') + f"direction = {direction}\n")
+        with pytest.raises(UserError, match=message):
+            flow_study.read_study(path)
     (tmp_path / "reaction.toml").write_text("")
     path.write_text(FLOW.partition("[start]")[0].replace("seed", "seed") + 'structure = "reaction/final.extxyz"\n')
     study = flow_study.read_study(path)

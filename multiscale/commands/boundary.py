@@ -169,8 +169,12 @@ def mobility(
     _tell("mobility", records, ("axis",), as_json)
 
 
-def _tell(kind: str, records: list[Any], shown: tuple[str, ...], as_json: bool) -> None:
-    """Records as JSON or as a table with the conditions that tell them apart."""
+def _tell(kind: str, records: list[Any], shown: tuple[str, ...], as_json: bool, kept: Path | None = None) -> None:
+    """Records as JSON or as a table with the conditions that tell them apart; kept in a file as well."""
+    if kept is not None:
+        from coupling.store import write_records
+
+        write_records(kept, records)
     if as_json:
         from multiscale.commands.analyze import KEYS
 
