@@ -8,9 +8,10 @@ with it, in a Langevin bath. After the strain `skip` the stress is taken for tha
 with its kinetic part, is one point of a flow law, at the rate of molecular dynamics (10⁸ 1/s and above): a creep law for
 battery rates (10⁻⁵ … 10⁻² 1/s) does not follow from it. A liquid gives σ = 3 η ε̇.
 
-A run need not flow (`no_flow`): a perfect crystal may turn into another as a whole, as bcc pulled along [001] into fcc (Bain,
-Trans. AIME 70, 25 (1924), memory), or fall into disorder as a whole, and then a melt flows; its stress may still change, or point
-against the strain. Crystals are told of the atoms at rest in their cell (`atomistic.crystallinity`), since heat hides them.
+A run need not flow (`no_flow`): a perfect crystal may turn into another, as bcc pulled along [001] into fcc (Bain, Trans. AIME
+70, 25 (1924), memory), its stress may still change, or point against the strain. Where a crystal falls into disorder a melt
+flows; then the greatest stress that the crystal bore bounds its flow stress from above, since it flows at less with defects than
+without. Crystals are told of the atoms at rest in their cell (`atomistic.crystallinity`), since heat hides them.
 
 Mobility: diffusivities D_xx … D_zz of a species from mean-squared displacements along each axis, the ratio of in-plane (xx, yy)
 to normal (zz) with its error from windows of the run.
@@ -45,8 +46,8 @@ from coupling.units import diffusivity_to_si
 MINIMUM_WINDOWS = 10
 CHECKPOINT = 500
 """Steps between checkpoints of a driven run."""
-WHOLE = 0.8
-"""Share of the atoms in one crystal (fcc and hcp taken together), or in none, above which a cell is that as a whole."""
+WINDOW = 0.02
+"""Strain over which the stress is averaged before its greatest value is told."""
 CHANGING = 3.0
 """Standard errors from zero beyond which the change of the stress is one (of steady runs one in 400 is taken for that)."""
 REST = 100
@@ -78,7 +79,8 @@ class Drive:
 class Flow:
     """Stress–rate point: σ along the strain and its standard error (Pa), |ε̇| (1/s); strains (n,) and stresses (n,) (Pa, signed).
 
-    drift: change of σ over what is read and its standard error, Pa. crystals: shares of the atoms by crystal, at start and end.
+    drift: change of σ over what is read and its standard error, Pa. greatest: σ and its standard error over the WINDOW of the
+    run where it is greatest, Pa. crystals: shares of the atoms by crystal, at start and end.
     """
 
     stress: float
@@ -88,6 +90,7 @@ class Flow:
     stresses: np.ndarray
     temperature: float
     drift: tuple[float, float]
+    greatest: tuple[float, float]
     crystals: tuple[Mapping[str, float], Mapping[str, float]]
 
 
@@ -176,8 +179,9 @@ def _steady(
     design = np.column_stack([np.ones(len(read)), np.linspace(-0.5, 0.5, len(read))])
     line = np.linalg.lstsq(design, read, rcond=None)[0]
     drift = float(line[1]), float(fit_errors(design, read - design @ line)[1])
+    highest = max(np.array_split(sign * stresses, max(1, round(drive.strain / WINDOW))), key=np.mean)
     return Flow(float(read.mean()), mean_error(read), abs(drive.rate), strains, stresses, float(temperatures[late].mean()),
-                drift, crystals)  # fmt: skip
+                drift, (float(highest.mean()), mean_error(highest)), crystals)  # fmt: skip
 
 
 def _keep(file: Path, key: str, motion: Motion, random: np.random.Generator, rows: np.ndarray) -> None:
@@ -212,12 +216,11 @@ def _deviator(integrator: Langevin, masses: np.ndarray, axis: int) -> float:
 
 def no_flow(found: Flow) -> str | None:
     """Why the mean stress of a run is not that of steady flow, in a sentence; None where nothing speaks against it."""
-    (start, _), (end, share) = (_leading(shares) for shares in found.crystals)
+    start, end = (_leading(shares) for shares in found.crystals)
     stress, error, drift, uncertain = (value * 1e-6 for value in (found.stress, found.stderr, *found.drift))
-    if end != start and share > WHOLE:
-        told = f"the cell turned as a whole from {_shares(found.crystals[0])} into {_shares(found.crystals[1])}"
-        mend = "a lower rate or temperature" if end == DISORDERED else "another direction of the crystal or another start"
-        return f"{told}: the stress is not that of plastic flow of what it was; {mend} is needed"
+    if end not in (start, DISORDERED):
+        told = f"the cell turned from {_shares(found.crystals[0])} into {_shares(found.crystals[1])}"
+        return f"{told}: no plastic flow of what it was; another direction of the crystal or another start is needed"
     if stress < -2 * error:
         told = f"the mean stress that is read, {stress:.0f} ± {error:.0f} MPa, points against the strain"
         return f"{told}: the cell deforms by itself and is not driven; a longer equilibration or a larger skip is needed"
@@ -227,11 +230,11 @@ def no_flow(found: Flow) -> str | None:
     return None
 
 
-def _leading(shares: Mapping[str, float]) -> tuple[str, float]:
-    """What most atoms are in, and their share; fcc and hcp are one, the close packing (a fault in one is a layer of the other)."""
+def _leading(shares: Mapping[str, float]) -> str:
+    """What most atoms are in; fcc and hcp are one, the close packing (a fault in one is the other)."""
     packed = sum(shares.get(name, 0.0) for name in ("fcc", "hcp"))
     joined = {"close packing": packed, **{name: share for name, share in shares.items() if name not in ("fcc", "hcp")}}
-    return max(joined.items(), key=lambda item: item[1])
+    return max(joined, key=lambda name: joined[name])
 
 
 def _shares(shares: Mapping[str, float]) -> str:
@@ -240,9 +243,7 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 
 def flow_record(found: Flow, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
-    """Equivalent stress at the rate of the run, Pa; an upper bound where it is below twice its error.
-
-    Of low confidence where most atoms end in another structure than they began in: what flows is then mostly not that crystal.
+    """Equivalent stress at the rate of the run, Pa; an upper bound where it is below twice its error, or where the crystal melts.
 
     Raises:
         UserError: a run that does not flow (`no_flow`).
@@ -253,13 +254,15 @@ def flow_record(found: Flow, material: str, conditions: Mapping[str, Any], sourc
     largest = float(abs(found.strains[-1]))
     told = {**source, "method": "driven at constant rate and volume, steady part", "largest_strain": largest,
             "picoseconds": largest / found.rate * 1e12, "mean_Pa": found.stress, "error_of_mean_Pa": found.stderr,
-            "drift_Pa": found.drift[0], "error_of_drift_Pa": found.drift[1],
+            "drift_Pa": found.drift[0], "error_of_drift_Pa": found.drift[1], "greatest_Pa": found.greatest[0],
             "crystals_at_start": dict(found.crystals[0]), "crystals_at_end": dict(found.crystals[1])}  # fmt: skip
-    start, end = (_leading(shares)[0] for shares in found.crystals)
-    low = found.stress < 2 * found.stderr
-    value = max(found.stress, 0.0) + 1.645 * found.stderr if low else found.stress
-    return Property(material, "flow_stress", value, "Pa", stderr=None if low else found.stderr, bound="upper" if low else None,
-                    conditions=where, source=told, confidence="computed" if end == start else "low")  # fmt: skip
+    start, end = (_leading(shares) for shares in found.crystals)
+    stress, error = found.greatest if end != start else (found.stress, found.stderr)
+    if end == start and stress >= 2 * error:
+        return Property(material, "flow_stress", stress, "Pa", stderr=error, conditions=where, source=told)
+    told["bound_by"] = "the mean within its error" if end == start else "the greatest stress, since the crystal melted"
+    limit = max(stress, 0.0) + 1.645 * error
+    return Property(material, "flow_stress", limit, "Pa", bound="upper", conditions=where, source=told)
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def _one(
     parts = [part for part in np.array_split(np.arange(len(found.strains)), STORED) if len(part)]
     return {
         "stress": found.stress, "stderr": found.stderr, "rate": found.rate, "temperature": found.temperature,
-        "drift": found.drift, "crystals": found.crystals,
+        "drift": found.drift, "greatest": found.greatest, "crystals": found.crystals,
         "strains": [float(found.strains[part].mean()) for part in parts],
         "stresses": [float(found.stresses[part].mean()) for part in parts],
     }  # fmt: skip
@@ -189,4 +189,4 @@ def _equilibrated(study: FlowStudy, atoms: Atoms, calculator: BaseCalculator, te
 
 def _restored(answer: Mapping[str, Any]) -> Flow:
     return Flow(answer["stress"], answer["stderr"], answer["rate"], np.array(answer["strains"]), np.array(answer["stresses"]),
-                answer["temperature"], tuple(answer["drift"]), tuple(answer["crystals"]))  # fmt: skip
+                answer["temperature"], tuple(answer["drift"]), tuple(answer["greatest"]), tuple(answer["crystals"]))  # fmt: skip

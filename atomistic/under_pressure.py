@@ -10,6 +10,7 @@ import numpy as np
 from atomistic.answers import Answered, combine, conditions_of, estimates, limits, run_source, widening
 from coupling import activation_volume
 from coupling.arrhenius import Point
+from coupling.constants import GAS_CONSTANT
 from coupling.record import Property
 
 PA = 1e9

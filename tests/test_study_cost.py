@@ -238,7 +238,7 @@ def test_the_command_tells_the_cost_and_runs_the_trial(tmp_path: Path, monkeypat
     """Estimate: nothing is run; trial: records of low confidence in a folder of its own, which cannot be shipped."""
     path = tmp_path / "study.toml"
     path.write_text(FLOW)
-    calculator = PairPotential(cutoff=5.0, epsilon=0.02, sigma=2.6)
+    calculator = PairPotential(cutoff=5.0, epsilon=1e-4, sigma=2.6)  # so weak that the crystal melts, which gives a bound
     whole = flow_study.run
     monkeypatch.setattr(flow_study, "run", lambda *given: whole(*given, calculator=calculator))
     tasks = (Task("a", "flow", 100.0, "md", {}),)
