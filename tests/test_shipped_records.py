@@ -11,7 +11,7 @@ import pytest
 from atomistic import structures
 from atomistic.potential import describe
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import read_records, write_records
 from multiscale import pipeline, shipped_records
 from multiscale.case import load_case
@@ -61,6 +61,7 @@ def test_every_shipped_file_holds_for_its_study_and_the_shipped_potential() -> N
             assert record.kind != "md" or {"potential", "potential_sha256", "study"} <= set(record.source), (one.study, record)
             told = record.quantity in UNCERTAIN or "no error is known" in str(record.source.get("method"))
             assert record.stderr is not None or record.bound or record.kind == "derived" or told, record
+            assert graded(record) == record, (one.study, record)
 
 
 def test_the_page_equals_the_records() -> None:
