@@ -53,7 +53,7 @@ def test_walkers_share_a_bias_or_have_their_own() -> None:
 
 
 def basin_run(seed: int) -> np.ndarray:
-    """Free energy from the bottom of the basin (±0.2) to its left and right rim (1.2 … 1.6): values, errors, those of the bias."""
+    """Free energy from the bottom of the basin (±0.2) to its two rims (1.2 … 1.6): values, errors, those of the bias."""
     start = np.random.default_rng(seed).uniform(-1.5, 1.5, 32)
     line = Overdamped(basin_slope, start, 8e-3, seed, walls=(-2.0, 2.0))
     visits = sample(line, Hills(-2.0, 2.0, 121, 0.15, 0.1, 1.0, 6.0), SamplingSettings(1500, 12, 3))
@@ -70,7 +70,7 @@ def basin_exact() -> float:
 
 
 def test_a_gaussian_basin_comes_back_within_its_error() -> None:
-    """F = -4 exp(-x²/2w²) k_B T, both rims of 100 runs, parts a quarter of a memory: 68 and 95 % hold; the bias tells the same."""
+    """F = -4 exp(-x²/2w²) k_B T, both rims of 100 runs, parts a quarter of a memory long: 68 and 95 % hold."""
     values, errors, of_bias = np.array([basin_run(seed) for seed in range(100)]).transpose(1, 0, 2)
     away = np.abs(values - basin_exact()) / errors
     assert 0.60 <= np.mean(away < 1) <= 0.76

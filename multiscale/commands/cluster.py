@@ -23,7 +23,7 @@ def cluster(
     picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Size of the largest metal cluster, counted smoothly (as the nucleation study does), with an error from blocks of the run.
+    """Size of the largest metal cluster, counted smoothly (as nucleation studies do); its error holds the frames' correlation.
 
     Example: multiscale analyze cluster run.traj --foreign S,P,Cl --picture cluster.png
     """
@@ -33,6 +33,7 @@ def cluster(
     import numpy as np
 
     from atomistic import clusters
+    from atomistic.correlated import mean_error
     from atomistic.frames import read_frames
     from coupling.record import Property
 
@@ -41,10 +42,7 @@ def cluster(
     if any(frame.cell.rank < 3 and frame.pbc.any() for frame in read):
         raise UserError(f"{trajectory}: a periodic frame has no three-dimensional cell")
     sizes = _told(trajectory, lambda: clusters.sizes(read, settings))
-    error = None
-    if len(sizes) >= 10:
-        blocks = np.array([part.mean() for part in np.array_split(sizes, 10 if len(sizes) >= 50 else 5)])
-        error = float(blocks.std(ddof=1) / len(blocks) ** 0.5)
+    error = mean_error(sizes) if len(sizes) >= 10 else None
     source = {"trajectory": str(trajectory), "frames": len(read), "atoms": len(read[0]), "largest": float(sizes.max()),
               "method": "coordination-filtered smooth count of the largest cluster"}  # fmt: skip
     conditions, material = {"element": element, "foreign": list(strange)}, read[0].get_chemical_formula(empirical=True)
