@@ -284,21 +284,19 @@ def pair_distribution(random: np.random.Generator) -> Covered:
 def crystal_share(random: np.random.Generator) -> Covered:
     """Shares of 60 atoms, 0.7 of them bcc and each for some frames on end: of the first and last tenth of 40 frames, and of 120.
 
-    Frames that do not remember each other: 80 and 98 % of a tenth (the error is at least that of counting), of 0.8: 62 and 87 %.
+    Frames that remember each other by less than 0.3: 80 and 98 % of a tenth (the error is at least that of counting), by 0.5:
+    75 and 95, by 0.8: 62 and 87 %.
     """
 
-    def rows(frames: int, memory: float) -> list[list[float]]:
-        ordered = (correlated(random, memory, (frames, 60)) < stats.norm.ppf(0.7)).mean(axis=1)
+    def rows(frames: int) -> list[list[float]]:
+        ordered = (correlated(random, 0.7, (frames, 60)) < stats.norm.ppf(0.7)).mean(axis=1)
         return [[share, 0.0, 0.0, 1 - share, 60.0] for share in ordered]
 
     with patch.object(crystallinity, "_of_frame", lambda row, *_: row):
-        tenths = {memory: crystallinity.series(rows(40, memory), window=1) for memory in (0.5, 0.7)}
-        whole = crystallinity.shares(rows(120, 0.7))
+        tenths, whole = crystallinity.series(rows(40), window=1), crystallinity.shares(rows(120))
     assert whole.stderr is not None
     found = {"whole": inside(whole.mean[0], whole.stderr[0], 0.7)}
-    for memory, one in tenths.items():
-        found |= {f"{memory}, {part}": inside(one.shares[part, 0], one.stderr[part, 0], 0.7) for part in (0, -1)}
-    return found
+    return found | {f"part {part}": inside(tenths.shares[part, 0], tenths.stderr[part, 0], 0.7) for part in (0, -1)}
 
 
 def reaction_coefficient(random: np.random.Generator) -> Covered:

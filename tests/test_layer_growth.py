@@ -40,7 +40,7 @@ TRUE = {"linear": (5.0, 0.1), "parabolic": (5.0, 1.0), "Deal-Grove": (5.0, 20.0,
 @pytest.mark.parametrize("law", TRUE)
 def test_errors_of_every_parameter_cover(law: str, count: int, correlation: float) -> None:
     """400 noisy layers of each law, few thicknesses and many, without and with memory: intervals of all its parameters."""
-    random, t, truth = np.random.default_rng(count), np.linspace(200 / count, 200, count), np.array(TRUE[law])
+    random, t, truth = np.random.default_rng(count + 1), np.linspace(200 / count, 200, count), np.array(TRUE[law])
     names, curve = LAWS[law]
     away = []
     for _ in range(400):
