@@ -44,7 +44,7 @@ from atomistic.study_start import frames
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, TomlFile, Whole
 
@@ -290,6 +290,7 @@ def run(
         found = {tuple(task.parameters["repeat"]): answer for task, answer in own if "problem" not in answer}
         if found:
             records += _records(study, one, found, version, relaxer)
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         write_records(Path(out) / "records.json", records)
         write_json(Path(out) / "problems.json", problems)

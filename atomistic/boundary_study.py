@@ -9,6 +9,7 @@ the work of separation of the boundary and of the crystal in its plane. Every ru
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic import boundary_transport, dynamics, grain_boundary, separation, structures
+from atomistic import boundary_transport, boundary_width, dynamics, grain_boundary, separation, structures
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, run_tasks
@@ -25,12 +26,12 @@ from atomistic.study_cost import StudyPlan, reference_seconds
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import Flag, InUnit, Table, Whole
 from coupling.units import surface_energy_to_si
 
-VERSION, READ_VERSION = 1, 4
+VERSION, READ_VERSION = 1, 5
 """Of the runs, and of what is read off them."""
 Å, FS, PS = 1e-10, 1e-15, 1e-12
 Count = Annotated[Whole, Field(ge=1)]
@@ -161,7 +162,8 @@ def run(
 ) -> list[Property]:  # fmt: skip
     """Records of a study: energy at 0 K and at temperature, D along and across by layers, width, softening, separation.
 
-    Writes OUT/records.json, layers.json (D against distance), problems.json (what the runs do not bear) and layers.png.
+    Writes OUT/records.json, layers.json (D against distance), problems.json (what the runs do not bear), layers.png and width.png
+    (distances of the framework from its sites against the height).
     `calculator` replaces the potential.
 
     Raises:
@@ -184,7 +186,8 @@ def run(
             return _softening(at_rest, load("float64"), study.relaxation_steps)
         if task.kind == "separation":
             return _separation(at_rest[task.parameters["side"]], load("float64"), task.parameters)
-        return _run(study, at_rest[task.parameters["side"]], load(study.dtype), task.parameters["T"], folder, tick)
+        side = task.parameters["side"]
+        return _run(study, cells[side], at_rest[side], load(study.dtype), task.parameters["T"], folder, tick)
 
     found = run_tasks(rest, work, out, comm, progress)
     at_rest = {side: _restored(cells[side], answer) for side, answer in zip(SIDES, found, strict=True)}
@@ -194,16 +197,20 @@ def run(
               "atoms": len(cells["boundary"]), "atoms_crystal": len(cells["crystal"]), "dtype": study.dtype,
               "removed_atoms": cells["boundary"].info["removed"], "gap_m": study.gap,
               "shift": cells["boundary"].info.get("shift")}  # fmt: skip
-    records, layers, notes = _records(study, at_rest, found, moving, answers, out, source)
+    records, layers, notes = _records(study, at_rest, found, answers, source)
     records += _soft_records(study, [answer for task, answer in ends if task.kind == "softening"], source, notes)
     for task, answer in ends:
         if task.kind == "separation":
             records += _separation_records(study, task, answer, source, notes)
+    records, told = separation.consistent(records)
+    notes += told
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         write_json(out / "layers.json", layers)
         write_json(out / "problems.json", notes)
         write_records(out / "records.json", records)
         _picture(layers, out / "layers.png")
+        _width_picture(study, answers, out / "width.png")
     return records
 
 
@@ -238,10 +245,10 @@ def _restored(atoms: Atoms, answer: Mapping[str, Any]) -> Atoms:
 
 
 def _run(
-    study: BoundaryStudy, atoms: Atoms, calculator: BaseCalculator, temperature: float, folder: Path,
+    study: BoundaryStudy, built: Atoms, atoms: Atoms, calculator: BaseCalculator, temperature: float, folder: Path,
     tick: Callable[[float], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Equilibration and run at constant volume; potential energies and what is needed to trace them."""
+    """Equilibration and run at constant volume of `atoms`; potential energies, D by layers, distances from the `built` sites."""
     dynamics.forget(calculator)
     frame = study.frame / FS
     common: dict[str, Any] = {"temperature": temperature, "timestep": study.timestep / FS, "seed": study.seed,
@@ -256,6 +263,12 @@ def _run(
         "energies": found.potential_energies.tolist(), "picoseconds": found.picoseconds, "halvings": found.halvings,
         "mean_temperature_K": float(found.temperatures.mean()),
     }  # fmt: skip
+    if 2 in built.get_tags():
+        framework = np.flatnonzero(found.numbers != 3)
+        try:
+            answer["framework"] = boundary_width.disorder(found.positions, built, framework, found.cells[0]).to_json()
+        except UserError as error:
+            answer["framework"] = {"problem": str(error)}
     try:
         window = 2 * round(study.window / study.frame / 2)
         layers = boundary_transport.layers(found.positions, moving, found.cells[0], frame, window, study.layers)
@@ -283,40 +296,64 @@ def _separation(atoms: Atoms, calculator: BaseCalculator, opening: Mapping[str, 
 
 
 def _records(
-    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], moving: list[Task],
-    answers: list[dict[str, Any]], out: Path, source: Mapping[str, Any],
+    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], answers: list[dict[str, Any]],
+    source: Mapping[str, Any],
 ) -> tuple[list[Property], list[dict[str, Any]], list[str]]:  # fmt: skip
-    """Records of energies and diffusion, the layers of every temperature, and notes."""
-    material, where = study.crystal, _where(study)
-    own, other = at_rest["boundary"], at_rest["crystal"]
-    area = float(np.linalg.norm(np.cross(own.cell[0], own.cell[1])))
-    calm = (rest[0]["energy"] - len(own) / len(other) * rest[1]["energy"]) / (2 * area)
-    cold, told = {**where, "temperature_K": 0.0}, "relaxed, one shift, so no error is known"
-    layers: list[dict[str, Any]] = []
-    notes = []
-    below = calm < -NOTHING
-    if below:  # a boundary costs energy; mobile ions settle in one of many minima
-        told += "; below zero: the crystal settled in a higher minimum than the cell with boundaries; take that of a temperature"
-        notes.append(f"0 K: excess energy of the boundary: {told}")
-    records = [Property(material, "boundary_energy", float(surface_energy_to_si(calm)), "J/m^2", conditions=cold,
-                        source={**source, "method": told}, confidence="low" if below else "computed")]  # fmt: skip
+    """Records of energies, width and diffusion, the layers of every temperature, and notes."""
+    cold, notes = _cold_energy(study, at_rest, rest, source)
+    records, layers = [cold], []
     for place, T in enumerate(study.temperatures):
         pair = dict(zip(SIDES, answers[2 * place : 2 * place + 2], strict=True))
-        own_source = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
-        at = {**where, "temperature_K": T}
-        energies = [np.array(pair[side]["energies"]) for side in SIDES]
-        value, error = boundary_transport.excess_energy(energies[0], energies[1], own, other)
-        records.append(Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=at, source=own_source))
-        if "problem" in pair["boundary"]:
-            notes.append(f"{T:g} K: {pair['boundary']['problem']}")
-            continue
-        found = _layers(pair["boundary"])
-        records += boundary_transport.records(found, material, at, own_source, "Li")
-        notes += [f"{T:g} K: {told}" for told in boundary_transport.without_width(found)]
-        layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
-                       "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
-                       "across_stderr": found.across_stderr.tolist()})  # fmt: skip
+        own = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
+        made, told = _warm_records(study, T, at_rest, pair, own)
+        records += made
+        notes += [f"{T:g} K: {each}" for each in told]
+        if "problem" not in pair["boundary"]:
+            found = _layers(pair["boundary"])
+            layers.append({"temperature_K": T, "distance_m": (found.distance * Å).tolist(), "along": found.along.tolist(),
+                           "across": found.across.tolist(), "along_stderr": found.along_stderr.tolist(),
+                           "across_stderr": found.across_stderr.tolist()})  # fmt: skip
     return records, layers, notes
+
+
+def _cold_energy(
+    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], source: Mapping[str, Any]
+) -> tuple[Property, list[str]]:
+    """Excess energy at 0 K, and a note where it lies below zero."""
+    own, other = (at_rest[side] for side in SIDES)
+    area = float(np.linalg.norm(np.cross(own.cell[0], own.cell[1])))
+    calm = (rest[0]["energy"] - len(own) / len(other) * rest[1]["energy"]) / (2 * area)
+    told, notes = "relaxed, one shift, so no error is known", []
+    if calm < -NOTHING:  # a boundary costs energy; mobile ions settle in one of many minima
+        told += "; below zero: the crystal settled in a higher minimum than the cell with boundaries; take that of a temperature"
+        notes.append(f"0 K: excess energy of the boundary: {told}")
+    where = {**_where(study), "temperature_K": 0.0}
+    excess = float(surface_energy_to_si(calm))
+    told_of = {**source, "method": told}
+    return Property(study.crystal, "boundary_energy", excess, "J/m^2", conditions=where, source=told_of), notes
+
+
+def _warm_records(
+    study: BoundaryStudy, temperature: float, at_rest: Mapping[str, Atoms], pair: Mapping[str, dict[str, Any]],
+    source: Mapping[str, Any],
+) -> tuple[list[Property], list[str]]:  # fmt: skip
+    """What both runs at a temperature tell, all of low confidence where the framework left the crystal's sites; notes."""
+    material, where, own = study.crystal, {**_where(study), "temperature_K": temperature}, pair["boundary"]
+    (hot, calm), (cell, crystal) = ([np.array(pair[side]["energies"]) for side in SIDES], [at_rest[side] for side in SIDES])
+    value, error = boundary_transport.excess_energy(hot, calm, cell, crystal)
+    records = [Property(material, "boundary_energy", value, "J/m^2", stderr=error, conditions=where, source=source)]
+    framework, notes = own["framework"], []
+    if "problem" in framework:
+        notes.append(framework["problem"])
+    else:
+        wide, notes = boundary_width.records(boundary_width.Disorder.from_json(framework), material, where, source)
+        records += wide
+    if "problem" in own:
+        notes.append(own["problem"])
+    else:
+        records += boundary_transport.records(_layers(own), material, where, source, "Li")
+        notes += boundary_transport.without_width(_layers(own))
+    return [replace(record, confidence="low") for record in records] if framework.get("lost") else records, notes
 
 
 def _where(study: BoundaryStudy) -> dict[str, Any]:
@@ -374,3 +411,17 @@ def _picture(layers: list[dict[str, Any]], path: Path) -> None:
             drawn[f"{name}, {one['temperature_K']:g} K"] = (places, np.array(one[name]), np.array(one[f"{name}_stderr"]))
     if drawn:
         curves(path, drawn, "distance from the boundary (Å)", "D (m²/s)", points=tuple(drawn))
+
+
+def _width_picture(study: BoundaryStudy, answers: list[dict[str, Any]], path: Path) -> None:
+    """Distances of the framework from its sites against the height over the boundary, with the fitted widths."""
+    from atomistic.observable_pictures import curves
+
+    shown: dict[str, Any] = {}
+    for T, answer in zip(study.temperatures, answers[::2], strict=True):
+        if "problem" not in answer["framework"]:
+            parts = boundary_width.drawn(boundary_width.Disorder.from_json(answer["framework"]))
+            shown |= {f"{name}, {T:g} K": part for name, part in parts.items()}
+    if shown:
+        told = "distance from the site / its mean"
+        curves(path, shown, "height over the boundary (Å)", told, points=[name for name in shown if name.startswith("atoms")])

@@ -15,7 +15,11 @@ ions spread evenly in it: δ/2 = (m + f) layers. The fit is one of least squares
 f (1 - f)/N for the N ions of that layer, which stand on either side of the edge by chance. A boundary that may end with the first
 layer, a grain that may begin with the last, or an error above half the value leave a bound. Where the step does not lower χ² by
 more than DETECTED against no boundary at all, there is no width, and D_b and D_g are those of the layer at the plane and of all
-others: an edge chosen by the noise would make them differ.
+others: an edge chosen by the noise would make them differ. What needs no edge is the excess of a boundary over its grain,
+
+    Γ = ∫ (D(z) - D_g) dz = 2 h Σ (D_k - D_g) ≈ δ (D_b - D_g)     over the layers k, of height h, of the half next to it,
+
+D_g that of the outer half of the layers; its error is the jackknife's, its sign that of the difference.
 
 Excess energy: γ = (E - N e_bulk)/(n A) from mean potential energies of both runs, n boundaries of area A, equal composition; its
 error is that of correlated energies (`correlated.mean_error`).
@@ -217,6 +221,18 @@ def _width(found: Layers, values: np.ndarray, copies: np.ndarray, start: int, st
     return Width(double * place, double * error, None)
 
 
+def excess_diffusivity(found: Layers, across: bool = False) -> tuple[float, float]:
+    """Γ = δ (D_b - D_g) of one boundary, both its sides, along (or across) it, and its standard error, m³/s."""
+    half = len(found.counts) // 2
+
+    def excess(values: np.ndarray) -> float:
+        grain = float(np.average(values[half:], weights=found.counts[half:]))
+        return float(2 * found.width * 1e-10 * (values[:half] - grain).sum())
+
+    error = jackknife_error(np.array([[excess(copy)] for copy in found.replicates[:, 1 if across else 0]]))
+    return excess(found.across if across else found.along), float(error[0])
+
+
 def excess_energy(
     boundary: np.ndarray, bulk: np.ndarray, boundary_atoms: Atoms, bulk_atoms: Atoms, boundaries: int = 2
 ) -> tuple[float, float]:
@@ -297,7 +313,9 @@ def _strained(atoms: Atoms, strain: float, calculator: BaseCalculator, force: fl
 def records(
     found: Layers, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any], species: str
 ) -> list[Property]:
-    """Diffusivities of boundary and grain, along and across, and the width (or its bound) where there is a boundary to see."""
+    """Diffusivities of boundary and grain and the excess of one over the other, along and across; the width (or its bound) where
+    there is a boundary to see in them.
+    """
     told = {**source, "method": "displacements by layers, window and half window", "window_fs": found.window}
     made = []
     for across in (False, True):
@@ -308,6 +326,10 @@ def records(
             limit = max(value, 0.0) + 1.645 * error
             made.append(Property(material, name, limit if low else value, "m^2/s", stderr=None if low else error,
                                  bound="upper" if low else None, conditions=where, source=told))  # fmt: skip
+        excess, error = excess_diffusivity(found, across)
+        how = f"{told['method']}; of the half next to the boundary less the other half's mean, both sides"
+        made.append(Property(material, "boundary_excess_diffusivity", excess, "m^3/s", stderr=error, conditions=where,
+                             source={**told, "method": how, "layer_m": found.width * 1e-10}))  # fmt: skip
         if step.width is not None:
             wide = None if step.width.stderr is None else step.width.stderr * 1e-10
             made.append(Property(material, "boundary_width", step.width.value * 1e-10, "m", stderr=wide, bound=step.width.bound,
@@ -323,5 +345,6 @@ def without_width(found: Layers) -> list[str]:
         if step.width is None:
             why = (f"a boundary in the diffusivities lowers χ² by {step.drop:.3g} against none, {DETECTED:g} are needed"
                    if step.drop <= DETECTED else f"the edge may lie in any of {len(found.along)} layers")  # fmt: skip
-            told.append(f"no width of the boundary {'across' if across else 'along'} it: {why}; a longer run may tell")
+            way = "across" if across else "along"
+            told.append(f"diffusivities {way} the boundary tell no width: {why}; a longer run may")
     return told

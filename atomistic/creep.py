@@ -8,6 +8,11 @@ with it, in a Langevin bath. After the strain `skip` the stress is taken for tha
 with its kinetic part, is one point of a flow law, at the rate of molecular dynamics (10⁸ 1/s and above): a creep law for
 battery rates (10⁻⁵ … 10⁻² 1/s) does not follow from it. A liquid gives σ = 3 η ε̇.
 
+A run need not flow (`no_flow`): a perfect crystal may turn into another, as bcc pulled along [001] into fcc (Bain, Trans. AIME
+70, 25 (1924), memory), its stress may still change, or point against the strain. Where a crystal falls into disorder a melt
+flows; then the greatest stress that the crystal bore bounds its flow stress from above, since it flows at less with defects than
+without. Crystals are told of the atoms at rest in their cell (`atomistic.crystallinity`), since heat hides them.
+
 Mobility: diffusivities D_xx … D_zz of a species from mean-squared displacements along each axis, the ratio of in-plane (xx, yy)
 to normal (zz) with its error from windows of the run.
 
@@ -25,11 +30,13 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic.correlated import jackknife_error, mean_error
+from atomistic.correlated import fit_errors, jackknife_error, mean_error
+from atomistic.crystallinity import DISORDERED, NAMES, match
 from atomistic.dynamics import Guards, Unphysical, Unstable, check_forces, forget, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
 from atomistic.frames import require_motion
 from atomistic.metadynamics import generator_state, set_generator
+from atomistic.relaxation import relaxed
 from coupling.atomic import replacing
 from coupling.errors import RunFailure, UserError
 from coupling.record import Property
@@ -39,6 +46,12 @@ from coupling.units import diffusivity_to_si
 MINIMUM_WINDOWS = 10
 CHECKPOINT = 500
 """Steps between checkpoints of a driven run."""
+WINDOW = 0.02
+"""Strain over which the stress is averaged before its greatest value is told."""
+CHANGING = 3.0
+"""Standard errors from zero beyond which the change of the stress is one (of steady runs one in 400 is taken for that)."""
+REST = 100
+"""Steps of the relaxation before a cell's crystals are told."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,11 @@ class Drive:
 
 @dataclass(frozen=True)
 class Flow:
-    """Stress–rate point: |σ| and its standard error (Pa), |ε̇| (1/s); strains (n,) and stresses (n,) (Pa, signed) of the run."""
+    """Stress–rate point: σ along the strain and its standard error (Pa), |ε̇| (1/s); strains (n,) and stresses (n,) (Pa, signed).
+
+    drift: change of σ over what is read and its standard error, Pa. greatest: σ and its standard error over the WINDOW of the
+    run where it is greatest, Pa. crystals: shares of the atoms by crystal, at start and end.
+    """
 
     stress: float
     stderr: float
@@ -72,6 +89,9 @@ class Flow:
     strains: np.ndarray
     stresses: np.ndarray
     temperature: float
+    drift: tuple[float, float]
+    greatest: tuple[float, float]
+    crystals: tuple[Mapping[str, float], Mapping[str, float]]
 
 
 def driven(
@@ -109,7 +129,8 @@ def driven(
             _keep(file, key, motion, random, rows)
         if progress:
             progress(len(rows) / steps)
-    return _steady(rows[:, 0], rows[:, 1], drive)
+    last = Atoms(atoms.symbols, positions=motion.positions, cell=motion.cell, pbc=True)
+    return _steady(rows[:, 0], rows[:, 1], drive, (_crystals(atoms, calculator), _crystals(last, calculator)))
 
 
 def _stretched(
@@ -140,13 +161,27 @@ def _stretched(
     return rows
 
 
-def _steady(stresses: np.ndarray, temperatures: np.ndarray, drive: Drive) -> Flow:
-    """The point read from the part of the run beyond `drive.skip`."""
-    strains = (np.arange(len(stresses)) + 1) / len(stresses) * drive.strain * np.sign(drive.rate)
+def _crystals(atoms: Atoms, calculator: BaseCalculator) -> dict[str, float]:
+    """Shares of the atoms in each crystal, and in none, at rest in their cell."""
+    forget(calculator)
+    found = match(relaxed(atoms, calculator, force=0.02, steps=REST, strict=False)).names
+    return {name: float(np.mean(found == name)) for name in NAMES}
+
+
+def _steady(
+    stresses: np.ndarray, temperatures: np.ndarray, drive: Drive, crystals: tuple[Mapping[str, float], Mapping[str, float]]
+) -> Flow:
+    """The point read from the part of the run beyond `drive.skip`, with a straight line through it."""
+    sign = float(np.sign(drive.rate))
+    strains = (np.arange(len(stresses)) + 1) / len(stresses) * drive.strain * sign
     late = np.abs(strains) > drive.skip
-    error = mean_error(stresses[late])
-    stress = float(np.sign(drive.rate) * stresses[late].mean())
-    return Flow(stress, error, abs(drive.rate), strains, stresses, float(temperatures[late].mean()))
+    read = sign * stresses[late]
+    design = np.column_stack([np.ones(len(read)), np.linspace(-0.5, 0.5, len(read))])
+    line = np.linalg.lstsq(design, read, rcond=None)[0]
+    drift = float(line[1]), float(fit_errors(design, read - design @ line)[1])
+    highest = max(np.array_split(sign * stresses, max(1, round(drive.strain / WINDOW))), key=np.mean)
+    return Flow(float(read.mean()), mean_error(read), abs(drive.rate), strains, stresses, float(temperatures[late].mean()),
+                drift, (float(highest.mean()), mean_error(highest)), crystals)  # fmt: skip
 
 
 def _keep(file: Path, key: str, motion: Motion, random: np.random.Generator, rows: np.ndarray) -> None:
@@ -179,15 +214,55 @@ def _deviator(integrator: Langevin, masses: np.ndarray, axis: int) -> float:
     return float((own[axis] - own[across].mean()) / units.Pascal)
 
 
+def no_flow(found: Flow) -> str | None:
+    """Why the mean stress of a run is not that of steady flow, in a sentence; None where nothing speaks against it."""
+    start, end = (_leading(shares) for shares in found.crystals)
+    stress, error, drift, uncertain = (value * 1e-6 for value in (found.stress, found.stderr, *found.drift))
+    if end not in (start, DISORDERED):
+        told = f"the cell turned from {_shares(found.crystals[0])} into {_shares(found.crystals[1])}"
+        return f"{told}: no plastic flow of what it was; another direction of the crystal or another start is needed"
+    if stress < -2 * error:
+        told = f"the mean stress that is read, {stress:.0f} ± {error:.0f} MPa, points against the strain"
+        return f"{told}: the cell deforms by itself and is not driven; a longer equilibration or a larger skip is needed"
+    if abs(drift) > CHANGING * uncertain:
+        told = f"the stress changes by {drift:.0f} ± {uncertain:.0f} MPa over what is read (mean {stress:.0f} MPa)"
+        return f"{told}: no steady flow; a larger strain and skip are needed"
+    return None
+
+
+def _leading(shares: Mapping[str, float]) -> str:
+    """What most atoms are in; fcc and hcp are one, the close packing (a fault in one is the other)."""
+    packed = sum(shares.get(name, 0.0) for name in ("fcc", "hcp"))
+    joined = {"close packing": packed, **{name: share for name, share in shares.items() if name not in ("fcc", "hcp")}}
+    return max(joined, key=lambda name: joined[name])
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    """Crystals of a cell in words, those of a hundredth of its atoms or more: '97 % bcc, 3 % disordered'."""
+    return ", ".join(f"{share:.0%} {name}".replace("%", " %") for name, share in shares.items() if share >= 0.01)
+
+
 def flow_record(found: Flow, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
-    """Equivalent stress at the rate of the run, Pa; an upper bound where it is below twice its error."""
+    """Equivalent stress at the rate of the run, Pa; an upper bound where it is below twice its error, or where the crystal melts.
+
+    Raises:
+        UserError: a run that does not flow (`no_flow`).
+    """
+    if (reason := no_flow(found)) is not None:
+        raise UserError(f"driven run: {reason}")
     where = {**conditions, "strain_rate_per_s": found.rate, "temperature_K": found.temperature}
-    told = {**source, "method": "driven at constant rate and volume, steady part"}
-    told["largest_strain"] = float(abs(found.strains[-1]))
-    if found.stress < 2 * found.stderr:
-        limit = max(found.stress, 0.0) + 1.645 * found.stderr
-        return Property(material, "flow_stress", limit, "Pa", bound="upper", conditions=where, source=told)
-    return Property(material, "flow_stress", found.stress, "Pa", stderr=found.stderr, conditions=where, source=told)
+    largest = float(abs(found.strains[-1]))
+    told = {**source, "method": "driven at constant rate and volume, steady part", "largest_strain": largest,
+            "picoseconds": largest / found.rate * 1e12, "mean_Pa": found.stress, "error_of_mean_Pa": found.stderr,
+            "drift_Pa": found.drift[0], "error_of_drift_Pa": found.drift[1], "greatest_Pa": found.greatest[0],
+            "crystals_at_start": dict(found.crystals[0]), "crystals_at_end": dict(found.crystals[1])}  # fmt: skip
+    start, end = (_leading(shares) for shares in found.crystals)
+    stress, error = found.greatest if end != start else (found.stress, found.stderr)
+    if end == start and stress >= 2 * error:
+        return Property(material, "flow_stress", stress, "Pa", stderr=error, conditions=where, source=told)
+    told["bound_by"] = "the mean within its error" if end == start else "the greatest stress, since the crystal melted"
+    limit = max(stress, 0.0) + 1.645 * error
+    return Property(material, "flow_stress", limit, "Pa", bound="upper", conditions=where, source=told)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from coupling.units import pressure_to_si
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 AMPLITUDES = (0.003, 0.006)
 IMPROBABLE = 0.01
-"""Chance of a scatter between cells below which their errors are not believed."""
+"""Chance of a scatter, between cells say, below which their errors are not believed."""
 ROUNDING = 1e-6
 """Errors of slopes, as a share of the largest one, below which nothing is told from the rounding of stresses."""
 
@@ -138,17 +138,30 @@ def tensor_of(slopes: np.ndarray, covariances: np.ndarray, rotations: np.ndarray
     """Symmetrised tensor of measured slopes ∂σ_i/∂ε_j (6, 6); any unit.
 
     Slopes of one strain share the noise of its runs: `covariances` (6, 6, 6) holds, for every j, that of its six slopes. Errors
-    are scaled up by √(χ²/<χ²>) where that exceeds 1: χ² of the slopes about the symmetrised tensor, <χ²> what their noise makes.
+    are scaled up to their scatter (`averaged`).
     """
-    averaging = averaging_matrix(rotations)
     of_runs = np.zeros((6, 6, 6, 6))  # stress i, strain j, stress k, strain l
     for j in range(6):
         of_runs[:, j, :, j] = covariances[j]
-    noise = of_runs.reshape(36, 36)
-    constants = averaging @ slopes.ravel()
-    rest, weights = np.eye(36) - averaging, 1.0 / np.diag(noise)
-    scatter = float(weights @ (rest @ slopes.ravel()) ** 2) / float(weights @ np.diag(rest @ noise @ rest.T))
-    return ElasticTensor(constants.reshape(6, 6), averaging @ noise @ averaging.T * max(1.0, scatter))
+    return averaged(slopes, of_runs.reshape(36, 36), rotations)
+
+
+def averaged(constants: np.ndarray, noise: np.ndarray, rotations: np.ndarray, clearly: bool = False) -> ElasticTensor:
+    """Mean of a measured tensor (6, 6) over Cᵀ and the rotations (n, 3, 3); any unit.
+
+    Errors, of the covariance `noise` (36, 36), are scaled up by √(χ²/<χ²>) where that exceeds 1: χ² of the constants about their
+    mean, <χ²> what their noise makes. With `clearly` only where its chance, of Satterthwaite's freedoms, is below IMPROBABLE.
+    """
+    averaging = averaging_matrix(rotations)
+    rest, units = np.eye(36) - averaging, 1.0 / np.sqrt(np.diag(noise))
+    broken = units * (rest @ constants.ravel())
+    own = np.outer(units, units) * (rest @ noise @ rest.T)
+    expected = float(np.trace(own))
+    scatter = float(broken @ broken) / expected if expected > 1e-9 else 1.0  # else there is nothing to average
+    if clearly and expected > 1e-9:
+        freedom = expected**2 / float((own**2).sum())
+        scatter = scatter if stats.chi2.sf(scatter * freedom, freedom) < IMPROBABLE else 1.0
+    return ElasticTensor((averaging @ constants.ravel()).reshape(6, 6), averaging @ noise @ averaging.T * max(1.0, scatter))
 
 
 def mean_tensor(tensors: Sequence[ElasticTensor]) -> ElasticTensor:

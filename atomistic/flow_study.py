@@ -1,8 +1,9 @@
 """Study files (TOML) of plastic flow: driven runs of one structure at several temperatures and strain rates, one record each.
 
 Top level: kind = "flow", name, seed, potential, structure (file that ASE reads; its last frame is the start) or a [start] table
-(crystal, edge), material, temperatures, rates, strain, skip (strain before steady flow), axis ("a", "b" or "c"), timestep,
-friction. Paths are relative to the study file. Every run is one task of the scheduler, gone on with after a kill.
+(crystal, edge, direction: of a cubic crystal, laid along c), material, temperatures, rates, strain, skip (strain before steady
+flow), axis ("a", "b" or "c"), timestep, friction, equilibration (at zero pressure, beforehand; without it the cell is taken as
+it is). Paths are relative to the study file. Every run is one task of the scheduler, gone on with after a kill.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,19 +15,20 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic.creep import MINIMUM_WINDOWS, Drive, Flow, driven, flow_record
-from atomistic.dynamics import Unphysical
+from atomistic import dynamics
+from atomistic.creep import MINIMUM_WINDOWS, Drive, Flow, driven, flow_record, no_flow
+from atomistic.dynamics import DynamicsSettings, Unphysical
 from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import StudyPlan, reference_seconds
 from atomistic.study_start import StartTable, checked, frames
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 3
+VERSION, READ_VERSION = 2, 4
 """Of the runs, and of what is read off them."""
 STORED = 400
 """Points of the stress–strain curve that are kept."""
@@ -49,6 +51,7 @@ class FlowStudy(Table):
     axis: Literal["a", "b", "c"] = "c"
     timestep: Annotated[float, InUnit("s", above=0.0)]
     friction: Annotated[float, InUnit("s", above=0.0)]
+    equilibration: Annotated[float, InUnit("s", above=0.0)] | None = None
 
 
 def read_study(path: str | Path) -> FlowStudy:
@@ -83,21 +86,24 @@ def trial(study: FlowStudy) -> FlowStudy:
     """The same study at one temperature and its highest rate, 20 steps a window long: whether it goes to its end."""
     fastest = max(study.rates)
     strain = 40 * MINIMUM_WINDOWS * study.timestep * fastest
+    before = None if study.equilibration is None else 100 * study.timestep
     return study.model_copy(update={"temperatures": study.temperatures[:1], "rates": (fastest,), "strain": strain,
-                                    "skip": strain / 2})  # fmt: skip
+                                    "skip": strain / 2, "equilibration": before})  # fmt: skip
 
 
 def _tasks(study: FlowStudy, atoms: Atoms, sha256: str) -> list[Task]:
     """One run a temperature and rate."""
-    what = study.model_dump(exclude={"name", "material", "structure", "start", "temperatures", "rates"})
+    what = study.model_dump(exclude={"name", "material", "structure", "start", "temperatures", "rates", "equilibration"})
+    what |= {} if study.equilibration is None else {"equilibration": study.equilibration}
     start = [atoms.numbers.tolist(), atoms.positions.tolist(), atoms.cell.array.tolist()]
     what |= {"version": VERSION, "sha256": sha256, "start": start}
 
     def listed(T: float, rate: float) -> Task:
-        cost = reference_seconds(len(atoms), study.strain / rate / study.timestep, "float32")
+        length = study.strain / rate + (study.equilibration or 0.0)
+        cost = reference_seconds(len(atoms), length / study.timestep, "float32")
         own = {**what, "T": T, "rate": rate}
         return Task(digest({**own, "read": READ_VERSION}), f"flow {T:g} K {rate:.1e} 1/s", cost, "md", {"T": T, "rate": rate},
-                    digest(own), study.strain / rate * 1e12, study.timestep * 1e12)  # fmt: skip
+                    digest(own), length * 1e12, study.timestep * 1e12)  # fmt: skip
 
     return [listed(T, rate) for T in study.temperatures for rate in study.rates]
 
@@ -111,8 +117,8 @@ def run(
 ) -> list[Property]:
     """One record a temperature and rate; writes OUT/records.json, OUT/problems.json and OUT/flow.png.
 
-    A run whose atoms leave what the potential knows gives no record and is told as a problem. `calculator` takes the place of
-    the study's potential.
+    A run whose atoms leave what the potential knows, or that does not flow, gives no record and is told as a problem.
+    `calculator` takes the place of the study's potential.
 
     Raises:
         UserError: wrong input; RunFailure: a run that broke.
@@ -135,15 +141,17 @@ def run(
 
     answers = run_tasks(listed, work, out, comm, progress)
     source = {"study": study.name, "potential": study.potential, "potential_sha256": described, "atoms": len(atoms)}
-    source["seed"] = study.seed
+    source |= {"seed": study.seed, "read_beyond_strain": study.skip}
     problems = [f"{t.label}: {answer['broken']}" for t, answer in zip(listed, answers, strict=True) if "broken" in answer]
-    whole = [(task, answer) for task, answer in zip(listed, answers, strict=True) if "broken" not in answer]
-    flows = [_restored(answer) for _, answer in whole]
-    records = [flow_record(flow, study.material, {"axis": study.axis}, source) for flow in flows]
+    flows = [(t.label, _restored(answer)) for t, answer in zip(listed, answers, strict=True) if "broken" not in answer]
+    problems += [f"{label}: {reason}" for label, flow in flows if (reason := no_flow(flow)) is not None]
+    where = {"axis": study.axis} if study.start is None else {"axis": study.axis, "direction": str(list(study.start.direction))}
+    records = [flow_record(flow, study.material, where, source) for _, flow in flows if no_flow(flow) is None]
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import curves
 
-        drawn = {task.label: (flow.strains, flow.stresses * 1e-9, None) for (task, _), flow in zip(whole, flows, strict=True)}
+        drawn = {label: (flow.strains, flow.stresses * 1e-9, None) for label, flow in flows}
         if drawn:
             curves(Path(out) / "flow.png", drawn, "strain", "uniaxial deviator (GPa)")
         write_json(Path(out) / "problems.json", problems)
@@ -157,15 +165,28 @@ def _one(
 ) -> dict[str, Any]:  # fmt: skip
     drive = Drive(parameters["rate"], study.strain, study.skip, parameters["T"], "abc".index(study.axis), study.timestep * 1e15,
                   study.friction * 1e15, study.seed)  # fmt: skip
-    found = driven(atoms, calculator, drive, tick, folder)
+    found = driven(_equilibrated(study, atoms, calculator, parameters["T"], folder), calculator, drive, tick, folder)
     parts = [part for part in np.array_split(np.arange(len(found.strains)), STORED) if len(part)]
     return {
         "stress": found.stress, "stderr": found.stderr, "rate": found.rate, "temperature": found.temperature,
+        "drift": found.drift, "greatest": found.greatest, "crystals": found.crystals,
         "strains": [float(found.strains[part].mean()) for part in parts],
         "stresses": [float(found.stresses[part].mean()) for part in parts],
     }  # fmt: skip
 
 
+def _equilibrated(study: FlowStudy, atoms: Atoms, calculator: BaseCalculator, temperature: float, folder: Path) -> Atoms:
+    """The atoms after a run at zero pressure and the temperature (K), with its momenta; as they are where none is wanted."""
+    if study.equilibration is None:
+        return atoms
+    step = study.timestep * 1e15
+    settings = DynamicsSettings(
+        temperature, study.equilibration * 1e12, ensemble="npt", timestep=step, friction_time=study.friction * 1e15,
+        frame_interval=25 * step, checkpoint_interval=250 * step, seed=study.seed,
+    )  # fmt: skip
+    return dynamics.run(atoms, calculator, settings, folder / "equilibration").final
+
+
 def _restored(answer: Mapping[str, Any]) -> Flow:
     return Flow(answer["stress"], answer["stderr"], answer["rate"], np.array(answer["strains"]), np.array(answer["stresses"]),
-                answer["temperature"])  # fmt: skip
+                answer["temperature"], tuple(answer["drift"]), tuple(answer["greatest"]), tuple(answer["crystals"]))  # fmt: skip

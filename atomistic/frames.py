@@ -249,26 +249,49 @@ def require_condensed(frames: Iterable[Atoms]) -> None:
             raise UserError(f"{where}: {told}; the cell is wrong, or its unit")
 
 
-def require_filled(frames: Sequence[Atoms]) -> None:
-    """Refuse a cell longer than its atoms: a layer of VOID along a periodic axis with less than SPARSE of its share of them.
+def require_filled(frames: Sequence[Atoms], axes: Sequence[int] = (0, 1, 2), vacuum: bool = True) -> None:
+    """Refuse a cell longer than its atoms: a layer of VOID along an axis with less than SPARSE of its share of them.
 
-    Looked at in the first and the last frame; an open direction (pbc false) may hold vacuum.
+    Looked at in the first and the last frame.
+
+    Args:
+        frames: with three-dimensional cells. axes: numbers of the cell vectors looked along.
+        vacuum: whether an open direction (pbc false) may hold some.
 
     Raises:
         UserError: naming frame and axis.
     """
-    for number, axis in itertools.product(sorted({0, len(frames) - 1}), range(3)):
-        if _least_filled(frames[number], axis) < SPARSE:
+    for number, axis in itertools.product(sorted({0, len(frames) - 1}), axes):
+        if _least_filled(frames[number], axis, vacuum) < SPARSE:
             name, height = "abc"[axis], 1 / float(np.linalg.norm(frames[number].cell.reciprocal().array[axis]))
+            mend = f"say so (pbc false along {name})" if vacuum else f"take a slice of what they fill (--axis {name} --slice)"
             raise UserError(f"frame {number}: a layer of {VOID:g} Å along {name} ({height:.4g} Å) holds next to no atoms: a "
-                            "number per volume would be wrong; give the cell that the atoms fill, or, if there is vacuum, say "
-                            f"so (pbc false along {name})")  # fmt: skip
+                            "number per volume would be wrong; give the cell that the atoms fill, or, if there is vacuum, "
+                            f"{mend}")  # fmt: skip
 
 
-def _least_filled(frame: Atoms, axis: int) -> float:
-    """Fewest atoms in a layer of VOID along a periodic cell vector over their mean number in one; 1 along an open one."""
+def require_packed(frames: Sequence[Atoms]) -> None:
+    """Refuse a cell with such layers along two or three periodic directions: neighbours across its faces would be missed.
+
+    A slab, with vacuum along one, passes.
+
+    Raises:
+        UserError: naming frame and axes.
+    """
+    for number in sorted({0, len(frames) - 1}):
+        frame = frames[number]
+        empty = [axis for axis in range(3) if frame.cell.rank == 3 and _least_filled(frame, axis) < SPARSE]
+        if len(empty) > 1:
+            names = " and ".join("abc"[axis] for axis in empty)
+            raise UserError(f"frame {number}: layers of {VOID:g} Å along {names} hold next to no atoms: the cell is longer than "
+                            "they are, and neighbours across its faces would be missed; give the cell that the atoms fill, or, "
+                            f"if there is vacuum, say so (pbc false along {names})")  # fmt: skip
+
+
+def _least_filled(frame: Atoms, axis: int, vacuum: bool = True) -> float:
+    """Fewest atoms in a layer of VOID along a cell vector over their mean number in one; with `vacuum` 1 along an open one."""
     share = VOID * float(np.linalg.norm(frame.cell.reciprocal().array[axis]))
-    if not frame.pbc[axis] or share >= 1:
+    if (vacuum and not frame.pbc[axis]) or share >= 1:
         return 1.0
     depths = np.sort(frame.cell.scaled_positions(frame.positions)[:, axis] % 1.0)
     ends = np.searchsorted(np.concatenate([depths, depths + 1]), depths + share, side="left")

@@ -65,11 +65,15 @@ class Fit:
 
 @dataclass(frozen=True)
 class Growth:
-    """All laws, best first; the effective number of values; the law that is told, or None where the data do not decide."""
+    """All laws, best first; the effective number of values; the law that is told, or None where the data do not decide.
+
+    `until`: the last time that they were fitted to.
+    """
 
     fits: tuple[Fit, ...]
     effective: float
     decided: str | None
+    until: float
 
     @property
     def two_regimes(self) -> float:
@@ -141,7 +145,7 @@ def compare(times: np.ndarray, thickness: np.ndarray, laws: Sequence[str] = tupl
     )
     best = ranked[0]
     apart = all(fit.bic - best.bic >= DECIDED for fit in ranked[1:] if best.law not in CONTAINED.get(fit.law, ()))
-    return Growth(tuple(ranked), effective, best.law if apart else None)
+    return Growth(tuple(ranked), effective, best.law if apart else None, float(span))
 
 
 def _checked(times: np.ndarray, thickness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,37 +189,44 @@ def _fit(name: str, t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, np
 
 @dataclass(frozen=True)
 class Passivation:
-    """Growth rate at the end of a run.
+    """Late growth rate of a run.
 
     Attributes:
         rate, stderr: slope of the last part. limit: upper 95 % limit of the rate. passivated: whether it is zero within
             twice its error while what grew before is not.
-        share: part of the run that was looked at.
+        since, until: times between which that part lies.
     """
 
     rate: float
     stderr: float
     limit: float
     passivated: bool
-    share: float
+    since: float
+    until: float
+
+    @property
+    def middle(self) -> float:
+        """Mean time that the rate is told for."""
+        return (self.since + self.until) / 2
 
 
 def passivation(times: np.ndarray, thickness: np.ndarray, share: float = 1 / 3) -> Passivation:
     """Whether growth has stopped: slope of the last `share` of the run, its error that of correlated values.
 
+    A layer whose electrolyte or metal is used up stops as well: cut the run there first (`exhaustion`).
+
     Raises:
         UserError: fewer than FEWEST_AT_END values in that part.
     """
+    start = int(np.floor((1 - share) * len(times)))
+    if (late := len(times) - start) < FEWEST_AT_END:
+        raise UserError(f"passivation: {late} thicknesses in the last {share:.0%} of the run; {FEWEST_AT_END} are needed")
     t, y = _checked(times, thickness)
-    start = int(np.floor((1 - share) * len(t)))
-    if len(t) - start < FEWEST_AT_END:
-        raise UserError(
-            f"passivation: {len(t) - start} thicknesses in the last {share:.0%} of the run; {FEWEST_AT_END} are needed"
-        )
     rate, error = _slope(t[start:], y[start:])
     before, before_error = _slope(t[: start + 1], y[: start + 1])
     grew = before > 2 * before_error
-    return Passivation(rate, error, max(rate, 0.0) + 1.645 * error, bool(grew and abs(rate) <= 2 * error), share)
+    passivated = bool(grew and abs(rate) <= 2 * error)
+    return Passivation(rate, error, max(rate, 0.0) + 1.645 * error, passivated, float(t[start]), float(t[-1]))
 
 
 def _slope(t: np.ndarray, y: np.ndarray) -> tuple[float, float]:

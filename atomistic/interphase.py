@@ -84,13 +84,14 @@ class Layer:
     Attributes:
         thickness: by the criterion (frames,), Å. majority: of the slices in which it is the majority (frames,), Å.
         composition: share of each phase among the atoms of the interphase in the last frame.
-        amounts: formula units of every phase of the reaction (frames,).
+        amounts: formula units of every phase of the reaction (frames,). left: atoms of the metal and the electrolyte (frames,).
     """
 
     thickness: np.ndarray
     majority: np.ndarray
     composition: dict[str, float]
     amounts: dict[str, np.ndarray]
+    left: dict[str, np.ndarray]
 
 
 def layer(
@@ -126,7 +127,8 @@ def layer(
     last = names[-1][~np.isin(names[-1], (metal, electrolyte))]
     composition = {str(name): float(np.mean(last == name)) for name in sorted(set(last))} if len(last) else {}
     amounts = {} if reaction is None else {name: _amounts(frames, names, name, reaction) for name in reaction.numbers}
-    return Layer(np.array(thickness), np.array(majority), composition, amounts)
+    left = {side: np.array([np.sum(own == side) for own in names]) for side in (metal, electrolyte)}
+    return Layer(np.array(thickness), np.array(majority), composition, amounts, left)
 
 
 def _amounts(frames: Sequence[Atoms], names: Sequence[np.ndarray], phase: str, reaction: Reaction) -> np.ndarray:
@@ -220,7 +222,9 @@ def records(
     thickness: np.ndarray, times: np.ndarray, growth: Growth | None, end: Passivation | None, material: str,
     conditions: Mapping[str, Any], source: Mapping[str, Any], criterion: str = CRITERION, grain: float = 0.0,
 ) -> list[Property]:  # fmt: skip
-    """Late thickness (m), growth constants of the law of least BIC (SI), and the rate at the end (m/s), estimate or bound.
+    """Late thickness (m), growth constants of the law of least BIC (SI), and the late rate (m/s), estimate or bound.
+
+    Conditions tell the mean time of thickness and rate (time_s) and how far laws and rate look (until_s).
 
     Args:
         thickness: (frames,), Å, at the times (frames,), s. criterion: what it is by. grain: its smallest change, Å (`late_mean`).
@@ -236,7 +240,7 @@ def records(
     if growth is not None:
         made += growth_records(growth, material, conditions, told)
     if end is not None:
-        state = {**conditions, "passivated": end.passivated, "last_share_of_run": end.share}
+        state = {**conditions, "passivated": end.passivated, "time_s": end.middle, "since_s": end.since, "until_s": end.until}
         still = end.rate < 2 * end.stderr
         value, error = (end.limit * Å, None) if still else (end.rate * Å, end.stderr * Å)
         made.append(Property(material, "interphase_growth_rate", value, "m/s", stderr=error, bound="upper" if still else None,
@@ -249,8 +253,8 @@ def growth_records(growth: Growth, material: str, conditions: Mapping[str, Any],
     best = growth.fits[0]
     units_of = {"L0": ("m", Å), "v": ("m/s", Å), "w": ("m/s", Å), "k": ("m^2/s", Å**2), "A": ("m", Å), "B": ("m^2/s", Å**2),
                 "t_c": ("s", 1.0)}  # fmt: skip
-    law = {"law": best.law, "weight": best.weight, "decided": growth.decided is not None}
-    law["weight_two_regimes"] = growth.two_regimes
+    law = {"law": best.law, "weight": best.weight, "decided": growth.decided is not None,
+           "weight_two_regimes": growth.two_regimes, "until_s": growth.until}  # fmt: skip
     return [
         Property(material, f"interphase_growth_{name}", value * units_of[name][1], units_of[name][0],
                  stderr=best.stderr[name] * units_of[name][1], conditions={**conditions, **law}, source=dict(source))

@@ -267,7 +267,7 @@ def classical_record(
                   "rate_unit": RATE_UNIT, "critical_size": nucleus.atoms,
                   "barrier_eV": nucleus.barrier / ELEMENTARY_CHARGE}  # fmt: skip
     source: dict[str, Any] = {"method": classical.LABEL, "surface_energy_J_per_m2": surface_energy, "sites_per_m3": sites,
-                              "diffusivity_m2_per_s": diffusivity}  # fmt: skip
+                              "diffusivity_m2_per_s": diffusivity, "hop_length_m": hop_length}  # fmt: skip
     error, low, high = None, None, None
     if surface_energy_stderr is None:
         source["error"] = "none: the surface energy came without one"

@@ -64,19 +64,19 @@ def independent(series: np.ndarray) -> float:
 
 def barrier_record(
     free: FreeEnergy, answer: Mapping[str, Any], temperature: float, material: str, source: Mapping[str, Any],
-    cell_overpotential: float | None = None,
+    cell_overpotential: float | None = None, sampling: str = "well-tempered metadynamics",
 ) -> Property:  # fmt: skip
     """Barrier of F(n) without further drive, J: an estimate, or a lower bound where the top was not passed; F(n) in the source.
 
     Where there is no F(n) to speak of the bound is that of the unbiased `looks` N, none of which saw a larger cluster: their
-    share P <= 1 - 0.05^(1/N), the free energy of larger ones at least -k_B T ln P.
+    share P <= 1 - 0.05^(1/N), the free energy of larger ones at least -k_B T ln P. `sampling`: what F(n) is from, in words.
 
     Raises:
         UserError: no free energy and no looks, or no rise beyond its error.
     """
     thermal = BOLTZMANN * temperature
     where = _against(temperature, cell_overpotential or 0.0, 0.0, cell_overpotential)
-    method = "F(n) of the largest cluster by well-tempered metadynamics"
+    method = f"F(n) of the largest cluster by {sampling}"
     try:
         found = waiting_time(free, Attachment(1.0, 0.0, np.zeros(0), np.zeros(0)), 0.0, thermal)
     except UserError:

@@ -3,12 +3,13 @@
 Top level: name, seed, potential, structure (file that ASE reads; its frames are the walkers' starts, in turn) or a [start]
 table (crystal, edge, disorder), material (name of the records of a structure; else its formula), temperatures, overpotentials,
 pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster] (see clusters.ClusterSettings), [bias],
-[attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it, and any number of
-[[place]] tables (name, low, high: depths along the third cell vector): metal is then counted there alone, each place has a
-free energy and rates of its own, for its own volume. Paths are relative to the study file. Every temperature and place is a
-task of the scheduler: shared by MPI ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what
-follows them and escapes anew). F(n) is read off what the biased runs keep of their visits, every time. Where no attachment is
-seen, rates are upper bounds (`nucleation_limits`).
+[attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it (surface_energy and its
+error, or surface_energy_records, a record file that has them of the same metal), and any number of [[place]] tables (name, low,
+high: depths along the third cell vector): metal is then counted there alone, each place has a free energy and rates of its own,
+for its own volume. Paths are relative to the study file. Every temperature and place is a task of the scheduler: shared by MPI
+ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what follows them and escapes anew). F(n) is
+read off what the biased runs keep of their visits, every time. Where no attachment is seen, rates are upper bounds
+(`nucleation_limits`).
 """
 
 import itertools
@@ -37,7 +38,7 @@ from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
 from coupling.nucleation import drives_told
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
 VERSION, READ_VERSION = 3, 2
@@ -72,6 +73,12 @@ def read_study(path: str | Path) -> NucleationStudy:
             _settings(study, place)
         except (UserError, TypeError) as error:
             raise UserError(file.complaint(("cluster",) if place is None else ("place", number), str(error))) from None
+    if study.classical is not None:
+        try:
+            found = study.classical.with_records(file.path.resolve().parent, _settings(study).element)
+        except UserError as error:
+            raise UserError(file.complaint(("classical", "surface_energy_records"), str(error))) from None
+        study = study.model_copy(update={"classical": found})
     times = study.bias.length / study.bias.record
     if (1 - SKIP) * times < BLOCKS:
         told = f"{times:.0f} recorded sizes a walker; {math.ceil(BLOCKS / (1 - SKIP))} are needed: shorter record, or longer"
@@ -203,7 +210,7 @@ def run(
         found, missing = _classical(study, T, material)
         records += found
         problems += [f"{T:g} K: {told}" for told in missing]
-    records = [_named(study, record) for record in records]
+    records = [graded(_named(study, record)) for record in records]
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import free_energy_picture
 
@@ -372,13 +379,15 @@ def _classical(study: NucleationStudy, temperature: float, material: str) -> tup
     c, records, without = study.classical, [], []
     if c is None:
         return [], []
+    assert c.surface_energy is not None, "read_study fills it from the record file"
+    sources = {f"{name}_source": told for name, told in c.sources.items()}
     for η, p in itertools.product(study.overpotentials, study.pressures):
         record = nucleation.classical_record(c.surface_energy, c.diffusivity, c.hop_length, c.sites, temperature, η, p, material,
                                              c.surface_energy_stderr)  # fmt: skip
         if record is None:
             without.append((η, p))
         else:
-            records.append(record)
+            records.append(record.with_source(**sources))
     if not without:
         return records, []
     told = f"classical theory: nothing nucleates at {drives_told(without)}"

@@ -19,9 +19,12 @@ Curve = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def curves(
-    path: Path, drawn: Mapping[str, Curve], x_label: str, y_label: str, points: Sequence[str] = (), log: bool = False
-) -> None:
+    path: Path, drawn: Mapping[str, Curve], x_label: str, y_label: str, points: Sequence[str] = (), log: bool = False,
+    upright: Sequence[tuple[str, float]] = (),
+) -> None:  # fmt: skip
     """Write one picture: every curve with a band of one standard error; those named in `points` as points with bars.
+
+    `upright`: names and places of dashed lines from bottom to top.
 
     Raises:
         RunFailure: the file cannot be written.
@@ -37,11 +40,13 @@ def curves(
             axes.plot(x, y, color=colour, label=name, marker="o" if len(x) < 3 else None)  # a line of one point is not seen
             if error is not None:
                 axes.fill_between(x, y - error, y + error, color=colour, alpha=0.25, linewidth=0)
+        for name, place in upright:
+            axes.axvline(place, color="#333333", linestyle="--", linewidth=1.0, label=name)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if log:
             axes.set_yscale("log")
-        if len(drawn) > 1:
+        if len(drawn) + len(upright) > 1:
             axes.legend()
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")

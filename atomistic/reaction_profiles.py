@@ -52,13 +52,17 @@ def _all(rows: list[dict[str, Any]], kind: str) -> list[str]:
 
 
 def pictures(told: Mapping[str, Any], out: Path) -> None:
-    """growth.png: thickness by time; depth.png: phases at the end by depth; depth-time.png: by both; metal.png; slices.png."""
+    """Pictures of a run: thickness by time and when a reactant was used up, phases by depth and time, metal, slices.
+
+    growth.png; depth.png (at the end) and depth-time.png; metal.png; slices.png.
+    """
     from atomistic.observable_pictures import curves, maps, panels
     from atomistic.structure_reading import panels_of
 
     times, series = np.array(told["series"]["time_s"]) * 1e12, np.array(told["series"]["thickness_m"]) * 1e9
+    gone = [(f"{one['phase']} used up", 1e12 * one["time_s"])] if (one := told["used_up"]) else []
     curves(out / "growth.png", {"thickness": (times, series, None)}, "time (ps)", "interphase (nm an interface)",
-           points=("thickness",))  # fmt: skip
+           points=("thickness",), upright=gone)  # fmt: skip
     depths = np.array(told["end"]["depth_m"]) * 1e9
     drawn = {name: (depths, np.array(share), None) for name, share in told["end"]["phases"].items()}
     curves(out / "depth.png", drawn, "depth (nm)", "share of the atoms of a slice")

@@ -8,7 +8,8 @@ Phases of the `classed` frames, spread over the run, are named by `phases.classi
 motion at the study's temperature; an atom of lithium is metal where it has many neighbours of its own kind and none of another
 (whatever the order: a reaction may melt the metal, which no crystal stands for). Classes fitted to every other frame tell how far
 the amounts depend on the frames. What is used up is counted by whole groups and metal atoms, what is made by classes.
-Displacements are read in the mean cell. A gap in the cell is told, and makes all records doubtful.
+Displacements are read in the mean cell. A gap in the cell is told, and makes all records doubtful. Where electrolyte or metal is
+used up (`exhaustion`) growth is read off what lies before, and what is told of a time after it is doubtful.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from atomistic import (
     creep,
     crystallinity,
     dynamics,
+    exhaustion,
     growth,
     interphase,
     onsager_profile,
@@ -80,7 +82,7 @@ class Measured:
     Attributes:
         times, thickness: s, Å (frames,). spread, early: numbers of the frames spread over the run, and over its first tenth.
         intact: share of whole groups (frames,), None where the electrolyte has no phosphorus. criterion: of the thickness.
-        grain: its smallest change, Å.
+        left: whole groups, else atoms of the electrolyte, and atoms of metal (frames,). grain: smallest change of thickness, Å.
     """
 
     times: np.ndarray
@@ -88,6 +90,7 @@ class Measured:
     spread: np.ndarray
     early: np.ndarray
     intact: np.ndarray | None
+    left: dict[str, np.ndarray]
     criterion: str
     grain: float
 
@@ -117,7 +120,10 @@ def read_off(
         where |= {"disorder": 0.0}  # `start` builds the ordered crystal, whatever the disorder of a case
     if layer.intact is not None and layer.intact[0] < 1:
         notes.append(cut_groups(layer.intact[0], int((built.numbers == 15).sum())))
-    laws, begin, records = _grown(layer, material, where, source, notes)
+    if gone := exhaustion.used_up(layer.times, layer.left):
+        notes.append(gone.told)
+        source = {**source, "used_up": gone.told}
+    laws, begin, records = _grown(layer, gone, material, where, source, notes)
     records += _balanced(study, classed, material, where, source, notes)
     records += _intact_records(layer, int((built.numbers == 15).sum()), material, where, source)
     unstrained = still(trajectory)
@@ -126,13 +132,14 @@ def read_off(
     records += order
     records += _onsager(study, unstrained, material, where, source, notes)
     found, late, lacking = _late(study, trajectory, classed, layer.intact is not None, material, where, source)
-    records, notes = records + found, notes + lacking
+    records, notes = exhaustion.marked(records + found, gone), notes + lacking
     if opened := first_gap(classed.frames[1:], classed.times[1:]):
         notes.append(opened)
         records = [replace(record.with_source(low_confidence=opened), confidence="low") for record in records]
     profiles = reaction_profiles.profiles(classed.frames, classed.names, classed.times) | {
         "series": {"time_s": layer.times.tolist(), "thickness_m": (layer.thickness * Å).tolist(), "criterion": layer.criterion,
                    "intact_share": None if layer.intact is None else layer.intact.tolist()},
+        "used_up": None if gone is None else {"phase": gone.phase, "time_s": gone.time},
         "composition_of_interphase": classed.composition, "metal": ordered, "late": late,
         "amounts": {name: values.tolist() for name, values in classed.amounts.items()},
         "laws": _weights(laws), "law_decided": None if laws is None else laws.decided,
@@ -150,28 +157,32 @@ def cut_groups(share: float, groups: int) -> str:
 
 
 def _grown(
-    layer: Measured, material: str, where: Mapping[str, Any], source: Mapping[str, Any], notes: list[str]
-) -> tuple[growth.Growth | None, growth.Growth | None, list[Property]]:
-    """Laws of growth of the whole and of its first tenth; thickness, constants of the laws and the end of growth as records.
+    layer: Measured, gone: exhaustion.UsedUp | None, material: str, where: Mapping[str, Any], source: Mapping[str, Any],
+    notes: list[str],
+) -> tuple[growth.Growth | None, growth.Growth | None, list[Property]]:  # fmt: skip
+    """Laws of growth of the whole and of its first tenth; thickness, constants of the laws and the late rate as records.
 
-    The unreacted cell is of no law: nobody looked while it was warmed.
+    Laws and rate are of the time before a reactant was used up. The unreacted cell is of no law: nobody looked while it was
+    warmed.
     """
     times, thickness = layer.times[layer.spread[1:]], layer.thickness[layer.spread[1:]]
-    laws, begin = _laws(times, thickness, "", notes), None
-    end = borne(lambda: growth.passivation(times, thickness), notes)
+    kept, when = exhaustion.before(times, gone), "" if gone is None else gone.prefix
+    laws, begin = _laws(times[kept], thickness[kept], when, notes), None
+    end = borne(lambda: exhaustion.late_rate(times, thickness, gone), notes, when)
     records = interphase.records(thickness, times, laws, end, material, where, source, layer.criterion, layer.grain)
     if len(layer.early):
         early, thin = layer.times[layer.early[1:]], layer.thickness[layer.early[1:]]
-        begin = _laws(early, thin, "in the first tenth of the run, ", notes)
+        kept = exhaustion.before(early, gone)
+        begin = _laws(early[kept], thin[kept], "in the first tenth of the run, ", notes)
     if begin is not None:
-        told = {**where, "part_of_run": "first tenth", "time_s": float(layer.times[layer.early[-1]])}
+        told = {**where, "part_of_run": "first tenth"}
         records += interphase.growth_records(begin, material, told, {**source, "criterion": layer.criterion})
     return laws, begin, records
 
 
 def _laws(times: np.ndarray, thickness: np.ndarray, when: str, notes: list[str]) -> growth.Growth | None:
     """Laws of growth, or None; `notes` tell why, and where they are undecided."""
-    laws: growth.Growth | None = borne(lambda: growth.compare(times, thickness), notes)
+    laws: growth.Growth | None = borne(lambda: growth.compare(times, thickness), notes, when)
     if laws is not None and not laws.decided:
         best = laws.fits[0].weight
         notes.append(f"{when}which law the growth follows is undecided (weight of the best {best:.2f}): a fit, no more")
@@ -234,15 +245,16 @@ def _measured(study: "ReactionStudy", built: Atoms, trajectory: dynamics.Traject
         equation = interphase.Reaction.read(study.reaction)
         layer = interphase.layer(classed.frames, classed.names, METAL, study.electrolyte, equation)
         return Measured(classed.times, layer.thickness, np.arange(len(classed.frames)), np.array([], dtype=int), None,
-                        interphase.CRITERION, 0.0)  # fmt: skip
+                        layer.left, interphase.CRITERION, 0.0)  # fmt: skip
     early = int(EARLY * count)
     over, begin = _over(count, SERIES), _over(early, SERIES) if early >= 2 * growth.FEWEST else []
     picked = sorted({*over, *begin})
     place = {number: index + 1 for index, number in enumerate(picked)}
     spread, first = (np.array([0, *(place[number] for number in part)]) if part else np.array([], int) for part in (over, begin))
     found = reacted_layer.counts([built, *(_frame(trajectory, number) for number in picked)], study.electrolyte)
-    grain = reacted_layer.grain(built, study.electrolyte)
-    return Measured(_times(study, picked), found.thickness(found), spread, first, found.intact, reacted_layer.CRITERION, grain)
+    return Measured(_times(study, picked), found.thickness(found), spread, first, found.intact,
+                    {study.electrolyte: found.whole, METAL: found.metal}, reacted_layer.CRITERION,
+                    reacted_layer.grain(built, study.electrolyte))  # fmt: skip
 
 
 def halves(count: int) -> tuple[list[int], list[int]]:
@@ -318,12 +330,12 @@ def _intact_records(
     return [Property(material, "intact_phosphorus_share", value, "1", stderr=error, conditions=at, source=told)]
 
 
-def borne(compute: Callable[[], Any], notes: list[str]) -> Any:
-    """What `compute` gives; None, and the reason as a note, where the run does not bear it."""
+def borne(compute: Callable[[], Any], notes: list[str], when: str = "") -> Any:
+    """What `compute` gives; None, and the reason as a note that begins with `when`, where the run does not bear it."""
     try:
         return compute()
     except UserError as error:
-        notes.append(str(error))
+        notes.append(f"{when}{error}")
         return None
 
 

@@ -6,7 +6,8 @@ temperature, equilibration (constant pressure, its time counts), length (constan
 classed (frames whose atoms are told apart by phase), slabs and windows (of the Onsager coefficients), window (of the mobilities),
 snapshots (times at which the cell is kept as a file beside the records), dtype.
 
-What the frames tell is read by `reaction_reading`; where the potential broke down before the end, all of it is of low confidence.
+What the frames tell is read by `reaction_reading`; where the potential broke down before the end, all of it is of low confidence;
+where electrolyte or metal is used up, growth is read off what lies before (`exhaustion`).
 
 The built cell is relaxed with its shape at 0 K, so that gap and misfit strain find their balance, then warmed at constant
 pressure; then its mean area is kept and its height follows the pressure, zero: what a reaction makes takes up less room, and in
@@ -34,11 +35,11 @@ from atomistic.study_cost import StudyPlan, reference_seconds
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 10
+VERSION, READ_VERSION = 2, 11
 """Of the dynamics, and of what is read off it."""
 RELAXATION = 60
 """Steps of the relaxation of the built cell."""
@@ -200,6 +201,7 @@ def run(
     records = [Property.from_dict(item) for item in answer["records"]]
     if "broken" in told:
         records = [replace(record, confidence="low") for record in records]
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         write_json(out / "profiles.json", answer["profiles"])
         write_json(out / "problems.json", answer["notes"])

@@ -66,7 +66,7 @@ def _of_member(done: Answered, source: Mapping[str, Any], diffusion: bool) -> tu
         own = {**source, "engine": runs[0][1]["engine"]}
         moved = [run for run in _of(runs, "diffusion") if diffusion and "value" in run[1]]
         transport, curve = _transport(phase, [run for run in moved if not run[0].parameters.get("pressure")], own)
-        records += transport + under_pressure.records(phase, moved, own)
+        records += under_pressure.doubted([*transport, *under_pressure.records(phase, moved, own)], moved)
         if curve:
             curves[phase] = curve
         records += bulk_onsager.records(phase, runs, own) + structure_reading.records(phase, runs, own)

@@ -10,7 +10,7 @@ Griffith, Phil. Trans. R. Soc. A 221, 163 (1921), and Rice, in Chemistry and Phy
 crack that runs pays at least the reversible work of making its faces; plasticity and roughness only add.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -144,6 +144,32 @@ def records(
     return with_fracture_energy([work]), notes
 
 
+def consistent(records: Sequence[Property]) -> tuple[list[Property], list[str]]:
+    """The records of a boundary at 0 K, and a sentence where they contradict W(boundary) = W(grain) - γ.
+
+    That holds of the energies of thick grains with the same faces. Where it is missed by more than twice its error, a cell lies
+    in another minimum than the others, and nothing tells which: all three are of low confidence then, with the fracture energies
+    that they bound. A number without an error counts with ONE_MINIMUM of itself.
+    """
+    cold = [record for record in records if record.conditions.get("temperature_K") == 0.0]
+    known = {(record.quantity, record.conditions.get("place")): record for record in cold}
+    names = ("work_of_separation", "boundary"), ("work_of_separation", "grain"), ("boundary_energy", None)
+    if not all(name in known for name in names):
+        return list(records), []
+    own, grain, excess = (known[name] for name in names)
+    errors = [each.stderr or adhesion.ONE_MINIMUM * abs(each.value) for each in (own, grain, excess)]
+    missed, error = own.value - (grain.value - excess.value), float(np.hypot.reduce(errors))
+    if abs(missed) <= 2 * error:
+        return list(records), []
+    told = (f"0 K: the work of separation of the boundary, {own.value:.3g} J/m², is not that of the grain less the excess energy "
+            f"of the boundary, {grain.value:.3g} - ({excess.value:.3g}) J/m²: {missed:+.3g} ± {error:.2g} J/m². A cell settled "
+            "in another minimum than the others; all three are of low confidence")  # fmt: skip
+    doubted = {*names, ("fracture_energy", "boundary"), ("fracture_energy", "grain")}
+    return [replace(record.with_source(low_confidence=told), confidence="low")
+            if record in cold and (record.quantity, record.conditions.get("place")) in doubted else record
+            for record in records], [told]  # fmt: skip
+
+
 def with_fracture_energy(known: Iterable[Property]) -> list[Property]:
     """The records, and behind every work of separation or adhesion and surface energy the fracture energy that it bounds."""
     return [each for record in known for each in (record, *fracture_energy(record))]
@@ -153,7 +179,8 @@ def fracture_energy(work: Property) -> list[Property]:
     """Lower bound of the fracture energy, W - 1.645 standard errors; none where that is not positive, or of another quantity.
 
     A surface energy bounds that of cleavage along its face: W = 2γ, at the place "grain". None of a metal, which flows first.
-    A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence.
+    A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence; so
+    is what rests on a work without an error.
     """
     if work.quantity == "surface_energy" and work.material not in adhesion.COHESION:
         twice = None if work.stderr is None else 2 * work.stderr
@@ -173,5 +200,6 @@ def fracture_energy(work: Property) -> list[Property]:
         method += f"; no more than twice the surface energy of the metal ({most:g} J/m²), which parts first"
     own = {**work.source, "work": work.value, "work_stderr": work.stderr, "work_method": work.source.get("method"),
            "method": method}  # fmt: skip
+    doubtful = work.stderr is None or work.value > most
     return [replace(work, quantity="fracture_energy", value=min(least, most), stderr=None, bound="lower", low=None, high=None,
-                    source=own, confidence="low" if work.value > most else work.confidence)]  # fmt: skip
+                    source=own, confidence="low" if doubtful else work.confidence)]  # fmt: skip

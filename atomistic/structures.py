@@ -5,6 +5,7 @@ The coordinates and their provenance are in `atomistic/data/structures.toml`; pa
 
 import difflib
 import functools
+import itertools
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,30 @@ def supercell_near(atoms: Atoms, n_atoms: int) -> Atoms:
     if np.linalg.det(matrix) < 0:
         matrix = matrix[[1, 0, 2]]
     return make_supercell(atoms, matrix)
+
+
+def turned(atoms: Atoms, direction: tuple[int, int, int]) -> Atoms:
+    """Right-angled cell of a cubic crystal that has a direction of it along z; along x lies the shortest across it.
+
+    Args:
+        atoms: cubic cell, Å. direction: whole numbers, in the axes of the crystal.
+
+    Raises:
+        UserError: a cell that is not cubic, or a direction of zeros.
+    """
+    if np.ptp(atoms.cell.lengths()) > 1e-4 or np.abs(atoms.cell.angles() - 90).max() > 1e-4:
+        raise UserError(f"{atoms.get_chemical_formula()} is not cubic: only a cubic crystal is laid along a direction")
+    if not any(direction):
+        raise UserError(f"direction = {list(direction)}: a number that is not zero is needed")
+    along = np.array(direction) // np.gcd.reduce(direction)
+    reach = range(-int(np.abs(along).max()), int(np.abs(along).max()) + 1)
+    across = min((one for one in itertools.product(reach, repeat=3) if any(one) and not np.dot(one, along)),
+                 key=lambda one: (np.dot(one, one), *np.negative(one)))  # fmt: skip
+    third = np.cross(along, across)
+    rows = np.array([across, third // np.gcd.reduce(third), along])
+    made = make_supercell(atoms, rows)
+    made.set_cell(np.diag(np.linalg.norm(rows, axis=1) * atoms.cell.lengths()[0]), scale_atoms=True)
+    return made
 
 
 def density(atoms: Atoms) -> float:

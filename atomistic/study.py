@@ -20,7 +20,7 @@ from atomistic.study_cost import reference_seconds
 from atomistic.surface_energy import FORCE, STEPS, generic_shifts
 from coupling.atomic import write_json
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
 VERSION, READ_VERSION = 3, 3
@@ -429,6 +429,7 @@ def run(
     if "structure" in tools.effort.quantities:
         answers = kept_frames.with_structures(listed, answers, tools, store, comm, progress)
     records, curves = reduction.reduce(listed, answers, source, "diffusion" in tools.effort.quantities, tools.metal)
+    records = [graded(record) for record in records]
     if comm is None or comm.rank == 0:
         write_json(store / "arrhenius.json", curves)
         cautions = [tools.caution] if tools.caution else []

@@ -18,11 +18,15 @@ TRIAL = "-trial"
 
 
 class StartTable(Table):
-    """[start]: a crystal, repeated until its edges are at least so long; disorder: of the S and Cl of Li6PS5Cl."""
+    """[start]: a crystal, repeated until its edges are at least so long; disorder: of the S and Cl of Li6PS5Cl.
+
+    direction: of a cubic crystal, laid along c.
+    """
 
     crystal: str
     edge: Annotated[float, InUnit("m", above=0.0)]
     disorder: Annotated[float, Field(ge=0, le=1)] = 0.0
+    direction: tuple[int, int, int] = (0, 0, 1)
 
 
 def checked(file: TomlFile, structure: str | None, start: StartTable | None) -> str | None:
@@ -40,8 +44,20 @@ def checked(file: TomlFile, structure: str | None, start: StartTable | None) -> 
             raise UserError(file.complaint(("start", "crystal"), str(wrong)))
         if start.disorder and start.crystal != "Li6PS5Cl":
             raise UserError(file.refusal(("start", "disorder"), "only Li6PS5Cl has S and Cl to exchange"))
+        try:
+            built(start, 0)
+        except UserError as wrong:
+            raise UserError(file.complaint(("start", "direction"), str(wrong))) from None
         return None
     return str(file.path.resolve().parent / str(structure))
+
+
+def built(start: StartTable, seed: int) -> Atoms:
+    """The crystal of a [start] table. Raises UserError: a direction of one that is not cubic, or of zeros."""
+    cell = structures.argyrodite(start.disorder, seed=seed) if start.crystal == "Li6PS5Cl" else structures.bulk(start.crystal)
+    if start.direction != (0, 0, 1):
+        cell = structures.turned(cell, start.direction)
+    return structures.supercell(cell, start.edge / Å)
 
 
 @dataclass(frozen=True)
@@ -62,11 +78,10 @@ def frames(structure: str | None, start: StartTable | None, seed: int) -> list[A
 
     if structure is None:
         assert start is not None
-        cell = structures.argyrodite(start.disorder, seed=seed) if start.crystal == "Li6PS5Cl" else structures.bulk(start.crystal)
-        return [structures.supercell(cell, start.edge / Å)]
+        return [built(start, seed)]
     path = Path(structure)
-    if path.parent.name.endswith(TRIAL) and (built := unreacted(structure)) is not None:
-        return [built.atoms]
+    if path.parent.name.endswith(TRIAL) and (waits := unreacted(structure)) is not None:
+        return [waits.atoms]
     maker = path.parent.with_suffix(".toml")
     if not path.exists() and maker.is_file():
         _maker(path)  # refuses a name that it does not write

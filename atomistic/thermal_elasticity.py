@@ -106,14 +106,19 @@ def require_resolved(tensor: ElasticTensor, name: str) -> None:
     Raises:
         RunFailure: unstable (below zero by two errors), or the runs are too short to tell.
     """
+    stiffness, error = lowest_stiffness(tensor)
+    if stiffness + 2 * error < 0:
+        require_stable(tensor.constants, name)
+    if stiffness < 2 * error:
+        told = f"lowest stiffness {stiffness / 1e9:.2g} ± {error / 1e9:.2g} GPa"
+        raise RunFailure(f"{name}: {told}: too uncertain for constants and moduli; longer strained runs are needed")
+
+
+def lowest_stiffness(tensor: ElasticTensor) -> tuple[float, float]:
+    """Lowest eigenvalue of C and its standard error, Pa."""
     stiffness, vectors = np.linalg.eigh(tensor.constants)
     along = np.outer(vectors[:, 0], vectors[:, 0]).ravel()
-    error = float(np.sqrt(along @ tensor.covariance @ along))
-    if stiffness[0] + 2 * error < 0:
-        require_stable(tensor.constants, name)
-    if stiffness[0] < 2 * error:
-        told = f"lowest stiffness {stiffness[0] / 1e9:.2g} ± {error / 1e9:.2g} GPa"
-        raise RunFailure(f"{name}: {told}: too uncertain for constants and moduli; longer strained runs are needed")
+    return float(stiffness[0]), float(np.sqrt(along @ tensor.covariance @ along))
 
 
 def mean_stress(run: dynamics.Trajectory, calculator: BaseCalculator, temperature: float) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ import numpy as np
 
 TWO_SIDED_95 = 1.959964
 """Standard errors of a normal distribution between its median and either end of the 95 % interval."""
+NO_ERROR = "no error of it is known"
+"""What the method of a computed record says that has neither error nor bound."""
 Bound = Literal["upper", "lower"] | None
 Kind = Literal["md", "measured", "derived", "assumed"]
 Confidence = Literal["verified", "memory", "computed", "low"]
@@ -81,6 +83,17 @@ class Property:
     def from_dict(cls, data: Mapping[str, Any]) -> "Property":
         """The record of `to_dict`. Raises TypeError on unknown keys, ValueError on impossible values."""
         return cls(**data)
+
+
+def graded(record: Property) -> Property:
+    """The record; one computed here with neither error nor bound nor limits is of low confidence, and its method says so."""
+    known = (record.stderr, record.bound, record.low, record.high)
+    if record.kind not in ("md", "derived") or any(each is not None for each in known):
+        return record
+    method = str(record.source.get("method", ""))
+    if "no error" not in method:
+        method = f"{method}; {NO_ERROR}" if method else NO_ERROR
+    return replace(record.with_source(method=method), confidence="low")
 
 
 def sample(prop: Property, count: int, rng: np.random.Generator, floor_fraction: float = 1e-3) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 from coupling.atomic import write_json
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 
 FORMAT = 1
 
@@ -20,8 +20,8 @@ def digest(value: Any) -> str:
 
 
 def write_records(path: str | Path, records: Iterable[Property]) -> None:
-    """Write records to one JSON file in one step."""
-    write_json(path, {"format": FORMAT, "records": [record.to_dict() for record in records]})
+    """Write records to one JSON file in one step, those without error or bound as of low confidence (`record.graded`)."""
+    write_json(path, {"format": FORMAT, "records": [graded(record).to_dict() for record in records]})
 
 
 def read_records(path: str | Path) -> list[Property]:

@@ -8,13 +8,16 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
-from literature_numbers import CASES, CUBIC, FAR, Literature, literature, matching, of_structure_file, verdict  # noqa: E402
+from literature_arithmetic import Literature, of_cell, of_equation, of_shells  # noqa: E402
+from literature_numbers import CASES, CUBIC, FAR, literature, matching, verdict  # noqa: E402
 
 from coupling.rate_table import QUANTITY as RATE  # noqa: E402
 from coupling.record import Property  # noqa: E402
@@ -31,6 +34,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "activation_energy": ("activation energy", 1 / 96485.33, "eV"),
     "activation_volume": ("activation volume of D", 1e6, "cm³/mol"),
     "lattice_constant": ("lattice constant", 1e10, "Å"),
+    "molar_volume": ("volume per formula", 1e6, "cm³/mol"),
     "nearest_neighbour_distance": ("structure: distance of first neighbours", 1e10, "Å"),
     "coordination_number": ("structure: coordination number", 1.0, ""),
     "diffraction_angle": ("structure: powder line, 2θ", 1.0, "°"),
@@ -45,12 +49,17 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "fracture_energy": ("fracture energy (at least the work of adhesion, separation or cleavage)", 1.0, "J/m²"),
     "boundary_energy": ("excess energy of the boundary", 1.0, "J/m²"),
     "boundary_diffusivity": ("D in the boundary", 1.0, "m²/s"), "grain_diffusivity": ("D in the grain", 1.0, "m²/s"),
+    "boundary_excess_diffusivity": ("excess of D in the boundary over the grain, times its width", 1.0, "m³/s"),
+    "boundary_diffusivity_ratio": ("D in the boundary over D in the grain", 1.0, ""),
     "boundary_width": ("width of the boundary", 1e9, "nm"),
     "modulus_ratio_along_normal": ("modulus of the cell over the crystal's, along the normal", 1.0, ""),
-    "interphase_thickness": ("thickness of an interphase at the end", 1e9, "nm"),
+    "boundary_excess_compliance": ("compliance of the boundary beyond its crystal's", 1e18, "nm/GPa"),
+    "interphase_thickness": ("thickness of an interphase, late mean", 1e9, "nm"),
     "interphase_growth_v": ("speed of growth", 1.0, "m/s"), "interphase_growth_k": ("parabolic constant of growth", 1.0, "m²/s"),
-    "interphase_growth_rate": ("growth rate at the end", 1.0, "m/s"),
-    "intact_phosphorus_share": ("share of P that keeps its four S, at the end", 1.0, ""),
+    "interphase_growth_L0": ("thickness from which a law of growth starts", 1e9, "nm"),
+    "interphase_growth_t_c": ("time at which growth changes its law", 1e12, "ps"),
+    "interphase_growth_rate": ("growth rate, late mean", 1.0, "m/s"),
+    "intact_phosphorus_share": ("share of P that keeps its four S, late mean", 1.0, ""),
     "reaction_coefficient": ("made per electrolyte used up", 1.0, ""),
     "self_diffusivity_along_axis": ("D of all Li along an axis", 1.0, "m²/s"),
     "mobility_ratio_in_plane_to_normal": ("Li mobility, in-plane over normal", 1.0, ""),
@@ -61,13 +70,19 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "band_gap": ("band gap", 1 / 1.602176634e-19, "eV"),
 }  # fmt: skip
 """Quantities of the table, in its order: name, factor from SI, unit shown."""
-STRUCTURE = ("nearest_neighbour_distance", "coordination_number", "diffraction_angle")
-"""Quantities that are held against what follows from a crystal's structure file."""
+CELL, SHELLS = ("lattice_constant", "molar_volume"), ("nearest_neighbour_distance", "coordination_number", "diffraction_angle")
+"""Quantities that are held against what follows from a crystal's structure file: its cell, its atoms."""
+NEVER = -300.0
+"""log10 of a rate in 1/(m³ s) below which it says only that nothing nucleates."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
-        "structure": "{}", "pair": "{}", "line": "{}", "radiation": "{}",
-        "part_of_run": "{}", "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
+        "measure": "by the {}", "structure": "{}", "pair": "{}", "line": "{}", "radiation": "{}",
+        "part_of_run": "{}", "time_s": "mean about {:.3g} ps", "until_s": "fitted until {:.3g} ps",
+        "place": "{}", "overpotential_V": "η = {} V", "pressure_Pa": "{:.3g} Pa",
         "law": "{}", "species": "{}", "frame": "frame {}", "method": "{}", "strain_rate_per_s": "{:.2g} 1/s",
         "functional": "{}", "k_points": "{}"}  # fmt: skip
+"""Conditions that the tables tell, in their order, and how."""
+PICOSECONDS = ("time_s", "until_s")
+"""Those told in ps."""
 PRIOR = re.compile(r"fit of (\d+) points.*prior of D0 ")
 """In the method of a record: an Arrhenius fit (coupling.arrhenius) in which a prior of its prefactor took part."""
 
@@ -105,7 +120,7 @@ def _value(record: Property, factor: float, unit: str) -> str:
 
 def _conditions(record: Property) -> str:
     hidden = {"axis"} if "slice_m" in record.conditions else set() if "frame" in record.conditions else {"species"}
-    told = {key: value for key, value in record.conditions.items() if key not in hidden}
+    told = {key: value * 1e12 if key in PICOSECONDS else value for key, value in record.conditions.items() if key not in hidden}
     parts = [form.format(told[key]) for key, form in TOLD.items() if key in told]
     held, wanted = record.conditions.get("mean_temperature_K"), record.conditions.get("set_temperature_K")
     if held is not None:  # the run's own mean stands first; where there is none, temperature_K was set
@@ -137,14 +152,46 @@ def _effort(record: Property) -> str:
 def rows() -> list[tuple[Property, Literature | None]]:
     """Every record of the tables with the number it is held against; rates of nucleation stand apart (`rate_tables`)."""
     known, order = literature(SHOWN), list(SHOWN)
-    found = [record for one in everything(CASES) for record in one.records if record.quantity in SHOWN]
-    kept = [record for record in found if not record.quantity.startswith("elastic_") or record.material in CUBIC]
-    kept = [record for record in kept if record.quantity != "onsager_coefficient" or "depths_m" not in record.conditions]
-    kept = [record for record in kept if record.kind != "derived" or "code" in record.source]
+    found = [record for one in everything(CASES) for record in one.records]
+    kept = [record for record in found if stands(record)] + boundary_ratios(found)
     kept.sort(key=lambda record: (record.material, order.index(record.quantity)))
-    for material in sorted({record.material for record in kept if record.quantity in STRUCTURE}):
-        known += of_structure_file(material)
-    return [(record, matching(record, known)) for record in kept]
+    for quantities, arithmetic in ((CELL, of_cell), (SHELLS, of_shells)):
+        for material in sorted({record.material for record in kept if record.quantity in quantities}):
+            known += arithmetic(material)
+    return [(record, matching(record, known) or of_equation(record)) for record in kept]
+
+
+def stands(record: Property) -> bool:
+    """Whether a record stands in the tables."""
+    if record.quantity.startswith("elastic_") and record.material not in CUBIC:
+        return False
+    if record.quantity == "onsager_coefficient" and "depths_m" in record.conditions:
+        return False
+    return record.quantity in SHOWN and (record.kind != "derived" or "code" in record.source)
+
+
+def left_out(records: Iterable[Property]) -> str:
+    """How many records stand in no table, by what they are, and where they are."""
+    rest = Counter(record.quantity.split("_C")[0] for record in records if not stands(record) and record.quantity != RATE)
+    told = {"elastic": "elastic constants (of crystals that are not cubic; of cubic ones those that symmetry repeats or cancels)",
+            "onsager_coefficient": "Onsager coefficients of reacting cells by depth and time",
+            "nucleation_barrier": "barriers of nucleation by classical theory"}  # fmt: skip
+    parts = ", ".join(f"{count} {told.get(name, name)}" for name, count in rest.most_common())
+    return (f"Left out, and to be read in the files of `cases/_records`: {parts}; also the series, profiles and maps of "
+            "reactions (`profiles` there).")  # fmt: skip
+
+
+def boundary_ratios(records: Sequence[Property]) -> list[Property]:
+    """Diffusivity in a boundary over that in the grain of the same cell; errors of both added as independent."""
+    grains = {(record.material, str(record.conditions)): record for record in records if record.quantity == "grain_diffusivity"}
+    found = []
+    for record in records:
+        grain = grains.get((record.material, str(record.conditions)))
+        if record.quantity == "boundary_diffusivity" and grain and record.stderr and grain.stderr:
+            error = math.hypot(record.stderr / record.value, grain.stderr / grain.value)
+            ratio = record.value / grain.value
+            found.append(replace(record, quantity="boundary_diffusivity_ratio", value=ratio, unit="1", stderr=ratio * error))
+    return found
 
 
 def _cells(record: Property) -> list[str]:
@@ -188,7 +235,8 @@ def rate_tables(records: Iterable[Property]) -> list[str]:
         for record in found:
             where = "classical theory" if record.kind == "derived" else record.conditions.get("place", "the cell")
             row = cells.setdefault((where, record.conditions["pressure_Pa"]), {})
-            row[abs(record.conditions["overpotential_V"])] = _value(record, 1.0, "").replace(" (low confidence)", "")
+            told = "below -300" if record.value < NEVER else _value(record, 1.0, "").replace(" (low confidence)", "")
+            row[abs(record.conditions["overpotential_V"])] = told
         head = [f"{system}, {kelvin}", "pressure", *(f"η = {-1000 * drive + 0.0:.4g} mV" for drive in drives)]
         lines += _table(head, (_row([where, f"{pressure / 1e6:.4g} MPa", *(row.get(drive, "") for drive in drives)])
                                for (where, pressure), row in cells.items()))  # fmt: skip
@@ -198,9 +246,10 @@ def rate_tables(records: Iterable[Property]) -> list[str]:
 def page() -> str:
     """The text of docs/numbers.md."""
     shipped, found = everything(CASES), rows()
+    records = [record for one in shipped for record in one.records]
     beside = [(record, known) for record, known in found if known is not None]
     alone = [record for record, known in found if known is None and record.quantity != RATE]
-    lines = [TOP.strip(), "", _in_all(found), "", "## Against literature", ""]
+    lines = [TOP.strip(), "", _in_all(found), "", left_out(records), "", "## Against literature", ""]
     for quantity in SHOWN:
         if judged := [compared(*row) for row in beside if row[0].quantity == quantity]:
             lines += [f"### {SHOWN[quantity][0]}", "", *_table(HEAD, judged)]
@@ -210,7 +259,7 @@ def page() -> str:
         told = (_row([SHOWN[record.quantity][0], *_cells(record)]) for record in own)
         lines += [f"### {_system(own[0])}", "", *_table(["quantity", *HEAD[1:4]], told)]
     lines += ["## Rates of nucleation", "", RATES.strip(), ""]
-    lines += rate_tables(record for one in shipped for record in one.records)
+    lines += rate_tables(records)
     return "\n".join([*lines, *_origins(shipped)]).rstrip() + "\n"
 
 
@@ -246,14 +295,17 @@ TOP = """
 # Shipped numbers against literature
 
 This page is written by `python docs/shipped_numbers.py` from the records in `cases/_records`; a test holds the two equal. Every
-record carries value or bound, standard error, conditions, the hash of the potential, seeds, atoms and picoseconds;
-`multiscale md cases/_studies/NAME.toml` makes each anew. A case takes them with `quality = "shipped"` under `[atomistic]`.
+record carries a value or bound and its conditions, and a standard error or a word that none is known; one of the potential its
+hash, and where atoms moved seeds, their number and the length of the run (driven flow its strain and rate); a band gap the code
+and the hash of its settings; what follows from other records says how. `multiscale md cases/_studies/NAME.toml` makes each anew.
+A case takes them with `quality = "shipped"` under `[atomistic]`.
 First stand the numbers of which literature knows one, quantity by quantity; then what to know of them; then all others.
 """
 RATES = """
 log₁₀ of the rate in 1/(m³ s). `<` is an upper bound (95 %): no atom was seen to join the cluster, or too few sizes were visited.
-η is counted from the lithium of the cell itself, but for classical theory, which counts it from lithium metal. A
-field without a number has neither value nor bound. Barriers stand under their system above.
+η is counted from the lithium of the cell itself, but for classical theory, which counts it from lithium metal; below -300 it
+says no more than that nothing nucleates. A field without a number has neither value nor bound. Barriers stand under their system
+above.
 """
 
 

@@ -9,6 +9,7 @@ from coupling.errors import RunFailure, UserError
 from multiscale import parallel
 from multiscale.commands.analyze import analyze_app
 from multiscale.commands.animate import animate
+from multiscale.commands.arrhenius import register as _register_arrhenius
 from multiscale.commands.band_gap import register as _register_band_gap
 from multiscale.commands.boundary import register as _register_boundary
 from multiscale.commands.cluster import register as _register_cluster
@@ -17,6 +18,7 @@ from multiscale.commands.growth import register as _register_growth
 from multiscale.commands.homogenize import homogenize
 from multiscale.commands.interphase import register as _register_interphase
 from multiscale.commands.lithium import register as _register_lithium
+from multiscale.commands.mechanics import register as _register_mechanics
 from multiscale.commands.picture import register as _register_picture
 from multiscale.commands.potential import potential_app
 from multiscale.commands.preview import preview
@@ -46,6 +48,8 @@ _register_interphase(analyze_app)
 _register_boundary(analyze_app)
 _register_cluster(analyze_app)
 _register_band_gap(analyze_app)
+_register_mechanics(analyze_app)
+_register_arrhenius(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)

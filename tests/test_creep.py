@@ -1,4 +1,6 @@
-"""Driven flow: the elastic slope of a crystal, the viscosity of a liquid; mobility along axes and its cover; refusals."""
+"""Driven flow: the elastic slope of a crystal, the viscosity of a liquid, what is no flow; mobility along axes and its cover."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from pair_potential import ARGON_EPSILON, ARGON_SIGMA, PairPotential
 
-from atomistic.creep import Drive, Flow, driven, flow_record, mobility, mobility_records
+from atomistic.creep import Drive, Flow, _steady, driven, flow_record, mobility, mobility_records, no_flow
 from atomistic.dynamics import Unphysical
 from coupling.errors import UserError
 
@@ -42,12 +44,68 @@ def test_a_liquid_flows_with_three_times_its_viscosity(tmp_path) -> None:
     assert 1.5 - 2 * error < viscosity < 4.0 + 2 * error
     record = flow_record(found, "Ar", {}, {"potential": "LJ"})
     assert record.unit == "Pa"
+    assert record.source["picoseconds"] == pytest.approx(0.3 / rate * 1e12)
+    assert record.source["crystals_at_end"]["disordered"] > 0.6
+
+
+def test_a_crystal_that_turns_as_a_whole_does_not_flow() -> None:
+    """Lennard-Jones bcc pulled along [001] at 20 K follows the Bain path into fcc (c/a = √2 at a strain of 0.23)."""
+    crystal = bulk("Ar", "bcc", a=4.2, cubic=True).repeat(5)
+    found = driven(crystal, PairPotential(cutoff=6.5), Drive(2e11, 0.25, 0.1, 20.0, timestep=5.0, friction_time=200.0))
+    assert found.crystals[0]["bcc"] == 1.0
+    assert found.crystals[1]["fcc"] > 0.9
+    assert "from 100 % bcc into" in str(no_flow(found))
+    with pytest.raises(UserError, match=r"driven run: the cell turned from .* another direction of the crystal"):
+        flow_record(found, "Ar", {}, {"potential": "LJ"})
+
+
+def flow(mean: float, drift: float = 0.0, rate: float = 1e9, end: str = "bcc") -> Flow:
+    """The reading of a made-up run of 2000 steps beyond `skip`: noise of 200 MPa correlated over ten steps, strain 0.1 … 0.5."""
+    noise = np.random.default_rng(5).standard_normal(2510)
+    noise = np.convolve(noise, np.exp(-np.arange(11) / 10), mode="valid")
+    stresses = np.sign(rate) * (mean + drift * np.linspace(-0.75, 0.5, 2500)) + 2e8 * noise / noise.std()
+    crystals = {"bcc": 1.0, "fcc": 0.0, "disordered": 0.0}, {**dict.fromkeys(("bcc", "fcc", "disordered"), 0.2), end: 0.6}
+    return _steady(stresses, np.full(2500, 300.0), Drive(rate, 0.5, 0.1, 300.0), crystals)
+
+
+def test_the_greatest_stress_is_that_of_a_peak_of_some_strain() -> None:
+    """A peak of 1.2 GPa, 0.06 wide at a strain of 0.05 to 0.11, and 2 GPa at a single step, which is none."""
+    stresses = np.where(np.abs(np.linspace(0, 0.5, 2500) - 0.08) < 0.03, 1.2e9, 2e8)
+    stresses[1200] = 2e9
+    found = _steady(stresses, np.full(2500, 300.0), Drive(1e9, 0.5, 0.2, 300.0), ({"bcc": 1.0}, {"bcc": 1.0}))
+    assert found.greatest == pytest.approx((1.2e9, 0.0))
+
+
+@pytest.mark.parametrize("rate", [1e9, -1e9])
+def test_a_stress_is_told_only_of_steady_flow(rate: float) -> None:
+    """Pulled and pressed: steady; against the strain; changing; from bcc into close packing; a melt, which only bounds."""
+    record = flow_record(flow(3e8, rate=rate), "Li", {}, {"potential": "none"})
+    assert record.value == pytest.approx(3e8, abs=4 * record.stderr)
+    assert record.source["crystals_at_start"] == {"bcc": 1.0, "fcc": 0.0, "disordered": 0.0}
+    assert (record.bound, "bound_by" in record.source) == (None, False)
+    melt = replace(flow(3e8, rate=rate, end="disordered"), greatest=(1.2e9, 1e8))
+    bound = flow_record(melt, "Li", {}, {"potential": "none"})
+    assert (bound.bound, bound.source["bound_by"][:19]) == ("upper", "the greatest stress")
+    assert bound.value == pytest.approx(1.3645e9)
+    assert "points against the strain" in str(no_flow(flow(-1e8, rate=rate)))
+    changing = flow(5e8, drift=3e8, rate=rate)
+    assert changing.drift[0] == pytest.approx(3e8, abs=2 * changing.drift[1])
+    assert "the stress changes by" in str(no_flow(changing))
+    assert no_flow(flow(5e8, drift=1e7, rate=rate)) is None
+    assert "from 100 % bcc into 20 % bcc, 60 % fcc, 20 % disordered" in str(no_flow(flow(3e8, rate=rate, end="fcc")))
+    faulted = {"bcc": 0.0, "fcc": 0.42, "hcp": 0.58, "disordered": 0.0}
+    twinned = replace(flow(3e8, rate=rate), crystals=({"bcc": 1.0}, faulted))
+    assert "into 42 % fcc, 58 % hcp: no plastic flow" in str(no_flow(twinned))
+    assert no_flow(replace(twinned, crystals=({"fcc": 1.0}, faulted))) is None
 
 
 def test_a_stress_within_its_error_is_a_bound() -> None:
-    record = flow_record(Flow(1e6, 1e6, 1e9, np.array([0.1]), np.array([1e6]), 300.0), "Li", {}, {"potential": "none"})
+    same = {"bcc": 1.0, "disordered": 0.0}
+    found = Flow(1e6, 1e6, 1e9, np.array([0.1]), np.array([1e6]), 300.0, (0.0, 1e6), (1e6, 1e6), (same, same))
+    record = flow_record(found, "Li", {}, {"potential": "none"})
     assert (record.bound, record.stderr) == ("upper", None)
     assert record.value == pytest.approx(2.645e6)
+    assert record.source["mean_Pa"] == 1e6
 
 
 def test_mobility_along_axes_covers() -> None:

@@ -16,6 +16,7 @@ ALLOWED = {
 COMPOSITION = {
     "multiscale/cli.py",
     "multiscale/commands/analyze.py",
+    "multiscale/commands/arrhenius.py",
     "multiscale/commands/band_gap.py",
     "multiscale/commands/boundary.py",
     "multiscale/commands/cluster.py",
@@ -23,6 +24,7 @@ COMPOSITION = {
     "multiscale/commands/improve.py",
     "multiscale/commands/interphase.py",
     "multiscale/commands/label.py",
+    "multiscale/commands/mechanics.py",
     "multiscale/commands/potential.py",
     "multiscale/commands/replica.py",
     "multiscale/commands/structure.py",

@@ -14,6 +14,7 @@ from pair_potential import PairPotential
 from atomistic import nucleation_study
 from coupling.errors import UserError
 from coupling.record import Property
+from coupling.store import write_records
 
 STUDY = """
 kind = "nucleation"
@@ -90,6 +91,39 @@ def folder_with(folder: Path, length: str) -> Path:
     path = folder / "study.toml"
     path.write_text(STUDY.format(length=length))
     return path
+
+
+def face(value: float, stderr: float | None, miller: str, material: str = "Ar") -> Property:
+    return Property(material, "surface_energy", value, "J/m^2", stderr=stderr, conditions={"miller": miller},
+                    source={"potential": "mine"})  # fmt: skip
+
+
+def test_classical_theory_takes_the_surface_energy_of_a_record_file(tmp_path) -> None:
+    """Mean of the faces of the cluster's element, error of their range and own errors; records tell where numbers are from."""
+    path, records = folder_with(tmp_path, "15 ps"), tmp_path / "surfaces.json"
+    given = 'surface_energy = "0.4 J/m^2"\n'
+    sources = '\n[classical.sources]\nsites = "counted"\n'
+    path.write_text(path.read_text().replace(given, 'surface_energy_records = "surfaces.json"\n') + sources)
+    with pytest.raises(UserError, match=r"classical.surface_energy_records: .*surfaces\.json: no such record file"):
+        nucleation_study.read_study(path)
+    write_records(records, [face(9.0, 0.1, "100", "Kr"), face(9.0, None, "210")])
+    with pytest.raises(UserError, match="no surface energy of Ar with an error"):
+        nucleation_study.read_study(path)
+    write_records(records, [face(0.40, 0.01, "100"), face(0.34, 0.03, "110"), face(9.0, 0.1, "100", "Kr")])
+    study = nucleation_study.read_study(path)
+    assert study.classical.surface_energy == pytest.approx(0.37)
+    assert study.classical.surface_energy_stderr == pytest.approx(np.hypot(0.03, 0.02))
+    found, _ = nucleation_study._classical(study, 80.0, "Ar")
+    assert found[0].source["surface_energy_source"] == "surfaces.json: mean of Ar (100), (110), potential mine"
+    assert (found[0].source["sites_source"], found[0].source["surface_energy_J_per_m2"]) == ("counted", pytest.approx(0.37))
+    write_records(records, [face(0.40, 0.3, "100")])
+    with pytest.raises(UserError, match="twice the error"):
+        nucleation_study.read_study(path)
+    for both in (given + 'surface_energy_records = "surfaces.json"\n', 'surface_energy_stderr = "0.1 J/m^2"\n', ""):
+        folder_with(tmp_path, "15 ps")
+        path.write_text(path.read_text().replace(given, both))
+        with pytest.raises(UserError, match=r"surface_energy, with or without .* is needed"):
+            nucleation_study.read_study(path)
 
 
 def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:

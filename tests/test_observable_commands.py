@@ -30,6 +30,8 @@ COMMANDS = {
     "onsager-profile": ("--timestep", "10 fs", "--temperature", "300 K", "--slabs", "2"),
 }
 """Kinds and the options they need."""
+DEFORMED = {"elasticity": ("--temperature", "300 K"), "flow": ("--timestep", "10 fs", "--temperature", "300 K")}
+"""Kinds that want a cell which changes."""
 TRANSPORT = ("diffusivity", "conductivity", "onsager", "mobility", "grain-boundary", "onsager-profile")
 PICTURES = tuple(COMMANDS)
 
@@ -109,7 +111,7 @@ def broken(how: str) -> list[Atoms]:
     return made
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("kind", [*COMMANDS, *DEFORMED])
 @pytest.mark.parametrize("how", [
     "atoms lost", "changing species", "not a number", "no cell", "flat cell", "cell too small", "cell of one frame",
 ])  # fmt: skip
@@ -117,7 +119,7 @@ def test_a_broken_trajectory_is_refused(kind: str, how: str, tmp_path: Path) -> 
     """Status 2, and the file is named. Without a cell, mobility and diffusivity, which need none, answer."""
     path = tmp_path / "run.traj"
     ase.io.write(path, broken(how))
-    status, text = ask(kind, path)
+    status, text = ask(kind, path, *DEFORMED.get(kind, ()))
     if how == "no cell" and kind in ("mobility", "diffusivity"):
         assert status == 0
         return
@@ -155,12 +157,12 @@ def wrong(how: str) -> tuple[list[Atoms], str]:
     return made, "a layer of 6 Å along c .* holds next to no atoms"
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("kind", [*COMMANDS, *DEFORMED])
 @pytest.mark.parametrize("how", ["cell halved", "cell too long in one half", "atom astray in one frame"])
 def test_wrong_cells_and_positions_are_refused_by_every_kind(kind: str, how: str, tmp_path: Path) -> None:
     made, told = wrong(how)
     ase.io.write(tmp_path / "run.traj", made)
-    status, text = ask(kind, tmp_path / "run.traj")
+    status, text = ask(kind, tmp_path / "run.traj", *DEFORMED.get(kind, ()))
     assert status == 2, text
     assert re.search(told, text), text
     assert str(tmp_path / "run.traj") in text
@@ -175,6 +177,52 @@ def test_a_number_per_volume_wants_a_filled_cell(kind: str, tmp_path: Path) -> N
     assert (status, bool(re.search(told, text))) == (2, True), text
     status, text = ask("mobility", tmp_path / "run.traj")
     assert status == 0, text
+
+
+def widened(axes: tuple[int, ...], pbc: bool = True) -> list[Atoms]:
+    """A run whose cell is twice as long as its atoms along some axes, periodic along them or not."""
+    made = frames(12)
+    for atoms in made:
+        atoms.set_cell(atoms.cell * np.where(np.isin(range(3), axes), 2.0, 1.0)[:, None])
+        atoms.pbc[list(axes)] = pbc
+    return made
+
+
+@pytest.mark.parametrize("kind", ["rdf", "diffraction"])
+@pytest.mark.parametrize("pbc", [True, False])
+def test_structure_per_volume_wants_a_filled_cell_or_a_slice(kind: str, pbc: bool, tmp_path: Path) -> None:
+    """Eight times the volume, and a slab with vacuum as it is; a slice of the slab is answered, by the density there."""
+    path = tmp_path / "run.traj"
+    for axes in ((0, 1, 2), (2,)):
+        ase.io.write(path, widened(axes, pbc))
+        status, text = ask(kind, path)
+        assert (status, "next to no atoms" in text, "--slice" in text) == (2, True, True), text
+    part = ("--slice", "4 angstrom, 10 angstrom", "--r-max", "6 angstrom", "--json")
+    status, text = ask(kind, path, *part)
+    assert status == 0, text
+    if kind == "rdf":
+        slab = json.loads(text)[kind]["g"]
+        ase.io.write(path, frames(12))
+        assert slab == pytest.approx(json.loads(ask(kind, path, *part)[1])[kind]["g"], abs=1e-9)
+        ase.io.write(path, widened((0,)))
+        assert "next to no atoms" in ask(kind, path, *part)[1]
+
+
+def test_a_cluster_in_too_large_a_cell_is_refused_and_a_slab_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "run.traj"
+    for axes, pbc, wanted in (((0, 1, 2), True, 2), ((0, 2), True, 2), ((2,), True, 0), ((0, 1, 2), False, 0)):
+        ase.io.write(path, widened(axes, pbc))
+        status, text = ask("cluster", path)
+        assert (status, "neighbours across its faces would be missed" in text) == (wanted, wanted == 2), text
+
+
+@pytest.mark.parametrize("kind", ["rdf", "diffraction", "cluster"])
+def test_a_mean_of_few_frames_says_that_it_has_no_error(kind: str, tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "run.traj", frames(3))
+    more = ("--frames", "20") if kind != "cluster" else ()
+    status, text = ask(kind, tmp_path / "run.traj", *more)
+    assert (status, "note: no error of the mean from 3 frames" in text) == (0, True), text
+    assert "no error of the mean from 3 frames" in ask(kind, tmp_path / "run.traj", *more, "--json")[1]
 
 
 def test_what_real_runs_do_is_not_refused() -> None:
@@ -266,11 +314,38 @@ def test_wrong_options_say_what_is_wanted(good: Path) -> None:
         ("grain-boundary", ("--planes", "x"), "fractions"), ("grain-boundary", ("--potential", "lpscl"), "--bulk"),
         ("mobility", ("--species", "Na"), "no Na in"), ("onsager-profile", ("--framework", "P"), "not in the"),
         ("crystallinity", ("--average", "100"), "between one and all"), ("conductivity", ("--charges", "Li=nan"), "--charges"),
+        ("cluster", ("--low", "1 nm"), "come together"), ("cluster", ("--low", "1 nm", "--high", "9 nm"), "beyond the cell"),
         ("onsager", ("--framework", "S,Li"), "nothing else"), ("onsager-profile", ("--slabs", "1000"), "fewer slabs"),
     ):  # fmt: skip
         status, text = ask(kind, good, *more)
         assert status == 2, (kind, more, text)
         assert told in text
+
+
+def test_sites_of_the_grains_give_the_width_of_their_boundary(tmp_path: Path) -> None:
+    """Sulfur about 0.1 Å from its sites in two grains, four times as far at their boundaries, and lithium that walks."""
+    random, cell = np.random.default_rng(0), np.diag([12.0, 24.0, 60.0])
+    places = 3.0 * (np.indices((4, 8, 20)).reshape(3, -1).T + 0.5)
+    sites = Atoms("S640", positions=places, cell=cell, pbc=True, tags=1 + (places[:, 2] > 30))
+    sites.symbols[::8] = "Li"
+    lithium = (sites.numbers == 3)[:, None]
+    away = np.abs((places[:, 2] + 15) % 30 - 15)
+    size = 0.06 * (1 + 3 * np.exp(-4 * np.log(2) * (away / 8) ** 2))[:, None]
+    made = []
+    for _ in range(60):
+        places = places + random.normal(0, 0.02, places.shape) * lithium
+        made.append(sites.copy())
+        made[-1].positions = places + random.normal(0, 1, places.shape) * np.where(lithium, 0.0, size)
+    ase.io.write(tmp_path / "run.traj", made)
+    ase.io.write(tmp_path / "built.extxyz", sites)
+    status, text = ask("grain-boundary", tmp_path / "run.traj", "--sites", str(tmp_path / "built.extxyz"), "--json")
+    assert status == 0, text
+    (row,) = (row for row in json.loads(text)["grain-boundary"] if row["conditions"].get("measure") == "framework")
+    assert (row["quantity"], row["source"]["sites"]) == ("boundary_width", str(tmp_path / "built.extxyz"))
+    assert row["value"] == pytest.approx(8e-10, abs=4 * row["stderr"])
+    ase.io.write(tmp_path / "built.extxyz", Atoms(sites.numbers, positions=sites.positions, cell=cell, pbc=True))
+    status, text = ask("grain-boundary", tmp_path / "run.traj", "--sites", str(tmp_path / "built.extxyz"))
+    assert (status, "sites with a tag" in text) == (2, True), text
 
 
 def walked(box: float = 20.0, count: int = 120) -> tuple[np.ndarray, list[str]]:

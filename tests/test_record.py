@@ -35,6 +35,17 @@ def test_records_survive_the_store(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
+def test_a_number_without_an_error_is_of_low_confidence(tmp_path):
+    """What is computed here without error, bound or limits; not what was measured, and nothing is said twice."""
+    bare, told = prop(), prop(source={"method": "of one cut, so that no error is known"})
+    sure = [prop(stderr=0.1), prop(bound="lower"), prop(low=1.0, high=3.0), prop(kind="measured", confidence="verified")]
+    write_records(tmp_path / "r.json", [bare, told, *sure])
+    first, second, *others = read_records(tmp_path / "r.json")
+    assert (first.confidence, first.source["method"]) == ("low", "no error of it is known")
+    assert (second.confidence, second.source) == ("low", told.source)
+    assert others == sure
+
+
 @pytest.mark.parametrize("text", ["{", '{"format": 9, "records": []}', '{"format": 1, "records": [{"material": "X"}]}', "[]"])
 def test_a_spoilt_store_is_told(tmp_path, text):
     (tmp_path / "r.json").write_text(text)

@@ -183,3 +183,26 @@ def test_adhesion_bounds_the_fracture_energy_up_to_that_of_the_metal() -> None:
     assert [one.confidence for _, one in bounds] == ["computed", "low", "computed"]
     assert "twice the surface energy of the metal (0.92 J/m²), which parts first" in bounds[1][1].source["method"]
     assert all(one.value < one.source["work"] for _, one in bounds)
+
+
+def cold(quantity: str, value: float, stderr: float | None = None, **where: str) -> Property:
+    conditions = {"temperature_K": 0.0, **where}
+    return Property("X", quantity, value, "J/m^2", stderr=stderr, conditions=conditions, source={"made": "up"})
+
+
+@pytest.mark.parametrize(
+    ("excess", "stderr", "holds"), [(1.0, 0.05, True), (0.9, 0.06, True), (0.9, 0.01, False), (-0.8, 0.05, False)]
+)
+def test_works_of_boundary_and_grain_differ_by_the_excess_energy(excess: float, stderr: float, holds: bool) -> None:
+    """W 1 and 2 J/m² with an excess energy of 1 or not, within twice the error of the boundary's; what is warm is left alone."""
+    works = [cold("work_of_separation", 1.0, stderr, place="boundary"), cold("work_of_separation", 2.0, place="grain")]
+    warm = Property("X", "boundary_energy", 0.2, "J/m^2", conditions={"temperature_K": 600.0}, source={"made": "up"})
+    records = [cold("boundary_energy", excess), warm, *separation.with_fracture_energy(works)]
+    found, told = separation.consistent(records)
+    if holds:
+        assert (found, told) == (records, [])
+        return
+    assert [record.confidence for record in found] == ["low", "computed", "low", "low", "low", "low"]
+    assert f"less the excess energy of the boundary, 2 - ({excess:g}) J/m²" in told[0]
+    assert found[0].source["low_confidence"] == told[0]
+    assert separation.consistent(records[1:]) == (records[1:], [])

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from atomistic import structures
 from atomistic.potential import describe
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.store import read_records, write_records
 from multiscale import pipeline, shipped_records
 from multiscale.case import load_case
@@ -19,6 +20,7 @@ from multiscale.parameters import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
+import literature_arithmetic  # noqa: E402
 import literature_numbers  # noqa: E402
 import shipped_numbers  # noqa: E402
 
@@ -59,6 +61,7 @@ def test_every_shipped_file_holds_for_its_study_and_the_shipped_potential() -> N
             assert record.kind != "md" or {"potential", "potential_sha256", "study"} <= set(record.source), (one.study, record)
             told = record.quantity in UNCERTAIN or "no error is known" in str(record.source.get("method"))
             assert record.stderr is not None or record.bound or record.kind == "derived" or told, record
+            assert graded(record) == record, (one.study, record)
 
 
 def test_the_page_equals_the_records() -> None:
@@ -71,6 +74,12 @@ def test_the_page_shows_the_temperature_that_a_run_held() -> None:
     assert held == "871.1 K (set to 850 K)"
     assert shipped_numbers._conditions(salt(temperature_K=519.8, set_temperature_K=400.0)) == "519.8 K (set to 400 K)"
     assert shipped_numbers._conditions(salt(temperature_K=298.15)) == "298.1 K"
+
+
+def test_the_page_shows_the_time_of_a_late_mean_and_the_end_of_a_fit() -> None:
+    told = shipped_numbers._conditions(salt(temperature_K=402.1, time_s=1.757e-10, until_s=2.005e-10))
+    assert told == "402.1 K, mean about 176 ps, fitted until 200 ps"
+    assert not [name for name, *_ in shipped_numbers.SHOWN.values() if "at the end" in name]
 
 
 def test_no_coefficient_of_vibration_is_shipped() -> None:
@@ -86,16 +95,16 @@ def test_no_coefficient_of_vibration_is_shipped() -> None:
 
 
 def test_a_record_is_judged_plainly() -> None:
-    known = literature_numbers.Literature("LiCl", "youngs_modulus", {}, 4.4e10, 4.4e10, 4.4e10, "25 degC", "a paper", "memory")
+    known = literature_arithmetic.Literature("LiCl", "youngs_modulus", {}, 4.4e10, 4.4e10, 4.4e10, "25 degC", "a paper", "memory")
     assert literature_numbers.verdict(salt(value=4.3e10), known).startswith("agrees")
     assert literature_numbers.verdict(salt(), known) == "**differs**: -9.1%"
     vague = Property("LiCl", "youngs_modulus", 4.4e10, "Pa", stderr=3e10, source={"atoms": 8})
     assert literature_numbers.verdict(vague, known) == "too uncertain to tell"
     wide = Property("LiCl", "ionic_conductivity", 70.0, "S/m", stderr=400.0, low=9.0, high=480.0, source={"atoms": 8})
-    far = literature_numbers.Literature("LiCl", "ionic_conductivity", {}, 0.25, 0.1, 0.5, "25 degC", "a paper", "memory")
+    far = literature_arithmetic.Literature("LiCl", "ionic_conductivity", {}, 0.25, 0.1, 0.5, "25 degC", "a paper", "memory")
     assert "a factor of 2.8e+02 too high" in literature_numbers.verdict(wide, far), "the interval, not the wide error, decides"
     bound = Property("LiCl", "ionic_conductivity", 1e-9, "S/m", bound="upper", source={"atoms": 8})
-    above = literature_numbers.Literature("LiCl", "ionic_conductivity", {}, 1e-8, 1e-8, 1e-8, "", "a paper", "memory")
+    above = literature_arithmetic.Literature("LiCl", "ionic_conductivity", {}, 1e-8, 1e-8, 1e-8, "", "a paper", "memory")
     assert "contradicts" in literature_numbers.verdict(bound, above)
     between = replace(wide, low=0.3, high=4.0)
     assert (
@@ -103,6 +112,10 @@ def test_a_record_is_judged_plainly() -> None:
         == "not told apart (a factor of 2.8e+02 too high, the 95 % interval spans a factor of 13)"
     )
     assert literature_numbers.verdict(replace(between, high=2.9), far).startswith("agrees")
+    six = replace(known, quantity="coordination_number", value=6.0, low=6.0, high=6.0)
+    sure = Property("LiCl", "coordination_number", 6.002, "1", stderr=8e-4, source={"atoms": 8})
+    assert literature_numbers.verdict(sure, six) == "agrees (0.0%)"
+    assert literature_numbers.verdict(replace(sure, value=6.02), six) == "**differs**: +0.3%"
     assert literature_numbers.matching(salt(temperature_K=0.0), [known]) is known
     assert literature_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
 
@@ -122,12 +135,14 @@ def test_rates_are_a_table_over_overpotential_and_pressure() -> None:
         return replace(made, **more)
 
     theory = {"temperature_K": 400.0, "overpotential_V": -0.1, "pressure_Pa": 0.0}
+    no_drive = {**theory, "overpotential_V": 0.0}
     records = [rate(0.0, 0.0), rate(-0.1, 1e8, 37.0), rate(0.0, 1e8, 12.0, bound=None, stderr=0.5),
-               rate(0, 0, -30.0, kind="derived", bound=None, stderr=2.0, conditions=theory), salt()]  # fmt: skip
+               rate(0, 0, -30.0, kind="derived", bound=None, stderr=2.0, conditions=theory), salt(),
+               rate(0, 0, -5e4, kind="derived", bound=None, stderr=2.0, conditions=no_drive)]  # fmt: skip
     assert shipped_numbers.rate_tables(records) == [
         "| Li \\| X, 400 K | pressure | η = 0 mV | η = -100 mV |", "|---|---|---|---|",
         "| deep | 0 MPa | < 38.85 |  |", "| deep | 100 MPa | 12.00 ± 0.50 | < 37 |",
-        "| classical theory | 0 MPa |  | -30.0 ± 2.0 |", "",
+        "| classical theory | 0 MPa | below -300 | -30.0 ± 2.0 |", "",
     ]  # fmt: skip
 
 
@@ -140,28 +155,98 @@ def test_a_fit_that_leaned_on_a_prior_says_so() -> None:
 
 
 def test_moduli_that_follow_from_constants_stand_in_the_table() -> None:
-    """An isotropic crystal (2 C44 = C11 - C12) has K and G without a range; a constant of another source makes none."""
-    rows = [literature_numbers.Literature("LiCl", f"elastic_{name}", {}, value, value, value, "25 degC", "a paper", "memory")
+    """An isotropic crystal (2 C44 = C11 - C12) has moduli without a range; a constant of another source makes none."""
+    rows = [literature_arithmetic.Literature("LiCl", f"elastic_{name}", {}, value, value, value, "25 degC", "a paper", "memory")
             for name, value in (("C11", 5e10), ("C12", 2e10), ("C44", 1.5e10))]  # fmt: skip
-    bulk, shear = literature_numbers.polycrystal("LiCl", rows)
+    bulk, shear, youngs, poisson = literature_arithmetic.polycrystal("LiCl", rows)
     assert bulk.value == pytest.approx(3e10)
     assert (shear.low, shear.value, shear.high) == pytest.approx((1.5e10, 1.5e10, 1.5e10))
-    assert shear.source == "from the constants of a paper"
-    other = literature_numbers.Literature("LiCl", "elastic_C44", {}, 1e10, 1e10, 1e10, "25 degC", "another", "memory")
-    assert literature_numbers.polycrystal("LiCl", [*rows[:2], other]) == []
-    assert literature_numbers.polycrystal("LiCl", rows[:2]) == []
+    assert youngs.value == pytest.approx(9 * 3e10 * 1.5e10 / (3 * 3e10 + 1.5e10))
+    assert (poisson.low, poisson.value, poisson.high) == pytest.approx((2 / 7, 2 / 7, 2 / 7)), "C12/(C11 + C12)"
+    assert shear.source == "from C11, C12, C44: a paper"
+    (uneven,) = (one for one in literature_arithmetic.polycrystal("LiCl", [*rows[:2], replace(rows[2], value=3e10)])
+                 if one.quantity == "poissons_ratio")  # fmt: skip
+    assert uneven.low < uneven.value < uneven.high
+    other = literature_arithmetic.Literature("LiCl", "elastic_C44", {}, 1e10, 1e10, 1e10, "25 degC", "another", "memory")
+    assert literature_arithmetic.polycrystal("LiCl", [*rows[:2], other]) == []
+    assert literature_arithmetic.polycrystal("LiCl", rows[:2]) == []
+
+
+def test_moduli_stand_beside_the_dense_crystal() -> None:
+    """What a material file measured stands before what follows from constants, that before what it derived for films."""
+    known = literature_numbers.literature(["youngs_modulus", "poissons_ratio", "molar_volume"])
+    first = {name: next(one for one in known if (one.material, one.quantity) == (name, "youngs_modulus"))
+             for name in ("Li", "LiF", "Li2O", "Li2CO3")}  # fmt: skip
+    assert first["Li"].source.startswith("Masias")
+    assert (first["LiF"].low, first["Li2O"].low) == pytest.approx((114e9, 160e9), rel=0.01), "no porous films"
+    assert first["Li2CO3"].low == first["Li2CO3"].high
+    assert not [one for _, one in shipped_numbers.rows() if one is not None and "assum" in one.source]
+
+
+def test_cells_are_held_against_the_measured_crystal() -> None:
+    """Antifluorite: a³/4 a formula; no supercell, no calculated cell."""
+    a, _, _, volume = literature_arithmetic.of_cell("Li2O")
+    assert (a.conditions, a.value) == ({"axis": "a"}, pytest.approx(4.6114e-10))
+    assert volume.value == pytest.approx(6.02214e23 * (4.6114e-10) ** 3 / 4)
+    assert literature_arithmetic.of_cell("beta_Li3PS4") == literature_arithmetic.of_cell("Li|LiF") == []
+    lengths = [record for record, _ in shipped_numbers.rows() if record.quantity == "lattice_constant"]
+    assert lengths
+    for record in lengths:
+        assert record.source["atoms"] == len(structures.bulk(record.material)), "the setting of structures.toml"
+
+
+def test_a_budget_is_held_against_its_equation() -> None:
+    equation = {"phase": "Li3P", "equation": "Li7P3S11 + 24 Li -> 11 Li2S + 3 Li3P", "expected": 3.0}
+    made = Property("Li|Li7P3S11", "reaction_coefficient", 1.71, "1", stderr=0.1, conditions=equation, source={"atoms": 8})
+    known = literature_arithmetic.of_equation(made)
+    assert known is not None
+    assert literature_numbers.verdict(made, known) == "**differs**: -43.0%"
+    assert literature_numbers.verdict(replace(made, value=0.0), known) == "**differs**: -100.0%", "its error exceeds it"
+    assert "3, Li7P3S11 + 24 Li → 11 Li2S + 3 Li3P (stoichiometry)" in shipped_numbers.compared(made, known)
+    assert literature_arithmetic.of_equation(salt()) is None
+
+
+def test_fracture_energies_come_from_toughness() -> None:
+    def known(quantity: str, value: float) -> literature_arithmetic.Literature:
+        return literature_arithmetic.Literature("LiCl", quantity, {}, value, value, value, "", "a paper", "memory")
+
+    tough = replace(known("fracture_toughness", 2e6), low=1e6)
+    (energy,) = literature_arithmetic.fracture(tough, [known("youngs_modulus", 1e11), known("poissons_ratio", 0.2)])
+    assert (energy.low, energy.value) == pytest.approx((9.6, 38.4))
+    bound = Property("LiCl", "fracture_energy", 50.0, "J/m^2", bound="lower", conditions={"place": "grain"}, source={"atoms": 8})
+    assert literature_numbers.matching(bound, [energy]) is energy
+    assert "contradicts" in literature_numbers.verdict(bound, energy)
+    assert literature_arithmetic.fracture(tough, [known("youngs_modulus", 1e11)]) == []
+
+
+def test_a_boundary_is_compared_with_the_grain_of_its_own_cell() -> None:
+    def record(quantity: str, value: float, kelvin: float) -> Property:
+        where = {"temperature_K": kelvin}
+        return Property("LiCl", quantity, value, "m^2/s", stderr=value / 10, conditions=where, source={"atoms": 8})
+
+    found = [record("boundary_diffusivity", 2e-9, 600.0), record("grain_diffusivity", 4e-9, 600.0),
+             record("boundary_diffusivity", 3e-9, 700.0), salt()]  # fmt: skip
+    (ratio,) = shipped_numbers.boundary_ratios(found)
+    assert (ratio.value, ratio.stderr, ratio.unit) == (0.5, pytest.approx(0.05 * 2**0.5), "1")
+
+
+def test_what_is_left_out_is_said() -> None:
+    depth = replace(salt("onsager_coefficient", 1.0, "1/(J m s)"), conditions={"depths_m": [0, 1]})
+    told = shipped_numbers.left_out([salt(), salt("elastic_C13"), salt("elastic_C66"), depth])
+    assert told.startswith("Left out, and to be read in the files of `cases/_records`: 2 elastic constants")
+    assert "1 Onsager coefficients of reacting cells" in told
 
 
 def test_structures_are_held_against_the_measured_crystal() -> None:
     """Antifluorite: S-Li at a√3/4, eight of them; line (1 1 1) by Bragg's law. Shells that motion joins are not compared."""
-    found = {(one.quantity, *one.conditions.values()): one for one in literature_numbers.of_structure_file("Li2S")}
+    found = {(one.quantity, *one.conditions.values()): one for one in literature_arithmetic.of_shells("Li2S")}
     assert found["nearest_neighbour_distance", "S-Li"].value == pytest.approx(5.719e-10 * 3**0.5 / 4)
     assert found["coordination_number", "S-Li"].value == 8
     assert found["diffraction_angle", "(1 1 1)"].value == pytest.approx(26.998, abs=0.01)
     assert "Buehrer" in found["coordination_number", "S-Li"].source
-    assert not [one for one in literature_numbers.of_structure_file("Li") if one.quantity != "diffraction_angle"]
-    assert literature_numbers.of_structure_file("Li|Li6PS5Cl") == []
-    groups = [one for one in literature_numbers.of_structure_file("Li6PS5Cl") if one.quantity == "coordination_number"]
+    assert not [one for one in literature_arithmetic.of_shells("Li") if one.quantity != "diffraction_angle"]
+    assert literature_arithmetic.of_shells("Li|Li6PS5Cl") == []
+    groups = [one for one in literature_arithmetic.of_shells("Li6PS5Cl") if one.quantity == "coordination_number"]
     assert [(one.conditions, one.value) for one in groups] == [({"pair": "P-S"}, 4)]
     record = Property("Li2S", "nearest_neighbour_distance", 2.46e-10, "m", stderr=1e-12, source={"atoms": 8},
                       conditions={"temperature_K": 300.0, "pair": "S-Li"})  # fmt: skip

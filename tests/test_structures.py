@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from ase.neighborlist import neighbor_list
 
+from atomistic.crystallinity import neighbours
 from atomistic.interface import METAL, PHASE, PHASES, amorphous, interface, li_slab, parts, phase_slab
-from atomistic.structures import argyrodite, bulk, density, min_distance, names, primitive, supercell, supercell_near
+from atomistic.structures import argyrodite, bulk, density, min_distance, names, primitive, supercell, supercell_near, turned
 from coupling.errors import UserError
 
 # formula of the conventional cell, density in g/cm³ of that cell (from the cited lattice constants), shortest bond in Å
@@ -88,6 +89,26 @@ def test_supercell_is_the_smallest_that_is_long_enough() -> None:
     assert len(atoms) == 8 * 3 * 3 * 2
     with pytest.raises(UserError, match="positive"):
         supercell(bulk("Li"), 0.0)
+
+
+@pytest.mark.parametrize(("direction", "edges"), [((1, 1, 1), (2, 6, 3)), ((1, 1, 0), (1, 2, 2)), ((2, 2, 4), (2, 3, 6))])
+def test_a_turned_crystal_is_the_same_crystal_with_its_direction_along_z(direction: tuple, edges: tuple) -> None:
+    """Squared edges in those of the cube; the 8 nearest neighbours lie as near, and as far along the direction, as before."""
+    crystal = bulk("Li")
+    made = turned(crystal, direction)
+    assert made.cell.array == pytest.approx(np.diag(np.sqrt(edges)) * crystal.cell[0, 0])
+    assert len(made) / made.get_volume() == pytest.approx(len(crystal) / crystal.get_volume())
+    vectors = neighbours(made, 8)
+    assert np.linalg.norm(vectors, axis=2) == pytest.approx(3**0.5 / 2 * crystal.cell[0, 0])
+    before = neighbours(crystal, 8)[0] @ direction / np.linalg.norm(direction)
+    assert np.sort(vectors[:, :, 2], axis=1) == pytest.approx(np.tile(np.sort(before), (len(made), 1)))
+
+
+def test_what_is_not_turned_is_refused() -> None:
+    with pytest.raises(UserError, match="not cubic: only a cubic crystal is laid along a direction"):
+        turned(bulk("Li3PS4"), (1, 1, 1))
+    with pytest.raises(UserError, match=r"direction = \[0, 0, 0\]: a number that is not zero"):
+        turned(bulk("Li"), (0, 0, 0))
 
 
 def test_supercell_near_a_size_is_nearly_a_cube() -> None:

@@ -183,6 +183,14 @@ def test_a_study_starts_from_a_file_or_from_a_crystal(tmp_path: Path) -> None:
         path.write_text(FLOW.replace(old, new))
         with pytest.raises(UserError, match=message):
             flow_study.read_study(path)
+    path.write_text(FLOW + "direction = [1, 1, 1]\n")
+    study = flow_study.read_study(path)
+    (built,) = study_start.frames(study.structure, study.start, study.seed)
+    assert len(built) == 12 * 4 * 2 * 3
+    for crystal, direction, message in (("Li", [0, 0, 0], "not zero"), ("Li3PS4", [1, 1, 1], r"start\.direction: .*not cubic")):
+        path.write_text(FLOW.replace('"Li"', f'"{crystal}"') + f"direction = {direction}\n")
+        with pytest.raises(UserError, match=message):
+            flow_study.read_study(path)
     (tmp_path / "reaction.toml").write_text("")
     path.write_text(FLOW.partition("[start]")[0].replace("seed", "seed") + 'structure = "reaction/final.extxyz"\n')
     study = flow_study.read_study(path)
@@ -230,7 +238,7 @@ def test_the_command_tells_the_cost_and_runs_the_trial(tmp_path: Path, monkeypat
     """Estimate: nothing is run; trial: records of low confidence in a folder of its own, which cannot be shipped."""
     path = tmp_path / "study.toml"
     path.write_text(FLOW)
-    calculator = PairPotential(cutoff=5.0, epsilon=0.02, sigma=2.6)
+    calculator = PairPotential(cutoff=5.0, epsilon=1e-4, sigma=2.6)  # so weak that the crystal melts, which gives a bound
     whole = flow_study.run
     monkeypatch.setattr(flow_study, "run", lambda *given: whole(*given, calculator=calculator))
     tasks = (Task("a", "flow", 100.0, "md", {}),)

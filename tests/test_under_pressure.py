@@ -91,13 +91,29 @@ def test_the_table_of_a_study_tells_the_pressure() -> None:
     assert "600 K, 2 GPa" in text
 
 
-@pytest.mark.parametrize(("bound", "confidence"), [(1e-9, "computed"), (1e-12, "low")])
-def test_a_bound_below_the_line_makes_its_volume_doubtful(bound: float, confidence: str) -> None:
-    """Three estimates on a line and a bound above it, or far below."""
-    volume = find(reduced([run(0.0), run(0.5), run(2.0), run(1.0, None, value=bound)]), "X", "activation_volume")[0]
+@pytest.mark.parametrize(("bound", "confidence"), [(1e-9, "computed"), (7e-10, "computed"), (6e-10, "low"), (1e-12, "low")])
+def test_a_bound_far_below_the_line_makes_its_temperature_doubtful(bound: float, confidence: str) -> None:
+    """Three estimates with errors of 5 % on a line, 7.4e-10 m²/s at the pressure of a bound: above it, near it, below, far below.
+
+    The diffusivities at every pressure are doubted with the volume, zero among them, and the bound itself.
+    """
+    runs = [*(run(pressure, 0.05) for pressure in (0.0, 0.5, 2.0)), run(1.0, None, value=bound)]
+    records, told = reduced(runs), under_pressure.missing("X", runs)
+    volume, hot = find(records, "X", "activation_volume")[0], [r for r in records if r.conditions["temperature_K"] == KELVIN]
     assert volume.value == pytest.approx(VOLUME, rel=1e-9)
-    assert volume.confidence == confidence
-    assert ("at 1 GPa lies below" in volume.source.get("low_confidence", "")) == (confidence == "low")
+    assert [r.quantity for r in hot].count("self_diffusivity") == 4
+    assert {record.confidence for record in hot} == {confidence}
+    assert {"D at 1 GPa" in record.source.get("low_confidence", "") for record in hot} == {confidence == "low"}
+    assert len(told) == (confidence == "low")
+    assert all("X at 600 K: the upper bound of D at 1 GPa" in sentence for sentence in told)
+
+
+def test_two_estimates_make_a_line_that_a_bound_contradicts() -> None:
+    """No volume of two; a bound far below both is told all the same. One estimate tells nothing of another pressure."""
+    runs = [run(0.0), run(1.0, None, value=1e-12), run(2.0)]
+    assert len(under_pressure.missing("X", runs)) == 2
+    assert {record.confidence for record in reduced(runs)} == {"low"}, "at 298 K as well"
+    assert under_pressure.doubts(runs[:2]) == {}
 
 
 def test_scatter_beyond_the_errors_widens_the_volume() -> None:

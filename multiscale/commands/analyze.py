@@ -18,6 +18,7 @@ WindowOption = Annotated[
     str | None, typer.Option(metavar='"A, B"', help='Lags of the fit: "2 ps, 20 ps" [default: 1 to 10 % of the run].')
 ]
 PictureOption = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a picture.")]
+RecordOption = Annotated[Path | None, typer.Option("--record", metavar="FILE.json", help="Write the records to a file.")]
 KEYS = ("value", "stderr", "bound", "unit", "conditions", "source")
 
 
@@ -36,6 +37,7 @@ def diffusivity(
     timestep: TimestepOption,
     temperature: Annotated[str | None, typer.Option(help='Temperature of the run, for the record: "600 K".')] = None,
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Self-diffusivity of a species, or an upper bound where nothing diffused.
@@ -49,7 +51,7 @@ def diffusivity(
 
     if picture is not None:
         diffusing.picture(diffusing.of_file(trajectory, species, seconds * 1e15)[0], picture)
-    _answer("diffusivity", [diffusing.from_file(trajectory, species, seconds * 1e15, kelvin)], as_json)
+    _answer("diffusivity", [diffusing.from_file(trajectory, species, seconds * 1e15, kelvin)], as_json, record)
 
 
 @analyze_app.command("conductivity")
@@ -60,6 +62,7 @@ def conductivity(
     temperature: Annotated[str, typer.Option(help='Temperature of the run: "600 K".')],
     window: WindowOption = None,
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ionic conductivity from the collective motion of charge, correlations between ions included, and the Haven ratio.
@@ -81,8 +84,8 @@ def conductivity(
     if picture is not None:
         onsager.conductivity_picture(found, picture)
     source = {"trajectory": str(trajectory), "frame_interval_fs": step, "charges": carried, "atoms": len(run.labels)}
-    record = _told(trajectory, lambda: onsager.conductivity_record(found, run.formula, {"temperature_K": kelvin}, source))
-    _answer("conductivity", [record], as_json)
+    told = _told(trajectory, lambda: onsager.conductivity_record(found, run.formula, {"temperature_K": kelvin}, source))
+    _answer("conductivity", [told], as_json, record)
 
 
 @analyze_app.command("onsager")
@@ -98,6 +101,7 @@ def onsager_matrix(
         str | None, typer.Option(metavar="Li=1,…", help="Charges for transference numbers [default: formal ones, where known].")
     ] = None,
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Onsager coefficients of every pair of species, cross terms included, and transference numbers, in a stated frame.
@@ -142,7 +146,7 @@ def onsager_matrix(
         own = {**source, **({"charges_note": charged} if charged else {})}
         records += numbers.records(run.formula, {"temperature_K": kelvin}, own)
         remarks += [charged] if charged else []
-    _answer("onsager", records, as_json)
+    _answer("onsager", records, as_json, record)
     if not as_json:
         for note in (*found.notes, *remarks):
             show(f"note: {note}")
@@ -229,8 +233,12 @@ def phases(
     show(render(plain_table("", ("frame", "phase", "share of atoms", "thickness (Å)"), cells)))
 
 
-def _answer(kind: str, records: Sequence[Any], as_json: bool) -> None:
-    """Print records; as JSON under the name of the kind, a list where there are several."""
+def _answer(kind: str, records: Sequence[Any], as_json: bool, kept: Path | None = None) -> None:
+    """Print records, and keep them in a file; as JSON under the name of the kind, a list where there are several."""
+    if kept is not None:
+        from coupling.store import write_records
+
+        write_records(kept, records)
     if as_json:
         rows = [{key: record.to_dict()[key] for key in ("quantity", *KEYS)} for record in records]
         show_json({kind: rows[0] if len(rows) == 1 else rows})

@@ -35,6 +35,9 @@ def grain_boundary(
     potential: Annotated[
         str | None, typer.Option(help="With --bulk: moduli along the normal of both last frames at 0 K; same orientation needed.")
     ] = None,
+    sites: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The cell as built, same atoms, grains by tags: width by the framework.")
+    ] = None,
     picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,7 +53,7 @@ def grain_boundary(
         raise UserError(f'--planes: read "{planes}"; write fractions of the height, for example "0, 0.5"') from None
     if potential is not None and bulk is None:
         raise UserError("--potential belongs to --bulk: a softening is against the crystal")
-    for path in (trajectory, *([bulk] if bulk else [])):
+    for path in (trajectory, *(each for each in (bulk, sites) if each)):
         _require_file(path)
     import numpy as np
 
@@ -64,6 +67,11 @@ def grain_boundary(
     source = {"trajectory": str(trajectory), "atoms": len(read[0])}
     material = read[0].get_chemical_formula(empirical=True)
     records = boundary.records(found, material, conditions, source, species)
+    if sites is not None:
+        wide, notes = _told(trajectory, lambda: _wide(sites, unwrap(read), moving, cell, material, conditions, source))
+        records += [record.with_source(notes=notes) for record in wide]
+        for note in [] if as_json else notes:
+            show(f"note: {note}")
     if bulk is not None:
         other = read_frames(bulk)
         records += _against(boundary, read, other, len(heights), material, conditions, source | {"bulk": str(bulk)}, potential)
@@ -74,6 +82,24 @@ def grain_boundary(
                  "across": (found.distance, found.across, found.across_stderr)}  # fmt: skip
         curves(picture, drawn, "distance from the boundary (Å)", "D (m²/s)", points=tuple(drawn))
     _tell("grain-boundary", records, ("direction",), as_json)
+
+
+def _wide(
+    sites: Path, positions: Any, moving: Any, cell: Any, material: str, conditions: dict[str, Any], source: dict[str, Any]
+) -> tuple[list[Any], list[str]]:
+    """Width by the distances of all other atoms from the sites of a cell as built, and notes.
+
+    Raises:
+        UserError: sites of other atoms or without grains, too few atoms.
+    """
+    import numpy as np
+
+    from atomistic import boundary_width
+    from atomistic.frames import read_frames
+
+    framework = np.setdiff1d(np.arange(positions.shape[1]), moving)
+    found = boundary_width.disorder(positions, read_frames(sites)[-1], framework, cell)
+    return boundary_width.records(found, material, conditions, {**source, "sites": str(sites)})
 
 
 def _against(
@@ -143,8 +169,12 @@ def mobility(
     _tell("mobility", records, ("axis",), as_json)
 
 
-def _tell(kind: str, records: list[Any], shown: tuple[str, ...], as_json: bool) -> None:
-    """Records as JSON or as a table with the conditions that tell them apart."""
+def _tell(kind: str, records: list[Any], shown: tuple[str, ...], as_json: bool, kept: Path | None = None) -> None:
+    """Records as JSON or as a table with the conditions that tell them apart; kept in a file as well."""
+    if kept is not None:
+        from coupling.store import write_records
+
+        write_records(kept, records)
     if as_json:
         from multiscale.commands.analyze import KEYS
 

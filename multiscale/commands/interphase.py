@@ -36,7 +36,8 @@ def interphase(
     """Thickness, composition, growth law, end of growth and reaction balance of an interphase. The first frame is unreacted.
 
     With phosphorus in the electrolyte the thickness is by whole groups and metal, in up to 400 frames; the phases of --frames of
-    them tell composition and products. Without it the thickness is by phases, too.
+    them tell composition and products. Without it the thickness is by phases, too. Where electrolyte or metal is used up, growth
+    is read off what lies before.
 
     Example: multiscale analyze interphase run.traj --potential lpscl --timestep "1 ps" --picture growth.png
     """
@@ -46,7 +47,7 @@ def interphase(
     _require_file(trajectory)
     import numpy as np
 
-    from atomistic import growth, reacted_layer
+    from atomistic import exhaustion, growth, reacted_layer
     from atomistic import interphase as layers
     from atomistic import reaction_reading as reading
     from atomistic.frames import read_frames
@@ -66,36 +67,40 @@ def interphase(
     sides = (metal, electrolyte)
     found, *others = _told(trajectory, lambda: _classed(picked, crystals, potential, sides, equation, place, interfaces))
     times, thickness, criterion, grain = np.array(chosen) * seconds, found.thickness, layers.CRITERION, 0.0
-    amounts, halves = found.amounts, [other.amounts for other in others]
+    amounts, halves, left = found.amounts, [other.amounts for other in others], found.left
     notes: list[str] = []
     if metal == reacted_layer.METAL and reacted_layer.has_groups(read[0], electrolyte):
         seen = sorted({0, *_spread(len(read), reading.SERIES)})
         series, few = (reacted_layer.counts(part, electrolyte, place) for part in ([read[number] for number in seen], picked))
         times, thickness, criterion = np.array(seen) * seconds, series.thickness(series, interfaces), reacted_layer.CRITERION
+        left = {electrolyte: series.whole, metal: series.metal}
         counted = {electrolyte: few.units, metal: few.metal} if equation else {}
         amounts, halves = {**amounts, **counted}, [{**half, **counted} for half in halves]
         grain = reacted_layer.grain(read[0], electrolyte, place, interfaces)
         notes += [reading.cut_groups(series.intact[0], series.groups)] if series.intact[0] < 1 else []
     notes += [opened] if (opened := reading.first_gap(picked[1:], np.array(chosen)[1:] * seconds, place)) else []
-    laws = reading.borne(lambda: growth.compare(times[1:], thickness[1:]), notes)
+    gone = exhaustion.used_up(times, left)
+    kept, when = exhaustion.before(times, gone), "" if gone is None else gone.prefix
+    kept[0] = False  # the unreacted frame is of no law
+    notes += [] if gone is None else [gone.told]
+    laws = reading.borne(lambda: growth.compare(times[kept], thickness[kept]), notes, when)
     if laws is not None:
         best = laws.fits[0]
-        notes.append(f"growth by {best.law}, weight {best.weight:.2f}" + ("" if laws.decided else ": undecided, a fit, no more"))
-    end = reading.borne(lambda: growth.passivation(times[1:], thickness[1:]), notes)
+        decided = "" if laws.decided else ": undecided, a fit, no more"
+        notes.append(f"{when}growth by {best.law}, weight {best.weight:.2f}{decided}")
+    end = reading.borne(lambda: exhaustion.late_rate(times[1:], thickness[1:], gone), notes, when)
     rows: list[layers.Balance] = []
     if equation is not None:
         reacted = equation
         rows = reading.borne(lambda: layers.balance(amounts, reacted, electrolyte, halves=halves), notes) or []
     notes += [row.beyond for row in rows if row.beyond]
     source = {"trajectory": str(trajectory), "potential": potential, "frames": len(chosen), "atoms": len(read[0])}
+    source |= {} if gone is None else {"used_up": gone.told}
     records = layers.records(thickness, times, laws, end, f"{metal}|{electrolyte}", {}, source, criterion, grain)
+    records = exhaustion.marked(records, gone)
     if picture is not None:
-        from atomistic.observable_pictures import curves
-
-        drawn: dict[str, Any] = {"thickness": (times * 1e12, thickness, None)}
-        if laws is not None:
-            drawn[laws.fits[0].law] = (times[1:] * 1e12, laws.fits[0].curve, None)
-        curves(picture, drawn, "time (ps)", "thickness (Å)", points=("thickness",))
+        fitted = {} if laws is None else {laws.fits[0].law: (times[kept] * 1e12, laws.fits[0].curve, None)}
+        _draw_growth(picture, {"thickness": (times * 1e12, thickness, None), **fitted}, gone)
     budget = [{"phase": row.phase, "found": row.found, "stderr": row.stderr, "expected": row.expected,
                "deviation": row.deviation} for row in rows]  # fmt: skip
     if as_json:
@@ -103,7 +108,8 @@ def interphase(
         fits = [] if laws is None else [{"law": fit.law, "weight": fit.weight, "bic": fit.bic} for fit in laws.fits]
         thick = {"time_s": times.tolist(), "thickness_m": (thickness * 1e-10).tolist(), "criterion": criterion}
         show_json({"interphase": {"records": told, "laws": fits, "balance": budget, "composition": found.composition,
-                                  "series": thick, "notes": notes}})  # fmt: skip
+                                  "series": thick, "notes": notes,
+                                  "used_up": None if gone is None else {"phase": gone.phase, "time_s": gone.time}}})  # fmt: skip
         return
     from multiscale.tables import plain_table, record_table, render
 
@@ -114,6 +120,14 @@ def interphase(
         show(render(plain_table("", ("phase", "equation", "found", "error", "deviation"), cells)))
     for note in notes:
         show(f"note: {note}")
+
+
+def _draw_growth(picture: Any, drawn: dict[str, Any], gone: Any) -> None:
+    """Thickness and the best law against time, and when a reactant was used up."""
+    from atomistic.observable_pictures import curves
+
+    upright = [] if gone is None else [(f"{gone.phase} used up", gone.time * 1e12)]
+    curves(picture, drawn, "time (ps)", "thickness (Å)", points=("thickness",), upright=upright)
 
 
 def _classed(

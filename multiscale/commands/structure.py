@@ -1,6 +1,6 @@
 """`multiscale analyze crystallinity | rdf | diffraction`: structure of frames and slices of any trajectory that ASE reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,7 +107,7 @@ def rdf(
     if not (first and second):
         raise UserError(f'--pair {pair}: two species with a hyphen between them, for example "Li-S"')
     part, radius = _slice(slice_, axis), quantity_of("--r-max", r_max, "m") * 1e10
-    read = _frames(trajectory, frames)
+    read = _frames(trajectory, frames, part)
     from atomistic import diffraction as patterns
 
     found = _told(trajectory, lambda: patterns.radial(read, first, second, part, radius))
@@ -119,7 +119,7 @@ def rdf(
     rows = {"r": (found.r * 1e-10).tolist(), "r_unit": "m", "g": found.g.tolist(), "stderr": errors,
             "neighbours": found.coordination.tolist(), "bound": None, "unit": "1",
             "conditions": {"pair": pair, "slice_m": _depths(part), "axis": axis},
-            "source": {"trajectory": str(trajectory), "frames": len(read)}}  # fmt: skip
+            "source": {"trajectory": str(trajectory), "frames": len(read), **_no_error(errors, len(read))}}  # fmt: skip
     if as_json:
         show_json({"rdf": rows})
         return
@@ -128,6 +128,7 @@ def rdf(
     cells = [(f"{r:.3f}", f"{g:.3f}", "" if errors is None else f"{errors[n]:.3f}", f"{found.coordination[n]:.2f}")
              for n, (r, g) in enumerate(zip(found.r, found.g, strict=True)) if n % 2 == 0]  # fmt: skip
     show(render(plain_table("", ("r (Å)", f"g {pair}", "error", "neighbours within r"), cells)))
+    _note(_no_error(errors, len(read)))
 
 
 def diffraction(
@@ -151,7 +152,7 @@ def diffraction(
         raise UserError(f'--angles: read "{angles}"; two angles in degrees are needed, for example "10, 80"') from None
     part, radius = _slice(slice_, axis), quantity_of("--r-max", r_max, "m") * 1e10
     length = quantity_of("--wavelength", wavelength, "m") * 1e10
-    read = _frames(trajectory, frames)
+    read = _frames(trajectory, frames, part)
     from atomistic import diffraction as patterns
 
     found = _told(trajectory, lambda: patterns.powder(read, part, length, (low, high), radius))
@@ -160,7 +161,7 @@ def diffraction(
 
         curves(picture, {"pattern": (found.angles, found.intensity, found.stderr)}, "2θ (degrees)", "intensity per atom")
     conditions = {"slice_m": _depths(part), "axis": axis}
-    source = {"trajectory": str(trajectory), "frames": len(read)}
+    source = {"trajectory": str(trajectory), "frames": len(read), **_no_error(found.stderr, len(read))}
     records = patterns.peak_records(found, read[0].get_chemical_formula(empirical=True), conditions, source)
     if as_json:
         peaks = [{key: record.to_dict()[key] for key in KEYS} for record in records]
@@ -169,6 +170,18 @@ def diffraction(
                                    "stderr": errors, "peaks": peaks}})  # fmt: skip
         return
     _answer("diffraction", records, False)
+    _note(_no_error(found.stderr, len(read)))
+
+
+def _no_error(error: Any, frames: int) -> dict[str, str]:
+    """What a source says where a mean over frames has no error."""
+    return {} if error is not None else {"error": f"no error of the mean from {frames} frame{'s' * (frames > 1)}: too few"}
+
+
+def _note(told: Mapping[str, str]) -> None:
+    """Print what `_no_error` says."""
+    for text in told.values():
+        show(f"note: {text}")
 
 
 def _spread(count: int, wanted: int) -> list[int]:
@@ -176,13 +189,17 @@ def _spread(count: int, wanted: int) -> list[int]:
     return sorted({round(share * (count - 1)) for share in [(n + 1) / wanted for n in range(wanted)]})
 
 
-def _frames(trajectory: Path, wanted: int) -> list[Any]:
-    """Frames of a file, evenly spread."""
+def _frames(trajectory: Path, wanted: int, part: Any) -> list[Any]:
+    """Frames of a file, evenly spread; what is not in the slice may be vacuum."""
     _require_file(trajectory)
-    from atomistic.frames import read_frames, require_condensed
+    from atomistic.frames import read_frames, require_condensed, require_filled
 
     read = read_frames(trajectory)
+    axes = [axis for axis in range(3) if part.low is None or axis != part.axis]
+    solid = all(frame.cell.rank == 3 for frame in read)  # else it is told where the volume is needed
     _told(trajectory, lambda: require_condensed(read))
+    if solid:
+        _told(trajectory, lambda: require_filled(read, axes, vacuum=False))
     return [read[number] for number in _spread(len(read), wanted)]
 
 
