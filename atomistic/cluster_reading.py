@@ -8,13 +8,11 @@ Sources: docs/physics.md 1.8; Auer & Frenkel, Annu. Rev. Phys. Chem. 55, 333 (20
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from atomistic import nucleation, nucleation_limits
-from atomistic.correlated import jackknife_error
 from atomistic.metadynamics import Bias, FreeEnergy, Hills, Visits, free_energy
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
@@ -39,8 +37,7 @@ def unbiased(sizes: np.ndarray, temperature: float) -> FreeEnergy:
     low, high = float(np.floor(sizes.min())), float(np.floor(sizes.max())) + 1
     nothing = Bias(Hills(low, high, 2 + int(3 * (high - low)), 1.0, thermal, thermal, 2.0))
     zero = np.zeros((len(sizes), 1))
-    found = free_energy(Visits(sizes[:, None], zero, zero[:, 0], nothing), np.arange(low, high + 0.5), 0.0, BLOCKS)
-    return replace(found, stderr=jackknife_error(found.replicates))
+    return free_energy(Visits(sizes[:, None], zero, zero[:, 0], nothing), np.arange(low, high + 0.5), 0.0, BLOCKS)
 
 
 def free_energy_records(

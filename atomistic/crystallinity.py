@@ -12,9 +12,10 @@ melting point 99 % of the atoms are found, of its melt and of molten lithium non
 Shares are of all atoms of the element, or of those that are metal (`metal`): in a cell with an electrolyte most lithium is none,
 and would pass for disordered metal.
 
-The error of a share is that of blocks of the run, since an atom's environment lasts, and no smaller than that of as many
-independent atoms as were looked at: p̃(1 - p̃)/(N + 3), p̃ = (p N + 1)/(N + 2), the variance of a share p of N atoms when all
-shares are as likely beforehand (Bayes 1763, Laplace's rule of succession): a share of 0 or 1 has an error, too.
+The error of a share is that of the frames with their correlation (`correlated`; of parts of a run that of all of them together),
+since an atom's environment lasts, and no smaller than that of as many independent atoms as were looked at:
+p̃(1 - p̃)/(N + 3), p̃ = (p N + 1)/(N + 2), the variance of a share p of N atoms when all shares are as likely beforehand (Bayes
+1763, Laplace's rule of succession): a share of 0 or 1 has an error, too.
 """
 
 import itertools
@@ -29,6 +30,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from atomistic.clusters import ClusterSettings, largest_cluster
+from atomistic.correlated import fit_errors
 from coupling.errors import UserError
 from coupling.record import Property
 
@@ -38,8 +40,10 @@ LIMIT = 0.19
 ANCHORS = 3
 """Nearest neighbours that the trial rotations start from."""
 CHUNK = 300
-MINIMUM_BLOCKS = 5
+FEWEST = 5
+"""Fewest frames that a share of a run has an error from, and means that a hot run is averaged to."""
 BLOCKS = 10
+"""Most parts of a run that shares in time are told of."""
 AMONG = ("element", "metal")
 """What shares are of: all atoms of the element, or those of them that are metal."""
 WINDOW = 3
@@ -203,11 +207,11 @@ def averaged(frames: Sequence[Atoms], window: int) -> list[Atoms]:
 def window_of(frames: Sequence[Atoms], element: str | None = None) -> int:
     """How many successive frames to average: WINDOW where the atoms of the element move as in a hot run, else one.
 
-    One, too, of fewer frames than make MINIMUM_BLOCKS means.
+    One, too, of fewer frames than make FEWEST means.
     """
     from atomistic.frames import unwrap
 
-    if len(frames) < MINIMUM_BLOCKS * WINDOW:
+    if len(frames) < FEWEST * WINDOW:
         return 1
     own = np.full(len(frames[0]), True) if element is None else frames[0].symbols == element
     if not own.any():
@@ -243,7 +247,7 @@ class Shares:
 
 
 def shares(frames: Sequence[Atoms], element: str | None = None, limit: float = LIMIT, among: str = "element") -> Shares:
-    """Shares of bcc, fcc, hcp and disordered atoms in time; the error, from MINIMUM_BLOCKS or more frames, by block means.
+    """Shares of bcc, fcc, hcp and disordered atoms in time; of FEWEST frames or more with an error.
 
     Args:
         frames: of one run. element, limit: as `match`. among: one of AMONG.
@@ -258,10 +262,8 @@ def shares(frames: Sequence[Atoms], element: str | None = None, limit: float = L
     seen = found[counts > 0]
     if not len(seen):
         raise UserError(f"crystallinity: no atom of {element} is metal (many of its own kind and no other around it)")
-    if len(seen) < MINIMUM_BLOCKS:
-        return Shares(found, seen.mean(axis=0), None, counts)
-    blocks = [part.mean(axis=0) for part in np.array_split(seen, MINIMUM_BLOCKS if len(seen) < 50 else BLOCKS)]
-    return Shares(found, seen.mean(axis=0), _error(np.array(blocks), seen.mean(axis=0), float(counts.sum())), counts)
+    (mean,), (error,) = _means(seen, counts[counts > 0], np.zeros(len(seen)))
+    return Shares(found, mean, error if len(seen) >= FEWEST else None, counts)
 
 
 def _of_frame(atoms: Atoms, element: str | None, limit: float, among: str) -> list[float]:
@@ -273,11 +275,20 @@ def _of_frame(atoms: Atoms, element: str | None, limit: float, among: str) -> li
     return [*(float(np.mean(kept == name)) if len(kept) else np.nan for name in NAMES), len(kept)]
 
 
-def _error(parts: np.ndarray, mean: np.ndarray, count: float) -> np.ndarray:
-    """Standard error (4,) of a mean (4,) of parts (k, 4) that rest on so many atoms in all: scatter, at least by counting."""
-    likely = (mean * count + 1) / (count + 2)
-    least = np.sqrt(likely * (1 - likely) / (count + 3))
-    return np.asarray(least if len(parts) < 2 else np.maximum(least, parts.std(axis=0, ddof=1) / len(parts) ** 0.5))
+def _means(rows: np.ndarray, counts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (p, 4) of successive frames (k, 4) by the part each is in (k,), and their errors: scatter, at least by counting.
+
+    The scatter about the means of all parts tells one correlation: a part alone has too few frames for its own.
+
+    Args:
+        counts: atoms that each frame's shares are of (k,).
+    """
+    design = (parts[:, None] == np.unique(parts)).astype(float)
+    held, means = (design.T @ counts)[:, None], (design / design.sum(axis=0)).T @ rows
+    likely = (means * held + 1) / (held + 2)
+    least = np.sqrt(likely * (1 - likely) / (held + 3))
+    scatter = np.column_stack([fit_errors(design, column) for column in (rows - design @ means).T])
+    return means, np.maximum(least, scatter)
 
 
 @dataclass(frozen=True)
@@ -299,7 +310,7 @@ def series(
     frames: Sequence[Atoms], element: str = "Li", times: np.ndarray | None = None, among: str = "metal",
     window: int | None = None, looks: int | None = None, limit: float = LIMIT,
 ) -> Series:  # fmt: skip
-    """Shares in time, in up to BLOCKS blocks of the run, each with an error (by scatter within it, at least by counting).
+    """Shares in time, in up to BLOCKS blocks of the run, each with an error (`_means`).
 
     Args:
         frames: successive frames of one run. times: of the frames (frames,), any unit; None: their numbers.
@@ -317,18 +328,12 @@ def series(
     found = shares([means[number] for number in chosen], element, limit, among)
     all_times = np.arange(len(frames), dtype=float) if times is None else np.asarray(times, dtype=float)
     at = np.array([all_times[number * wide : (number + 1) * wide].mean() for number in chosen])
-    rows = [_block(found, at, part) for part in np.array_split(np.arange(len(chosen)), min(BLOCKS, len(chosen)))]
-    mean_times, means_of, errors, counts = (np.array(column) for column in zip(*rows, strict=True))
-    return Series(mean_times, means_of, errors, counts, wide, found)
-
-
-def _block(found: Shares, times: np.ndarray, part: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, float]:
-    """Time, shares (4,), their errors (4,) and number of atoms of the frames `part`."""
-    seen = part[found.counts[part] > 0]
-    if not len(seen):
-        return float(times[part].mean()), np.full(len(NAMES), np.nan), np.full(len(NAMES), np.nan), 0.0
-    mean, count = found.frames[seen].mean(axis=0), float(found.counts[seen].sum())
-    return float(times[part].mean()), mean, _error(found.frames[seen], mean, count), count / len(part)
+    parts = np.array_split(np.arange(len(chosen)), min(BLOCKS, len(chosen)))
+    own, seen = np.concatenate([np.full(len(part), n) for n, part in enumerate(parts)]), found.counts > 0
+    told, (rows, errors) = np.unique(own[seen]), np.full((2, len(parts), len(NAMES)), np.nan)
+    rows[told], errors[told] = _means(found.frames[seen], found.counts[seen], own[seen])
+    mean_times, counts = (np.array([values[part].mean() for part in parts]) for values in (at, found.counts))
+    return Series(mean_times, rows, errors, counts, wide, found)
 
 
 def records(found: Shares, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomistic.brownian import NOTHING, ONE_SIDED_95, SIGMAS
+from atomistic.correlated import jackknife_error
 from atomistic.diffusivity import without_drift
 from atomistic.frames import require_motion
-from atomistic.metadynamics import jackknife
 from atomistic.onsager import (
     Onsager,
     Transference,
@@ -250,7 +250,7 @@ def transference(
     first = round(PLATEAU_FROM * lag)
     means = integrals[:, first:, :, -1].mean(axis=1)  # (blocks, s + 1)
     left_out = means.sum(axis=0) - means
-    stderr = jackknife(left_out[:, :-1] / left_out[:, -1:])
+    stderr = jackknife_error(left_out[:, :-1] / left_out[:, -1:])
     total = read(integrals[:, :, -1, -1])
     faint = "the plateau of the charge is below twice its error" if total.value < 2 * total.stderr else ""
     reason = set_by_masses(species, framework) or total.reason or faint

@@ -245,8 +245,8 @@ def _line(t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 def late_mean(times: np.ndarray, values: np.ndarray, share: float = LATE, grain: float = 0.0) -> tuple[float, float, float]:
     """Mean of the last `share` of a series, its standard error, and the mean time that it is told for.
 
-    A trend within that part is no scatter: the error is that of a straight line at the mean time, of correlated values; at least
-    that of rounding to whole grains.
+    A trend within that part is no scatter: the error is that of a straight line at the mean time, of correlated values. Values
+    that scatter by less than half a grain hide what is between the grains: their error is at least that of rounding.
 
     Args:
         times, values: (n,). grain: smallest change of a value that can be, such as one group over their number.
@@ -258,5 +258,5 @@ def late_mean(times: np.ndarray, values: np.ndarray, share: float = LATE, grain:
     if len(t) < FEWEST or not np.isfinite(y).all():
         raise UserError(f"late mean: {len(t)} finite values in the last {share:.0%} of the run; {FEWEST} are needed")
     design, (value, _), rest = _line(t, y)
-    error = float(fit_errors(design, rest)[0])
-    return float(value), max(error, grain / 12**0.5), float(t.mean())
+    error, hidden = float(fit_errors(design, rest)[0]), float(rest.std()) < grain / 2
+    return float(value), max(error, grain / 12**0.5) if hidden else error, float(t.mean())

@@ -182,7 +182,8 @@ def balance(
         amounts: formula units of every phase (frames,), the first frame unreacted. reaction, electrolyte: see there.
         halves: the same by classes fitted to parts of the frames: how far they lie apart is in the error.
 
-    The error is that of the scatter of the frames, of one unit of the electrolyte, and of the classes.
+    The error is that of the correlated scatter of the frames (`late_mean`, the grain that of one unit) and, in squares, how far
+    the classes lie apart (a spread).
 
     Raises:
         UserError: the electrolyte is not used up by at least one formula unit, or is not in the reaction.
@@ -203,20 +204,18 @@ def balance(
         ratio = float(made.mean() / used.mean() * scale)
         others = [float((half[name][late] - half[name][0]).mean() / used.mean() * scale) for half in halves]
         classes = float(np.std([ratio, *others], ddof=1)) if others and name != electrolyte else 0.0
-        each = made / np.maximum(used, 1e-9) * scale
-        scatter = _scatter(each)
-        grain = 0.0 if name == electrolyte else math.hypot(ratio, scale) / float(used.mean()) / 12**0.5
-        error = None if scatter is None else math.sqrt(scatter**2 + grain**2 + classes**2)
-        rows.append(Balance(name, ratio, error, number))
+        grain = 0.0 if name == electrolyte else math.hypot(ratio, scale) / float(used.mean())
+        scatter = _scatter(made / np.maximum(used, 1e-9) * scale, grain)
+        rows.append(Balance(name, ratio, None if scatter is None else math.hypot(scatter, classes), number))
     return rows
 
 
-def _scatter(values: np.ndarray) -> float | None:
+def _scatter(values: np.ndarray, grain: float) -> float | None:
     """Standard error of the mean of successive values; that of one value where they are too few to tell, None of one."""
     try:
-        return late_mean(np.arange(len(values)), values, share=1.0)[1]
+        return late_mean(np.arange(len(values)), values, share=1.0, grain=grain)[1]
     except UserError:
-        return float(values.std(ddof=1)) if len(values) > 1 else None
+        return math.hypot(values.std(ddof=1), grain / 12**0.5) if len(values) > 1 else None
 
 
 def records(

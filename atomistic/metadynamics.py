@@ -5,8 +5,9 @@ Hills of height W exp(-V(s, t)/(k_B ΔT)) are laid down where walkers are; V ten
 
     c(t) = k_B T ln { ∫ exp[γ V(s, t)/((γ - 1) k_B T)] ds / ∫ exp[V(s, t)/((γ - 1) k_B T)] ds },
 
-from which the free energy follows with an error from blocks of the run (`free_energy`). That of the bias itself
-(`Bias.free_energy`) is the check: both agree once the run has converged, but where s ends at a wall, where hills are cut.
+from which the free energy follows, with an error from parts of each walker's run and their correlation (`free_energy`). That
+of the bias itself (`Bias.free_energy`) is the check: both agree once the run has converged, but where s ends at a wall, where
+hills are cut.
 
 For escapes every walker has a bias of its own. Its time t becomes t* = ∫ exp[V(s, t)/k_B T] dt, the time of an unbiased run, if
 no bias lies on the barrier: hills are laid only in `Hills.deposited`, are exactly zero beyond REACH widths of their centre, and
@@ -25,14 +26,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from atomistic.correlated import jackknife_error
 from coupling.atomic import replacing
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 
 REACH = 3.5
 """Widths at which a hill ends; it is lowered and stretched so that it ends without a step."""
+FILE, ROWS = "metadynamics.npz", ("values", "biases", "offsets")
+"""Checkpoint of a run, and what it holds of every recorded time."""
 MINIMUM_BLOCKS = 10
-"""Fewest blocks an error is taken from."""
+"""Fewest parts of a walker's run an error is taken from."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,8 @@ class FreeEnergy:
 
     Attributes:
         grid: middle of each bin (bins,). values: F = -k_B T ln p(s), p normalised over the bins; infinite where nothing was.
-        stderr: of each value (bins,), jackknife over blocks. replicates: F without one block each (blocks, bins).
+        stderr: of each value (bins,), `correlated.jackknife_error`. replicates: F without one part each (walkers blocks, bins),
+            walker after walker.
         thermal: k_B T. from_bias: F of the bias at the same places up to a constant, the check of convergence.
     """
 
@@ -213,10 +218,13 @@ def sample(
     """
     everyone = np.arange(len(walkers.values()))
     bias, done, rows = Bias(hills), 0, _Rows([], [], [])
-    key = digest([asdict(hills), settings.interval, settings.record, len(everyone)])
-    file = None if folder is None else Path(folder) / "metadynamics.npz"
+    key = _key(hills, settings, len(everyone))
+    file = None if folder is None else Path(folder) / FILE
     if file is not None and file.is_file():
-        done, rows = _read(file, key, walkers, bias)
+        data = _read(file, key)
+        walkers.restore({name[len("walkers_") :]: array for name, array in data.items() if name.startswith("walkers_")})
+        bias.values, bias.slopes = data["bias_values"], data["bias_slopes"]
+        done, rows = int(data["step"]), _Rows(*(list(data[name]) for name in ROWS))
         if done > settings.steps:
             raise LongerRun(file, done, settings.steps)
     for step in range(done + 1, settings.steps + 1):
@@ -249,13 +257,18 @@ def _write(file: Path, key: str, step: int, walkers: Walkers, bias: Bias, rows: 
     """Checkpoint in one piece."""
     contents: dict[str, Any] = {f"walkers_{name}": array for name, array in walkers.state().items()}
     contents |= {"bias_values": bias.values, "bias_slopes": bias.slopes, "step": step, "key": key}
-    contents |= {"values": rows.values, "biases": rows.biases, "offsets": rows.offsets}
+    contents |= dict(zip(ROWS, (rows.values, rows.biases, rows.offsets), strict=True))
     with replacing(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **contents)
 
 
-def _read(file: Path, key: str, walkers: Walkers, bias: Bias) -> tuple[int, _Rows]:
-    """Steps done and what was visited; walkers and bias are put back."""
+def _key(hills: Hills, settings: SamplingSettings, walkers: int) -> str:
+    """What tells a run from others but its length."""
+    return digest([asdict(hills), settings.interval, settings.record, walkers])
+
+
+def _read(file: Path, key: str) -> dict[str, np.ndarray]:
+    """Arrays of the checkpoint of the run `key`. Raises UserError: a damaged file, or one of another run."""
     try:
         with np.load(file, allow_pickle=False) as stored:
             data = {name: stored[name] for name in stored.files}
@@ -263,19 +276,37 @@ def _read(file: Path, key: str, walkers: Walkers, bias: Bias) -> tuple[int, _Row
         raise UserError(f"{file}: damaged ({error}); delete it to start again") from error
     if str(data.get("key")) != key:
         raise UserError(f"{file}: holds a run with other hills or walkers; give another folder or delete it")
-    walkers.restore({name[len("walkers_") :]: array for name, array in data.items() if name.startswith("walkers_")})
+    return data
+
+
+def kept(folder: str | Path, hills: Hills, settings: SamplingSettings, walkers: int) -> Visits:
+    """What the run kept in `folder` has visited in its first `settings.steps` steps; the bias is the last it left.
+
+    Raises:
+        UserError: no run there, another one, or one that is damaged or shorter.
+    """
+    file = Path(folder) / FILE
+    if not file.is_file():
+        raise UserError(f"{file}: no such file")
+    data = _read(file, _key(hills, settings, walkers))
+    if data["step"] < settings.steps:
+        raise UserError(f"{file}: holds {data['step']} steps, fewer than {settings.steps}")
+    bias, rows = Bias(hills), settings.steps // settings.record
     bias.values, bias.slopes = data["bias_values"], data["bias_slopes"]
-    return int(data["step"]), _Rows(list(data["values"]), list(data["biases"]), [float(c) for c in data["offsets"]])
+    values, biases, offsets = (data[name][:rows] for name in ROWS)
+    return Visits(values, biases, offsets, bias)
 
 
 def free_energy(visits: Visits, edges: np.ndarray, skip: float = 0.3, blocks: int = 20) -> FreeEnergy:
-    """Free energy of what was visited after the first `skip` share of the run, with errors from blocks of time.
+    """Free energy of what was visited after the first `skip` share of the run, with errors from parts of each walker's run.
 
-    A block must outlast the memory of the system: where clusters live longer than a block, the errors are too small (a
-    Lennard-Jones vapour, 20 blocks of 10 ps: by a factor of about 1.6 against a plain run). Compare fewer, longer blocks.
+    Walkers remember themselves and hardly each other: the parts are told one walker after another, as one long series, whose
+    correlation is in the error (`correlated.jackknife_error`). What all walkers together have lived through must be some ten
+    memories of the system or more; a size seen once or twice has an error that is too small.
 
     Args:
-        visits: of `sample`. edges: of the bins (bins + 1,). skip: share during which the bias still grows. blocks: of the rest.
+        visits: of `sample`. edges: of the bins (bins + 1,). skip: share during which the bias still grows.
+        blocks: parts of the rest of each walker's run.
 
     Raises:
         UserError: fewer than MINIMUM_BLOCKS blocks, or fewer recorded times than blocks.
@@ -288,16 +319,17 @@ def free_energy(visits: Visits, edges: np.ndarray, skip: float = 0.3, blocks: in
     thermal = visits.bias.hills.thermal
     exponents = (biases - offsets[:, None]) / thermal
     weights = np.exp(exponents - exponents.max())
-    parts = [
+    parts = np.array([
         np.histogram(values, edges, weights=own)[0]
-        for values, own in zip(np.array_split(s, blocks), np.array_split(weights, blocks), strict=True)
-    ]
-    total, histograms = np.sum(parts, axis=0), np.array(parts)
+        for walker in zip(s.T, weights.T, strict=True)
+        for values, own in zip(*(np.array_split(series, blocks) for series in walker), strict=True)
+    ])  # fmt: skip
+    total = parts.sum(axis=0)
     values = _negative_log(total) * thermal
-    replicates = np.array([_negative_log(total - part) for part in histograms]) * thermal
+    replicates = np.array([_negative_log(total - part) for part in parts]) * thermal
     grid = (edges[1:] + edges[:-1]) / 2
     inferred = np.interp(grid, visits.bias.grid, visits.bias.free_energy())
-    return FreeEnergy(grid, values, jackknife(replicates), replicates, thermal, inferred)
+    return FreeEnergy(grid, values, jackknife_error(replicates), replicates, thermal, inferred)
 
 
 def _negative_log(histogram: np.ndarray) -> np.ndarray:
@@ -306,14 +338,6 @@ def _negative_log(histogram: np.ndarray) -> np.ndarray:
     share = np.where(share > 1e-14, share, 0.0)
     with np.errstate(divide="ignore"):
         return np.asarray(-np.log(share))
-
-
-def jackknife(replicates: np.ndarray) -> np.ndarray:
-    """Standard error from estimates without one block each (blocks, …); infinite where an estimate is."""
-    count = len(replicates)
-    finite = np.isfinite(replicates).all(axis=0)
-    deviation = np.where(finite, replicates, 0.0) - np.where(finite, replicates, 0.0).mean(axis=0)
-    return np.where(finite, np.sqrt((count - 1) / count * (deviation**2).sum(axis=0)), np.inf)
 
 
 def escapes(

