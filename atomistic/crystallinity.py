@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
+from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
@@ -44,6 +45,8 @@ FEWEST = 5
 """Fewest frames that a share of a run has an error from, and means that a hot run is averaged to."""
 BLOCKS = 10
 """Most parts of a run that shares in time are told of."""
+OWN = 20.0
+"""Times the usual variance of a part beyond which it is taken as its own: chance gives it to few parts of correlated frames."""
 AMONG = ("element", "metal")
 """What shares are of: all atoms of the element, or those of them that are metal."""
 WINDOW = 3
@@ -278,7 +281,8 @@ def _of_frame(atoms: Atoms, element: str | None, limit: float, among: str) -> li
 def _means(rows: np.ndarray, counts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means (p, 4) of successive frames (k, 4) by the part each is in (k,), and their errors: scatter, at least by counting.
 
-    The scatter about the means of all parts tells one correlation: a part alone has too few frames for its own.
+    A part alone has too few frames for a scatter and a correlation of its own: the mean variance of the parts is taken, but of
+    those whose own is more than OWN times the usual one their own (metal melts within a run); the correlation is that of all.
 
     Args:
         counts: atoms that each frame's shares are of (k,).
@@ -287,8 +291,22 @@ def _means(rows: np.ndarray, counts: np.ndarray, parts: np.ndarray) -> tuple[np.
     held, means = (design.T @ counts)[:, None], (design / design.sum(axis=0)).T @ rows
     likely = (means * held + 1) / (held + 2)
     least = np.sqrt(likely * (1 - likely) / (held + 3))
-    scatter = np.column_stack([fit_errors(design, column) for column in (rows - design @ means).T])
+    scatter = np.column_stack([_scatter(design, column) for column in (rows - design @ means).T])
     return means, np.maximum(least, scatter)
+
+
+def _scatter(design: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Standard errors (p,) of the means of parts by what the frames leave about them (k,)."""
+    freedom = np.maximum(design.sum(axis=0) - 1, 1)
+    own = design.T @ rest**2 / freedom
+    alike = own <= OWN * np.median(own * freedom / stats.chi2.median(freedom))
+    scale = np.sqrt(np.where(alike, np.average(own[alike], weights=freedom[alike]), own))
+    live, errors = scale > 0, np.zeros(len(own))
+    if live.any():
+        inside = design[:, live].any(axis=1)
+        within = design[np.ix_(inside, live)]
+        errors[live] = scale[live] * fit_errors(within, rest[inside] / (within @ scale[live]))
+    return errors
 
 
 @dataclass(frozen=True)

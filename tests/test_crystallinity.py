@@ -7,6 +7,7 @@ from ase.build import bulk
 from pair_potential import PairPotential
 
 from atomistic import dynamics
+from atomistic import crystallinity
 from atomistic.crystallinity import DISORDERED, NAMES, averaged, match, metal, neighbours, records, series, shares, window_of
 from atomistic.dynamics import DynamicsSettings
 from coupling.errors import UserError
@@ -154,3 +155,13 @@ def test_no_share_is_told_without_an_error() -> None:
     found = shares([CRYSTALS["bcc"]] * 5, "Li")
     assert found.mean[0] == 1.0
     assert found.stderr == pytest.approx(np.full(4, 1 / 640), rel=0.02)
+
+
+def test_metal_that_melted_has_no_error_from_before() -> None:
+    """Shares that fall for a fifth of a run and are 0 from then on: the error of the end is that of counting a thousand atoms."""
+    ordered = np.r_[np.linspace(0.9, 0.3, 8), np.zeros(32)]
+    rows = np.column_stack([ordered, *np.zeros((2, 40)), 1 - ordered])
+    means, errors = crystallinity._means(rows, np.full(40, 1000.0), np.repeat(np.arange(10), 4))
+    assert means[-1, 0] == 0
+    assert errors[-1, 0] < 1e-3
+    assert errors[0, 0] > 0.05
