@@ -18,6 +18,8 @@ from scipy.optimize import isotonic_regression
 from atomistic.growth import Passivation, passivation
 from coupling.record import Property
 
+FEWEST = 3
+"""Times at which so little must be left: the last frame alone has nothing after it to be held against."""
 LEFT = 0.1
 """Share of what was there at the start below which a reactant is used up.
 
@@ -56,7 +58,7 @@ def used_up(times: np.ndarray, left: Mapping[str, np.ndarray]) -> UsedUp | None:
     for phase, amounts in left.items():
         falling = isotonic_regression(amounts, increasing=False).x
         below = np.flatnonzero(falling < LEFT * amounts[0])
-        found += [UsedUp(phase, float(times[below[0]]))] if len(below) else []
+        found += [UsedUp(phase, float(times[below[0]]))] if len(below) >= FEWEST else []
     return min(found, key=lambda one: one.time, default=None)
 
 
@@ -78,12 +80,24 @@ def late_rate(times: np.ndarray, thickness: np.ndarray, gone: UsedUp | None) -> 
     return end if gone is None else replace(end, passivated=False)
 
 
-def marked(records: Sequence[Property], gone: UsedUp | None) -> list[Property]:
-    """The records, those told for a time (`time_s`) at which a reactant was used up of low confidence, with the reason."""
+def marked(records: Sequence[Property], gone: UsedUp | None, last: float) -> list[Property]:
+    """The records, those told for a time (`time_s`) at which a reactant was used up of low confidence, with the reason.
+
+    A mean about a time t of a run that ends at `last` (s) looks no farther than to 2 t and to the end; a rate says how far
+    (`until_s`).
+    """
     if gone is None:
         return list(records)
-    why = f"told of what is left: {gone.phase} was used up by {1e12 * gone.time:.3g} ps"
-    return [
-        replace(record.with_source(low_confidence=why), confidence="low") if record.conditions.get("time_s", 0.0) >= gone.time
-        else record for record in records
-    ]  # fmt: skip
+    why = f"told of what is left, some of it or all: {gone.phase} was used up by {1e12 * gone.time:.3g} ps"
+    return [_doubted(record, why) if _end(record, last) >= gone.time else record for record in records]
+
+
+def _end(record: Property, last: float) -> float:
+    """Until when a record looks, s; before the run where it is of no time."""
+    about = record.conditions.get("time_s")
+    return -1.0 if about is None else float(record.conditions.get("until_s", min(2 * about, last)))
+
+
+def _doubted(record: Property, why: str) -> Property:
+    reasons = "; ".join(filter(None, (record.source.get("low_confidence"), why)))
+    return replace(record.with_source(low_confidence=reasons), confidence="low")

@@ -132,7 +132,7 @@ def read_off(
     records += order
     records += _onsager(study, unstrained, material, where, source, notes)
     found, late, lacking = _late(study, trajectory, classed, layer.intact is not None, material, where, source)
-    records, notes = exhaustion.marked(records + found, gone), notes + lacking
+    records, notes = exhaustion.marked(records + found, gone, float(layer.times[-1])), notes + lacking
     if opened := first_gap(classed.frames[1:], classed.times[1:]):
         notes.append(opened)
         records = [replace(record.with_source(low_confidence=opened), confidence="low") for record in records]

@@ -1,5 +1,6 @@
 """What follows by arithmetic from what is known: moduli from constants, fracture from toughness, cells, shells, equations."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,10 @@ CALCULATED = ("beta_Li3PS4",)
 
 @dataclass(frozen=True)
 class Literature:
-    """A number from elsewhere, SI: what it is of, value, limits (equal to it where none are known), where from."""
+    """A number from elsewhere, SI: what it is of, value, limits (equal to it where none are known), where from.
+
+    Of an upper bound the lower limit is minus infinity.
+    """
 
     material: str
     quantity: str
@@ -27,6 +31,11 @@ class Literature:
     at: str
     source: str
     confidence: str
+
+    @property
+    def bound(self) -> bool:
+        """Whether it is an upper bound."""
+        return self.low == -math.inf
 
 
 def polycrystal(material: str, known: Sequence[Literature]) -> list[Literature]:

@@ -19,6 +19,8 @@ FAR = 10.0
 """Ratio of the ends of a 95 % interval beyond which agreement with it says nothing."""
 UNTOLD = 5e-4
 """Relative difference that the verdict, told to 0.1 %, shows as none: agreement, however narrow the error."""
+WARMER = {"lattice_constant": 0.01, "molar_volume": 0.03}
+"""Share by which crystals of lithium salts and of lithium grow from rest to 25 °C at most (Li 1 % of length: memory)."""
 CUBIC = ("Li", "Li2O", "Li2S", "LiCl", "LiF", "LLZO_cubic_ordered", "Li6PS5Cl")
 """Crystals whose single elastic constants are shown; of the others the polycrystal's moduli."""
 TOUGHNESS = "fracture_toughness"
@@ -45,6 +47,7 @@ def _listed() -> list[Literature]:
     for entry in tomllib.loads((CASES / "_records" / "literature.toml").read_text(encoding="utf-8"))["value"]:
         unit = unit_of(entry["quantity"])
         low, high = (to_si(text, unit) for text in entry.get("range", [entry["value"]] * 2))
+        low = -math.inf if entry.get("bound") == "upper" else low
         found.append(Literature(entry["material"], entry["quantity"], entry.get("conditions", {}), to_si(entry["value"], unit),
                                 low, high, entry["at"], entry["source"], entry["confidence"]))  # fmt: skip
     return found
@@ -103,13 +106,23 @@ def verdict(record: Property, known: Literature) -> str:
     assert low is not None
     assert high is not None
     meets = low <= known.high and high >= known.low
+    if not meets and _warmed(record, known):
+        return f"agrees but for what warming from 0 K may change ({apart})"
     if not meets and abs(record.value - known.value) >= UNTOLD * abs(known.value):
         return f"**differs**: {apart}"
+    if known.bound:
+        return "no contradiction"
     if not told and twice > abs(record.value):
         return "too uncertain to tell"
     if record.value > 0 and high > FAR * max(low, 0.0):
         return f"not told apart ({apart}, the 95 % interval spans {f'a factor of {high / low:.2g}' if low > 0 else 'zero'})"
     return f"agrees ({apart})"
+
+
+def _warmed(record: Property, known: Literature) -> bool:
+    """Whether a cell at rest is smaller than one measured in the warm by no more than WARMER."""
+    warm = record.conditions.get("temperature_K") == 0 and known.at not in ("", "0 K")
+    return warm and 0 <= 1 - record.value / known.value <= WARMER.get(record.quantity, 0.0)
 
 
 def _apart(value: float, other: float) -> str:

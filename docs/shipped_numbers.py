@@ -203,10 +203,12 @@ def _cells(record: Property) -> list[str]:
 def compared(record: Property, known: Literature) -> str:
     """One row of the tables against literature: a number and what it is held against."""
     _, factor, unit = SHOWN[record.quantity]
-    span = f" ({_number(known.low * factor)} … {_number(known.high * factor)})" if known.low != known.high else ""
+    ranged = known.low != known.high and not known.bound
+    span = f" ({_number(known.low * factor)} … {_number(known.high * factor)})" if ranged else ""
     at = f" at {known.at}" if known.at else ""
-    told = f"{_number(known.value * factor)}{span} {unit}".strip() + f"{at}, {known.source} ({known.confidence})"
-    return _row([_system(record), *_cells(record), told, verdict(record, known)])
+    told = f"{'< ' * known.bound}{_number(known.value * factor)}{span} {unit}".strip()
+    source = f"{told}{at}, {known.source} ({known.confidence})"
+    return _row([_system(record), *_cells(record), source, verdict(record, known)])
 
 
 def _system(record: Property) -> str:

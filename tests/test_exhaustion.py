@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from atomistic import exhaustion, growth, interphase, phases, reaction_profiles, reaction_reading, reaction_study
 from atomistic.dynamics import Trajectory
+from coupling.record import Property
 from multiscale.cli import app
 from multiscale.commands import interphase as command
 
@@ -44,7 +45,22 @@ def test_the_time_is_that_of_a_tenth_left() -> None:
         one = exhaustion.used_up(times, {"Li7P3S11": spoilt})
         assert one is not None
         assert one.time == pytest.approx(found.time, rel=0.1)
-    assert exhaustion.used_up(times, {"Li7P3S11": GROUPS - 0.88 * (GROUPS - groups), "Li": 0 * times}) is None
+    left = GROUPS - 0.88 * (GROUPS - groups)
+    assert exhaustion.used_up(times, {"Li7P3S11": left, "Li": 0 * times}) is None
+    left[-2:] = 0  # two last frames in which no group is seen whole have nothing after them to be held against
+    assert exhaustion.used_up(times, {"Li7P3S11": left}) is None
+
+
+def test_a_mean_that_looks_beyond_the_end_is_doubtful() -> None:
+    """Of a run of 100 ps used up at 90 a mean about 88 looks to 100, one of the first tenth does not; older doubts stay."""
+    gone = exhaustion.UsedUp("Li7P3S11", 9e-11)
+    gap = {"low_confidence": "a gap"}
+    told = [Property("X", "interphase_thickness", 1e-9, "m", stderr=1e-11, conditions={"time_s": about}, source=gap)
+            for about in (8.8e-11, 5e-12)]  # fmt: skip
+    late, early = exhaustion.marked(told, gone, 1e-10)
+    assert late.confidence == "low"
+    assert late.source["low_confidence"].startswith("a gap; told of what is left")
+    assert early == told[1]
 
 
 def test_a_parabola_cut_flat_is_a_parabola_that_has_not_passivated() -> None:
@@ -62,7 +78,7 @@ def test_a_parabola_cut_flat_is_a_parabola_that_has_not_passivated() -> None:
     assert end.rate == pytest.approx(slope, abs=3 * end.stderr)
     assert not end.passivated
     made = interphase.records(thickness, times, laws, end, "Li|Li7P3S11", {}, {})
-    by_name = {record.quantity: record for record in exhaustion.marked(made, gone)}
+    by_name = {record.quantity: record for record in exhaustion.marked(made, gone, times[-1])}
     late, rate = by_name["interphase_thickness"], by_name["interphase_growth_rate"]
     assert (late.confidence, rate.confidence) == ("low", "computed")
     assert "Li7P3S11 was used up by" in late.source["low_confidence"]
@@ -75,7 +91,7 @@ def test_without_an_end_nothing_changes() -> None:
     assert exhaustion.before(times, None).all()
     assert exhaustion.late_rate(times, thickness, None) == growth.passivation(times, thickness)
     made = interphase.records(thickness, times, None, None, "Li|Li7P3S11", {}, {})
-    assert exhaustion.marked(made, None) == made
+    assert exhaustion.marked(made, None, times[-1]) == made
 
 
 STEPS = 200

@@ -1,6 +1,7 @@
 """Shipped records: their page equals them, cases take them, and stale or foreign ones are refused."""
 
 import json
+import math
 import shutil
 import sys
 from dataclasses import replace
@@ -116,6 +117,14 @@ def test_a_record_is_judged_plainly() -> None:
     sure = Property("LiCl", "coordination_number", 6.002, "1", stderr=8e-4, source={"atoms": 8})
     assert literature_numbers.verdict(sure, six) == "agrees (0.0%)"
     assert literature_numbers.verdict(replace(sure, value=6.02), six) == "**differs**: +0.3%"
+    limit = literature_numbers.Literature("LiCl", "youngs_modulus", {}, 4.4e10, -math.inf, 4.4e10, "0 K", "a paper", "verified")
+    assert literature_numbers.verdict(salt(value=4.3e10), limit) == "no contradiction"
+    assert literature_numbers.verdict(salt(value=5e10), limit).startswith("**differs**: +13.6")
+    cell = literature_numbers.Literature("LiCl", "lattice_constant", {}, 5e-10, 5e-10, 5e-10, "25 degC", "a paper", "memory")
+    cold = replace(salt("lattice_constant", 4.97e-10, "m", temperature_K=0.0), stderr=1e-13)
+    assert literature_numbers.verdict(cold, cell) == "agrees but for what warming from 0 K may change (-0.6%)"
+    for other in (replace(cold, value=5.03e-10), replace(cold, value=4.9e-10), replace(cold, conditions={"temperature_K": 300.0})):
+        assert literature_numbers.verdict(other, cell).startswith("**differs**")
     assert literature_numbers.matching(salt(temperature_K=0.0), [known]) is known
     assert literature_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
 

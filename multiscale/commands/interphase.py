@@ -97,7 +97,7 @@ def interphase(
     source = {"trajectory": str(trajectory), "potential": potential, "frames": len(chosen), "atoms": len(read[0])}
     source |= {} if gone is None else {"used_up": gone.told}
     records = layers.records(thickness, times, laws, end, f"{metal}|{electrolyte}", {}, source, criterion, grain)
-    records = exhaustion.marked(records, gone)
+    records = exhaustion.marked(records, gone, float(times[-1]))
     if picture is not None:
         fitted = {} if laws is None else {laws.fits[0].law: (times[kept] * 1e12, laws.fits[0].curve, None)}
         _draw_growth(picture, {"thickness": (times * 1e12, thickness, None), **fitted}, gone)
