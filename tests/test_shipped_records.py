@@ -123,7 +123,8 @@ def test_a_record_is_judged_plainly() -> None:
     cell = literature_numbers.Literature("LiCl", "lattice_constant", {}, 5e-10, 5e-10, 5e-10, "25 degC", "a paper", "memory")
     cold = replace(salt("lattice_constant", 4.97e-10, "m", temperature_K=0.0), stderr=1e-13)
     assert literature_numbers.verdict(cold, cell) == "agrees but for what warming from 0 K may change (-0.6%)"
-    for other in (replace(cold, value=5.03e-10), replace(cold, value=4.9e-10), replace(cold, conditions={"temperature_K": 300.0})):
+    warm = replace(cold, conditions={"temperature_K": 300.0})
+    for other in (replace(cold, value=5.03e-10), replace(cold, value=4.9e-10), warm):
         assert literature_numbers.verdict(other, cell).startswith("**differs**")
     assert literature_numbers.matching(salt(temperature_K=0.0), [known]) is known
     assert literature_numbers.matching(salt(quantity="bulk_modulus"), [known]) is None
