@@ -6,7 +6,8 @@ from ase import Atoms
 from ase.build import bulk
 from pair_potential import PairPotential
 
-from atomistic import crystallinity, dynamics
+from atomistic import dynamics
+from atomistic import crystallinity
 from atomistic.crystallinity import DISORDERED, NAMES, averaged, match, metal, neighbours, records, series, shares, window_of
 from atomistic.dynamics import DynamicsSettings
 from coupling.errors import UserError
