@@ -1,14 +1,14 @@
 """Activation energy and volume of a transport coefficient from several runs or records: points, fits, records, picture.
 
-Runs of one temperature and pressure make one point (`answers.combine`), its error widened by their scatter; each enters at the
-temperature it really had. E and its covariance with the prefactor: `coupling.arrhenius`; the activation volume:
+Runs of one temperature (within ALIKE) and pressure make one point (`answers.combine`), its error widened by their scatter; each
+enters at the temperature it really had. E and its covariance with the prefactor: `coupling.arrhenius`; the activation volume:
 `coupling.activation_volume`. A conductivity enters as σ T, the product that a line of ln D means for it (Nernst–Einstein).
 
 Sources: docs/physics.md 1.10.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,20 @@ from coupling.record import Bound, Property
 
 OF_A_POINT = ("temperature_K", "mean_temperature_K", "pressure_Pa")
 """Conditions in which the points of one line differ."""
+ALIKE = 0.025
+"""Relative width of what is one temperature: those of velocities of small cells set to one differ by about so much."""
+SPAN = 0.05
+"""Least relative distance between the lowest and the highest temperature of a line."""
 CHECKED = 3
 """Temperatures of a line that its own scatter can contradict."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A coefficient of one run: set and real temperature (K), pressure (Pa), value and error in its unit, bound, where from."""
+    """A coefficient of one run: set and real temperature (K), pressure (Pa), value and error in its unit, bound, where from.
+
+    `doubt`: why it is of low confidence, else "".
+    """
 
     temperature: float
     real_temperature: float
@@ -38,6 +45,7 @@ class Measured:
     stderr: float | None
     bound: Bound
     origin: str
+    doubt: str = ""
 
 
 def carried(record: Property) -> bool:
@@ -63,12 +71,42 @@ def of_records(records: Sequence[Property], origin: str) -> list[Measured]:
             raise UserError(f"{origin}: the {record.quantity} at {T:g} K {told}; it cannot weigh in a line")
         real = float(record.conditions.get("mean_temperature_K", T))
         pressure = float(record.conditions.get("pressure_Pa", 0.0))
-        found.append(Measured(T, real, pressure, record.value, record.stderr, record.bound, origin))
+        found.append(Measured(T, real, pressure, record.value, record.stderr, record.bound, origin, doubt_of(record, origin)))
     return found
+
+
+def doubt_of(record: Property, origin: str) -> str:
+    """Why a record is of low confidence, with where it is from; "" where it is not."""
+    if record.confidence != "low":
+        return ""
+    why = record.source.get("low_confidence", "it is of low confidence")
+    return f"the {record.quantity} at {record.conditions['temperature_K']:g} K ({origin}): {why}"
+
+
+def doubted(made: Sequence[Property], measured: Sequence[Measured]) -> list[Property]:
+    """The records made of what was measured; all are of low confidence, and say why, where a value that entered is."""
+    told = list(dict.fromkeys(one.doubt for one in measured if one.doubt))
+    if not told:
+        return list(made)
+    return [replace(record.with_source(low_confidence="; ".join([*filter(None, [record.source.get("low_confidence")]), *told])),
+                    confidence="low") for record in made]  # fmt: skip
+
+
+def _together(measured: Sequence[Measured]) -> list[Measured]:
+    """Runs at the mean of their temperatures and of those, at whatever pressure, that differ by ALIKE at most."""
+    groups: list[list[float]] = []
+    for T in sorted({one.temperature for one in measured}):
+        if groups and T <= (1 + ALIKE) * groups[-1][0]:
+            groups[-1].append(T)
+        else:
+            groups.append([T])
+    means = {T: float(np.mean(group)) for group in groups for T in group}
+    return [replace(one, temperature=means[one.temperature]) for one in measured]
 
 
 def points(measured: Sequence[Measured], conductivity: bool) -> dict[tuple[float, float], Point]:
     """One point of every (temperature, pressure), K and Pa; of a conductivity that of σ T."""
+    measured = _together(measured)
     places = sorted({(one.temperature, one.pressure) for one in measured})
     at = {place: [one for one in measured if (one.temperature, one.pressure) == place] for place in places}
     wider = widening([[(one.value, one.stderr) for one in runs if one.bound is None and one.stderr] for runs in at.values()])
@@ -94,13 +132,13 @@ def records(
         to: temperature (K) that the coefficient is carried to as well.
 
     Raises:
-        UserError: neither two temperatures nor three pressures gave estimates, or nothing can be carried to `to`.
+        UserError: neither two temperatures, SPAN apart, nor three pressures gave estimates, or nothing can be carried to `to`.
     """
     made: list[Property] = []
     for pressure in sorted({p for _, p in known}):
         line = [point for (_, p), point in known.items() if p == pressure]
         where = dict(conditions) | ({"pressure_Pa": pressure} if pressure else {})
-        if len({point.temperature for point in line if point.bound is None}) >= 2:
+        if _makes_line(line):
             made.append(_energy(line, material, where, source))
         if to is not None:
             made.append(_carried(line, to, quantity, unit, material, where, source))
@@ -112,9 +150,20 @@ def records(
     if not made:
         T, p = (len({place[axis] for place, point in known.items() if point.bound is None}) for axis in (0, 1))
         told = f"{T} temperatures and {p} pressures gave an estimate (no bound)"
-        raise UserError(f"{told}: an activation energy needs 2 temperatures at one pressure, an activation volume "
-                        f"{activation_volume.FEWEST} pressures at one temperature")  # fmt: skip
+        raise UserError(f"{told}: an activation energy needs 2 temperatures, {SPAN:.0%} apart at least, at one pressure, an "
+                        f"activation volume {activation_volume.FEWEST} pressures at one temperature")  # fmt: skip
     return made
+
+
+def _span(line: Sequence[Point]) -> float:
+    """Relative distance between the lowest and the highest temperature of the estimates; 0 of one or none."""
+    known = [point.temperature for point in line if point.bound is None]
+    return max(known) / min(known) - 1 if known else 0.0
+
+
+def _makes_line(line: Sequence[Point]) -> bool:
+    """Whether the estimates lie far enough apart in temperature."""
+    return _span(line) >= SPAN
 
 
 def _energy(known: Sequence[Point], material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
@@ -138,7 +187,13 @@ def _carried(
     line: Sequence[Point], to: float, quantity: str, unit: str, material: str, conditions: Mapping[str, Any],
     source: Mapping[str, Any],
 ) -> Property:  # fmt: skip
-    """The coefficient at another temperature, K, or its upper bound there (of a conductivity divided by T again)."""
+    """The coefficient at another temperature, K, or its upper bound there (of a conductivity divided by T again).
+
+    Raises:
+        UserError: temperatures that differ by less than SPAN, or no datum that bounds it.
+    """
+    if 0 < _span(line) < SPAN:
+        raise UserError(f"--to: the temperatures of the estimates span {_span(line):.1%}; a line needs {SPAN:.0%}")
     try:
         found = arrhenius.at_temperature(line, to)
     except ValueError as error:
@@ -175,7 +230,7 @@ def picture(known: Mapping[tuple[float, float], Point], label: str, path: Path) 
         more = _drawn(name, [(1000 / point.temperature, point) for point in line])
         shown += more
         drawn |= more
-        if len({point.temperature for point in line if point.bound is None}) >= 2:
+        if _makes_line(line):
             drawn[f"{name}line"] = _line(arrhenius.fit(line))
     curves(path, drawn, "1000 K/T", label, points=shown, log=True)
 

@@ -43,7 +43,14 @@ def unbiased(sizes: np.ndarray, temperature: float) -> FreeEnergy:
 def free_energy_records(
     free: FreeEnergy, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]
 ) -> list[Property]:
-    """F(n), J, of every size that was visited; without error where one part of the run alone saw it."""
+    """F(n), J, of every size that was visited; without error where one part of the run alone saw it.
+
+    Raises:
+        UserError: one size alone was visited.
+    """
+    if len(free.grid) < 2:
+        low, high = free.grid[0] - 0.5, free.grid[0] + 0.5
+        raise UserError(f"free energy: the size stayed between {low:g} and {high:g} atoms; one size has no F(n), run longer")
     told = {**source, "method": f"-k_B T ln P(n) of an unbiased run; error: jackknife over {len(free.replicates)} parts"}
     return [
         Property(material, "cluster_free_energy", float(value), "J", stderr=float(error) if np.isfinite(error) else None,

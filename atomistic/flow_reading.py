@@ -12,6 +12,7 @@ from ase import Atoms, units
 
 from atomistic.creep import MINIMUM_WINDOWS, Drive, Flow, _steady
 from atomistic.crystallinity import NAMES, averaged, match, window_of
+from atomistic.frames import stress_of
 from coupling.errors import UserError
 
 LEAST = 0.01
@@ -30,12 +31,13 @@ def flow(
         skip: strain before steady flow; None: half of the whole. temperature: K; None: that of the velocities.
 
     Raises:
-        UserError: a tilted cell, one that is not driven at one rate, a frame without stress, no temperature, or fewer than twice
-            MINIMUM_WINDOWS frames of steady flow.
+        UserError: a tilted cell, one that is not driven at one rate, or more along another axis, a frame without stress, no
+            temperature, or fewer than twice MINIMUM_WINDOWS frames of steady flow.
     """
     cells = np.array([frame.cell.array for frame in frames])
     if np.abs(cells * (1 - np.eye(3))).max() > 1e-6 * np.abs(cells).max() or any(frame.cell.rank < 3 for frame in frames):
         raise UserError("a driven cell with its vectors along x, y and z is needed")
+    _require_driven(cells, axis)
     strains = np.log(cells[:, axis, axis] / cells[0, axis, axis])
     rate, whole = _rate(strains, interval), abs(float(strains[-1]))
     skip = whole / 2 if skip is None else skip
@@ -52,6 +54,15 @@ def flow(
     return _steady(deviators(frames, axis)[1:], heat[1:], drive, (start, end))
 
 
+def _require_driven(cells: np.ndarray, axis: int) -> None:
+    """Refuse cells (frames, 3, 3) whose last one is strained more along another axis. Raises UserError naming it."""
+    ends = np.log(np.diagonal(cells[-1]) / np.diagonal(cells[0]))
+    most = int(np.argmax(np.abs(ends)))
+    if abs(ends[most]) > max(abs(ends[axis]), LEAST):
+        told = f"the cell strains by {ends[axis]:.3g} along {'abc'[axis]} but by {ends[most]:.3g} along {'abc'[most]}"
+        raise UserError(f"{told}: it is driven along {'abc'[most]}; --axis {'abc'[most]}")
+
+
 def _rate(strains: np.ndarray, interval: float) -> float:
     """Rate, 1/s, of strains (frames,) that must grow evenly. Raises UserError where they do not."""
     whole = float(strains[-1])
@@ -65,15 +76,11 @@ def _rate(strains: np.ndarray, interval: float) -> float:
 
 
 def deviators(frames: Sequence[Atoms], axis: int) -> np.ndarray:
-    """Uniaxial deviator σ_axis - mean of the two across (frames,), Pa, tension positive. Raises UserError: no stress."""
+    """Uniaxial deviator σ_axis - mean of the two across (frames,), Pa, tension positive. Raises UserError: no (finite) stress."""
     across, found = [place for place in range(3) if place != axis], []
     for number, frame in enumerate(frames):
-        try:
-            stress = frame.get_stress(voigt=False)
-        except Exception as error:  # ASE raises several where a file holds none
-            raise UserError(f"frame {number} holds no stress ({error}); write frames with their stresses") from error
         momenta = frame.get_momenta()
-        own = np.diag(stress) - (momenta**2 / frame.get_masses()[:, None]).sum(axis=0) / frame.get_volume()
+        own = np.diag(stress_of(frame, number)) - (momenta**2 / frame.get_masses()[:, None]).sum(axis=0) / frame.get_volume()
         found.append((own[axis] - own[across].mean()) / units.Pascal)
     return np.array(found)
 

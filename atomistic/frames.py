@@ -238,6 +238,21 @@ def _require_no_bounce(moves: np.ndarray, steps: np.ndarray, last: Atoms) -> Non
                         "does not give (right)")  # fmt: skip
 
 
+def stress_of(frame: Atoms, number: int) -> np.ndarray:
+    """Stress (3, 3), eV/Å³, that frame `number` of a file holds, tension positive.
+
+    Raises:
+        UserError: it holds none, or one that is not finite; the frame is named.
+    """
+    try:
+        stress = np.asarray(frame.get_stress(voigt=False))
+    except Exception as error:  # ASE raises several where a file holds none
+        raise UserError(f"frame {number} holds no stress ({error}); write frames with their stresses") from error
+    if not np.isfinite(stress).all():
+        raise UserError(f"frame {number}: its stress is not a finite number; the run broke there, leave the frame out")
+    return stress
+
+
 def require_condensed(frames: Iterable[Atoms]) -> None:
     """Refuse cells far too large for their atoms: what is told per volume would be wrong as the cell is. Raises UserError."""
     for number, frame in enumerate(frames):

@@ -115,7 +115,12 @@ def _by_looking(free: FreeEnergy, answer: Mapping[str, Any], thermal: float) -> 
 
 def _largest(free: FreeEnergy) -> float:
     """Upper edge of the last bin that was visited, atoms."""
-    return float(free.grid[np.isfinite(free.values)].max() + (free.grid[1] - free.grid[0]) / 2)
+    return float(free.grid[np.isfinite(free.values)].max()) + _half(free)
+
+
+def _half(free: FreeEnergy) -> float:
+    """Half the width of a bin, atoms; where there is a single bin it is one atom wide."""
+    return float(free.grid[1] - free.grid[0]) / 2 if len(free.grid) > 1 else 0.5
 
 
 def table(
@@ -165,10 +170,9 @@ def _limit(
 def _by_counting(free: FreeEnergy, answer: Mapping[str, Any], volume: float, temperature: float) -> tuple[float, float, str]:
     """From the number of unbiased walkers that grew beyond the critical size of no further drive."""
     unit = Attachment(1.0, 0.0, np.zeros(0), np.zeros(0))
-    half = float(free.grid[1] - free.grid[0]) / 2  # sizes of the last bin seen lie below its upper edge
     try:
         found = waiting_time(free, unit, 0.0, BOLTZMANN * temperature)
-        size = found.critical + (half if found.bound else 0.0)
+        size = found.critical + (_half(free) if found.bound else 0.0)  # sizes of the last bin seen lie below its upper edge
     except UserError:
         size = _largest(free)
     grown = sum(one > size for one in answer["grown"])

@@ -51,7 +51,7 @@ def records(joined: Atoms, apart: Sequence[Atoms], surface: bool, source: Mappin
     if cuts < 1:
         told = f"no layer of vacuum of {VOID:g} Å along c more than joined"
         raise UserError(f"nothing is parted: {told}; give the structure joined first, then apart")
-    energy = sum(_energy(frame) for frame in apart) - cells * _energy(joined)
+    energy = sum(energy_of(frame) for frame in apart) - cells * energy_of(joined)
     value = float(surface_energy_to_si(energy / (areas[0] * cuts * (2 if surface else 1))))
     if abs(value) > IMPOSSIBLE:
         raise UserError(f"{value:.3g} J/m² is no cut's: the energies are not of one potential, or not in eV")
@@ -88,12 +88,15 @@ def _require_same_atoms(joined: Atoms, apart: Sequence[Atoms]) -> None:
         raise UserError(f"{joined.get_chemical_formula()} joined, {told} apart: the same atoms are needed")
 
 
-def _energy(atoms: Atoms) -> float:
-    """Potential energy, eV. Raises UserError where the file holds none."""
+def energy_of(atoms: Atoms) -> float:
+    """Potential energy, eV. Raises UserError where the file holds none, or one that is not finite."""
     try:
-        return float(atoms.get_potential_energy())
+        energy = float(atoms.get_potential_energy())
     except Exception as error:  # ASE raises several where a file holds none
         raise UserError(f"{atoms.get_chemical_formula()}: the file holds no potential energy ({error})") from error
+    if not np.isfinite(energy):
+        raise UserError(f"{atoms.get_chemical_formula()}: its potential energy is not a finite number")
+    return energy
 
 
 def _doubts(structures: Sequence[Atoms], value: float) -> list[str]:

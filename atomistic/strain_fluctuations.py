@@ -12,14 +12,15 @@ of the run, each error that of a correlated mean (`correlated.mean_error`); what
 what the error of the moments adds to their inverse (second order), is put right. A tensor at a mean stress P that is not zero is
 the one that relates stress and strain there.
 
-Where the cell is not free in all six, the fluctuation of its volume gives the bulk modulus alone, K = k_B T V/<δV²>.
+Where the cell is not free in all six but breathes (its three normal strains are one and the same, or all free), the fluctuation
+of its volume gives the bulk modulus alone, K = k_B T V/<δV²>; of a cell that is free along c only it would give C33.
 
 Sources: Parrinello & Rahman, J. Chem. Phys. 76, 2662 (1982); Gusev, Zehnder & Suter, Phys. Rev. B 54, 1 (1996) (both memory);
 docs/physics.md 1.10.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms, units
@@ -27,6 +28,7 @@ from scipy.spatial.transform import Rotation
 
 from atomistic.correlated import in_blocks, independent, mean_error
 from atomistic.elasticity import ROUNDING, VOIGT, ElasticTensor, averaged
+from atomistic.frames import stress_of
 from atomistic.thermal_elasticity import lowest_stiffness
 from coupling.constants import BOLTZMANN
 from coupling.errors import UserError
@@ -40,6 +42,8 @@ STRUCTURES = 12
 """Fewest strained structures, both signs of six strains."""
 MOST = 0.2
 """Strain from the mean that no solid at rest in its cell has."""
+SAME = 1e-3
+"""Share of the largest strain by which two that are one differ."""
 FACTORS = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 """Engineering strains over tensor ones."""
 
@@ -136,12 +140,13 @@ def bulk_modulus(known: Strains, temperature: float) -> tuple[float, float]:
     """Isothermal bulk modulus and its standard error, Pa, from the volume of a run at constant pressure and `temperature` (K).
 
     Raises:
-        UserError: too few frames or independent volumes, or one that does not change.
+        UserError: too few frames or independent volumes, one that does not change, or a cell that does not breathe.
     """
     away = (known.volumes - known.volumes.mean())[:, None]
     if not np.abs(away).max() > 1e-9 * known.volumes.mean():
         raise UserError("the volume of the cell does not change; a run at constant pressure is needed, or strained frames with "
                         "their stresses")  # fmt: skip
+    _require_breathing(known)
     _require_enough(away)
     square = float((away**2).mean()) + mean_error(away[:, 0]) ** 2
     share = mean_error(away[:, 0] ** 2) / square
@@ -153,6 +158,17 @@ def free_strains(known: Strains) -> int:
     """In how many independent ways the cell strains, 0 to 6."""
     spread = np.linalg.eigvalsh(known.values.T @ known.values)
     return int((spread > max(1e-6 * spread[-1], 1e-20 * len(known.values))).sum())
+
+
+def _require_breathing(known: Strains) -> None:
+    """Refuse a cell whose normal strains are neither one and the same nor all free. Raises UserError with those that move."""
+    normal, largest = known.values[:, :3], np.abs(known.values).max(axis=0)
+    ways = free_strains(replace(known, values=normal))
+    if ways == 3 or max(np.ptp(normal, axis=1).max(), *largest[3:]) < SAME * largest.max():
+        return
+    moving = " and ".join("xyz"[axis] for axis in range(3) if largest[axis] > SAME * largest.max()) or "no axis"
+    told = f"the cell strains along {moving}, in {ways} independent ways: its volume gives no bulk modulus"
+    raise UserError(f"{told}; it must be free along all three axes, or breathe by the same strain along each")
 
 
 def _require_enough(values: np.ndarray) -> None:
@@ -197,14 +213,11 @@ def stresses(frames: Sequence[Atoms], temperature: float | None) -> np.ndarray:
     """Stress (frames, 6), Pa, that the frames hold, with the kinetic part of equipartition at `temperature` (K; None: at rest).
 
     Raises:
-        UserError: a frame without stress.
+        UserError: a frame without stress, or with one that is not finite.
     """
     found = []
     for number, frame in enumerate(frames):
-        try:
-            own = frame.get_stress(voigt=True)
-        except Exception as error:  # ASE raises several where a file holds none
-            raise UserError(f"frame {number} holds no stress ({error}); write frames with their stresses") from error
+        own = np.array([stress_of(frame, number)[place] for place in VOIGT])
         kinetic = 0.0 if temperature is None else len(frame) * units.kB * temperature / frame.get_volume()
         found.append(own - kinetic * np.array([1.0, 1, 1, 0, 0, 0]))
     return pressure_to_si(1.0) * np.array(found)

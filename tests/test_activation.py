@@ -1,6 +1,7 @@
 """Activation energy and volume of runs and records: exact lines, walks of a known energy, what is left out or refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -11,11 +12,12 @@ from test_diffusivity import FRAME, HOP, with_framework
 from test_diffusivity import walk as hops
 from test_observable_commands import ask
 
+from atomistic import activation
 from coupling import arrhenius
 from coupling.arrhenius import Point
 from coupling.constants import GAS_CONSTANT
 from coupling.record import Property
-from coupling.store import write_records
+from coupling.store import read_records, write_records
 from multiscale.commands.arrhenius import _temperature
 
 E, VOLUME = 25e3, 2e-6
@@ -102,6 +104,75 @@ def test_energy_of_walks_whose_temperature_is_told_or_read(tmp_path: Path) -> No
     assert given["stderr"] < 0.3 * E
     assert given["conditions"]["temperature_low_K"] == 700.0
     assert _temperature(paths[0]) == pytest.approx(700.0, rel=0.02)
+
+
+def test_temperatures_of_velocities_are_one_where_they_hardly_differ(tmp_path: Path) -> None:
+    """Seeds at 598 to 603 K are one point of wider error and no line; three pressures of such runs make a volume."""
+    seeds = [record(T, disorder=0.5) for T in (598.0, 600.0, 601.5, 603.0)]
+    alone = kept(tmp_path, *seeds)
+    status, text = ask("arrhenius", alone)
+    assert (status, "1 temperatures and 1 pressures" in text, "5% apart" in text) == (2, True, True), text
+    known = activation.points(activation.of_records(seeds, "here"), False)
+    ((place, point),) = known.items()
+    assert (place[0], point.temperature) == pytest.approx((600.625, 600.625))
+    assert point.stderr == pytest.approx(0.05 * point.value, rel=0.05)
+    scattered = [replace(each, value=each.value * factor) for each, factor in zip(seeds, (0.5, 0.7, 1.4, 2.0), strict=True)]
+    ((_, wide),) = activation.points(activation.of_records(scattered, "here"), False).items()
+    assert wide.stderr is not None
+    assert wide.stderr > 3 * 0.05 * wide.value
+    hot = kept(tmp_path, record(850.0, disorder=0.5), name="hot.json")
+    assert rows(alone, str(hot))[0]["value"] == pytest.approx(E, rel=0.05)
+    pressed = kept(tmp_path, record(596.0), record(601.0, 1e9), record(599.0, 2e9), name="p.json")
+    (volume,) = rows(pressed)
+    assert (volume["quantity"], volume["conditions"]["temperature_K"]) == ("activation_volume", pytest.approx(598.6667))
+    near = kept(tmp_path, record(600.0), record(625.0), name="n.json")
+    status, text = ask("arrhenius", near, "--to", "25 degC")
+    assert (status, "span 4.2%; a line needs 5%" in text) == (2, True), text
+
+
+def test_low_confidence_of_a_point_is_that_of_what_is_made_of_it(tmp_path: Path) -> None:
+    """Energy, volume and carried value say why; the reasons of the line itself stand beside it."""
+    doubtful = replace(record(700.0, 1e9), confidence="low", source={"low_confidence": "too short"})
+    sure = [record(600.0), record(700.0), record(850.0), record(700.0, 2e9)]
+    found = rows(kept(tmp_path, *sure, doubtful), "--to", "650 K", "--record", str(tmp_path / "out.json"))
+    assert len(found) == 5
+    assert all("at 700 K" in row["source"]["low_confidence"] and "too short" in row["source"]["low_confidence"] for row in found)
+    assert {each.confidence for each in read_records(tmp_path / "out.json")} == {"low"}
+    rows(kept(tmp_path, *sure, name="s.json"), "--record", str(tmp_path / "out.json"))
+    assert {each.confidence for each in read_records(tmp_path / "out.json")} == {"computed"}
+
+
+def test_a_record_that_tells_no_cell_fits_any(tmp_path: Path) -> None:
+    """As those under pressure of a study do; two cells stay two."""
+    cells = [replace(record(T), source={"cell": cell}) for T, cell in ((800.0, "mean"), (600.0, "fixed"))]
+    pressed = [record(800.0, 1e9), record(800.0, 2e9)]
+    (volume,) = rows(kept(tmp_path, cells[0], *pressed))
+    assert volume["value"] == pytest.approx(VOLUME)
+    status, text = ask("arrhenius", kept(tmp_path, *cells, *pressed))
+    assert (status, "several materials or conditions" in text) == (2, True), text
+
+
+def test_a_material_names_trajectories_beside_records(tmp_path: Path) -> None:
+    path = walked(tmp_path, 850.0, 1)
+    known = kept(tmp_path, record(600.0, material="my sulfide"))
+    more = (f"850 K={path}", "--timestep", f"{FRAME:g} fs")
+    status, text = ask("arrhenius", known, *more)
+    assert (status, "choose by --material" in text) == (2, True), text
+    assert rows(known, *more, "--material", "my sulfide")[0]["quantity"] == "activation_energy"
+
+
+def test_what_is_given_twice_is_refused_and_numbers_are_numbers(tmp_path: Path) -> None:
+    known = kept(tmp_path, record(600.0, disorder=0.25), record(700.0, disorder=0.25))
+    for more, told in (
+        ((str(tmp_path / ".." / tmp_path.name / "r.json"),), "given twice"),
+        ((f"600 K, 700 K={tmp_path / 'a.traj'}",), "a second temperature, 700 K"),
+        ((f"1 GPa, 2 GPa={tmp_path / 'a.traj'}",), "a second pressure, 2 GPa"),
+        (("--where", "disorder=0.5"), "Li3P (Li; disorder=0.25)"),
+    ):
+        ase.io.write(tmp_path / "a.traj", [Atoms("Li2", positions=[[0, 0, 0], [0, 0, 3]])] * 2)
+        status, text = ask("arrhenius", known, *more, "--timestep", "1 fs")
+        assert (status, told in text) == (2, True), text
+    assert rows(known, "--where", "disorder=0.250")[0]["value"] == pytest.approx(E, rel=0.01)
 
 
 def test_what_makes_no_line_is_refused(tmp_path: Path) -> None:

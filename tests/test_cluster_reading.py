@@ -67,6 +67,16 @@ def test_barrier_is_that_of_a_nucleation_study() -> None:
     assert "an unbiased run" in record.source["method"]
 
 
+def test_a_size_that_stays_has_a_bound_of_the_barrier_and_no_free_energy() -> None:
+    """Between 6 and 7 atoms in every frame: no larger cluster was seen, and a single size has no F(n)."""
+    series = 6.5 + np.random.default_rng(4).uniform(-0.4, 0.4, 400)
+    free = cluster_reading.unbiased(series, T)
+    record = cluster_reading.barrier(free, series, 1e-14, T, "Li", {"made": "up"})
+    assert (record.bound, record.conditions["critical_size"], record.value > 0) == ("lower", 7.0, True)
+    with pytest.raises(UserError, match="stayed between 6 and 7 atoms"):
+        cluster_reading.free_energy_records(free, "Li", {}, {"made": "up"})
+
+
 def breathing(count: int = 50) -> list[Atoms]:
     """A ball of lithium that loses and takes up atoms at its rim, in a cell of lithium gas and sulfur."""
     random, start = np.random.default_rng(3), bulk("Li", "bcc", a=3.5, cubic=True).repeat((5, 5, 6))
@@ -99,3 +109,15 @@ def test_the_command_counts_as_a_place_of_the_study_does(tmp_path: Path) -> None
     assert len(json.loads((tmp_path / "r.json").read_text())["records"]) == len(rows)
     assert (tmp_path / "p.png").stat().st_size > 4000
     assert "cluster_free_energy" in ask("cluster", path, *options)[1]
+
+
+def test_the_command_notes_that_one_size_has_no_free_energy(tmp_path: Path) -> None:
+    """A crystal that hardly moves: rate, bound of the barrier and picture stand, F(n) is a note."""
+    path, made = tmp_path / "run.traj", [bulk("Li", "bcc", a=3.5, cubic=True).repeat(4) for _ in range(40)]
+    for number, frame in enumerate(made):
+        frame.positions[0] += 1e-3 * number
+    ase.io.write(path, made)
+    options = ("--timestep", "50 fs", "--temperature", "600 K", "--picture", str(tmp_path / "p.png"))
+    status, text = ask("cluster", path, *options)
+    assert (status, "stayed between" in text, "cluster_free_energy" in text) == (0, True, False), text
+    assert (tmp_path / "p.png").stat().st_size > 2000

@@ -63,7 +63,8 @@ def test_compression_is_told_by_its_rate_and_a_stress_of_nothing_is_a_bound(tmp_
 
 def test_what_does_not_flow_is_refused(tmp_path: Path) -> None:
     """No strain, a rate that changes, stress against the strain, no stresses, too few frames, no velocities, a tilted cell."""
-    still, bare, tilted, cold = driven(rate=0.0), driven(), driven(), driven()
+    still, bare, tilted, cold, broken = driven(rate=0.0), driven(), driven(), driven(), driven()
+    broken[30].calc.results["stress"] = np.full(6, np.nan)
     uneven = [*driven(40), *driven(81)[40::2]]
     for frame in bare:
         frame.calc = None
@@ -75,8 +76,12 @@ def test_what_does_not_flow_is_refused(tmp_path: Path) -> None:
     for made, told in (
         (still, "is not driven"), (uneven, "at one rate"), (driven(stress=-STRESS), "points against the strain"),
         (bare, "holds no stress"), (driven(25), "frames beyond a strain"), (cold, "hold no velocities"),
-        (tilted, "along x, y and z"),
+        (tilted, "along x, y and z"), (broken, "frame 30: its stress is not"),
     ):  # fmt: skip
         ase.io.write(path, made)
         status, text = ask("flow", path, *OPTIONS)
         assert (status, told in text, str(path) in text) == (2, True, True), text
+    ase.io.write(path, driven())
+    for axis in ("a", "b"):
+        status, text = ask("flow", path, *OPTIONS, "--axis", axis)
+        assert (status, f"by -0.04 along {axis} but by 0.08 along c" in text) == (2, True), text

@@ -102,6 +102,11 @@ def test_what_is_no_cut_is_refused(tmp_path: Path) -> None:
             ase.io.write(tmp_path / f"{number}.traj", frame)
         status, text = ask("separation", tmp_path / "0.traj", str(tmp_path / "1.traj"))
         assert (status, told in text) == (2, True), text
+    broken = held(opened(crystal()))
+    broken.calc.results["energy"] = np.nan
+    ase.io.write(path, [joined, broken])
+    status, text = ask("separation", path)
+    assert (status, f"{path}: frame 1: Ar64: its potential energy is not a finite number" in text) == (2, True), text
     ase.io.write(path, [joined, apart])
     status, text = ask("separation", path, *[str(path)] * 3)
     assert (status, "one or two apart" in text) == (2, True), text

@@ -166,6 +166,27 @@ def test_the_command_tells_the_tensor_of_a_run_and_draws_it(tmp_path: Path) -> N
     assert (status, "free in 1 of six strains: the bulk modulus alone" in text) == (0, True), text
 
 
+def test_a_bulk_modulus_is_of_a_cell_that_breathes() -> None:
+    """Three free edges give K; one or two, or three that are not independent, give none, and are named."""
+    values = breathing(np.random.default_rng(14), 400, 0.2)
+    value, error = strain_fluctuations.bulk_modulus(still(values * [1, 1, 1, 0, 0, 0]), T)
+    assert abs(value - (TENSOR[0, 0] + 2 * TENSOR[0, 1]) / 3) < 3 * error
+    along_z, plane = values * [0, 0, 1, 0, 0, 0], values * [1, 1, 0, 0, 0, 0]
+    coupled = values[:, [0, 0, 2, 3, 4, 5]] * [1, 1, 1, 0, 0, 0]
+    for made, told in ((along_z, "along z, in 1 "), (plane, "along x and y, in 2 "), (coupled, "along x and y and z, in 2 ")):
+        with pytest.raises(UserError, match=f"the cell strains {told}"):
+            strain_fluctuations.bulk_modulus(still(made), T)
+
+
+def test_a_stress_that_is_not_finite_is_told_with_file_and_frame(tmp_path: Path) -> None:
+    made, path = run(breathing(np.random.default_rng(15), 40, 0.0)), tmp_path / "run.traj"
+    for number, frame in enumerate(made):
+        frame.calc = SinglePointCalculator(frame, stress=np.full(6, np.nan if number == 7 else 0.01))
+    ase.io.write(path, made)
+    status, text = ask("elasticity", path, "--method", "stress")
+    assert (status, f"{path}: frame 7: its stress is not a finite number" in " ".join(text.split())) == (2, True), text
+
+
 def test_what_bears_no_tensor_is_refused(tmp_path: Path) -> None:
     """Too few frames, memory longer than the run, a cell that keeps its shape, no stresses, no temperature."""
     random, path = np.random.default_rng(13), tmp_path / "run.traj"

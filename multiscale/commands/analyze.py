@@ -248,7 +248,7 @@ def _answer(kind: str, records: Sequence[Any], as_json: bool, kept: Path | None 
     show(record_table(records))
 
 
-def _told(path: Path, compute: Callable[[], Any]) -> Any:
+def _told(path: Path | str, compute: Callable[[], Any]) -> Any:
     """What `compute` gives; its UserErrors name the file."""
     try:
         return compute()

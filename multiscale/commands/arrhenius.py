@@ -1,6 +1,8 @@
 """`multiscale analyze arrhenius`: activation energy and volume of a transport coefficient from several runs or record files."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +29,7 @@ def arrhenius(
     ],
     quantity: Annotated[str, typer.Option(help="self_diffusivity, or of record files ionic_conductivity.")] = "self_diffusivity",
     species: Annotated[str, typer.Option(help="Of the coefficient.")] = "Li",
-    material: Annotated[str | None, typer.Option(help="Of record files that hold several.")] = None,
+    material: Annotated[str | None, typer.Option(help="Of record files that hold several; names trajectories too.")] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help='Condition of the records: "disorder=0.5"; repeatable.')
     ] = None,
@@ -39,8 +41,9 @@ def arrhenius(
 ) -> None:
     """Activation energy (two temperatures or more) and activation volume (three pressures) of a coefficient, with errors.
 
-    The temperature of a trajectory is the one given before its name, else that of its velocities; records bear theirs, and what
-    was carried to a temperature at which nothing was run is left out. Upper bounds count as such.
+    The temperature of a trajectory is the one given before its name, else that of its velocities; temperatures within 2.5 % are
+    one, and an energy needs 5 % between the lowest and the highest. Records bear theirs, and what was carried to a temperature
+    at which nothing was run is left out. Upper bounds count as such.
 
     Example: multiscale analyze arrhenius "600 K=a.traj" "700 K=b.traj" "850 K=c.traj" --timestep "10 fs" --picture arrhenius.png
     """
@@ -50,6 +53,7 @@ def arrhenius(
     kelvin = None if to is None else quantity_of("--to", to, "K")
     wanted = dict(_pair(text) for text in where or ())
     given = [_split(text) for text in files]
+    _require_once([path for _, path in given])
     from atomistic import activation
 
     measured: list[Any] = []
@@ -63,13 +67,14 @@ def arrhenius(
         else:
             found, kind = _of_run(path, conditions, quantity, species, step)
             measured.append(found)
-            chosen = [kind]
+            chosen = [kind if material is None else replace(kind, material=material)]
         kinds |= {_kind(one): str(path) for one in chosen}
-    name, common = _one_kind(kinds, material)
+    name, common = _one_kind(kinds)
     known = activation.points(measured, quantity == "ionic_conductivity")
     source = {"files": [str(path) for _, path in given], "quantity": quantity, "runs": len(measured)}
     unit = "m^2/s" if quantity == "self_diffusivity" else "S/m"
-    records = activation.records(known, quantity, unit, name, {**common, "species": species}, source, kelvin)
+    made = activation.records(known, quantity, unit, name, {**common, "species": species}, source, kelvin)
+    records = activation.doubted(made, measured)
     if picture is not None:
         activation.picture(known, f"{quantity.replace('_', ' ')} ({QUANTITIES[quantity]})", picture)
     _tell("arrhenius", records, ("temperature_K", "pressure_Pa"), as_json, record)
@@ -84,6 +89,13 @@ def _split(text: str) -> tuple[str, Path]:
     path = Path(text) if not sign or Path(text).exists() else Path(after)
     _require_file(path)
     return (before if path == Path(after) and sign else ""), path
+
+
+def _require_once(paths: list[Path]) -> None:
+    """Refuse a file given twice, which would count as two runs. Raises UserError naming it."""
+    seen = [path.resolve() for path in paths]
+    if twice := [str(path) for path, own in zip(paths, seen, strict=True) if seen.count(own) > 1]:
+        raise UserError(f"{twice[0]}: given twice; a run counts once")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -110,11 +122,25 @@ def _chosen(path: Path, quantity: str, species: str, material: str | None, wante
 
     held = [record for record in read_records(path) if record.quantity == quantity and not carried(record)]
     fit = [record for record in held if material in (None, record.material) and _species(record) in (None, species)
-           and all(str(_where(record).get(key)) == value for key, value in wanted.items())]  # fmt: skip
+           and all(_same(_where(record).get(key), value) for key, value in wanted.items())]  # fmt: skip
     if not fit:
-        told = ", ".join(sorted({f"{one.material} ({_species(one) or 'no species'})" for one in held})) or "none"
+        told = ", ".join(sorted({_described(one) for one in held})) or "none"
         raise UserError(f"{path}: no {quantity} of {species} is as asked for; it holds those of: {told}")
     return fit
+
+
+def _same(held: Any, wanted: str) -> bool:
+    """Whether a condition is the one wanted, as a number where both are."""
+    try:
+        return math.isclose(float(held), float(wanted), rel_tol=1e-9)
+    except (TypeError, ValueError):
+        return str(held) == wanted
+
+
+def _described(record: Any) -> str:
+    """Material, species and conditions of a record, but for those of single points: "Li6PS5Cl (Li; disorder=0.25)"."""
+    name, own = _kind(record)
+    return f"{name} ({'; '.join([_species(record) or 'no species', *(f'{k}={v}' for k, v in json.loads(own).items())])})"
 
 
 def _species(record: Any) -> str | None:
@@ -130,26 +156,30 @@ def _of_run(path: Path, conditions: str, quantity: str, species: str, step: floa
     if step is None:
         raise UserError(f'{path}: the time between two frames is needed: --timestep "10 fs"')
     from atomistic import diffusivity
-    from atomistic.activation import Measured
+    from atomistic.activation import Measured, doubt_of
 
     kelvin, pressure = _conditions(conditions)
     if kelvin is None:
         kelvin = _temperature(path)
     found = diffusivity.from_file(path, species, 1e15 * step, kelvin)
-    return Measured(kelvin, kelvin, pressure or 0.0, found.value, found.stderr, found.bound, str(path)), found
+    doubt = doubt_of(found, str(path))
+    return Measured(kelvin, kelvin, pressure or 0.0, found.value, found.stderr, found.bound, str(path), doubt), found
 
 
 def _conditions(text: str) -> tuple[float | None, float | None]:
-    """Temperature (K) and pressure (Pa) of "600 K, 1 GPa", either or none of them."""
+    """Temperature (K) and pressure (Pa) of "600 K, 1 GPa", either or none of them. Raises UserError: two of one."""
     from coupling.units import UnitError, to_si
 
-    kelvin = pressure = None
+    found: dict[str, float] = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
         try:
-            pressure = to_si(part, "Pa")
+            kind, value = "pressure", to_si(part, "Pa")
         except UnitError:
-            kelvin = quantity_of(f"{text}=FILE", part, "K")
-    return kelvin, pressure
+            kind, value = "temperature", quantity_of(f"{text}=FILE", part, "K")
+        if kind in found:
+            raise UserError(f"{text}=FILE: a second {kind}, {part}; one temperature and one pressure stand before a file")
+        found[kind] = value
+    return found.get("temperature"), found.get("pressure")
 
 
 def _temperature(path: Path) -> float:
@@ -171,15 +201,22 @@ def _kind(record: Any) -> tuple[str, str]:
     return record.material, json.dumps(own, sort_keys=True)
 
 
+def _without_cell(own: str) -> str:
+    """Conditions, as JSON, less the cell."""
+    return json.dumps({name: value for name, value in json.loads(own).items() if name != "cell"}, sort_keys=True)
+
+
 def _where(record: Any) -> dict[str, Any]:
     """Conditions of a record, and in what cell it was run where it tells (one line through two cells is one of two crystals)."""
     return {**record.conditions, **({"cell": record.source["cell"]} if "cell" in record.source else {})}
 
 
-def _one_kind(kinds: dict[tuple[str, str], str], material: str | None) -> tuple[str, dict[str, Any]]:
-    """The material and the conditions that all points share. Raises UserError with those that differ."""
+def _one_kind(kinds: dict[tuple[str, str], str]) -> tuple[str, dict[str, Any]]:
+    """The material and the conditions that all points share; one that tells no cell fits any. Raises UserError: they differ."""
+    open_to_any = {(name, _without_cell(own)) for name, own in kinds if _without_cell(own) != own}
+    kinds = {kind: path for kind, path in kinds.items() if kind not in open_to_any}
     if len(kinds) > 1:
         listed = "".join(f"\n  {name} {'' if own == '{}' else own} ({path})" for (name, own), path in kinds.items())
         raise UserError(f"the files hold several materials or conditions; choose by --material and --where:{listed}")
     ((name, own),) = kinds
-    return material or name, json.loads(own)
+    return name, json.loads(own)

@@ -111,8 +111,8 @@ def _more(
     if step is not None and kelvin is not None and free is not None:
         found = borne(lambda: reading.barrier(free, sizes, step, kelvin, material, source))
         records += [replace(found, conditions={**found.conditions, **conditions})] if found else []
-    records += reading.free_energy_records(free, material, where, source) if free else []
-    return records, notes, free
+    curve = borne(lambda: reading.free_energy_records(free, material, where, source)) if free else None
+    return records + (curve or []), notes, free if curve else None
 
 
 def _draw(picture: Path, sizes: Any, step: float | None, free: Any, element: str) -> None:

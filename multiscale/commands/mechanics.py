@@ -1,5 +1,6 @@
 """`multiscale analyze elasticity | flow | separation`: stiffness, flow and parting of any frames that ASE reads."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,7 @@ def elasticity(
 ) -> None:
     """Elastic tensor and moduli from the strain of the cell of a run at constant pressure, or from stresses of strained frames.
 
-    A cell whose edges and angles are not all free gives the bulk modulus alone.
+    A cell whose edges and angles are not all free gives the bulk modulus alone, where it breathes or its three edges are free.
 
     Example: multiscale analyze elasticity npt.traj --temperature "300 K" --symmetry cubic
     """
@@ -145,10 +146,8 @@ def separation(
     for path in structures:
         _require_file(path)
     from atomistic import parting
-    from atomistic.frames import read_frames
 
-    read = [read_frames(path, run=False) for path in structures]
-    joined, *apart = [read[0][0], read[0][-1]] if len(read) == 1 else [frames[-1] for frames in read]
+    joined, *apart = _with_energies(structures)
     source = {"structures": [str(path) for path in structures]}
     records, notes = _told(structures[0], lambda: parting.records(joined, apart, surface, source))
     if picture is not None:
@@ -158,3 +157,16 @@ def separation(
     _tell("separation", records, (), as_json, record)
     for note in notes if not as_json else []:
         show(f"note: {note}")
+
+
+def _with_energies(paths: list[Path]) -> list[Any]:
+    """Structures joined and apart: last frames, or the first and the last of one file. Raises UserError: one without energy."""
+    from atomistic.frames import read_frames
+    from atomistic.parting import energy_of
+
+    read = [read_frames(path, run=False) for path in paths]
+    ends = [(path, len(frames) - 1, frames[-1]) for path, frames in zip(paths, read, strict=True)]
+    chosen = [(paths[0], 0, read[0][0]), *ends] if len(paths) == 1 else ends
+    for path, number, frame in chosen:
+        _told(f"{path}: frame {number}", partial(energy_of, frame))
+    return [frame for _, _, frame in chosen]
