@@ -146,8 +146,8 @@ def _placed(mean: np.ndarray, sites: np.ndarray, grains: np.ndarray, cell: np.nd
         over = float(np.ptp(height[inner])) if inner.any() else 0.0
         if inner.sum() < FEWEST_INNER or over < NARROWEST:
             told = f"{inner.sum()} atoms of the framework, over {over:.2g} Å, in the inner half of the grain with the tag {grain}"
-            raise UserError(f"width of a boundary: {told}; at least {FEWEST_INNER} over {NARROWEST:g} Å are needed, and a tag for "
-                            "each grain, not for each layer")  # fmt: skip
+            least = f"at least {FEWEST_INNER} over {NARROWEST:g} Å are needed, and a tag for each grain, not for each layer"
+            raise UserError(f"width of a boundary: {told}; {least}")
         stretch = float(np.polyfit(height[inner], moved[inner, 2], 1)[0])
         moved[:, 2] -= stretch * height
         placed[own] += np.median(moved[inner], axis=0)
@@ -226,7 +226,7 @@ def structure(found: Disorder) -> Structure:
 
 
 def _inside(found: Disorder, logs: np.ndarray) -> float:
-    """Greatest fall of χ² by the fit of a boundary about the middle of a grain: what differs from layer to layer of the crystal."""
+    """Greatest fall of χ² by the fit of a boundary about the middle of a grain: what differs from layer to layer."""
     count = int(found.boundary.max()) + 1
     grain, falls = (found.boundary - (found.height < 0)) % count, [0.0]
     for number in range(count):
@@ -297,9 +297,9 @@ def records(
         notes.append(f"{which}: as near to other sites as to its own in the middle of the grains as well; what is told of the "
                      "boundary and of the grain is of low confidence")  # fmt: skip
     if fit.width is None:
-        told = f"a boundary in the distances of the framework from its sites lowers χ² by {fit.drop:.3g}, {fit.needed:.3g} are needed"
-        told += f" ({SEEN:g} more than in the middle of the grains)"
-        return [], [*notes, f"no width of the boundary: {told}"]
+        told = f"a boundary in the distances of the framework from its sites lowers χ² by {fit.drop:.3g}"
+        needed = f"{fit.needed:.3g} are needed ({SEEN:g} more than in the middle of the grains)"
+        return [], [*notes, f"no width of the boundary: {told}, {needed}"]
     if fit.drifts:
         told = ", ".join(f"{width:.2g}" for width in fit.by_time)
         notes.append(f"the boundary's width changes within the run: about {told} Å in {PARTS} parts of it")
