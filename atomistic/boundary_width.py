@@ -11,12 +11,13 @@ alike everywhere; b, A, c and w of every boundary by itself, the width told is t
 - atoms: the jackknife over strips of the plane, one of one boundary left out in turn (one step of Gauss and Newton each), or the
   scatter of the boundaries where that is twice as much, which chance does once in twenty;
 - time: that of the mean of the widths in PARTS of the run, a step each too, with the correlation they show (`correlated`).
-A width within two errors of nothing, of NARROWEST, or that may be that of a grain leaves a bound; where the Gaussian lowers χ² by
-less than SEEN, there is none.
+A width within two errors of nothing, of NARROWEST, below twice the spacing of the sites' heights, or that may be that of a grain
+leaves a bound. Layers of a crystal may differ as well: where the Gaussian does not lower χ² by SEEN more than the same fit about
+the middles of the grains does, there is no width.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,14 @@ STRIPS = 6
 """Strips of the plane, across its longer edge, of which one is left out in turn."""
 FEWEST_ATOMS = 8
 """Fewest atoms of the framework in a strip of one boundary."""
+FEWEST_INNER = 3
+"""Fewest atoms of the framework in the inner half of a grain, which are to tell how it moved and stretched."""
 PARTS = 8
 """Of the run, whose widths tell of time."""
 DRIFTS = 0.05
 """Error by time, as a share of the width, below which no change is told."""
 SEEN = 16.3
-"""Drop of χ² above which a boundary is seen (three more parameters, 99.9 %)."""
+"""Drop of χ², beyond that in the middle of the grains, above which a boundary is seen (three more parameters, 99.9 %)."""
 LOST = 0.5
 """Mean distance, as a share of the spacing of an element's sites, from which on its atoms are as near to another's site."""
 ONE_SIDED_95 = 1.645
@@ -93,7 +96,8 @@ def disorder(positions: np.ndarray, sites: Atoms, framework: np.ndarray, cell: n
             (`grain_boundary.grain_boundary`). cell: of the run (3, 3), Å; the third vector along z.
 
     Raises:
-        UserError: other atoms, fewer than two grains, too few frames, atoms that stand still, or too few of them.
+        UserError: other atoms, fewer than two grains, too few frames, atoms that stand still, or too few of them in a strip or in
+            the middle of a grain.
     """
     if len(sites) != positions.shape[1]:
         raise UserError(f"width of a boundary: {len(sites)} sites for {positions.shape[1]} atoms; the cell as built is needed")
@@ -128,13 +132,22 @@ def disorder(positions: np.ndarray, sites: Atoms, framework: np.ndarray, cell: n
 
 
 def _placed(mean: np.ndarray, sites: np.ndarray, grains: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Mean places' sites (n, 3), Å: those as built, next to the atoms, each grain moved and stretched to meet its inner half."""
+    """Mean places' sites (n, 3), Å: those as built, next to the atoms, each grain moved and stretched to meet its inner half.
+
+    Raises:
+        UserError: a grain whose inner half holds fewer than FEWEST_INNER atoms, or none NARROWEST over the others.
+    """
     turns = np.rint((mean - sites) @ np.linalg.inv(cell))
     placed = sites + turns @ cell
     for grain in np.unique(grains):
         own = grains == grain
         height = sites[own, 2] - (sites[own, 2].min() + sites[own, 2].max()) / 2
         moved, inner = mean[own] - placed[own], np.abs(height) < np.ptp(height) / 4
+        over = float(np.ptp(height[inner])) if inner.any() else 0.0
+        if inner.sum() < FEWEST_INNER or over < NARROWEST:
+            told = f"{inner.sum()} atoms of the framework, over {over:.2g} Å, in the inner half of the grain with the tag {grain}"
+            least = f"at least {FEWEST_INNER} over {NARROWEST:g} Å are needed, and a tag for each grain, not for each layer"
+            raise UserError(f"width of a boundary: {told}; {least}")
         stretch = float(np.polyfit(height[inner], moved[inner, 2], 1)[0])
         moved[:, 2] -= stretch * height
         placed[own] += np.median(moved[inner], axis=0)
@@ -169,7 +182,7 @@ class Structure:
     Attributes:
         parameters: (boundaries, 4). width: mean of theirs with its error, or a bound; None: not every boundary is seen.
         by_time: mean widths in the parts of the run, Å, nearly. drifts: whether their error is most of the width's, and counts.
-        drop: least fall of χ² by a boundary.
+        drop: least fall of χ² by a boundary. inside: greatest by the same fit about the middle of a grain, 0 where it is none.
     """
 
     parameters: np.ndarray
@@ -177,6 +190,12 @@ class Structure:
     by_time: tuple[float, ...]
     drifts: bool
     drop: float
+    inside: float
+
+    @property
+    def needed(self) -> float:
+        """Fall of χ² above which a boundary is seen."""
+        return self.inside + SEEN
 
 
 def structure(found: Disorder) -> Structure:
@@ -200,17 +219,36 @@ def structure(found: Disorder) -> Structure:
     time = mean_error(by_time)
     error = float(np.hypot(atoms, time))
     parameters = np.array([[np.exp(b), np.exp(a), c, np.exp(w)] for b, a, c, w in fits])
-    told = _told(widths, error, found.reach) if min(drops) > SEEN else None
-    return Structure(parameters, told, tuple(by_time.tolist()), bool(time > max(2 * atoms, DRIFTS * widths.mean())), min(drops))
+    drifts = bool(time > max(2 * atoms, DRIFTS * widths.mean()))
+    fit = Structure(parameters, None, tuple(by_time.tolist()), drifts, min(drops), _inside(found, logs))
+    least = max(1.001 * NARROWEST, *(2 * _spacing(found.height[found.boundary == number]) for number in range(count)))
+    return replace(fit, width=_told(widths, error, found.reach, least)) if fit.drop > fit.needed else fit
 
 
-def _told(widths: np.ndarray, error: float, reach: float) -> Width:
-    """Mean width with its error, or the bound that is left of it."""
+def _inside(found: Disorder, logs: np.ndarray) -> float:
+    """Greatest fall of χ² by the fit of a boundary about the middle of a grain: what differs from layer to layer."""
+    count = int(found.boundary.max()) + 1
+    grain, falls = (found.boundary - (found.height < 0)) % count, [0.0]
+    for number in range(count):
+        height = found.height[grain == number]
+        half = 2 * np.abs(height).mean()  # of a grain that is evenly filled
+        falls.append(_fit(height - np.where(height < 0, -half, half), logs[grain == number], found.reach)[1])
+    return max(falls)
+
+
+def _spacing(height: np.ndarray) -> float:
+    """Mean distance, Å, between the heights below and above a place that is taken at random: Σ g²/Σ g of the gaps g."""
+    apart = np.diff(np.sort(height))
+    return float((apart**2).sum() / apart.sum())
+
+
+def _told(widths: np.ndarray, error: float, reach: float, least: float) -> Width:
+    """Mean width with its error, or the bound that is left of it; `least`: below which (Å) none is resolved."""
     width = float(widths.mean())
     if width + ONE_SIDED_95 * error > 2 * reach:
         return Width(max(width - ONE_SIDED_95 * error, 0.0), None, "lower")
-    if width < 2 * error or widths.min() < 1.001 * NARROWEST:
-        return Width(width + ONE_SIDED_95 * error, None, "upper")
+    if width < 2 * error or widths.min() < least:
+        return Width(max(width, least) + ONE_SIDED_95 * error, None, "upper")
     return Width(width, error, None)
 
 
@@ -259,8 +297,9 @@ def records(
         notes.append(f"{which}: as near to other sites as to its own in the middle of the grains as well; what is told of the "
                      "boundary and of the grain is of low confidence")  # fmt: skip
     if fit.width is None:
-        told = f"a boundary in the distances of the framework from its sites lowers χ² by {fit.drop:.3g}, {SEEN:g} are needed"
-        return [], [*notes, f"no width of the boundary: {told}"]
+        told = f"a boundary in the distances of the framework from its sites lowers χ² by {fit.drop:.3g}"
+        needed = f"{fit.needed:.3g} are needed ({SEEN:g} more than in the middle of the grains)"
+        return [], [*notes, f"no width of the boundary: {told}, {needed}"]
     if fit.drifts:
         told = ", ".join(f"{width:.2g}" for width in fit.by_time)
         notes.append(f"the boundary's width changes within the run: about {told} Å in {PARTS} parts of it")

@@ -23,19 +23,31 @@ ONE_SIGMA = 0.841345
 """Share of a normal distribution below one standard deviation."""
 BLOCKS = 32
 """Fewest blocks that a long series is parted into; one of fewer than twice as many values is taken as it is."""
+ROUNDING = 1e-14
+"""Error of a mean, as a share of the largest value, below which it is one of rounding."""
+LARGE = 1e100
+"""Residuals above this, or below its inverse, are scaled before they are squared."""
 RHO = np.linspace(-0.99, 0.99, 100)
 """Correlations of successive values that are averaged over, all alike likely beforehand."""
 
 
 def mean_error(values: np.ndarray) -> float:
-    """Standard error of the mean of correlated values (n,), in their unit, n ≥ 2; 0 where all are equal.
+    """Standard error of the mean of correlated values (n,), in their unit, n ≥ 2; 0 where all are equal but for rounding.
 
     Raises:
         UserError: fewer than two values, or one that is not finite.
     """
     if len(values) < 2:
         raise UserError(f"an error of a mean needs two values at least; there are {len(values)}")
-    return float(fit_errors(np.ones((len(values), 1)), np.asarray(values, dtype=float) - np.mean(values))[0])
+    values = np.asarray(values, dtype=float)
+    _require_finite(values)
+    error = float(fit_errors(np.ones((len(values), 1)), values - values.mean())[0])
+    return error if error > ROUNDING * np.abs(values).max() else 0.0
+
+
+def _require_finite(values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise UserError("an error cannot be told: some of the values are not finite")
 
 
 def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
@@ -50,10 +62,12 @@ def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     Raises:
         UserError: a residual that is not finite.
     """
-    if not np.isfinite(residuals).all():
-        raise UserError("an error cannot be told: some of the values are not finite")
+    _require_finite(residuals)
     if not np.any(residuals):
         return np.zeros(design.shape[1])
+    largest = np.abs(residuals).max()
+    if not 1 / LARGE < largest < LARGE:
+        return np.asarray(largest * fit_errors(design, residuals / largest))
     blocks, rest = in_blocks(design), in_blocks(residuals)
     size, units = round(len(residuals) / len(rest)), np.maximum(np.linalg.norm(blocks, axis=0), 1e-300)
     left, singular, right = np.linalg.svd(blocks / units, full_matrices=False)

@@ -48,6 +48,8 @@ CHECKPOINT = 500
 """Steps between checkpoints of a driven run."""
 WINDOW = 0.02
 """Strain over which the stress is averaged before its greatest value is told."""
+FEWEST = 10
+"""Values of the stress that are averaged at least before its greatest value is told."""
 CHANGING = 3.0
 """Standard errors from zero beyond which the change of the stress is one (of steady runs one in 400 is taken for that)."""
 REST = 100
@@ -80,7 +82,7 @@ class Flow:
     """Stress–rate point: σ along the strain and its standard error (Pa), |ε̇| (1/s); strains (n,) and stresses (n,) (Pa, signed).
 
     drift: change of σ over what is read and its standard error, Pa. greatest: σ and its standard error over the WINDOW of the
-    run where it is greatest, Pa. crystals: shares of the atoms by crystal, at start and end.
+    run (FEWEST values of few) where it is greatest, Pa. crystals: shares of the atoms by crystal, at start and end.
     """
 
     stress: float
@@ -179,7 +181,8 @@ def _steady(
     design = np.column_stack([np.ones(len(read)), np.linspace(-0.5, 0.5, len(read))])
     line = np.linalg.lstsq(design, read, rcond=None)[0]
     drift = float(line[1]), float(fit_errors(design, read - design @ line)[1])
-    highest = max(np.array_split(sign * stresses, max(1, round(drive.strain / WINDOW))), key=np.mean)
+    windows = max(1, min(round(drive.strain / WINDOW), len(stresses) // FEWEST))
+    highest = max(np.array_split(sign * stresses, windows), key=np.mean)
     return Flow(float(read.mean()), mean_error(read), abs(drive.rate), strains, stresses, float(temperatures[late].mean()),
                 drift, (float(highest.mean()), mean_error(highest)), crystals)  # fmt: skip
 
@@ -215,12 +218,17 @@ def _deviator(integrator: Langevin, masses: np.ndarray, axis: int) -> float:
 
 
 def no_flow(found: Flow) -> str | None:
-    """Why the mean stress of a run is not that of steady flow, in a sentence; None where nothing speaks against it."""
+    """Why a run tells no stress of flow, in a sentence; None where nothing speaks against it.
+
+    Of a crystal that melted what is read is the melt's stress, which may change or point anywhere: what the crystal bore is told.
+    """
     start, end = (_leading(shares) for shares in found.crystals)
     stress, error, drift, uncertain = (value * 1e-6 for value in (found.stress, found.stderr, *found.drift))
     if end not in (start, DISORDERED):
         told = f"the cell turned from {_shares(found.crystals[0])} into {_shares(found.crystals[1])}"
         return f"{told}: no plastic flow of what it was; another direction of the crystal or another start is needed"
+    if end != start:
+        return None
     if stress < -2 * error:
         told = f"the mean stress that is read, {stress:.0f} ± {error:.0f} MPa, points against the strain"
         return f"{told}: the cell deforms by itself and is not driven; a longer equilibration or a larger skip is needed"

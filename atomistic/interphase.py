@@ -186,7 +186,7 @@ def balance(
     the classes lie apart (a spread).
 
     Raises:
-        UserError: the electrolyte is not used up by at least one formula unit, or is not in the reaction.
+        UserError: the electrolyte is not used up by at least one formula unit, or is not in the reaction; amounts not finite.
     """
     if reaction.numbers.get(electrolyte, 0.0) >= 0:
         raise UserError(f"balance: {electrolyte} is not used up by the reaction, which uses up "
@@ -211,7 +211,13 @@ def balance(
 
 
 def _scatter(values: np.ndarray, grain: float) -> float | None:
-    """Standard error of the mean of successive values; that of one value where they are too few to tell, None of one."""
+    """Standard error of the mean of successive values; that of one value where they are too few to tell, None of one.
+
+    Raises:
+        UserError: a value that is not finite.
+    """
+    if not np.isfinite(values).all():
+        raise UserError("balance: the amounts of some frames are not finite numbers")
     try:
         return late_mean(np.arange(len(values)), values, share=1.0, grain=grain)[1]
     except UserError:

@@ -19,6 +19,8 @@ Sources: Barducci, Bussi & Parrinello, Phys. Rev. Lett. 100, 020603 (2008); Tiwa
 """
 
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ from coupling.store import digest
 REACH = 3.5
 """Widths at which a hill ends; it is lowered and stretched so that it ends without a step."""
 FILE, ROWS = "metadynamics.npz", ("values", "biases", "offsets")
+NEEDED = ("key", "step", "bias_values", "bias_slopes", *ROWS)
 """Checkpoint of a run, and what it holds of every recorded time."""
 MINIMUM_BLOCKS = 10
 """Fewest parts of a walker's run an error is taken from."""
@@ -221,7 +224,7 @@ def sample(
     key = _key(hills, settings, len(everyone))
     file = None if folder is None else Path(folder) / FILE
     if file is not None and file.is_file():
-        data = _read(file, key)
+        data = _read(file, key, settings.record)
         walkers.restore({name[len("walkers_") :]: array for name, array in data.items() if name.startswith("walkers_")})
         bias.values, bias.slopes = data["bias_values"], data["bias_slopes"]
         done, rows = int(data["step"]), _Rows(*(list(data[name]) for name in ROWS))
@@ -267,15 +270,23 @@ def _key(hills: Hills, settings: SamplingSettings, walkers: int) -> str:
     return digest([asdict(hills), settings.interval, settings.record, walkers])
 
 
-def _read(file: Path, key: str) -> dict[str, np.ndarray]:
-    """Arrays of the checkpoint of the run `key`. Raises UserError: a damaged file, or one of another run."""
+def _read(file: Path, key: str, record: int) -> dict[str, np.ndarray]:
+    """Arrays of the checkpoint of the run `key`, which holds a row every `record` steps.
+
+    Raises:
+        UserError: a damaged or incomplete file, or one of another run.
+    """
     try:
         with np.load(file, allow_pickle=False) as stored:
-            data = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError) as error:
+            data = {name: stored[name] for name in dict.fromkeys((*NEEDED, *stored.files))}
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{file}: damaged ({error}); delete it to start again") from error
-    if str(data.get("key")) != key:
+    if str(data["key"]) != key:
         raise UserError(f"{file}: holds a run with other hills or walkers; give another folder or delete it")
+    wanted, held = int(data["step"]) // record, [len(data[name]) for name in ROWS]
+    if held != [wanted] * len(ROWS):
+        told = f"{', '.join(map(str, held))} rows of {', '.join(ROWS)} where {wanted} belong to {data['step']} steps"
+        raise UserError(f"{file}: damaged ({told}); delete it to start again")
     return data
 
 
@@ -288,7 +299,7 @@ def kept(folder: str | Path, hills: Hills, settings: SamplingSettings, walkers: 
     file = Path(folder) / FILE
     if not file.is_file():
         raise UserError(f"{file}: no such file")
-    data = _read(file, _key(hills, settings, walkers))
+    data = _read(file, _key(hills, settings, walkers), settings.record)
     if data["step"] < settings.steps:
         raise UserError(f"{file}: holds {data['step']} steps, fewer than {settings.steps}")
     bias, rows = Bias(hills), settings.steps // settings.record

@@ -92,6 +92,32 @@ def test_what_is_narrow_or_as_wide_as_a_grain_is_a_bound_and_no_boundary_is_none
     assert "are needed" in notes[0]
 
 
+def layered(every: int, seed: int, boundary: float = 0.0, spacing: float = 2.5) -> boundary_width.Disorder:
+    """A crystal of layers, one in `every` of which strays 1.5 times as far; those next to the planes `boundary` times more."""
+    random, cell = np.random.default_rng(seed), np.diag([10.0, 20.0, HEIGHT])
+    number, x, y = (each.ravel() for each in np.meshgrid(np.arange(HEIGHT / spacing), np.arange(4), np.arange(8), indexing="ij"))
+    places = np.column_stack([2.5 * x, 2.5 * y, spacing * (number + 0.5)])
+    sites = Atoms(f"S{len(places)}", positions=places, cell=cell, pbc=True, tags=1 + (places[:, 2] > HEIGHT / 2))
+    near = np.abs((places[:, 2] + HEIGHT / 4) % (HEIGHT / 2) - HEIGHT / 4) < spacing
+    size = 0.2 * np.where(number % every == 0, 1.5, 1.0) * (1 + boundary * near)
+    size *= np.exp(0.15 * random.standard_normal(len(places)))
+    turns = random.standard_normal((8, len(places), 3))
+    turns *= (size / np.linalg.norm(turns, axis=2))[:, :, None]
+    return boundary_width.disorder(places + np.concatenate([turns, -turns]), sites, np.arange(len(places)), cell)
+
+
+@pytest.mark.parametrize("every", [2, 3, 4])
+def test_layers_of_a_crystal_that_differ_are_no_boundary(every: int) -> None:
+    """χ² falls in the middle of the grains as well; layers next to the planes that stray thrice as far give an upper bound."""
+    fits = [boundary_width.structure(layered(every, seed)) for seed in range(10)]
+    assert np.median([fit.drop for fit in fits]) > boundary_width.SEEN
+    assert [fit.width for fit in fits] == 10 * [None]
+    assert "(16.3 more than in the middle" in boundary_width.records(layered(every, 0), "X", {}, {"trajectory": "none"})[1][0]
+    width = boundary_width.structure(layered(every, 0, boundary=2.0)).width
+    assert width is not None
+    assert (width.bound, width.stderr, width.value > 5.0) == ("upper", None, True)
+
+
 def test_a_framework_without_sites_is_told() -> None:
     """Atoms 1.5 Å from sites that are some 2 Å apart: the width is of low confidence."""
     found = stack(5, 8.0, level=1.5, scatter=0.1)
@@ -113,5 +139,14 @@ def test_what_cannot_be_read_is_refused() -> None:
     sites.set_tags(np.where(places[:, 2] < 20, 1, 2))
     with pytest.raises(UserError, match="7 frames"):
         boundary_width.disorder(frames[:7], sites, np.arange(100), cell)
+    layers = sites.copy()
+    layers.set_tags((places[:, 2] // 4).astype(int))
+    with pytest.raises(UserError, match=r"in the inner half of the grain with the tag .; .* not for each layer"):
+        boundary_width.disorder(frames, layers, np.arange(100), cell)
+    flat = sites.copy()
+    flat.positions[:, 2] = np.floor(places[:, 2]) // 4 * 4
+    flat.set_tags(flat.positions[:, 2].astype(int) // 4)
+    with pytest.raises(UserError, match="0 atoms of the framework, over 0 Å, in the inner half"):
+        boundary_width.disorder(frames, flat, np.arange(100), cell)
     with pytest.raises(UserError, match="in a strip"):
         boundary_width.disorder(frames, sites, np.arange(60), cell)

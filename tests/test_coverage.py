@@ -378,9 +378,11 @@ def test_an_error_has_the_unit_of_its_values() -> None:
     from coupling.errors import UserError
 
     values = np.random.default_rng(3).normal(size=20)
-    for scale in (1e-12, 1e-30, 1e20):
+    for scale in (1e-200, 1e-30, 1e-12, 1e20, 1e200):
         assert mean_error(scale * values) == pytest.approx(scale * mean_error(values), rel=1e-9)
-    with pytest.raises(UserError, match="not finite"):
-        mean_error(np.array([1.0, np.nan, 2.0]))
+    assert mean_error(np.full(50, 0.1)) == mean_error(np.full(7, -1e23 / 3)) == 0.0
+    for broken in (np.nan, np.inf):
+        with pytest.raises(UserError, match="not finite"):
+            mean_error(np.array([1.0, broken, 2.0]))
     with pytest.raises(UserError, match="two values"):
         mean_error(np.array([1.0]))

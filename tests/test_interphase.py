@@ -83,6 +83,9 @@ def test_what_is_no_interphase_is_refused() -> None:
     found = layer([atoms, atoms], [names, names], "Li", "Li6PS5Cl", Reaction.read(TEXT))
     with pytest.raises(UserError, match="at least one is needed"):
         balance(found.amounts, Reaction.read(TEXT), "Li6PS5Cl")
+    lost = {name: np.array([0.0, 1.0, 2.0, np.nan]) for name in ("Li2S", "Li3P", "LiCl", "Li")}
+    with pytest.raises(UserError, match="not finite numbers"):
+        balance({"Li6PS5Cl": 10.0 - np.arange(4), **lost}, Reaction.read(TEXT), "Li6PS5Cl")
 
 
 def test_two_halves_have_their_own_coefficients() -> None:

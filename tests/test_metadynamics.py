@@ -7,7 +7,7 @@ from pair_potential import PairPotential
 
 from atomistic.correlated import jackknife_error
 from atomistic.escape import escape_rate
-from atomistic.metadynamics import Bias, Hills, SamplingSettings, escapes, free_energy, sample
+from atomistic.metadynamics import Bias, Hills, SamplingSettings, escapes, free_energy, kept, sample
 from atomistic.walkers import BiasedField, Molecular, Overdamped, torch_variable
 from coupling.errors import RunFailure, UserError
 
@@ -91,6 +91,29 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path) -> None:
     with pytest.raises(UserError, match="other hills"):
         sample(Overdamped(basin_slope, np.zeros(3), 1e-3, 0), Hills(-2.0, 2.0, 121, 0.15, 0.1, 1.0, 6.0),
                SamplingSettings(10, 5, 5), tmp_path)  # fmt: skip
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path) -> None:
+    """Half a file, one without its end, flipped bytes, arrays missing, rows missing: a sentence that says what to do."""
+    hills, settings = Hills(-2.0, 2.0, 121, 0.15, 0.1, 1.0, 6.0), SamplingSettings(100, 20, 10)
+    sample(Overdamped(basin_slope, np.array([0.0, 0.5]), 2e-3, 3), hills, settings, tmp_path)
+    file = tmp_path / "metadynamics.npz"
+    whole, arrays = file.read_bytes(), dict(np.load(file))
+    assert len(kept(tmp_path, hills, settings, 2).values) == 10
+
+    def told() -> str:
+        with pytest.raises(UserError, match="delete it to start again") as refusal:
+            kept(tmp_path, hills, settings, 2)
+        return str(refusal.value)
+
+    for damaged in (whole[: len(whole) // 2], whole[:-30], b"", whole[:400] + bytes([whole[400] ^ 255]) + whole[401:]):
+        file.write_bytes(damaged)
+        assert f"{file}: damaged" in told()
+    for name in ("key", "step", "offsets", "bias_slopes"):
+        np.savez(file, **{other: array for other, array in arrays.items() if other != name})
+        assert name in told()
+    np.savez(file, **{**arrays, "offsets": arrays["offsets"][:6]})
+    assert "10, 10, 6 rows of values, biases, offsets where 10 belong to 100 steps" in told()
 
 
 def exact_time(barrier: float) -> float:

@@ -346,6 +346,9 @@ def test_sites_of_the_grains_give_the_width_of_their_boundary(tmp_path: Path) ->
     ase.io.write(tmp_path / "built.extxyz", Atoms(sites.numbers, positions=sites.positions, cell=cell, pbc=True))
     status, text = ask("grain-boundary", tmp_path / "run.traj", "--sites", str(tmp_path / "built.extxyz"))
     assert (status, "sites with a tag" in text) == (2, True), text
+    ase.io.write(tmp_path / "built.extxyz", sites[np.argsort(sites.numbers, kind="stable")])
+    status, text = ask("grain-boundary", tmp_path / "run.traj", "--sites", str(tmp_path / "built.extxyz"))
+    assert (status, "atom 1 is Li in" in text, "S in the run" in text) == (2, True, True), text
 
 
 def walked(box: float = 20.0, count: int = 120) -> tuple[np.ndarray, list[str]]:

@@ -68,7 +68,7 @@ def grain_boundary(
     material = read[0].get_chemical_formula(empirical=True)
     records = boundary.records(found, material, conditions, source, species)
     if sites is not None:
-        wide, notes = _told(trajectory, lambda: _wide(sites, unwrap(read), moving, cell, material, conditions, source))
+        wide, notes = _told(trajectory, lambda: _wide(sites, read, moving, material, conditions, source))
         records += [record.with_source(notes=notes) for record in wide]
         for note in [] if as_json else notes:
             show(f"note: {note}")
@@ -85,20 +85,23 @@ def grain_boundary(
 
 
 def _wide(
-    sites: Path, positions: Any, moving: Any, cell: Any, material: str, conditions: dict[str, Any], source: dict[str, Any]
+    sites: Path, read: list[Any], moving: Any, material: str, conditions: dict[str, Any], source: dict[str, Any]
 ) -> tuple[list[Any], list[str]]:
     """Width by the distances of all other atoms from the sites of a cell as built, and notes.
 
     Raises:
-        UserError: sites of other atoms or without grains, too few atoms.
+        UserError: sites of other atoms, in another order, or without grains; too few atoms.
     """
     import numpy as np
 
     from atomistic import boundary_width
-    from atomistic.frames import read_frames
+    from atomistic.frames import read_frames, unwrap
 
-    framework = np.setdiff1d(np.arange(positions.shape[1]), moving)
-    found = boundary_width.disorder(positions, read_frames(sites)[-1], framework, cell)
+    built, framework = read_frames(sites)[-1], np.setdiff1d(np.arange(len(read[0])), moving)
+    if len(built) == len(read[0]) and (place := np.flatnonzero(built.numbers != read[0].numbers)).size:
+        told = f"atom {place[0]} is {built.symbols[place[0]]} in {sites} and {read[0].symbols[place[0]]} in the run"
+        raise UserError(f"{told}: the cell as built, with its atoms in the order of the run, is needed")
+    found = boundary_width.disorder(unwrap(read), built, framework, read[0].cell.array)
     return boundary_width.records(found, material, conditions, {**source, "sites": str(sites)})
 
 
