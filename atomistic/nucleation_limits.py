@@ -129,23 +129,32 @@ def table(
 ) -> tuple[list[Property], list[str]]:  # fmt: skip
     """Upper limits of the rate at every overpotential and pressure, and which are missing, and why.
 
+    Where a stronger drive has a lower limit it holds for the weaker one as well.
+
     Args:
         free: F(n). answer: with what `seen` gives and "mean_size" of the unbiased runs. volume: m³. Others as `nucleation.table`.
     """
-    found: list[Property] = []
+    limits: list[tuple[float, float, float, str]] = []
     missing: dict[str, list[tuple[float, float]]] = {}
-    for η in overpotentials:
-        for p in pressures:
-            try:
-                value, size, method = _limit(free, answer, volume, temperature, drive(η, p, cell_overpotential or 0.0))
-            except UserError as error:
-                missing.setdefault(str(error), []).append((η, p))
-                continue
-            told = {**source, "method": f"upper bound (95 %): {method}", "unbiased_picoseconds": answer["unbiased_s"] * 1e12}
-            conditions = {**_against(temperature, η, p, cell_overpotential), "rate_unit": RATE_UNIT, "critical_size": size}
-            record = Property(material, "log10_nucleation_rate", value, "1", bound="upper", conditions=conditions, source=told)
-            found.append(record)
-    return found, [f"no bound of the rate at {drives_told(where)}: {why}" for why, where in missing.items()]
+    drives = {(η, p): drive(η, p, cell_overpotential or 0.0) for η in overpotentials for p in pressures}
+    for where, per_atom in drives.items():
+        try:
+            limits.append((per_atom, *_limit(free, answer, volume, temperature, per_atom)))
+        except UserError as error:
+            missing.setdefault(str(error), []).append(where)
+    found: list[Property] = []
+    for (η, p), per_atom in drives.items():
+        if not (above := [one for one in limits if one[0] >= per_atom]):
+            continue
+        own, value, size, method = min(above, key=lambda one: (one[1], one[0]))
+        if own > per_atom:
+            method = f"a rate does not fall as the drive rises: bound at {own / ELEMENTARY_CHARGE:.3g} eV an atom; {method}"
+        told = {**source, "method": f"upper bound (95 %): {method}", "unbiased_picoseconds": answer["unbiased_s"] * 1e12}
+        conditions = {**_against(temperature, η, p, cell_overpotential), "rate_unit": RATE_UNIT, "critical_size": size}
+        found.append(Property(material, "log10_nucleation_rate", value, "1", bound="upper", conditions=conditions, source=told))
+    told_of = {(record.conditions["overpotential_V"], record.conditions["pressure_Pa"]) for record in found}
+    left = {why: [one for one in where if one not in told_of] for why, where in missing.items()}
+    return found, [f"no bound of the rate at {drives_told(where)}: {why}" for why, where in left.items() if where]
 
 
 def _against(temperature: float, overpotential: float, pressure: float, cell_overpotential: float | None) -> dict[str, Any]:

@@ -127,6 +127,24 @@ def test_towards_the_metal_the_passage_bounds_the_rate() -> None:
 REACTION = Path(__file__).parent.parent / "cases" / "_studies" / "reaction-li6ps5cl.toml"
 
 
+def test_a_limit_at_a_stronger_drive_holds_for_a_weaker_one() -> None:
+    """Limits never rise as the drive falls, each is at most that of its drive alone, and what is taken from elsewhere says so."""
+    free, seen = parabola(3.0, noise=1.0), answer([1.0, 1.0], 1e11)
+    drives, pressures = (0.0, -0.01, -0.03, -0.06, -0.1), (0.0, 2e8)
+    records, _ = nucleation_limits.table(free, seen, VOLUME, KELVIN, drives, pressures, "x", {"a": 1})
+    by_drive = sorted(records, key=lambda one: drive(one.conditions["overpotential_V"], one.conditions["pressure_Pa"]))
+    assert np.all(np.diff([one.value for one in by_drive]) >= 0)
+    taken = 0
+    for record in records:
+        here = (record.conditions["overpotential_V"],), (record.conditions["pressure_Pa"],)
+        alone, _ = nucleation_limits.table(free, seen, VOLUME, KELVIN, *here, "x", {"a": 1})
+        lower = not alone or record.value < alone[0].value
+        assert lower or record.value == alone[0].value
+        assert lower == ("a rate does not fall as the drive rises" in record.source["method"])
+        taken += lower
+    assert taken
+
+
 def test_a_trial_starts_from_the_unreacted_cell(tmp_path: Path) -> None:
     """Without the reaction's end: the cost by the cell it starts from, a trial from the small one, the study itself refused."""
     (tmp_path / "react.toml").write_text(REACTION.read_text(encoding="utf-8"), encoding="utf-8")
