@@ -263,6 +263,7 @@ def flow_record(found: Flow, material: str, conditions: Mapping[str, Any], sourc
     told = {**source, "method": "driven at constant rate and volume, steady part", "largest_strain": largest,
             "picoseconds": largest / found.rate * 1e12, "mean_Pa": found.stress, "error_of_mean_Pa": found.stderr,
             "drift_Pa": found.drift[0], "error_of_drift_Pa": found.drift[1], "greatest_Pa": found.greatest[0],
+            "error_of_greatest_Pa": found.greatest[1],
             "crystals_at_start": dict(found.crystals[0]), "crystals_at_end": dict(found.crystals[1])}  # fmt: skip
     start, end = (_leading(shares) for shares in found.crystals)
     stress, error = found.greatest if end != start else (found.stress, found.stderr)

@@ -292,6 +292,7 @@ def _means(rows: np.ndarray, counts: np.ndarray, parts: np.ndarray) -> tuple[np.
     likely = (means * held + 1) / (held + 2)
     least = np.sqrt(likely * (1 - likely) / (held + 3))
     scatter = np.column_stack([_scatter(design, column) for column in (rows - design @ means).T])
+    scatter = np.minimum(scatter, scatter.sum(axis=1, keepdims=True) - scatter)  # shares add up to one
     return means, np.maximum(least, scatter)
 
 

@@ -11,6 +11,7 @@ Source: Barlow et al., Statistical Inference under Order Restrictions, Wiley (19
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -81,21 +82,24 @@ def late_rate(times: np.ndarray, thickness: np.ndarray, gone: UsedUp | None) -> 
 
 
 def marked(records: Sequence[Property], gone: UsedUp | None, last: float) -> list[Property]:
-    """The records, those told for a time (`time_s`) at which a reactant was used up of low confidence, with the reason.
+    """The records, those that look to a time at which a reactant was used up of low confidence, with the reason.
 
-    A mean about a time t of a run that ends at `last` (s) looks no farther than to 2 t and to the end; a rate says how far
-    (`until_s`).
+    A window says how far it looks (`times_s`), and so do laws and rates (`until_s`); a mean about a time t (`time_s`) of a run that
+    ends at `last` (s) looks no farther than to 2 t and to the end; what tells no time is of the whole run. What was made per
+    electrolyte used up is meant to look so far.
     """
     if gone is None:
         return list(records)
     why = f"told of what is left, some of it or all: {gone.phase} was used up by {1e12 * gone.time:.3g} ps"
-    return [_doubted(record, why) if _end(record, last) >= gone.time else record for record in records]
+    return [record if record.quantity == "reaction_coefficient" or _end(record.conditions, last) < gone.time else
+            _doubted(record, why) for record in records]  # fmt: skip
 
 
-def _end(record: Property, last: float) -> float:
-    """Until when a record looks, s; before the run where it is of no time."""
-    about = record.conditions.get("time_s")
-    return -1.0 if about is None else float(record.conditions.get("until_s", min(2 * about, last)))
+def _end(conditions: Mapping[str, Any], last: float) -> float:
+    """Until when a record looks, s."""
+    if "times_s" in conditions:
+        return float(conditions["times_s"][1])
+    return float(conditions.get("until_s", min(2 * conditions.get("time_s", last), last)))
 
 
 def _doubted(record: Property, why: str) -> Property:

@@ -1,6 +1,7 @@
 """A reaction that runs out of electrolyte or metal: found, growth read off what lies before, and what is left told as such."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ def test_a_mean_that_looks_beyond_the_end_is_doubtful() -> None:
     assert late.confidence == "low"
     assert late.source["low_confidence"].startswith("a gap; told of what is left")
     assert early == told[1]
+    window, law, whole, budget = (replace(told[1], quantity=name, conditions=where) for name, where in (
+        ("onsager_coefficient", {"times_s": [7.5e-11, 1e-10]}), ("interphase_growth_k", {"until_s": 8.9e-11}),
+        ("self_diffusivity_along_axis", {}), ("reaction_coefficient", {"phase": "Li"}),
+    ))  # fmt: skip
+    doubted = exhaustion.marked([window, law, whole, budget], gone, 1e-10)
+    assert [one.confidence for one in doubted] == ["low", "computed", "low", "computed"]
 
 
 def test_a_parabola_cut_flat_is_a_parabola_that_has_not_passivated() -> None:
