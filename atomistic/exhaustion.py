@@ -84,9 +84,9 @@ def late_rate(times: np.ndarray, thickness: np.ndarray, gone: UsedUp | None) -> 
 def marked(records: Sequence[Property], gone: UsedUp | None, last: float) -> list[Property]:
     """The records, those that look to a time at which a reactant was used up of low confidence, with the reason.
 
-    A window says how far it looks (`times_s`), and so do laws and rates (`until_s`); a mean about a time t (`time_s`) of a run that
-    ends at `last` (s) looks no farther than to 2 t and to the end; what tells no time is of the whole run. What was made per
-    electrolyte used up is meant to look so far.
+    A window says how far it looks (`times_s`), and so do laws and rates (`until_s`); a mean about a time t (`time_s`) of a run
+    that ends at `last` (s) looks no farther than to 2 t and to the end; what tells no time is of the whole run. What was made
+    per electrolyte used up is meant to look so far.
     """
     if gone is None:
         return list(records)
