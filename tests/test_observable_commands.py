@@ -14,6 +14,7 @@ from scipy.signal import lfilter
 from typer.testing import CliRunner
 
 from atomistic.frames import require_run
+from coupling.store import read_records
 from multiscale.cli import app
 from multiscale.commands.cluster import cluster
 
@@ -86,6 +87,12 @@ def test_every_kind_answers_with_values_errors_and_sources(kind: str, good: Path
 def test_every_kind_draws(kind: str, good: Path, tmp_path: Path) -> None:
     assert ask(kind, good, "--picture", str(tmp_path / "p.png"), "--json")[0] == 0
     assert (tmp_path / "p.png").stat().st_size > 4000
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COMMANDS if kind != "rdf"])  # g(r) is a curve
+def test_every_kind_keeps_its_records(kind: str, good: Path, tmp_path: Path) -> None:
+    assert ask(kind, good, "--record", str(tmp_path / "r.json"))[0] == 0
+    assert all(record.source["trajectory"] == str(good) for record in read_records(tmp_path / "r.json"))
 
 
 def broken(how: str) -> list[Atoms]:

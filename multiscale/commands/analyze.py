@@ -235,10 +235,7 @@ def phases(
 
 def _answer(kind: str, records: Sequence[Any], as_json: bool, kept: Path | None = None) -> None:
     """Print records, and keep them in a file; as JSON under the name of the kind, a list where there are several."""
-    if kept is not None:
-        from coupling.store import write_records
-
-        write_records(kept, records)
+    _keep(kept, records)
     if as_json:
         rows = [{key: record.to_dict()[key] for key in ("quantity", *KEYS)} for record in records]
         show_json({kind: rows[0] if len(rows) == 1 else rows})
@@ -246,6 +243,14 @@ def _answer(kind: str, records: Sequence[Any], as_json: bool, kept: Path | None 
     from multiscale.tables import record_table
 
     show(record_table(records))
+
+
+def _keep(file: Path | None, records: Sequence[Any]) -> None:
+    """Write records to the file of --record, where one is given."""
+    if file is not None:
+        from coupling.store import write_records
+
+        write_records(file, records)
 
 
 def _told(path: Path | str, compute: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from coupling.errors import UserError
-from multiscale.commands.analyze import PictureOption, Trajectory, _require_file, _told
+from multiscale.commands.analyze import PictureOption, RecordOption, Trajectory, _keep, _require_file, _told
 from multiscale.commands.structure import AxisOption, SliceOption
 from multiscale.console import JsonOption, quantity_of, show, show_json
 
@@ -26,6 +26,7 @@ def band_gap(
     cutoff: Annotated[float, typer.Option(help="Of the plane waves of the density, Ry.")] = 300.0,
     threads: Annotated[int, typer.Option(min=1, help="Threads of CP2K.")] = 1,
     picture: PictureOption = None,
+    kept: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Band gap at the zone centre by CP2K (`make cp2k`): an estimate; a cell with partly filled orbitals gets an upper bound.
@@ -57,6 +58,7 @@ def band_gap(
     where = {} if part is None else {"axis": axis, **conditions(part)}
     carriers = part is not None and part.metal > 0
     record = gaps.record(found, atoms, settings, where, {"trajectory": str(trajectory), "frame": frame}, carriers)
+    _keep(kept, [record])
     if picture is not None:
         from atomistic.observable_pictures import levels
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
-from multiscale.commands.analyze import TimestepOption, Trajectory, _require_file, _told
+from multiscale.commands.analyze import RecordOption, TimestepOption, Trajectory, _keep, _require_file, _told
 from multiscale.commands.structure import PictureOption
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
@@ -39,6 +39,7 @@ def grain_boundary(
         Path | None, typer.Option(metavar="FILE", help="The cell as built, same atoms, grains by tags: width by the framework.")
     ] = None,
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Diffusion along and across a grain boundary, its width, excess energy and softening; normal along the third cell vector.
@@ -81,7 +82,7 @@ def grain_boundary(
         drawn = {"along": (found.distance, found.along, found.along_stderr),
                  "across": (found.distance, found.across, found.across_stderr)}  # fmt: skip
         curves(picture, drawn, "distance from the boundary (Å)", "D (m²/s)", points=tuple(drawn))
-    _tell("grain-boundary", records, ("direction",), as_json)
+    _tell("grain-boundary", records, ("direction",), as_json, record)
 
 
 def _wide(
@@ -139,6 +140,7 @@ def mobility(
     window: WindowOption,
     temperature: TemperatureOption = None,
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Diffusivity along x, y and z and the ratio of in-plane to normal mobility; z normal to the interface.
@@ -169,15 +171,12 @@ def mobility(
     source = {"trajectory": str(trajectory), "atoms": len(read[0]), "window_s": frames * step,
               "method": "displacements over a window and half of it"}  # fmt: skip
     records = creep.mobility_records(found, species, read[0].get_chemical_formula(empirical=True), conditions, source)
-    _tell("mobility", records, ("axis",), as_json)
+    _tell("mobility", records, ("axis",), as_json, record)
 
 
 def _tell(kind: str, records: list[Any], shown: tuple[str, ...], as_json: bool, kept: Path | None = None) -> None:
     """Records as JSON or as a table with the conditions that tell them apart; kept in a file as well."""
-    if kept is not None:
-        from coupling.store import write_records
-
-        write_records(kept, records)
+    _keep(kept, records)
     if as_json:
         from multiscale.commands.analyze import KEYS
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
-from multiscale.commands.analyze import KEYS, TimestepOption, Trajectory, _require_file, _told
+from multiscale.commands.analyze import KEYS, RecordOption, TimestepOption, Trajectory, _keep, _require_file, _told
 from multiscale.commands.structure import AxisOption, PictureOption, _spread
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
@@ -31,6 +31,7 @@ def interphase(
     interfaces: Annotated[int, typer.Option(min=1, help="Interfaces in the cell; a periodic one has two.")] = 2,
     axis: AxisOption = "c",
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Thickness, composition, growth law, end of growth and reaction balance of an interphase. The first frame is unreacted.
@@ -98,6 +99,7 @@ def interphase(
     source |= {} if gone is None else {"used_up": gone.told}
     records = layers.records(thickness, times, laws, end, f"{metal}|{electrolyte}", {}, source, criterion, grain)
     records = exhaustion.marked(records, gone, float(times[-1]))
+    _keep(record, records)
     if picture is not None:
         fitted = {} if laws is None else {laws.fits[0].law: (times[kept] * 1e12, laws.fits[0].curve, None)}
         _draw_growth(picture, {"thickness": (times * 1e12, thickness, None), **fitted}, gone)
@@ -167,6 +169,7 @@ def onsager_profile(
     framework: Annotated[str, typer.Option(metavar="S,P,…", help="Species at rest [default: centre of mass of the slab].")] = "",
     axis: AxisOption = "c",
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Onsager coefficients of every pair of species against depth and time, each with its error.
@@ -202,6 +205,7 @@ def onsager_profile(
     if not records:
         told = f"no slab holds {onsager_profile.FEWEST} atoms of a species" + (" and of the framework" if rest else "")
         raise UserError(f"{trajectory}: {told}; take fewer slabs or a larger cell")
+    _keep(record, records)
     if picture is not None:
         _draw_profile(picture, records)
     if as_json:

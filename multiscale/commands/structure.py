@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from coupling.errors import UserError
-from multiscale.commands.analyze import KEYS, Trajectory, _answer, _require_file, _told
+from multiscale.commands.analyze import KEYS, RecordOption, Trajectory, _answer, _keep, _require_file, _told
 from multiscale.commands.analyze import PictureOption as PictureOption
 from multiscale.console import JsonOption, frame_interval, quantity_of, show, show_json
 
@@ -34,6 +34,7 @@ def crystallinity(
     among: Annotated[str, typer.Option(help="element: shares of all its atoms; metal: of those that are metal.")] = "element",
     timestep: Annotated[str | None, typer.Option(help='Time between two frames, for the picture: "50 fs".')] = None,
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Share of the atoms in bcc, fcc, hcp and disordered surroundings, by polyhedral template matching, and in time.
@@ -54,6 +55,7 @@ def crystallinity(
     found = _told(trajectory, lambda: crystals.series(read, element, times, among, average, frames))
     source = {"trajectory": str(trajectory), "element": element, "among": among, "mean_over_frames": found.window}
     records = crystals.records(found.whole, read[0].get_chemical_formula(empirical=True), {}, source)
+    _keep(record, records)
     if picture is not None:
         from atomistic.observable_pictures import curves
 
@@ -140,6 +142,7 @@ def diffraction(
     slice_: SliceOption = None,
     axis: AxisOption = "c",
     picture: PictureOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """X-ray powder pattern of a cell or a slice of it, by the Debye sum, and the angles of its peaks.
@@ -163,6 +166,7 @@ def diffraction(
     conditions = {"slice_m": _depths(part), "axis": axis}
     source = {"trajectory": str(trajectory), "frames": len(read), **_no_error(found.stderr, len(read))}
     records = patterns.peak_records(found, read[0].get_chemical_formula(empirical=True), conditions, source)
+    _keep(record, records)
     if as_json:
         peaks = [{key: record.to_dict()[key] for key in KEYS} for record in records]
         errors = None if found.stderr is None else found.stderr.tolist()
