@@ -101,11 +101,15 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def is_free(lock: Path) -> bool:
-    """Whether nobody holds a lock file."""
+def is_free(lock: Path, seconds: float = 5.0) -> bool:
+    """Whether nobody holds a lock file, soon: a process that looks buried closes its files when its last thread has ended."""
+    deadline = time.monotonic() + seconds
     with lock.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    return False
+            time.sleep(0.05)
