@@ -192,7 +192,14 @@ def _kabsch(near: np.ndarray, laid: np.ndarray) -> np.ndarray:
 
 
 def averaged(frames: Sequence[Atoms], window: int) -> list[Atoms]:
-    """Frames whose positions are means over `window` successive frames (unwrapped), which takes out most thermal noise."""
+    """Frames whose positions are means over `window` successive frames, which takes out most thermal noise.
+
+    Each is the middle frame of its window, its atoms moved by the mean of their movement within it: the strain of a cell that
+    follows a pressure, times all the images that atoms crossed before, stays out.
+
+    Raises:
+        UserError: a window of no frame or of more than there are, and what `unwrap` refuses.
+    """
     from atomistic.frames import unwrap
 
     if not 1 <= window <= len(frames):
@@ -201,8 +208,9 @@ def averaged(frames: Sequence[Atoms], window: int) -> list[Atoms]:
         return list(frames)
     tracks, made = unwrap(frames), []
     for start in range(0, len(frames) - window + 1, window):
-        atoms = frames[start + window // 2].copy()
-        atoms.positions = tracks[start : start + window].mean(axis=0)
+        middle = start + window // 2
+        atoms = frames[middle].copy()
+        atoms.positions += tracks[start : start + window].mean(axis=0) - tracks[middle]
         made.append(atoms)
     return made
 

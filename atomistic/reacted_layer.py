@@ -2,7 +2,9 @@
 
 In every slice along the normal of the interface:
 
-- metal: lithium with metal around it and hardly another element (`clusters`: the share f of every atom);
+- metal: atoms of lithium with metal around them and hardly another element (`crystallinity.metal`: f > 1/2 of `clusters`). The
+  smooth f itself would not do: of a lithium atom in Li2S or Li3P it is 0.01 to 0.05, which over an interphase of 1500 adds up to 50
+  atoms of metal;
 - electrolyte: a phosphorus atom that still has the four sulfur neighbours of PS4 and P2S7 groups stands for the atoms of one
   phosphorus in the crystal's formula (13 in Li6PS5Cl, 7 in Li7P3S11);
 - reacted: the rest.
@@ -14,21 +16,29 @@ at least half of the median). The slices begin at OFFSETS places within one of t
 The last term takes off what is no metal and no group at a contact that has not reacted (half an ångström to some: lithium that
 touches sulfur). Each frame stands for itself: no class, no threshold of a profile, no other frame enters. An atom of lithium that
 entered the electrolyte without breaking a group counts as reacted; a broken group does with all its formula's atoms.
+
+Classes of environments call electrolyte what is nearest to it, broken groups and the lithium that broke them as well. Atom by atom
+(`reduced`) the name is kept where the phosphorus nearest to an atom has its four sulfur atoms, and is "reduced" beside it where
+it does not: of phosphorus and sulfur the whole groups keep the name, of the other atoms those around whole groups. The criterion
+is ours; that P-S bonds break first where lithium reduces such groups: Cheng, Merinov, Morozov & Goddard, ACS Energy Lett. 2, 1454
+(2017) (memory).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 from ase.formula import Formula
 
-from atomistic import clusters
+from atomistic import crystallinity
 from coupling.errors import UserError
 
 BOND = 2.6
 """Longest bond of phosphorus and sulfur in PS4 and P2S7 groups, Å."""
 LIGANDS = 4
+REACH = 6.0
+"""Distance, Å, within which an atom of an electrolyte has a phosphorus atom (the farthest in its crystals: Cl of Li6PS5Cl, 4.9 Å)."""
 SLICES, OFFSETS = 20, 8
 METAL = "Li"
 CRITERION = ("phosphorus with four sulfur atoms within 2.6 Å stands for its formula's atoms, lithium among its own kind is "
@@ -107,12 +117,6 @@ def has_groups(unreacted: Atoms, electrolyte: str) -> bool:
     return "P" in Formula(electrolyte).count() and bool(whole_groups(unreacted).any())
 
 
-def metal_shares(frame: Atoms) -> np.ndarray:
-    """How much of every atom is metal, 0 … 1 (n,)."""
-    foreign = tuple(sorted(set(frame.symbols) - {METAL}))
-    return clusters.largest_cluster(frame, clusters.ClusterSettings(foreign=foreign)).shares
-
-
 def whole_groups(frame: Atoms) -> np.ndarray:
     """Which atoms are phosphorus with all its sulfur neighbours (n,)."""
     from matscipy.neighbours import neighbour_list
@@ -120,6 +124,29 @@ def whole_groups(frame: Atoms) -> np.ndarray:
     i, j = neighbour_list("ij", frame, BOND)
     bonds = np.bincount(i[(frame.numbers[i] == 15) & (frame.numbers[j] == 16)], minlength=len(frame))
     return np.asarray(bonds >= LIGANDS)
+
+
+def of_whole_groups(frame: Atoms) -> np.ndarray:
+    """Which atoms belong to a group that is whole (n,): the phosphorus nearest to them, within REACH, has all its sulfur."""
+    from matscipy.neighbours import neighbour_list
+
+    i, j, away = neighbour_list("ijd", frame, REACH)
+    near = (frame.numbers[j] == 15) & (frame.numbers[i] != 15)
+    nearest_last = np.argsort(-away[near])
+    group = np.arange(len(frame))
+    group[i[near][nearest_last]] = j[near][nearest_last]  # of several the last one stays
+    return whole_groups(frame)[group]
+
+
+def reduced(frame: Atoms, names: np.ndarray, electrolytes: Collection[str]) -> np.ndarray:
+    """Phases of the atoms (n,), "reduced X" in place of X where the group of an atom is broken; no phosphorus, no change.
+
+    Args:
+        frame: as it moved, not rattled atom by atom, which would break bonds. names: phase of each atom by classes (n,).
+        electrolytes: phases with groups.
+    """
+    broken = np.isin(names, list(electrolytes)) & ~of_whole_groups(frame)
+    return np.where(broken & (frame.numbers == 15).any(), np.char.add("reduced ", names), names)
 
 
 def grain(frame: Atoms, electrolyte: str, axis: int = 2, interfaces: int = 2) -> float:
@@ -130,7 +157,7 @@ def grain(frame: Atoms, electrolyte: str, axis: int = 2, interfaces: int = 2) ->
 
 def in_the_layer(frame: Atoms, electrolyte: str, axis: int = 2) -> np.ndarray:
     """Which atoms lie in slices that are matter and have reacted by more than half (n,)."""
-    slices, reacted = _slices(frame, atoms_of_a_group(electrolyte), axis, metal_shares(frame), whole_groups(frame))
+    slices, reacted = _slices(frame, atoms_of_a_group(electrolyte), axis, crystallinity.metal(frame), whole_groups(frame))
     return np.asarray((reacted > 0.5)[slices])
 
 
@@ -151,6 +178,6 @@ def _slices(
 def _of_frame(frame: Atoms, size: float, axis: int) -> tuple[float, float, float]:
     """Reacted height, metal atoms and whole groups."""
     height = float(frame.get_volume() / np.linalg.norm(np.cross(*np.delete(frame.cell.array, axis, axis=0))))
-    metal, whole = metal_shares(frame), whole_groups(frame)
+    metal, whole = crystallinity.metal(frame), whole_groups(frame)
     sums = [_slices(frame, size, axis, metal, whole, offset)[1].sum() for offset in np.arange(OFFSETS) / OFFSETS]
     return float(np.mean(sums)) * height / SLICES, float(metal.sum()), float(whole.sum())

@@ -1,10 +1,11 @@
 """Three slices of a reacted cell - metal, interphase, electrolyte - and what their atoms look like in the last part of the run.
 
-Each of SLICES slices along the normal is what most of it and its neighbours is, mean of some late frames: metal, whole
-electrolyte, or the rest, the interphase (`reacted_layer`; without phosphorus by the classes of the atoms). Of each kind the
-longest unbroken stretch is taken, across the end of the periodic cell too, where it is THIN or thicker. In it: g(r) of Li-S,
-Li-P, P-S and Li-Li and the powder pattern by the Debye sum up to half the width of the cell, so that no atom is counted with its
-image: lines are wide, tens of degrees where the cell is narrow.
+Each of SLICES slices along the normal is what most of its atoms are, mean of some late frames: metal (a single slice of it,
+too), whole electrolyte (most of the slice and its neighbours: groups stand in planes further apart than slices), or the rest, the
+interphase (`reacted_layer`; without phosphorus by the classes of the atoms). Of each kind the longest unbroken stretch is taken,
+across the end of the periodic cell too, where it is THIN or thicker. In it: g(r) of Li-S, Li-P, P-S and Li-Li and the powder
+pattern by the Debye sum up to half the width of the cell, so that no atom is counted with its image: lines are wide, tens of
+degrees where the cell is narrow.
 
 The coordination numbers S-Li and P-S of the interphase count neighbours in and beside the slice, up to the first minimum of g(r)
 there (`shells`). Their error: correlation of the frames, or the scatter among the atoms where that is more (a glass does not
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from atomistic import diffraction, reacted_layer, structures
+from atomistic import crystallinity, diffraction, reacted_layer, structures
 from atomistic.correlated import mean_error
 from atomistic.diffraction import Slice
 from atomistic.shells import Pair, Shell, bins_of, shell
@@ -39,30 +40,30 @@ METAL, LAYER, ELECTROLYTE = "metal", "interphase", "electrolyte"
 
 
 def shares(frame: Atoms, electrolyte: str, names: np.ndarray | None = None) -> np.ndarray:
-    """Shares (2, SLICES) of metal and of whole electrolyte among the atoms of a slice and the one at either side of it.
+    """Shares (2, SLICES) of metal among the atoms of a slice, and of whole electrolyte among those of it and of both beside it.
 
-    Groups of phosphorus stand in planes further apart than slices, hence the neighbours; nan where all three are empty.
+    Where there are no atoms, nan.
 
     Args:
         names: phase of every atom (n,), which decide in place of the groups of phosphorus.
     """
     if names is None:
-        metal = reacted_layer.metal_shares(frame)
+        metal = crystallinity.metal(frame)
         whole = reacted_layer.atoms_of_a_group(electrolyte) * reacted_layer.whole_groups(frame)
     else:
         metal, whole = (np.asarray(names == name, dtype=float) for name in (reacted_layer.METAL, electrolyte))
     count = reacted_layer.SLICES
     slices = np.minimum((frame.cell.scaled_positions(frame.positions)[:, 2] % 1 * count).astype(int), count - 1)
-    every, *held = (np.bincount(slices, weights, count) for weights in (np.ones(len(frame)), metal, whole))
-    wide = [part + np.roll(part, 1) + np.roll(part, -1) for part in (every, *held)]
+    every, metal, whole = (np.bincount(slices, weights, count) for weights in (np.ones(len(frame)), metal, whole))
+    wide, whole = (part + np.roll(part, 1) + np.roll(part, -1) for part in (every, whole))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array([part / wide[0] for part in wide[1:]])
+        return np.array([metal / every, whole / wide])
 
 
 def stretches(mean: np.ndarray) -> dict[str, tuple[int, int]]:
     """First slice and number of slices of the longest stretch of each kind, of mean `shares`; the last is next to the first."""
     metal, whole = mean
-    kinds = {METAL: metal > 0.5, ELECTROLYTE: whole > 0.5, LAYER: (metal <= 0.5) & (whole <= 0.5)}
+    kinds = {METAL: metal > 0.5, ELECTROLYTE: (whole > 0.5) & ~(metal > 0.5), LAYER: (metal <= 0.5) & (whole <= 0.5)}
     found = {}
     for kind, there in kinds.items():
         begins = [(_length(np.roll(there, -first)), first) for first in range(len(there))]

@@ -12,7 +12,7 @@ Displacements are read in the mean cell. A gap in the cell is told, and makes al
 used up (`exhaustion`) growth is read off what lies before, and what is told of a time after it is doubtful.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -229,11 +229,13 @@ def _classed(
     frames = [_rattled(built, study.seed), *(_frame(trajectory, number) for number in picked)]
     look, equation = phases.remembered(describe), interphase.Reaction.read(study.reaction)
     parts = [phases.classify(frames, crystals, look, fitted=part) for part in (None, *halves(len(frames)))]
-    named = [[with_metal(one, part.phases(number)) for number, one in enumerate(frames)] for part in parts]
+    moved, groups = [built, *frames[1:]], reacted_layer.has_groups(built, study.electrolyte)
+    electrolytes = {study.electrolyte} if groups else set()
+    named = [[by_bonds(one, part.phases(number), electrolytes) for number, one in enumerate(moved)] for part in parts]
     layers = [interphase.layer(frames, names, METAL, study.electrolyte, equation) for names in named]
     amounts = [layer.amounts for layer in layers]
-    if reacted_layer.has_groups(built, study.electrolyte):
-        found = reacted_layer.counts([built, *frames[1:]], study.electrolyte)
+    if groups:
+        found = reacted_layer.counts(moved, study.electrolyte)
         amounts = [{**one, study.electrolyte: found.units, METAL: found.metal} for one in amounts]
     return Classed(frames, named[0], _times(study, picked), parts[0], layers[0].composition, amounts[0], amounts[1:])
 
@@ -310,9 +312,13 @@ def first_gap(frames: Sequence[Atoms], times: np.ndarray, axis: int = 2) -> str:
     return ""
 
 
-def with_metal(frame: Atoms, names: np.ndarray) -> np.ndarray:
-    """Phases of the atoms (n,), lithium with none but its own kind around it taken for metal."""
-    return np.where((reacted_layer.metal_shares(frame) > 0.5) & (frame.numbers == 3), METAL, names)
+def by_bonds(frame: Atoms, names: np.ndarray, electrolytes: Collection[str]) -> np.ndarray:
+    """Phases of the atoms (n,) by classes, corrected: lithium among its own kind is metal, electrolyte of broken groups reduced.
+
+    Args:
+        frame: as it moved. names: phase of each atom (n,). electrolytes: those with groups (`reacted_layer.has_groups`).
+    """
+    return np.where(crystallinity.metal(frame), METAL, reacted_layer.reduced(frame, names, electrolytes))
 
 
 def _intact_records(

@@ -288,8 +288,8 @@ def test_metal_and_broken_groups_are_told_without_a_reference() -> None:
     assert not reacted_layer.whole_groups(away).any()
     metal = structures.bulk("Li").repeat((4, 4, 5))
     wide = Atoms(metal.numbers, metal.positions, cell=metal.cell, pbc=True)
-    assert set(reaction_reading.with_metal(wide, np.full(len(wide), "Li2S"))) == {"Li"}
-    assert set(reaction_reading.with_metal(crystal, np.full(len(crystal), "Li2S"))) == {"Li2S"}
+    assert set(reaction_reading.by_bonds(wide, np.full(len(wide), "Li2S"), {"Li2S"})) == {"Li"}
+    assert set(reaction_reading.by_bonds(crystal, np.full(len(crystal), "Li2S"), {"Li2S"})) == {"Li2S"}
 
 
 @pytest.fixture

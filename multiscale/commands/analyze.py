@@ -196,6 +196,8 @@ def phases(
 ) -> None:
     """Phases by unsupervised classes of local environments: share of the atoms in each, and thickness along an axis.
 
+    Atoms named after a crystal with PS4 or P2S7 groups whose nearest group is broken have "reduced" before its name.
+
     Example: multiscale analyze phases run.traj --potential lpscl --references Li,Li2S,Li3P,LiCl,Li6PS5Cl
     """
     names = [name.strip() for name in references.split(",") if name.strip()]
@@ -203,6 +205,7 @@ def phases(
         raise UserError(f"--axis {axis}: a, b or c")
     _require_file(trajectory)
     from atomistic import phases as classes
+    from atomistic import reacted_layer
     from atomistic.frames import read_frames
 
     read = read_frames(trajectory)
@@ -211,9 +214,10 @@ def phases(
     crystals, describe = classes.references(names), classes.mace_descriptors(potential)
     chosen = sorted({round(share * (len(read) - 1)) for share in [(n + 1) / frames for n in range(frames)]})
     found = classes.classify([read[number] for number in chosen], crystals, describe)
+    grouped = {name for name, crystal in crystals.items() if reacted_layer.whole_groups(crystal).any()}
     rows = []
     for place, number in enumerate(chosen):
-        of_atoms = found.phases(place)
+        of_atoms = reacted_layer.reduced(read[number], found.phases(place), grouped)
         depths, shares = classes.profile(read[number], of_atoms, "abc".index(axis))
         for name, share in shares.items():
             thick = classes.thickness(depths, share)

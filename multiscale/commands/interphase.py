@@ -139,12 +139,12 @@ def _classed(
     from atomistic import interphase, phases, reacted_layer, reaction_reading
 
     look = phases.remembered(phases.mace_descriptors(potential))
+    electrolytes = {sides[1]} if reacted_layer.has_groups(frames[0], sides[1]) else set()
+    told = reaction_reading.by_bonds if sides[0] == reacted_layer.METAL else reacted_layer.reduced
     made = []
     for fitted in (None, *reaction_reading.halves(len(frames))):
         classes = phases.classify(frames, crystals, look, fitted=fitted)
-        names = [classes.phases(number) for number in range(len(frames))]
-        if sides[0] == reacted_layer.METAL:
-            names = [reaction_reading.with_metal(*one) for one in zip(frames, names, strict=True)]
+        names = [told(frame, classes.phases(number), electrolytes) for number, frame in enumerate(frames)]
         made.append(interphase.layer(frames, names, *sides, equation, axis, interfaces))
     return made
 
