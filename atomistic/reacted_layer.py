@@ -2,9 +2,8 @@
 
 In every slice along the normal of the interface:
 
-- metal: atoms of lithium with metal around them and hardly another element (`crystallinity.metal`: f > 1/2 of `clusters`). The
-  smooth f itself would not do: of a lithium atom in Li2S or Li3P it is 0.01 to 0.05, which over an interphase of 1500 adds up to 50
-  atoms of metal;
+- metal: atoms of lithium with metal around them and hardly another element (`crystallinity.metal`: f > 1/2 of `clusters`). Not
+  the sum of the smooth f: in Li2S and Li3P it is 0.01 to 0.05 an atom, 50 atoms of metal in an interphase of 1500;
 - electrolyte: a phosphorus atom that still has the four sulfur neighbours of PS4 and P2S7 groups stands for the atoms of one
   phosphorus in the crystal's formula (13 in Li6PS5Cl, 7 in Li7P3S11);
 - reacted: the rest.
@@ -17,11 +16,11 @@ The last term takes off what is no metal and no group at a contact that has not 
 touches sulfur). Each frame stands for itself: no class, no threshold of a profile, no other frame enters. An atom of lithium that
 entered the electrolyte without breaking a group counts as reacted; a broken group does with all its formula's atoms.
 
-Classes of environments call electrolyte what is nearest to it, broken groups and the lithium that broke them as well. Atom by atom
-(`reduced`) the name is kept where the phosphorus nearest to an atom has its four sulfur atoms, and is "reduced" beside it where
-it does not: of phosphorus and sulfur the whole groups keep the name, of the other atoms those around whole groups. The criterion
-is ours; that P-S bonds break first where lithium reduces such groups: Cheng, Merinov, Morozov & Goddard, ACS Energy Lett. 2, 1454
-(2017) (memory).
+Classes of environments call electrolyte what is nearest to it, broken groups and the lithium that broke them as well. Atom by
+atom (`reduced`) the name stands where the phosphorus nearest to an atom has its four sulfur atoms, with "reduced" before it where
+it has not: whole groups keep the name, and lithium around them, which may be more than the formula's. Of whole Li7P3S11 in motion
+1 % of the groups are broken at a time at 600 K (stretched bridges of P2S7). The criterion is ours; that lithium breaks P-S bonds
+first: Cheng, Merinov, Morozov & Goddard, ACS Energy Lett. 2, 1454 (2017) (memory).
 """
 
 from collections.abc import Collection, Sequence
@@ -38,7 +37,7 @@ BOND = 2.6
 """Longest bond of phosphorus and sulfur in PS4 and P2S7 groups, Å."""
 LIGANDS = 4
 REACH = 6.0
-"""Distance, Å, within which an atom of an electrolyte has a phosphorus atom (the farthest in its crystals: Cl of Li6PS5Cl, 4.9 Å)."""
+"""Distance within which every atom of such an electrolyte has phosphorus, Å (the farthest in crystals: Cl of Li6PS5Cl, 4.9)."""
 SLICES, OFFSETS = 20, 8
 METAL = "Li"
 CRITERION = ("phosphorus with four sulfur atoms within 2.6 Å stands for its formula's atoms, lithium among its own kind is "

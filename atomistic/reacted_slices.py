@@ -54,10 +54,10 @@ def shares(frame: Atoms, electrolyte: str, names: np.ndarray | None = None) -> n
         metal, whole = (np.asarray(names == name, dtype=float) for name in (reacted_layer.METAL, electrolyte))
     count = reacted_layer.SLICES
     slices = np.minimum((frame.cell.scaled_positions(frame.positions)[:, 2] % 1 * count).astype(int), count - 1)
-    every, metal, whole = (np.bincount(slices, weights, count) for weights in (np.ones(len(frame)), metal, whole))
-    wide, whole = (part + np.roll(part, 1) + np.roll(part, -1) for part in (every, whole))
+    every, metals, groups = (np.bincount(slices, weights, count) for weights in (np.ones(len(frame)), metal, whole))
+    wide, around = (part + np.roll(part, 1) + np.roll(part, -1) for part in (every, groups))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array([metal / every, whole / wide])
+        return np.array([metals / every, around / wide])
 
 
 def stretches(mean: np.ndarray) -> dict[str, tuple[int, int]]:

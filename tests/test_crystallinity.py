@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.geometry import find_mic
 from pair_potential import PairPotential
 
 from atomistic import crystallinity, dynamics
@@ -69,6 +70,24 @@ def test_means_over_frames_take_out_noise() -> None:
     assert shares(averaged(frames, 10)).mean[0] > 0.99
     with pytest.raises(UserError, match="between one and all"):
         averaged(frames, 11)
+
+
+def test_means_over_frames_follow_a_cell_that_shrinks() -> None:
+    """A fifth shorter in 30 frames, atoms drifting through the walls: each mean lies where its middle frame's atoms are."""
+    random, atoms = np.random.default_rng(4), CRYSTALS["bcc"]
+    frames = []
+    for number in range(30):
+        frame = atoms.copy()
+        frame.set_cell(atoms.cell * (1 - 0.2 * number / 29), scale_atoms=True)
+        frame.positions += 0.1 * number * frame.cell.array.sum(axis=0) + random.normal(0, 0.03, frame.positions.shape)
+        frame.wrap()
+        frames.append(frame)
+    drift = 0.0
+    for mean, middle in zip(averaged(frames, 3), frames[1::3], strict=True):
+        away = find_mic(mean.positions - middle.positions, middle.cell)[0]
+        drift = max(drift, float(np.linalg.norm(away, axis=1).max()))
+    assert drift < 0.2
+    assert shares(averaged(frames, 3)[-1:]).mean[0] > 0.99
 
 
 def test_a_mixed_cell_and_its_records() -> None:

@@ -155,6 +155,7 @@ def read(study: reaction_study.ReactionStudy, frames: list[Atoms]) -> dict[str, 
 def test_a_study_tells_when_its_electrolyte_was_used_up(study, frames: list[Atoms], tmp_path: Path) -> None:
     """The last group breaks at half of the run: no passivation, laws up to there, what is told of later is of low confidence."""
     told = read(study, frames)
+    assert told["profiles"]["composition_of_interphase"] == {"reduced Li6PS5Cl": 1.0}
     assert told["profiles"]["used_up"] == {"phase": "Li6PS5Cl", "time_s": pytest.approx(1.01e-12, rel=0.02)}
     assert sum(note.startswith("Li6PS5Cl is used up: less than 10% of what was there") for note in told["notes"]) == 1
     by_name = {(one["quantity"], one["conditions"].get("part_of_run")): one for one in told["records"]}
@@ -196,6 +197,7 @@ def test_the_command_tells_the_same(frames: list[Atoms], tmp_path: Path, monkeyp
     done = CliRunner().invoke(app, ["analyze", "interphase", str(tmp_path / "run.traj"), *options])
     assert done.exception is None, done.output
     told = json.loads(done.output)["interphase"]
+    assert told["composition"] == {"reduced Li6PS5Cl": 1.0}
     assert told["used_up"] == {"phase": "Li6PS5Cl", "time_s": pytest.approx(1e-12, rel=0.02)}
     assert any(note.startswith("before Li6PS5Cl was used up, growth by ") for note in told["notes"])
     rate = next(one for one in told["records"] if one["quantity"] == "interphase_growth_rate")

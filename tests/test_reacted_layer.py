@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from typer.testing import CliRunner
 
-from atomistic import growth, phases, reacted_layer, reaction_reading, reaction_study
+from atomistic import crystallinity, growth, phases, reacted_layer, reaction_reading, reaction_study, structures
+from atomistic.clusters import ClusterSettings, largest_cluster
 from atomistic.dynamics import Trajectory
 from coupling.errors import UserError
+from multiscale.cli import app
 
 STUDIES = Path(__file__).parent.parent / "cases" / "_studies"
 
@@ -95,14 +99,76 @@ def test_broken_groups_make_a_layer_of_their_share(built: Atoms) -> None:
 
 def test_units_are_counted_by_the_formula() -> None:
     """The crystal of Li7P3S11 with three groups a formula; a frame whose cell vectors are longer counts the same."""
-    from atomistic import structures
-
     crystal = structures.bulk("Li7P3S11")
     found = reacted_layer.counts([crystal, crystal], "Li7P3S11")
     groups = int((crystal.numbers == 15).sum())
     assert found.whole.tolist() == [groups, groups]
     assert found.units.tolist() == [groups / 3, groups / 3]
     assert found.reacted == pytest.approx(0.0, abs=1.5)  # every slice but for where its groups lie
+
+
+def test_lithium_of_products_is_no_metal(built: Atoms) -> None:
+    """Li3P, whose atoms are each a little metal by the smooth count, adds none; names and order count the same atoms."""
+    product = shaken(structures.supercell(structures.bulk("Li3P"), 20.0), 1)
+    found = reacted_layer.counts([built, product], "Li6PS5Cl")
+    assert largest_cluster(product, ClusterSettings(foreign=("P",))).shares.sum() > 10
+    assert found.metal[1] == 0
+    named = reaction_reading.by_bonds(built, np.full(len(built), "other"), {"Li6PS5Cl"})
+    order = crystallinity.shares([built], "Li", among="metal")
+    assert found.metal[0] == (named == "Li").sum() == order.counts[0] > 200
+
+
+def lithiated(atoms: Atoms, below: float) -> Atoms:
+    """Two sulfur atoms of every group lower than `below` (Å) moved apart by 1.7 Å, lithium in their places."""
+    moved, put = atoms.copy(), []
+    for place in np.flatnonzero((atoms.numbers == 15) & (atoms.positions[:, 2] < below)):
+        sulfur = np.flatnonzero(atoms.numbers == 16)
+        away = moved.get_distances(place, sulfur, mic=True, vector=True)
+        for number in np.argsort(np.linalg.norm(away, axis=1))[:2]:
+            along = away[number] / np.linalg.norm(away[number])
+            put.append(moved.positions[place] + 1.9 * along)
+            moved.positions[sulfur[number]] += 1.7 * along
+    return moved + Atoms(f"Li{len(put)}", positions=put)
+
+
+def test_broken_lithiated_groups_are_reduced_electrolyte() -> None:
+    """Classes call both halves of a slab Li7P3S11, of which one was broken: the name is left to the other, hot or not."""
+    small = {"electrolyte_thickness": 30e-10, "metal_thickness": 10e-10}
+    study = reaction_study.trial(reaction_study.read_study(STUDIES / "reaction-li7p3s11.toml")).model_copy(update=small)
+    built = reaction_study.start(study)
+    depths = built.positions[built.numbers == 15, 2]
+    middle = depths.mean()
+    frames = [shaken(built, 1), shaken(lithiated(built, middle), 2, 0.05)]
+    classes = phases.classify(frames, phases.references(("Li", "Li7P3S11", "Li2S", "Li3P")), phases.mace_descriptors("lpscl"))
+    named = [reaction_reading.by_bonds(one, classes.phases(number), {"Li7P3S11"}) for number, one in enumerate(frames)]
+    below, above = ([(one.positions[:, 2] > begin) & (one.positions[:, 2] < end) for one in frames]
+                    for begin, end in ((depths.min(), middle), (middle, depths.max())))  # fmt: skip
+    assert np.mean(classes.phases(1)[below[1]] == "Li7P3S11") > 0.7
+    assert np.mean(named[1][below[1]] == "reduced Li7P3S11") > 0.7
+    assert np.mean(named[1][below[1]] == "Li7P3S11") < 0.05
+    for names, part in ((named[0], below[0]), (named[0], above[0]), (named[1], above[1])):
+        assert np.mean(names[part] == "Li7P3S11") > 0.9
+    assert set(named[0][reacted_layer.whole_groups(frames[0])]) == {"Li7P3S11"}
+
+
+def test_the_command_tells_reduced_electrolyte(tmp_path: Path) -> None:
+    """`analyze phases` of a crystal half of whose groups are broken: all phosphorus is in one or the other."""
+    crystal = structures.supercell(structures.bulk("Li7P3S11"), 15.0)
+    ase.io.write(tmp_path / "run.traj", lithiated(crystal, crystal.positions[:, 2].mean()))
+    options = ("--potential", "lpscl", "--references", "Li7P3S11,Li3P", "--picture", str(tmp_path / "depth.png"), "--json")
+    done = CliRunner().invoke(app, ["analyze", "phases", str(tmp_path / "run.traj"), *options])
+    assert done.exception is None, done.output
+    shares = {row["phase"]: row["share"] for row in json.loads(done.output)["phases"]}
+    assert min(shares["Li7P3S11"], shares["reduced Li7P3S11"]) > 0.3
+
+
+def test_without_groups_names_are_untouched(built: Atoms) -> None:
+    """An oxide has none; a phase that is not named as one with groups keeps its name whatever its groups."""
+    oxide = structures.bulk("Li2O")
+    assert set(reacted_layer.reduced(oxide, np.full(len(oxide), "Li2O"), {"Li2O"})) == {"Li2O"}
+    apart = broken(built, 4)
+    assert set(reacted_layer.reduced(apart, np.full(len(apart), "Li6PS5Cl"), set())) == {"Li6PS5Cl"}
+    assert set(reacted_layer.reduced(apart, np.full(len(apart), "Li3P"), {"Li6PS5Cl"})) == {"Li3P"}
 
 
 def test_what_has_no_groups_is_refused(built: Atoms) -> None:
@@ -142,6 +208,10 @@ def test_an_unreacted_cell_is_named_as_what_it_is(read: dict[str, Any], built: A
     low, high = built.positions[built.numbers == 15, 2].min(), built.positions[built.numbers == 15, 2].max()
     inside = (depths > low + 5) & (depths < high - 5)
     assert first["Li6PS5Cl"][inside].mean() > 0.9
+    assert "reduced Li6PS5Cl" not in read["profiles"]["start"]["phases"]
+    last = {name: np.array(share) for name, share in read["profiles"]["end"]["phases"].items()}
+    assert last["reduced Li6PS5Cl"][depths > high - 5].max() > 0.1
+    assert last["reduced Li6PS5Cl"][depths < low + 5].max() == 0
     assert first["Li"][(depths > high + 6) & (depths < depths[-1] - 6)].mean() > 0.9
 
 

@@ -135,6 +135,17 @@ def test_stretches_go_across_the_end_of_the_cell() -> None:
     assert reacted_slices.stretches(np.array([metal, whole])) == {"metal": (18, 4), "interphase": (14, 4), "electrolyte": (4, 6)}
 
 
+def test_one_slice_of_metal_is_metal() -> None:
+    """A layer of lithium as thin as a slice between what it has reacted to."""
+    line = Atoms("Li200", scaled_positions=[[0, 0, (n + 0.5) / 200] for n in range(200)], cell=[5, 5, 160], pbc=True)
+    names = np.full(200, "Li2S", dtype="<U8")
+    names[70:83] = "Li"
+    found = reacted_slices.stretches(reacted_slices.shares(line, "Li6PS5Cl", names))
+    assert found == {"metal": (7, 1), "interphase": (8, 19)}
+    names[:70] = names[83:] = "Li6PS5Cl"  # most of the slice and its neighbours, which metal stays out of
+    assert reacted_slices.stretches(reacted_slices.shares(line, "Li6PS5Cl", names)) == {"metal": (7, 1), "electrolyte": (8, 19)}
+
+
 def test_a_built_interface_is_told_apart() -> None:
     """Metal and electrolyte where the cell has them, both sides counted."""
     from pathlib import Path
