@@ -5,6 +5,8 @@ neither the metal nor the electrolyte. The thickness is the share of such atoms 
 over the depth and divided by the number of interfaces of the cell (a periodic cell has two): no threshold enters, and atoms in
 scattered places count as they would side by side. Beside it stands the thickness of the slices in which they are the majority.
 
+An electrolyte whose groups are broken has a name of its own (`reacted_layer.reduced`), and is interphase.
+
 Balance: the amount of a product is the number of atoms of the element that names it (`key_element`) over their number in its
 formula. Electrolyte and metal that are used up are counted without classes (`reacted_layer`) where that can be; amounts made per
 electrolyte used up are compared with the reaction equation.

@@ -10,7 +10,8 @@
 The one-atom layers at the contact of two crystals look like neither; in a built stack of four crystals, 15 Å each, 99.8 % of
 the atoms get the right name at thermal displacements of 0.2 Å and 97 % at 0.1 Å (tests/test_phases.py). A phase that no
 reference stands for may take the name of one with alike surroundings (lithium between the PS4 groups of Li6PS5Cl, that of
-Li3P): give the references of everything that may be there, and read `distances`. References in motion at the temperature of the
+Li3P): give the references of everything that may be there, and read `distances`. Broken, lithiated thiophosphate takes that of
+its electrolyte: `reacted_layer.reduced` tells it by its bonds. References in motion at the temperature of the
 frames (`heated`) name better than rattled ones: chlorine in Li6PS5Cl at 400 K lies nearer to rattled LiCl than to rattled
 Li6PS5Cl. Classes depend on the frames that they are fitted to: in a reacting cell 16 of 72 phosphorus atoms were Li3P by classes
 of all frames and of every other one, 23 by those of the late and 2 by those of the early ones. Spread the frames over the run,

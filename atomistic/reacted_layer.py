@@ -113,7 +113,7 @@ def counts(frames: Sequence[Atoms], electrolyte: str, axis: int = 2) -> Counts:
 
 def has_groups(unreacted: Atoms, electrolyte: str) -> bool:
     """Whether an electrolyte can be told by its groups: phosphorus in its formula, and groups of it whole in the frame."""
-    return "P" in Formula(electrolyte).count() and bool(whole_groups(unreacted).any())
+    return bool(whole_groups(unreacted).any()) and "P" in Formula(electrolyte).count()
 
 
 def whole_groups(frame: Atoms) -> np.ndarray:

@@ -6,7 +6,8 @@ whole pass its first stage over. Without phosphorus it is that of the classes.
 
 Phases of the `classed` frames, spread over the run, are named by `phases.classify` against the crystals of the equation in
 motion at the study's temperature; an atom of lithium is metal where it has many neighbours of its own kind and none of another
-(whatever the order: a reaction may melt the metal, which no crystal stands for). Classes fitted to every other frame tell how far
+(whatever the order: a reaction may melt the metal, which no crystal stands for), and electrolyte whose groups are broken is
+reduced electrolyte (`reacted_layer`), part of the interphase's composition. Classes fitted to every other frame tell how far
 the amounts depend on the frames. What is used up is counted by whole groups and metal atoms, what is made by classes.
 Displacements are read in the mean cell. A gap in the cell is told, and makes all records doubtful. Where electrolyte or metal is
 used up (`exhaustion`) growth is read off what lies before, and what is told of a time after it is doubtful.
