@@ -91,6 +91,24 @@ def independent(design: np.ndarray, residuals: np.ndarray) -> float:
     return float(np.clip(weights @ (alone / (variance * _covariance(len(rest), size).mean(axis=(1, 2)))), 3.0, count))
 
 
+def looks(series: np.ndarray) -> float:
+    """Independent values in series (runs, frames): their number over 1 + 2 Σ ρ(t), ρ summed until it is no longer positive.
+
+    Never fewer than the runs (which is what still series make).
+    """
+    away, count = series - series.mean(), series.shape[1]
+    spread = float(np.mean(away**2))
+    if not spread > 0:
+        return float(len(series))
+    memory = 1.0
+    for lag in range(1, count // 2):
+        left = float(np.mean(away[:, lag:] * away[:, :-lag])) / spread
+        if left <= 0:
+            break
+        memory += 2 * left
+    return max(float(len(series)), series.size / memory)
+
+
 def in_blocks(values: np.ndarray) -> np.ndarray:
     """Means of successive blocks of rows, all of nearly one length; fewer than 2 BLOCKS values stay as they are."""
     number = len(values) // max(1, len(values) // BLOCKS)
