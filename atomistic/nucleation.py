@@ -96,13 +96,12 @@ def joining_of(sizes: np.ndarray, interval: float, near: tuple[float, float], la
     start = runs[:, :-lags]
     inside = (start >= near[0]) & (start <= near[1])
     begins, steps = np.unique(np.arange(MINIMUM_BLOCKS) * start.shape[1] // MINIMUM_BLOCKS), np.arange(1, lags + 1)
-    counts = np.add.reduceat(inside.astype(float), begins, axis=1).ravel()
-    if (groups := int((counts > 0).sum())) < MINIMUM_BLOCKS:
+    starts = np.add.reduceat(inside.astype(float), begins, axis=1).ravel()
+    if (groups := int((starts > 0).sum())) < MINIMUM_BLOCKS:
         raise UserError(f"attachment rate: the size lies between {near[0]:g} and {near[1]:g} in {groups} of the blocks; "
                         f"{MINIMUM_BLOCKS} are needed: run longer, or several runs from such a size")  # fmt: skip
     moved = np.array([(runs[:, lag : lag + start.shape[1]] - start) ** 2 for lag in steps]) * inside
-    sums = np.add.reduceat(moved, begins, axis=2).reshape(lags, -1).T[counts > 0]
-    counts = counts[counts > 0]
+    sums, counts = np.add.reduceat(moved, begins, axis=2).reshape(lags, -1).T[starts > 0], starts[starts > 0]
     squares = sums.sum(axis=0) / counts.sum()
     left_out = (sums.sum(axis=0) - sums) / (counts.sum() - counts)[:, None]
     late = steps > lags // 2
