@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,21 @@ def test_a_barrier_that_was_not_passed_is_a_lower_bound() -> None:
     assert told in record.source["method"]
     with pytest.raises(UserError, match="nothing beyond its error"):
         nucleation_limits.barrier_record(parabola(0.02, noise=0.3), answer([1.0]), KELVIN, "x", {"study": "s"})
+
+
+def test_what_is_read_off_few_memories_is_of_low_confidence() -> None:
+    """Barrier, its bound, and the rate limited by the passage along F; not the limit by counting, which needs no F."""
+    seen = answer([1.0, 1.0], 1e11)
+    for looks_of, confidence in ((4.0, "low"), (40.0, "computed")):
+        barriers = [nucleation_limits.barrier_record(replace(free, looks=looks_of), seen, KELVIN, "x", {})
+                    for free in (parabola(8.0), parabola(8.0, until=7.0, noise=0.03))]  # fmt: skip
+        few = replace(parabola(8.0), looks=looks_of)
+        driven, _ = nucleation_limits.table(few, seen, VOLUME, KELVIN, (-0.02,), (0.0,), "x", {})
+        for record in (*barriers, *driven):
+            assert record.confidence == confidence
+            assert ("outlived 4 memories" in record.source.get("low_confidence", "")) == (confidence == "low")
+        (counted,), _ = nucleation_limits.table(few, seen | {"attachment_limit": 1e20}, VOLUME, KELVIN, (0.0,), (0.0,), "x", {})
+        assert counted.confidence == "computed"
 
 
 def test_without_a_free_energy_the_barrier_is_bounded_by_looking() -> None:
