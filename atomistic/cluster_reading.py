@@ -51,10 +51,11 @@ def free_energy_records(
     if len(free.grid) < 2:
         low, high = free.grid[0] - 0.5, free.grid[0] + 0.5
         raise UserError(f"free energy: the size stayed between {low:g} and {high:g} atoms; one size has no F(n), run longer")
-    told = {**source, "method": f"-k_B T ln P(n) of an unbiased run; error: jackknife over {len(free.replicates)} parts"}
+    few = nucleation.few_memories(free)
+    told = {**source, **few, "method": f"-k_B T ln P(n) of an unbiased run; error: jackknife over {len(free.replicates)} parts"}
     return [
         Property(material, "cluster_free_energy", float(value), "J", stderr=float(error) if np.isfinite(error) else None,
-                 conditions={**conditions, "size": float(size)}, source=told)
+                 conditions={**conditions, "size": float(size)}, source=told, confidence="low" if few else "computed")
         for size, value, error in zip(free.grid, free.values, free.stderr, strict=True)
         if np.isfinite(value)
     ]  # fmt: skip

@@ -50,7 +50,7 @@ def _require_finite(values: np.ndarray) -> None:
         raise UserError("an error cannot be told: some of the values are not finite")
 
 
-def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+def fit_errors(design: np.ndarray, residuals: np.ndarray, memory: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
     """Standard errors (p,) of the parameters of a least-squares fit to successive values.
 
     With a = J (JᵀJ)⁻¹, J the design and C the covariance of successive blocks, parameter j has the variance σ² (aᵀ C a)_jj; of
@@ -58,6 +58,7 @@ def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
 
     Args:
         design: derivatives (n, p) of the fitted values by the parameters. residuals: what the fit leaves (n,), n > p.
+        memory: design (n, q) and residuals of another fit to the same values, which ρ is told by; None: the same.
 
     Raises:
         UserError: a residual that is not finite.
@@ -67,12 +68,14 @@ def fit_errors(design: np.ndarray, residuals: np.ndarray) -> np.ndarray:
         return np.zeros(design.shape[1])
     largest = np.abs(residuals).max()
     if not 1 / LARGE < largest < LARGE:
-        return np.asarray(largest * fit_errors(design, residuals / largest))
+        return np.asarray(largest * fit_errors(design, residuals / largest, memory))
     blocks, rest = in_blocks(design), in_blocks(residuals)
     size, units = round(len(residuals) / len(rest)), np.maximum(np.linalg.norm(blocks, axis=0), 1e-300)
     left, singular, right = np.linalg.svd(blocks / units, full_matrices=False)
     kept = singular > 1e-10 * singular[0]
     weights, variance = _posterior(left[:, kept], rest, size)
+    if memory is not None:
+        weights, _ = _posterior(np.linalg.qr(in_blocks(memory[0]))[0], in_blocks(memory[1]), size)
     rows = (left[:, kept] / singular[kept] @ right[kept] / units).T
     spread = np.sqrt(variance[:, None] * ((rows @ _covariance(len(rest), size)) * rows).sum(axis=2))
     return np.array([_half_width(weights, each, len(rest) - int(kept.sum())) for each in spread.T])
@@ -89,6 +92,24 @@ def independent(design: np.ndarray, residuals: np.ndarray) -> float:
     weights, variance = _posterior(basis, rest, size)
     alone = float(residuals @ residuals) / max(count - parameters, 1)
     return float(np.clip(weights @ (alone / (variance * _covariance(len(rest), size).mean(axis=(1, 2)))), 3.0, count))
+
+
+def looks(series: np.ndarray) -> float:
+    """Independent values in series (runs, frames): their number over 1 + 2 Σ ρ(t), ρ summed until it is no longer positive.
+
+    Never fewer than the runs (which is what still series make).
+    """
+    away, count = series - series.mean(), series.shape[1]
+    spread = float(np.mean(away**2))
+    if not spread > 0:
+        return float(len(series))
+    memory = 1.0
+    for lag in range(1, count // 2):
+        left = float(np.mean(away[:, lag:] * away[:, :-lag])) / spread
+        if left <= 0:
+            break
+        memory += 2 * left
+    return max(float(len(series)), series.size / memory)
 
 
 def in_blocks(values: np.ndarray) -> np.ndarray:

@@ -47,6 +47,8 @@ BLOCKS = 10
 """Most parts of a run that shares in time are told of."""
 OWN = 20.0
 """Times the usual variance of a part beyond which it is taken as its own: chance gives it to few parts of correlated frames."""
+SMOOTH = 3.0
+"""Variance about a smooth curve over that about means of parts, below which shares follow it: a memory of 0.7 makes two of it."""
 AMONG = ("element", "metal")
 """What shares are of: all atoms of the element, or those of them that are metal."""
 WINDOW = 3
@@ -290,7 +292,8 @@ def _means(rows: np.ndarray, counts: np.ndarray, parts: np.ndarray) -> tuple[np.
     """Means (p, 4) of successive frames (k, 4) by the part each is in (k,), and their errors: scatter, at least by counting.
 
     A part alone has too few frames for a scatter and a correlation of its own: the mean variance of the parts is taken, but of
-    those whose own is more than OWN times the usual one their own (metal melts within a run); the correlation is that of all.
+    those whose own is more than OWN times the usual one their own (metal melts within a run); the correlation is that of all
+    (`_scatter`).
 
     Args:
         counts: atoms that each frame's shares are of (k,).
@@ -299,14 +302,18 @@ def _means(rows: np.ndarray, counts: np.ndarray, parts: np.ndarray) -> tuple[np.
     held, means = (design.T @ counts)[:, None], (design / design.sum(axis=0)).T @ rows
     likely = (means * held + 1) / (held + 2)
     least = np.sqrt(likely * (1 - likely) / (held + 3))
-    scatter = np.column_stack([_scatter(design, column) for column in (rows - design @ means).T])
+    scatter = np.column_stack([_scatter(design, *each) for each in zip(rows.T, means.T, strict=True)])
     scatter = np.minimum(scatter, scatter.sum(axis=1, keepdims=True) - scatter)  # shares add up to one
     return means, np.maximum(least, scatter)
 
 
-def _scatter(design: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Standard errors (p,) of the means of parts by what the frames leave about them (k,)."""
-    freedom = np.maximum(design.sum(axis=0) - 1, 1)
+def _scatter(design: np.ndarray, column: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Standard errors (p,) of the means (p,) of parts of a column (k,).
+
+    What is left about means of few frames hardly tells the memory; about a smooth curve through the whole run, where the column
+    follows one (SMOOTH), it does.
+    """
+    rest, freedom = column - design @ means, np.maximum(design.sum(axis=0) - 1, 1)
     own = design.T @ rest**2 / freedom
     alike = own <= OWN * np.median(own * freedom / stats.chi2.median(freedom))
     scale = np.sqrt(np.where(alike, np.average(own[alike], weights=freedom[alike]), own))
@@ -314,8 +321,22 @@ def _scatter(design: np.ndarray, rest: np.ndarray) -> np.ndarray:
     if live.any():
         inside = design[:, live].any(axis=1)
         within = design[np.ix_(inside, live)]
-        errors[live] = scale[live] * fit_errors(within, rest[inside] / (within @ scale[live]))
+        unit, (curve, away) = within @ scale[live], _smooth(column[inside])
+        left, away = rest[inside] / unit, away / unit
+        follows = _spread(curve, away) < SMOOTH * _spread(within, left) and within.shape[1] > curve.shape[1]
+        errors[live] = scale[live] * fit_errors(within, left, (curve, away) if follows else None)
     return errors
+
+
+def _smooth(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Design (k, 4) of a cubic through successive values (k,), and what it leaves (k,)."""
+    design = np.polynomial.legendre.legvander(np.linspace(-1, 1, len(values)), 3)
+    return design, values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+
+def _spread(design: np.ndarray, left: np.ndarray) -> float:
+    """Variance of what a fit of the design (k, p) leaves (k,)."""
+    return float(left @ left) / max(len(left) - design.shape[1], 1)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ Sources: Barducci, Bussi & Parrinello, Phys. Rev. Lett. 100, 020603 (2008); Tiwa
 """
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from atomistic.correlated import jackknife_error
+from atomistic.correlated import jackknife_error, looks
 from coupling.atomic import replacing
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
@@ -184,6 +185,7 @@ class FreeEnergy:
         stderr: of each value (bins,), `correlated.jackknife_error`. replicates: F without one part each (walkers blocks, bins),
             walker after walker.
         thermal: k_B T. from_bias: F of the bias at the same places up to a constant, the check of convergence.
+        looks: how many independent values all walkers together have visited (`correlated.looks`).
     """
 
     grid: np.ndarray
@@ -192,6 +194,7 @@ class FreeEnergy:
     replicates: np.ndarray
     thermal: float
     from_bias: np.ndarray
+    looks: float = math.inf
 
 
 class LongerRun(UserError):
@@ -313,7 +316,7 @@ def free_energy(visits: Visits, edges: np.ndarray, skip: float = 0.3, blocks: in
 
     Walkers remember themselves and hardly each other: the parts are told one walker after another, as one long series, whose
     correlation is in the error (`correlated.jackknife_error`). What all walkers together have lived through must be some ten
-    memories of the system or more; a size seen once or twice has an error that is too small.
+    memories of the system or more (`FreeEnergy.looks`): of six, errors hold 64 and 89 %.
 
     Args:
         visits: of `sample`. edges: of the bins (bins + 1,). skip: share during which the bias still grows.
@@ -340,7 +343,7 @@ def free_energy(visits: Visits, edges: np.ndarray, skip: float = 0.3, blocks: in
     replicates = np.array([_negative_log(total - part) for part in parts]) * thermal
     grid = (edges[1:] + edges[:-1]) / 2
     inferred = np.interp(grid, visits.bias.grid, visits.bias.free_energy())
-    return FreeEnergy(grid, values, jackknife_error(replicates), replicates, thermal, inferred)
+    return FreeEnergy(grid, values, jackknife_error(replicates), replicates, thermal, inferred, looks(s.T))
 
 
 def _negative_log(histogram: np.ndarray) -> np.ndarray:

@@ -27,14 +27,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from atomistic.correlated import jackknife_error
+from atomistic.correlated import ONE_SIGMA, jackknife_error
 from atomistic.escape import escape_rate
 from atomistic.metadynamics import FreeEnergy
 from coupling import nucleation as classical
 from coupling.constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, LITHIUM_MOLAR_VOLUME
 from coupling.errors import UserError
-from coupling.record import TWO_SIDED_95, Property
+from coupling.record import TWO_SIDED_95, Confidence, Property
 
 FALL = 2.0
 """How far (k_B T) the free energy must have fallen behind its top for the top to be a barrier."""
@@ -44,16 +45,26 @@ LARGEST_NUCLEUS = 1e4
 AGE_OF_THE_UNIVERSE = 4.35e17
 """s (13.8 billion years; Planck Collaboration, Astron. Astrophys. 641, A6 (2020), memory)."""
 MINIMUM_BLOCKS = 10
+NEAR = 1.0
+"""Depth (k_B T) of the part of F that its top, or its foot, is read from."""
+MEMORIES = 10.0
+"""Fewest independent sizes of all runs together that errors of F(n) hold of (tests/test_nucleation_coverage.py)."""
+FEWEST_SQUARES = 5.0
+"""Least degrees of freedom of a mean of squares."""
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """Rate D at which atoms join the cluster, 1/s, its standard error, and the lags (s) and ⟨Δn²⟩ it was read from."""
+    """Rate D at which atoms join the cluster, 1/s, its standard error, and the lags (s) and ⟨Δn²⟩ it was read from.
+
+    `upper`: limit (95 %) that D lies below; infinite where none was sought.
+    """
 
     value: float
     stderr: float
     lags: np.ndarray
     squares: np.ndarray
+    upper: float = math.inf
 
 
 def attachment(sizes: np.ndarray, interval: float, near: tuple[float, float], lags: int = 10) -> Attachment:
@@ -73,32 +84,45 @@ def attachment(sizes: np.ndarray, interval: float, near: tuple[float, float], la
 
 
 def joining_of(sizes: np.ndarray, interval: float, near: tuple[float, float], lags: int) -> Attachment:
-    """As `attachment`, zero within its error or not."""
+    """As `attachment`, zero within its error or not.
+
+    A run of small squares tells a small D and a small error of it alike: the error of the jackknife is short by what it is for a
+    chi-square of 2 (S/δS)² degrees of freedom (`_of_squares`), S ± δS the mean ⟨Δn²⟩ of the fitted lags, of Gaussian squares
+    (Satterthwaite, Biometrics Bull. 2, 110 (1946), memory). A D below 0 counts as 0 for the upper limit.
+    """
     runs = np.atleast_2d(np.asarray(sizes, dtype=float))
     if not np.isfinite(runs).all() or lags < 4 or runs.shape[1] <= 2 * lags:
         raise UserError(f"attachment rate: finite sizes of more than {2 * max(lags, 4)} frames and at least 4 lags are needed")
     start = runs[:, :-lags]
     inside = (start >= near[0]) & (start <= near[1])
-    parts = np.array_split(np.arange(start.shape[1]), MINIMUM_BLOCKS)
-    groups = [(row, part) for row in range(len(runs)) for part in parts if inside[row, part].any()]
-    if len(groups) < MINIMUM_BLOCKS:
-        raise UserError(f"attachment rate: the size lies between {near[0]:g} and {near[1]:g} in {len(groups)} of the blocks; "
+    begins, steps = np.unique(np.arange(MINIMUM_BLOCKS) * start.shape[1] // MINIMUM_BLOCKS), np.arange(1, lags + 1)
+    starts = np.add.reduceat(inside.astype(float), begins, axis=1).ravel()
+    if (groups := int((starts > 0).sum())) < MINIMUM_BLOCKS:
+        raise UserError(f"attachment rate: the size lies between {near[0]:g} and {near[1]:g} in {groups} of the blocks; "
                         f"{MINIMUM_BLOCKS} are needed: run longer, or several runs from such a size")  # fmt: skip
-    steps = np.arange(1, lags + 1)
-    sums, counts = np.zeros((len(groups), lags)), np.zeros(len(groups))
-    for number, (row, part) in enumerate(groups):
-        chosen = part[inside[row, part]]
-        counts[number] = len(chosen)
-        sums[number] = [((runs[row, chosen + lag] - runs[row, chosen]) ** 2).sum() for lag in steps]
+    moved = np.array([(runs[:, lag : lag + start.shape[1]] - start) ** 2 for lag in steps]) * inside
+    sums, counts = np.add.reduceat(moved, begins, axis=2).reshape(lags, -1).T[starts > 0], starts[starts > 0]
     squares = sums.sum(axis=0) / counts.sum()
     left_out = (sums.sum(axis=0) - sums) / (counts.sum() - counts)[:, None]
     late = steps > lags // 2
-    slopes = [_slope(steps[late] * interval, curve[late]) / 2 for curve in (squares, *left_out)]
-    return Attachment(slopes[0], float(jackknife_error(np.array(slopes[1:]))), steps * interval, squares)
+    curves = np.vstack([squares, left_out])[:, late]
+    read = np.column_stack([np.polyfit(steps[late] * interval, curves.T, 1)[0] / 2, curves.mean(axis=1)])
+    (value, square), (error, unsure) = read[0], jackknife_error(read[1:])
+    wider, upper = _of_squares(2 * (square / unsure) ** 2 if unsure > 0 else math.inf)
+    most = max(float(value), 0.0) + upper * float(error)
+    return Attachment(float(value), wider * float(error), steps * interval, squares, most)
 
 
-def _slope(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.polyfit(x, y, 1)[0])
+def _of_squares(freedom: float) -> tuple[float, float]:
+    """Half-width of the central 68.27 % about a mean of squares, and its upper limit (95 %) above it, both over its error.
+
+    The mean of ν squares m scatters as the truth times χ²/ν: ν/χ²_(1-p) m bounds the truth at the level p, and its error is
+    √(2/ν) m. Of many squares both are those of a normal distribution, 1 and 1.645; fewer than FEWEST_SQUARES count as those (few
+    jumps are counted: Poisson's limit of one of them is lower).
+    """
+    ν = float(np.clip(freedom, FEWEST_SQUARES, 1e6))
+    low, high, limit = ν / stats.chi2.ppf((ONE_SIGMA, 1 - ONE_SIGMA, 0.05), ν)
+    return float((high - low) / 2 / math.sqrt(2 / ν)), float((limit - 1) / math.sqrt(2 / ν))
 
 
 @dataclass(frozen=True)
@@ -106,7 +130,7 @@ class Waiting:
     """Waiting time for nucleation in the cell.
 
     Attributes:
-        log_time: ln of τ in s; stderr: of ln τ. barrier: top of F over its least value before, J. barrier_stderr: J.
+        log_time: ln of τ in s; stderr: of ln τ. barrier: top of F over its least value before, J (`_height`). barrier_stderr: J.
         critical: size at the top. bound: whether the top was not passed, so that τ is only a lower bound.
     """
 
@@ -137,11 +161,11 @@ def waiting_time(free: FreeEnergy, joining: Attachment, per_atom: float, thermal
     copies = free.replicates[:, known] / free.thermal - tilt
     log_time, top, foot, passed = _passage(n, curve)
     replicas = np.array([_passage(n, copy)[0] for copy in copies])
-    barriers = np.array([copy[top] - copy[foot] for copy in copies])
+    barrier, *barriers = _height(n, curve, np.vstack([curve, copies]), top, foot)
     relative = joining.stderr / joining.value
     return Waiting(
         log_time - math.log(joining.value), float(np.hypot(jackknife_error(replicas), relative)),
-        float(curve[top] - curve[foot]) * thermal, float(jackknife_error(barriers)) * thermal, float(n[top]), not passed,
+        float(barrier) * thermal, float(jackknife_error(np.array(barriers))) * thermal, float(n[top]), not passed,
     )  # fmt: skip
 
 
@@ -184,6 +208,32 @@ def _passage(n: np.ndarray, curve: np.ndarray) -> tuple[float, int, int, bool]:
     return largest + math.log(float(np.exp(terms - largest).sum()) * step), top, foot, bool(len(fallen))
 
 
+def _height(n: np.ndarray, curve: np.ndarray, rows: np.ndarray, top: int, foot: int) -> np.ndarray:
+    """How far (rows,) the top of each row (rows, bins) lies above its foot, in k_B T.
+
+    The highest of noisy values is too high: both ends are those of a parabola through the bins around that differ by less than
+    NEAR on the `curve`; the value itself where these are fewer than four.
+    """
+
+    def fitted(place: int) -> np.ndarray:
+        far = np.flatnonzero(np.abs(curve - curve[place]) >= NEAR)
+        near = slice(int(max(far[far < place], default=-1)) + 1, int(min(far[far > place], default=len(curve))))
+        if near.stop - near.start < 4:
+            return rows[:, place, None]
+        x = n[near] - n[near].mean()
+        return np.asarray((np.vander(np.linspace(x[0], x[-1], 101), 3) @ np.polyfit(x, rows[:, near].T, 2)).T)
+
+    return np.asarray(fitted(top).max(axis=1) - fitted(foot).min(axis=1))
+
+
+def few_memories(free: FreeEnergy) -> dict[str, str]:
+    """{"low_confidence": why} of what is read off an F(n) whose runs outlived fewer than MEMORIES, else {}."""
+    if free.looks >= MEMORIES:
+        return {}
+    told = f"the runs that F(n) is from outlived {free.looks:.2g} memories of the size; its errors hold from {MEMORIES:g} on"
+    return {"low_confidence": told}
+
+
 def rate_record(
     free: FreeEnergy, joining: Attachment, volume: float, temperature: float, overpotential: float, pressure: float,
     material: str, source: Mapping[str, Any], cell_overpotential: float | None = None,
@@ -204,11 +254,15 @@ def rate_record(
         "barrier_eV": found.barrier / ELEMENTARY_CHARGE, "barrier_stderr_eV": found.barrier_stderr / ELEMENTARY_CHARGE,
     }  # fmt: skip
     method = "mean first passage along F(n) of the largest cluster, attachment rate from unbiased MD"
-    told = {**source, "method": method, "attachment_per_s": joining.value, "attachment_stderr_per_s": joining.stderr}
+    few = few_memories(free)
+    told = {**source, **few, "method": method, "attachment_per_s": joining.value, "attachment_stderr_per_s": joining.stderr}
+    sure: Confidence = "low" if few else "computed"
     name, limits = "log10_nucleation_rate", (value - TWO_SIDED_95 * error, value + TWO_SIDED_95 * error)
     if found.bound:
-        return Property(material, name, value + 1.645 * error, "1", bound="upper", conditions=conditions, source=told)
-    return Property(material, name, value, "1", stderr=error, low=limits[0], high=limits[1], conditions=conditions, source=told)
+        return Property(material, name, value + 1.645 * error, "1", bound="upper", conditions=conditions, source=told,
+                        confidence=sure)  # fmt: skip
+    return Property(material, name, value, "1", stderr=error, low=limits[0], high=limits[1], conditions=conditions, source=told,
+                    confidence=sure)  # fmt: skip
 
 
 def escape_record(

@@ -7,9 +7,9 @@ pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster
 error, or surface_energy_records, a record file that has them of the same metal), and any number of [[place]] tables (name, low,
 high: depths along the third cell vector): metal is then counted there alone, each place has a free energy and rates of its own,
 for its own volume. Paths are relative to the study file. Every temperature and place is a task of the scheduler: shared by MPI
-ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what follows them and escapes anew). F(n) is
-read off what the biased runs keep of their visits, every time. Where no attachment is seen, rates are upper bounds
-(`nucleation_limits`).
+ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what follows them and escapes anew). Every time
+F(n) is read off what the biased runs keep of their visits, the attachment rate off the sizes that the unbiased ones keep. Where
+no attachment is seen, rates are upper bounds (`nucleation_limits`).
 """
 
 import itertools
@@ -41,7 +41,7 @@ from coupling.nucleation import drives_told
 from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
-VERSION, READ_VERSION = 3, 2
+VERSION, READ_VERSION = 3, 3
 SKIP, BLOCKS = 0.3, 20
 """Share of a biased run during which the bias still grows, and blocks of the rest of a walker's (metadynamics.free_energy)."""
 Å = 1e-10
@@ -201,7 +201,7 @@ def run(
         if task.kind == "bias":
             free = _free_energy(study, task, Path(out))
             read.append((task, free))
-            found, missing = _records(study, free, answer, task.parameters["T"], frames[0], described, place)
+            found, missing = _records(study, free, _unbiased(study, answer), task.parameters["T"], frames[0], described, place)
         else:
             found, missing = _escaped(study, answer, task.parameters["T"], frames[0], described, place)
         records += [_placed(record, place) for record in found]
@@ -271,7 +271,9 @@ def _one(
     study: NucleationStudy, frames: list[Atoms], calculator: BaseCalculator, temperature: float, place: PlaceTable | None,
     folder: Path, tick: Callable[[float], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Biased walkers at one temperature, whose visits `folder` keeps, and the attachment rate after them, JSON-ready."""
+    """Biased walkers at one temperature, whose visits `folder` keeps, and the sizes (walkers, frames) of the unbiased runs after
+    them, JSON-ready.
+    """
     bias, fs = study.bias, 1e15
     own = [frames[number % len(frames)] for number in range(bias.walkers)]
     walkers = Molecular(own, calculator, LargestCluster(_settings(study, place)), temperature, bias.timestep * fs,
@@ -284,7 +286,7 @@ def _one(
         told = f"{longer.file} holds {held} a walker of this run at {temperature:g} K, more than the {wanted} wanted"
         raise UserError(f'bias.length: {told}: write length = "{held}" or more, or give another folder') from None
     plain = Bias(hills)
-    record = max(1, round(study.attachment.record / bias.timestep))
+    record = _apart(study)
     length = max(1, round(study.attachment.length / bias.timestep))
     everyone, series = np.arange(len(own)), []
     for step in range(1, length + 1):
@@ -292,14 +294,28 @@ def _one(
         if step % record == 0:
             series.append(walkers.values())
             tick(0.7 + 0.3 * step / length)
-    sizes = np.array(series).T
-    answer = {"mean_size": float(sizes.mean()), "picoseconds": settings.steps * bias.timestep * len(own) * 1e12}
-    answer |= nucleation_limits.seen(sizes, record * bias.timestep, study.attachment.lags)
+    return {"picoseconds": settings.steps * bias.timestep * len(own) * 1e12, "sizes": np.array(series).T.tolist()}
+
+
+def _apart(study: NucleationStudy) -> int:
+    """Steps between two sizes of the unbiased runs."""
+    return max(1, round(study.attachment.record / study.bias.timestep))
+
+
+def _unbiased(study: NucleationStudy, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sizes of the unbiased runs tell: time, mean size, limits, and the attachment rate or the problem with it.
+
+    An older answer has no sizes; what was read off them in its time is taken as it is, and says so ("attachment_read").
+    """
+    if "sizes" not in answer:
+        return {**answer, "attachment_read": "when the run ended, by the estimators of that time: its sizes were not kept"}
+    sizes, interval, lags = np.array(answer["sizes"]), _apart(study) * study.bias.timestep, study.attachment.lags
+    told = {**answer, "mean_size": float(sizes.mean()), **nucleation_limits.seen(sizes, interval, lags)}
     try:
-        joining = nucleation.attachment(sizes, record * bias.timestep, (0.0, math.inf), study.attachment.lags)
+        joining = nucleation.attachment(sizes, interval, (0.0, math.inf), lags)
     except UserError as error:
-        return {**answer, "problem": str(error)}
-    return {**answer, "attachment": joining.value, "attachment_stderr": joining.stderr, "lags": joining.lags.tolist(),
+        return {**told, "problem": str(error)}
+    return {**told, "attachment": joining.value, "attachment_stderr": joining.stderr, "lags": joining.lags.tolist(),
             "squares": joining.squares.tolist()}  # fmt: skip
 
 
@@ -348,13 +364,17 @@ def _records(
     study: NucleationStudy, free: FreeEnergy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str,
     place: PlaceTable | None,
 ) -> tuple[list[Property], list[str]]:  # fmt: skip
-    """Barrier and rates of one task, or upper bounds of the rates where no attachment was seen; and what is left out, and why."""
+    """Barrier and rates of one task, or upper bounds of the rates where no attachment was seen; and what is left out, and why.
+
+    `answer`: of `_unbiased`.
+    """
     volume, problems = _volume(atoms, place), []
     material, cell = atoms.get_chemical_formula(empirical=True), study.cell_overpotential
     source = {
         "study": study.name, "potential": study.potential, "potential_sha256": sha256, "atoms": len(atoms), "seed": study.seed,
         "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(_settings(study, place)),
         "attachment_read_at_mean_size": answer["mean_size"],
+        **{key: answer[key] for key in ("attachment_read",) if key in answer},
     }  # fmt: skip
     records = []
     try:

@@ -23,7 +23,7 @@ from coupling.errors import UserError
 from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
-VERSION, READ_VERSION = 3, 3
+VERSION, READ_VERSION = 3, 4
 """Counts changes of the code that change the numbers: of the runs (part of every key), and of what is read off them."""
 REVISIONS = {"elasticity": 2}
 """Counts such changes of one kind of run; part of its keys alone."""

@@ -125,17 +125,17 @@ def answered(temperature: float, number: int, value: float, error: float | None)
     (0.0, 2, 3), (0.12, 2, 3), (0.3, 2, 4), (0.3, 3, 3), (0.0, 4, 1), (0.12, 2, 1), (0.3, 4, 1),
 ])  # fmt: skip
 def test_means_of_runs_cover(true: float, between: float, runs: int, temperatures: int) -> None:
-    """Errors of 0.12 a run, with and without scatter between runs: 68 and 95 % intervals hold in 60 … 78 and 90 … 98 %."""
+    """Errors of 0.12 a run, with and without scatter between runs: 68 and 95 % intervals hold in 60 … 76 and 90 … 98 %."""
     random, inside = np.random.default_rng(5), []
-    for _ in range(400):
+    for _ in range(1500):
         values = true + np.hypot(between, 0.12) * random.normal(size=(temperatures, runs))
         errors = 0.12 * (np.maximum(values, 0.02) if true == 1.0 else np.ones_like(values))
         made = bulk_onsager.records("X", [answered(300.0 + 50 * t, n, float(values[t, n]), float(errors[t, n]))
                                           for t in range(temperatures) for n in range(runs)], {})  # fmt: skip
         inside += [abs(record.value - true) / record.stderr for record in made if record.stderr]
     one, two = (float(np.mean(np.array(inside) < limit)) for limit in (1.0, 1.96))
-    assert 0.60 < one < 0.78
-    assert 0.90 < two < 0.98
+    assert 0.60 <= one <= 0.76
+    assert 0.90 <= two <= 0.98
 
 
 def test_of_bounds_alone_the_largest_stands() -> None:

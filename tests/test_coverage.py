@@ -284,22 +284,32 @@ def pair_distribution(random: np.random.Generator) -> Covered:
     return found
 
 
+def ordered(random: np.random.Generator, frames: int, memory: float) -> list[list[float]]:
+    """What is read of frames of 60 atoms, 0.7 of them bcc and each for some frames on end."""
+    bcc = (correlated(random, memory, (frames, 60)) < stats.norm.ppf(0.7)).mean(axis=1)
+    return [[share, 0.0, 0.0, 1 - share, 60.0] for share in bcc]
+
+
 def crystal_share(random: np.random.Generator) -> Covered:
-    """Shares of 60 atoms, 0.7 of them bcc and each for some frames on end: of the first and last tenth of 40 frames, and of 120.
-
-    Frames that remember each other by less than 0.3: 80 and 98 % of a tenth (the error is at least that of counting), by 0.5:
-    75 and 95, by 0.8: 62 and 87 %.
-    """
-
-    def rows(frames: int) -> list[list[float]]:
-        ordered = (correlated(random, 0.7, (frames, 60)) < stats.norm.ppf(0.7)).mean(axis=1)
-        return [[share, 0.0, 0.0, 1 - share, 60.0] for share in ordered]
-
+    """Shares in the first and last tenth of 40 frames, and in 120 frames."""
     with patch.object(crystallinity, "_of_frame", lambda row, *_: row):
-        tenths, whole = crystallinity.series(rows(40), window=1), crystallinity.shares(rows(120))
+        tenths, whole = crystallinity.series(ordered(random, 40, 0.7), window=1), crystallinity.shares(ordered(random, 120, 0.7))
     assert whole.stderr is not None
     found = {"whole": inside(whole.mean[0], whole.stderr[0], 0.7)}
     return found | {f"part {part}": inside(tenths.shares[part, 0], tenths.stderr[part, 0], 0.7) for part in (0, -1)}
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.3, 0.7])
+def test_shares_of_four_frames_cover(memory: float) -> None:
+    """600 first and last tenths of 40 frames that remember each other by little or much (0.8: 63 to 65 and 89 to 92 %)."""
+    random, found = np.random.default_rng(7), []
+    with patch.object(crystallinity, "_of_frame", lambda row, *_: row):
+        for _ in range(300):
+            tenths = crystallinity.series(ordered(random, 40, memory), window=1)
+            found += [inside(tenths.shares[part, 0], tenths.stderr[part, 0], 0.7) for part in (0, -1)]
+    one, two = np.mean(found, axis=0)
+    assert 0.60 <= one <= 0.76
+    assert 0.90 <= two <= 0.98
 
 
 def reaction_coefficient(random: np.random.Generator) -> Covered:

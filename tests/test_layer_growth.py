@@ -36,23 +36,22 @@ TRUE = {"linear": (5.0, 0.1), "parabolic": (5.0, 1.0), "Deal-Grove": (5.0, 20.0,
         "linear to parabolic": (3.0, 0.3, 0.4, 60.0)}  # fmt: skip
 
 
-WIDER = {("linear to parabolic", "t_c"): 0.80}
-"""The time of this change is no linear parameter: its intervals are wide rather than narrow (600 runs: 76 and 96 %)."""
-
-
 @pytest.mark.parametrize(("count", "correlation"), [(40, 0.0), (60, 0.4), (120, 0.6), (400, 0.6)])
 @pytest.mark.parametrize("law", TRUE)
 def test_errors_of_every_parameter_cover(law: str, count: int, correlation: float) -> None:
-    """400 noisy layers of each law, few thicknesses and many, without and with memory: intervals of all its parameters."""
+    """Noisy layers of each law, few thicknesses and many, without and with memory: intervals of all its parameters.
+
+    400 of each, of the one whose time of change comes nearest to the end of the band (1000: 68 to 75 and 95 to 96 %) 800.
+    """
     random, t, truth = np.random.default_rng(count), np.linspace(200 / count, 200, count), np.array(TRUE[law])
     names, curve = LAWS[law]
     away = []
-    for _ in range(400):
+    for _ in range(800 if law == "linear to parabolic" else 400):
         fit = compare(t, curve(truth, t) + noise(random, count, 0.3, correlation), (law,)).fits[0]
         away.append([abs(fit.parameters[name] - true) / fit.stderr[name] for name, true in zip(names, truth, strict=True)])
     one, two = ((np.array(away) < limit).mean(axis=0) for limit in (1.0, 1.96))
     told = "; ".join(f"{name} {a:.3f}, {b:.3f}" for name, a, b in zip(names, one, two, strict=True))
-    assert all(0.60 <= rate <= WIDER.get((law, name), 0.76) for name, rate in zip(names, one, strict=True)), told
+    assert all(0.60 <= rate <= 0.76 for rate in one), told
     assert all(0.90 <= rate <= 0.98 for rate in two), told
 
 

@@ -188,6 +188,34 @@ def test_a_longer_study_goes_on_with_the_shorter_one(tmp_path) -> None:
         run("3 ps", "out")
 
 
+def test_the_attachment_rate_is_read_anew_from_the_sizes_kept(tmp_path) -> None:
+    """Sizes that take larger steps make another rate without a force call; an older answer without sizes keeps its own, told."""
+    text = folder_with(tmp_path, "3 ps").read_text().partition("[infrequent]")[0]
+    (tmp_path / "study.toml").write_text(text)
+    study = nucleation_study.read_study(tmp_path / "study.toml")
+
+    def rate(calculator: Calculator) -> Property:
+        records = nucleation_study.run(study, tmp_path / "out", calculator=calculator)
+        return next(record for record in records if record.quantity == "log10_nucleation_rate")
+
+    rate(Still())
+    file = next(file for file in (tmp_path / "out").glob("*.json") if "answer" in file.read_text())
+    kept = json.loads(file.read_text())
+    assert np.shape(kept["answer"]["sizes"]) == (2, 80)
+    walk = np.cumsum(np.random.default_rng(0).choice([-1.0, 1.0], (2, 80)), axis=1) + 30
+    file.write_text(json.dumps(kept | {"answer": {**kept["answer"], "sizes": walk.tolist()}}))
+    broken = type("Still", (Trap,), {"calls": 100})()  # has a force call failed, were there one
+    read = rate(broken)
+    assert read.source["attachment_read_at_mean_size"] == pytest.approx(walk.mean())
+    assert "attachment_read" not in read.source
+    old = nucleation_study._unbiased(study, kept["answer"] | {"sizes": walk.tolist()})
+    del old["sizes"]
+    file.write_text(json.dumps(kept | {"answer": old | {"mean_size": 7.0}}))
+    read = rate(broken)
+    assert read.source["attachment_read_at_mean_size"] == 7.0
+    assert "its sizes were not kept" in read.source["attachment_read"]
+
+
 def test_escapes_do_not_depend_on_the_length_of_other_runs(tmp_path) -> None:
     """Longer biased and unbiased runs are other tasks; the escapes are the same ones, until their own table changes."""
     path = folder_with(tmp_path, "3 ps")
