@@ -222,7 +222,7 @@ def _by_teacher(name: str, atoms: Atoms) -> Values:
     except RunFailure as failure:
         raise LabelFailure(str(failure)) from failure
     if frame is None:
-        raise LabelFailure("CHGNet has no answer: an atom has no neighbours")
+        raise LabelFailure(f"{labels.TEACHERS[name].code} has no answer: an atom has no neighbours")
     return frame.info["REF_energy"], frame.arrays["REF_forces"], frame.info["REF_stress"]
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from matscipy.neighbours import neighbour_list
 
 from atomistic import sevennet
 from atomistic.label_settings import LabelSettings
@@ -69,13 +70,15 @@ def _chgnet() -> Calculator:
 
 
 def label(atoms: Atoms, by: str = CHGNET) -> Atoms | None:
-    """Copy of `atoms` with the labels of teacher `by`, or None where it has no answer (CHGNet: an atom without neighbours).
+    """Copy of `atoms` with the labels of teacher `by`, or None where it has no answer: an atom has no neighbours.
 
     Raises:
         RunFailure: SevenNet stopped at these atoms.
     """
     frame = atoms.copy()
     frame.calc = None
+    if by == SEVENNET and len(np.unique(neighbour_list("i", frame, sevennet.CUTOFF))) < len(frame):
+        return None
     work = frame.copy()
     work.calc = teacher(by)
     try:

@@ -23,12 +23,13 @@ def evaluate(calculator: Any, request: dict[str, Any], arrays: list[np.ndarray])
 
 
 def start() -> tuple[dict[str, Any], Any]:
-    """The elements that the model knows, and what answers a request. Raises whatever SevenNet raises where it cannot start."""
+    """What the model says of itself (atomic numbers, cutoff in Å), and what answers a request. Raises whatever SevenNet raises where it cannot start."""
     warnings.simplefilter("ignore")  # that no accelerator of tensor products is there, among others
     from sevenn.calculator import SevenNetCalculator
 
     calculator = SevenNetCalculator(MODEL, device="auto")
-    return {"elements": sorted(map(int, calculator.type_map))}, functools.partial(evaluate, calculator)
+    knows = {"elements": sorted(map(int, calculator.type_map)), "cutoff": float(calculator.cutoff)}
+    return knows, functools.partial(evaluate, calculator)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
+from ase.data import chemical_symbols
 from launch import multiscale
 
-from atomistic import collecting, dataset, foreign, labelling, labels, potential, recipe, sevennet
+from atomistic import collecting, dataset, labelling, labels, potential, recipe, sevennet
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 
@@ -31,7 +32,7 @@ print("a word on standard output")
 
 
 class SevenNetCalculator(LennardJones):
-    type_map = {{3: 0, 17: 1}}
+    type_map, cutoff = {{3: 0, 17: 1}}, 5.0
 
     def __init__(self, model, device):
         warnings.warn("no accelerator")
@@ -81,6 +82,8 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "sevenn").mkdir(parents=True)
     (folder / "sevenn" / "__init__.py").touch()
     (folder / "sevenn" / "calculator.py").write_text(STAND_IN)
+    (folder / sevennet.WEIGHTS).parent.mkdir(parents=True)
+    (folder / sevennet.WEIGHTS).write_bytes(b"weights")
     _state(folder, sevennet.VERSION)
     monkeypatch.setenv(sevennet.FOLDER, str(folder))
     labels.teacher.cache_clear()
@@ -137,13 +140,15 @@ def test_one_process_labels_many_frames_and_ends_with_its_calculator(packages: P
 
 
 def test_a_frame_that_fails_tells_why_and_the_others_get_their_labels(packages: Path, tmp_path: Path) -> None:
-    frames = _frames("Li Cl", "Ne Cl", "Kr Cl", "Po Cl", "Xe Cl", "Li Li")
+    alone = Atoms("Li2", positions=[[0, 0, 0], [5.2, 0, 0]], cell=[30, 30, 30], pbc=True)
+    frames = [*_frames("Li Cl", "Ne Cl", "Kr Cl", "Po Cl", "Xe Cl", "Li Li"), alone]
     result = labelling.label_frames(frames, labelling.labeller("sevennet"), tmp_path / "set.h5")
     assert result.failed == {
         1: f"SevenNet has no answer for {_formula(frames[1])}: no memory for neon",
         2: f"SevenNet ended by itself at {_formula(frames[2])} (killed by signal 9, often for want of memory)",
         3: "SevenNet does not know Po",
         4: f"SevenNet ended by itself at {_formula(frames[4])} (status 1: xenon ends it)",
+        6: "SevenNet has no answer: an atom has no neighbours",
     }
     assert len(_processes(packages)) == 3
     (level,) = dataset.settings(tmp_path / "set.h5").values()
@@ -154,6 +159,17 @@ def test_a_frame_that_fails_tells_why_and_the_others_get_their_labels(packages: 
 
 def _formula(atoms: Atoms) -> str:
     return atoms.get_chemical_formula()
+
+
+def test_it_drives_like_any_potential_by_its_name(packages: Path) -> None:
+    (frame,), described = _frames("Li Cl"), potential.describe("sevennet")
+    assert (described.members, described.size_bytes, len(described.elements)) == (1, len(b"weights"), 89)
+    for loaded in (potential.load("sevennet"), potential.load("lpscl", engine="sevennet")):
+        assert loaded.get_property("energy", frame) == pytest.approx(LennardJones(**PAIRS).get_property("energy", frame))
+    with pytest.raises(UserError, match="'sevennet' does not know Po"):
+        loaded.get_property("energy", _frames("Po Cl")[0])
+    with pytest.raises(UserError, match="evaluated by sevennet, not by 'mace'"):
+        potential.load("sevennet", engine="mace")
 
 
 def test_each_worker_has_a_process_of_its_own_and_none_is_left(packages: Path, tmp_path: Path) -> None:
@@ -240,13 +256,14 @@ def test_the_pinned_packages_are_those_of_the_labels() -> None:
 
 @needs_sevennet
 def test_forces_and_stress_are_derivatives_of_the_energy() -> None:
-    """Central differences along one atom and all six strains of a sheared, displaced cell; elements as the model states them."""
+    """Central differences along one atom and all six strains of a sheared, displaced cell; elements and cutoff of the model."""
     calculator, step = sevennet.SevenNet(), 5e-3
     atoms = bulk("LiCl", "rocksalt", a=5.0)
     atoms.set_cell(atoms.cell.array @ [[1.02, 0.03, 0.0], [0.0, 0.98, 0.05], [0.02, 0.0, 1.0]], scale_atoms=True)
     atoms.positions[1] += [0.1, -0.15, 0.2]
     forces, stress = calculator.get_property("forces", atoms), calculator.get_property("stress", atoms)
-    assert [foreign.chemical_symbols[number] for number in calculator.elements] == list(sevennet.ELEMENTS)
+    assert [chemical_symbols[number] for number in calculator.knows["elements"]] == list(sevennet.ELEMENTS)
+    assert calculator.knows["cutoff"] == sevennet.CUTOFF
 
     def slope(changed: list[Atoms]) -> float:
         above, below = (calculator.get_property("energy", one) for one in changed)
