@@ -23,7 +23,10 @@ def evaluate(calculator: Any, request: dict[str, Any], arrays: list[np.ndarray])
 
 
 def start() -> tuple[dict[str, Any], Any]:
-    """What the model says of itself (atomic numbers, cutoff in Å), and what answers a request. Raises whatever SevenNet raises where it cannot start."""
+    """What the model says of itself (atomic numbers, cutoff in Å), and what answers a request.
+
+    Raises whatever SevenNet raises where it cannot start.
+    """
     warnings.simplefilter("ignore")  # that no accelerator of tensor products is there, among others
     from sevenn.calculator import SevenNetCalculator
 
