@@ -1,7 +1,8 @@
 # make demo: the first case, from crystal structures to a report.   make test: the checks that CI runs.
 # make cp2k: adds CP2K, optional, for first-principles labels.   make browser: headless Chromium, for the tests of pages.
+# make sevennet: adds SevenNet, optional, a second teacher of potentials.
 # make pictures: PyVista, optional, for multiscale picture.
-.PHONY: demo test lint setup verify benchmarks docs notebooks cp2k browser pictures clean
+.PHONY: demo test lint setup verify benchmarks docs notebooks cp2k sevennet browser pictures clean
 
 RANKS ?= 2
 
@@ -34,6 +35,9 @@ notebooks: setup
 cp2k: setup
 	@env/optional cp2k
 
+sevennet: setup
+	@env/optional sevennet
+
 browser: setup
 	@env/optional browser
 	env/exec pip install -q -c env/constraints.txt playwright
@@ -46,4 +50,4 @@ setup:
 	@env/exec true
 
 clean:
-	rm -rf .venv .venv.log cases/*/results
+	rm -rf .venv .venv.log .sevennet .sevennet.log cases/*/results

@@ -31,6 +31,8 @@ RECIPE, TEXT = "recipe.toml", "card.md"
 OURS, TEACHER = "potential", "teacher"
 COSTS = {"errors": 100.0, "rest": 60.0, "hop": 120.0, "pairs": 100.0, "run": 300.0, "speed": 5.0}
 """Rough seconds of a measurement, for the order of work and the estimate of the time left; the teacher's take longer."""
+SLOWER = {"": 1.0, labels.CHGNET: 3.0, labels.SEVENNET: 36.0}
+"""How much longer a measurement by a teacher takes (a force call: 1.2 and 15 ms an atom, 104 atoms of Li6PS5Cl, one core)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Subject:
 
     Attributes:
         name: of the potential. folder: of it. settings: see CardSettings. held_out, training: sets.
-        taught: whether the labels are the teacher's, so that the teacher can be asked again.
+        teacher: name of the one whose labels the held-out set holds ("chgnet", "sevennet"), who can be asked again; "": none.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Subject:
     settings: CardSettings
     held_out: Path
     training: Path | None
-    taught: bool
+    teacher: str
 
 
 def subject(name: str, held_out: Path, training: Path | None = None, phases: Sequence[str] = ()) -> Subject:
@@ -68,7 +70,7 @@ def subject(name: str, held_out: Path, training: Path | None = None, phases: Seq
     dataset.read(held_out)
     if training is not None:
         dataset.settings(training)
-    return Subject(folder.name, folder, settings, held_out, training, {level.code for level in levels.values()} == {"CHGNet"})
+    return Subject(folder.name, folder, settings, held_out, training, labels.teacher_of(levels.values()))
 
 
 def settings_of(folder: Path, phases: Sequence[str] = ()) -> CardSettings:
@@ -98,19 +100,31 @@ def tasks_of(about: Subject) -> list[Task]:
     settings, ours = about.settings, potential.describe(str(about.folder)).sha256
     found = [_task("errors", OURS, "", {"potential": ours, "set": _content(about.held_out)})]
     rest = list(dict.fromkeys([*settings.phases, *_reacting(settings), *settings.hops]))
-    for who, key in ((OURS, ours), (TEACHER, labels.TEACHER))[: 2 if about.taught else 1]:
-        found += [_task("rest", who, phase, {"potential": key}) for phase in rest]
-        found += [_task("hop", who, p, {"potential": key, "length": settings.hop_length}) for p in _hopping(about, who)]
-        if about.taught:
+    by = [(OURS, ours, ""), (TEACHER, _title(about), about.teacher)][: 2 if about.teacher else 1]
+    for who, key, teacher in by:
+        path = {"potential": key, "length": settings.hop_length} | (_asked_again(about) if who == OURS else {})
+        found += [_task("rest", who, phase, {"potential": key}, teacher) for phase in rest]
+        found += [_task("hop", who, phase, path, teacher) for phase in _hopping(about, who)]
+        if about.teacher:
             times = {"picoseconds": settings.rdf_picoseconds}
             found += [
-                _task("pairs", who, phase, {"potential": key, "temperature": settings.temperature_of(phase), **times})
+                _task("pairs", who, phase, {"potential": key, "temperature": settings.temperature_of(phase), **times}, teacher)
                 for phase in settings.phases
             ]
     for phase in settings.phases:
         times = {"picoseconds": settings.picoseconds, "temperature": settings.temperature_of(phase)}
         found.append(_task("run", OURS, phase, {"potential": ours, **times}))
     return [*found, _task("speed", OURS, settings.phases[-1], {"potential": ours})] if settings.phases else found
+
+
+def _title(about: Subject) -> str:
+    """Code, version and model of the teacher, "" where there is none."""
+    return labels.title(labels.TEACHERS[about.teacher]) if about.teacher else ""
+
+
+def _asked_again(about: Subject) -> dict[str, str]:
+    """The teacher whose energies along the potential's own path a hop tells; CHGNet, the first one, goes without saying."""
+    return {"teacher": _title(about)} if about.teacher not in ("", labels.CHGNET) else {}
 
 
 def _hopping(about: Subject, who: str) -> list[str]:
@@ -121,9 +135,9 @@ def _hopping(about: Subject, who: str) -> list[str]:
     return [phase for phase in about.settings.hops if len(supercell(bulk(phase), length)) <= most]
 
 
-def _task(kind: str, who: str, phase: str, what: Mapping[str, Any]) -> Task:
-    """One measurement; `what` is everything its answer depends on besides kind and phase."""
-    cost = COSTS[kind] * (3.0 if who == TEACHER else 1.0) * (len(bulk(phase)) / 20.0 if phase and kind != "speed" else 1.0)
+def _task(kind: str, who: str, phase: str, what: Mapping[str, Any], teacher: str = "") -> Task:
+    """One measurement; `what` is everything its answer depends on besides kind and phase, `teacher` who makes it, if one does."""
+    cost = COSTS[kind] * SLOWER[teacher] * (len(bulk(phase)) / 20.0 if phase and kind != "speed" else 1.0)
     label = " ".join(word for word in (kind, phase, "by the teacher" if who == TEACHER else "") if word)
     parameters = {"kind": kind, "who": who, "phase": phase, **what}
     return Task(digest(parameters), label, cost, kind, parameters)
@@ -141,8 +155,15 @@ def measure(
 
     What `work` has is not repeated.
     A measurement that ends with RunFailure (the potential does not hold the crystal) stands under "failures" and stops no other.
+
+    Raises:
+        UserError: the teacher is to measure and is not here.
     """
-    tasks = [task for task in tasks_of(about) if task.kind in kinds or (work / f"{task.key}.json").is_file()]
+    every = tasks_of(about)
+    kept = {task.key for task in every if (work / f"{task.key}.json").is_file()}
+    tasks = [task for task in every if task.kind in kinds or task.key in kept]
+    if any(task.parameters["who"] == TEACHER or task.kind == "hop" for task in tasks if task.key not in kept):
+        labels.require(about.teacher)
 
     def do(task: Task, folder: Path, tick: Tick) -> Mapping[str, Any]:
         try:
@@ -175,11 +196,11 @@ def _measure(about: Subject, task: Task, folder: Path, tick: Tick) -> Mapping[st
             "engine": potential.load(str(about.folder)).engine,
             "rows": rows,
         }
-    calculator = labels.teacher() if what["who"] == TEACHER else _members(about.folder)[0]
+    calculator = labels.teacher(about.teacher) if what["who"] == TEACHER else _members(about.folder)[0]
     if task.kind == "rest":
         return examination.at_rest(phase, calculator, tick)
     if task.kind == "hop":
-        return _hop(about, phase, calculator, folder, tick, again=what["who"] == OURS and about.taught)
+        return _hop(about, phase, calculator, folder, tick, again=what["who"] == OURS and about.teacher != "")
     if task.kind == "pairs":
         return examination.pairs_run(phase, calculator, what["temperature"], what["picoseconds"], folder, tick)
     mover = potential.load(str(about.folder), dtype="float32")
@@ -213,7 +234,7 @@ def _hop(about: Subject, phase: str, calculator: BaseCalculator, folder: Path, t
         "energies_eV": np.round(found.energies, 4).tolist(), "force_left_eV_per_A": round(found.force, 3),
     }  # fmt: skip
     if again:
-        energies = hops.energies_of(found.path, labels.teacher())
+        energies = hops.energies_of(found.path, labels.teacher(about.teacher))
         row |= {"teacher_energies_eV": np.round(energies, 4).tolist(), "teacher_on_path_eV": round(float(energies.max()), 4)}
     return row
 
@@ -232,7 +253,7 @@ def assemble(about: Subject, tasks: Sequence[Task], answers: Sequence[Mapping[st
         "elements": list(described.elements),
         "members": described.members,
         "sha256": described.sha256,
-        "teacher": labels.TEACHER if about.taught else "",
+        "teacher": _title(about),
         "labels": [level.to_dict() for level in dataset.settings(about.held_out).values()],
         "data": {
             key: _contents(path) for key, path in (("training", about.training), ("held_out", about.held_out)) if path is not None

@@ -24,7 +24,8 @@ def collect(recipe: Recipe, rounds: int, out: Path, comm: Any = None, progress: 
     """Frames files of all jobs up to round `rounds`, by job name; jobs that have theirs are not repeated.
 
     Raises:
-        UserError: a driver that cannot be loaded, a structure that cannot be built.
+        UserError: a driver that cannot be loaded, a teacher that is not here, a structure that cannot be built.
+        RunFailure: the teacher stopped at a frame.
     """
     wanted = [job for job in jobs(recipe) if job.task.round <= rounds]
     tasks = [Task(_key(recipe, job), job.name, COSTS[job.task.method], job.task.method, {"job": job.name}) for job in wanted]
@@ -42,7 +43,12 @@ def collect(recipe: Recipe, rounds: int, out: Path, comm: Any = None, progress: 
 def _key(recipe: Recipe, job: Job) -> str:
     """Hash of what the frames of a job depend on (the driver by name: a later one does not make old frames wrong)."""
     what = {"task": _stated(job.task), "structure": _stated(recipe.structures[job.structure]), "seed": job.seed}
-    return digest(what | {"temperature": job.temperature, "max_force": recipe.max_force, "labeller": labels.TEACHER})
+    return digest(what | {"temperature": job.temperature, "max_force": recipe.max_force, "labeller": _title(recipe)})
+
+
+def _title(recipe: Recipe) -> str:
+    """The teacher of a recipe as job keys name it."""
+    return labels.title(labels.TEACHERS[recipe.labeller])
 
 
 def _stated(settings: Any) -> dict[str, Any]:
@@ -54,14 +60,14 @@ def _engine(recipe: Recipe, job: Job, engines: dict[str, Calculator]) -> Calcula
     """Calculator that drives a job, loaded once per process."""
     name = job.task.driver or recipe.driver
     if name not in engines:
-        engines[name] = labels.teacher() if name == TEACHER else potential.load(name, dtype="float32")
+        engines[name] = labels.teacher(recipe.labeller) if name == TEACHER else potential.load(name, dtype="float32")
     return engines[name]
 
 
 def _work(recipe: Recipe, job: Job, folder: Path, engine: Callable[[], Calculator]) -> dict[str, Any]:
     """Sample and label one job."""
     frames = sample(recipe, job, engine)
-    labelled = labels.label_all(frames, job.task.max_force or recipe.max_force)
+    labelled = labels.label_all(frames, job.task.max_force or recipe.max_force, recipe.labeller)
     for frame in labelled:
         frame.info |= {"family": job.task.family, "job": job.name, "structure": job.structure}
     with replacing(folder / "frames.extxyz") as temporary:

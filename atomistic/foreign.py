@@ -1,9 +1,10 @@
-"""Potentials made elsewhere: CHGNet, MACE foundation models, local MACE model files, LAMMPS potential files.
+"""Potentials made elsewhere: CHGNet, SevenNet, MACE foundation models, local MACE model files, LAMMPS potential files.
 
 ============================  =====================================================================
 `potential = …`               what it is
 ============================  =====================================================================
 chgnet                        CHGNet 0.3.0, weights of the chgnet package
+sevennet                      SevenNet-l3i5, weights of the sevenn package (`make sevennet`)
 mace_mp:NAME                  a foundation model that mace-torch knows (small, medium-0b3, medium-mpa-0, …)
 PATH.model, .pt, .pth         a MACE model as mace-torch saves it: a pickle, opened only where that is allowed
 PATH.toml                     a LAMMPS potential file, see `atomistic.lammps_file`
@@ -22,21 +23,22 @@ from typing import Any
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
-from atomistic import mace_model
+from atomistic import labels, mace_model, sevennet
+from atomistic.labels import CHGNET
 from atomistic.potential_card import PotentialCard
 from coupling.errors import UserError
 from coupling.toml_input import nearest
 
-CHGNET, FOUNDATION, PICKLES, LAMMPS = "chgnet", "mace_mp:", (".model", ".pt", ".pth"), ".toml"
+FOUNDATION, PICKLES, LAMMPS = "mace_mp:", (".model", ".pt", ".pth"), ".toml"
 CHGNET_ELEMENTS = tuple(chemical_symbols[1:95])
 """Elements of CHGNet 0.3.0: its embedding has 94 entries, H to Pu."""
 
 
 def engine_of(name: str | Path) -> str | None:
-    """Engine of a potential made elsewhere ("chgnet", "mace", "lammps"), None where the name is not of one."""
+    """Engine of a potential made elsewhere ("chgnet", "sevennet", "mace", "lammps"), None where the name is not of one."""
     text = str(name)
-    if text == CHGNET:
-        return "chgnet"
+    if text in labels.TEACHERS:
+        return text
     if text.startswith(FOUNDATION) or text.endswith(PICKLES):
         return "mace"
     return "lammps" if text.endswith(LAMMPS) else None
@@ -46,11 +48,11 @@ def describe(name: str | Path, allow_pickle: bool = False) -> PotentialCard:
     """Card of a potential made elsewhere; no held-out errors are known.
 
     Raises:
-        UserError: no such file; a pickle that may not be opened; a foundation model that is not at hand.
+        UserError: no such file; a pickle that may not be opened; a foundation model or SevenNet that is not at hand.
     """
     engine = engine_of(name)
-    if engine == "chgnet":
-        return _chgnet_card()
+    if engine in labels.TEACHERS:
+        return _chgnet_card() if engine == CHGNET else _sevennet_card(sevennet.require())
     path = Path(name)
     if engine == "lammps":
         from atomistic import lammps_file
@@ -65,16 +67,14 @@ def describe(name: str | Path, allow_pickle: bool = False) -> PotentialCard:
 
 
 def calculator(name: str | Path, dtype: str = "float64", allow_pickle: bool = False) -> Calculator:
-    """ASE calculator of a potential made elsewhere. `dtype` counts for MACE; CHGNet is float32, LAMMPS float64.
+    """ASE calculator of a potential made elsewhere. `dtype` counts for MACE; CHGNet and SevenNet are float32, LAMMPS float64.
 
     Raises:
         UserError: as `describe`; the file is not of the kind its name says; its engine is not installed.
     """
     engine = engine_of(name)
-    if engine == "chgnet":
-        from atomistic.labels import teacher
-
-        return teacher()
+    if engine in labels.TEACHERS:
+        return labels.teacher(engine)
     if engine == "lammps":
         from atomistic.lammps_engine import Lammps
 
@@ -159,3 +159,12 @@ def _chgnet_card() -> PotentialCard:
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in weights))
     size = sum(file.stat().st_size for file in weights)
     return PotentialCard(CHGNET, CHGNET_ELEMENTS, 1, None, None, size, digest.hexdigest(), path)
+
+
+@functools.cache
+def _sevennet_card(folder: Path) -> PotentialCard:
+    """Card of SevenNet, whose packages lie in `folder`."""
+    weights = folder / sevennet.WEIGHTS
+    content = weights.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return PotentialCard(labels.SEVENNET, sevennet.ELEMENTS, 1, None, None, len(content), digest, weights)

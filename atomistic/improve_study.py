@@ -1,8 +1,9 @@
 """Study files of `multiscale potential improve` (TOML): what is run, who labels, how good the potential shall get.
 
-Top level: name, seed, potential (start: a shipped name or a folder; "" fits from random weights), labeller, sets (training
-sets to start from), epochs, and the tables [[structure]] as in recipes (besides, kind = "file" with name = a structure file),
-[dynamics], [goal], [budget], [fit], [[member]] (only where there is no start) and [cp2k] (only for that labeller).
+Top level: name, seed, potential (start: a shipped name or a folder; "" fits from random weights), labeller ("chgnet",
+"sevennet", "cp2k" or "module:callable"), sets (training sets to start from), epochs, and the tables [[structure]] as in
+recipes (besides, kind = "file" with name = a structure file), [dynamics], [goal], [budget], [fit], [[member]] (only where
+there is no start) and [cp2k] (only for that labeller).
 Paths are relative to the study file.
 """
 

@@ -1,4 +1,4 @@
-"""Labels structures with a chosen reference (CHGNet, CP2K, any ASE calculator) into a training set; a killed run goes on.
+"""Labels structures with a chosen reference (a teacher, CP2K, any ASE calculator) into a training set; a killed run goes on.
 
 Every label is saved as it comes, in a folder beside the set (`SET.h5.labels`), under a name made of the frame's geometry and
 the label's settings. When all are there the set is written and the folder emptied; only what failed stays, with its reason,
@@ -50,12 +50,12 @@ def labeller(spec: str, settings: Cp2kSettings | None = None, run_code: bool = F
     """The labeller of a name.
 
     Args:
-        spec: "chgnet", "cp2k", or "module:callable", whose call without arguments returns an ASE calculator.
+        spec: "chgnet", "sevennet", "cp2k", or "module:callable", whose call without arguments returns an ASE calculator.
         settings: of CP2K.
         run_code: allow module:callable, since it runs whatever code that module holds.
 
     Raises:
-        UserError: another name, settings for a labeller that has none, no CP2K here, or a module that is not there.
+        UserError: another name, settings for a labeller that has none, no CP2K or SevenNet here, or a module that is not there.
     """
     if spec == "cp2k":
         chosen = settings or Cp2kSettings()
@@ -64,11 +64,11 @@ def labeller(spec: str, settings: Cp2kSettings | None = None, run_code: bool = F
         return Labeller(cp2k.label_settings(chosen, version), functools.partial(cp2k.label, settings=chosen))
     if settings is not None:
         raise UserError(f"labeller {spec!r}: takes no settings of a first-principles calculation; those are for cp2k")
-    if spec == "chgnet":
-        trained = (("trained on", "MPtrj: PBE and PBE+U, energies corrected as in the Materials Project"),)
-        return Labeller(LabelSettings("CHGNet", labels.TEACHER.split()[-1], "learned PBE(+U)", further=trained), _by_chgnet)
+    if spec in labels.TEACHERS:
+        labels.require(spec)
+        return Labeller(labels.TEACHERS[spec], functools.partial(_by_teacher, spec))
     if ":" not in spec:
-        raise UserError(f"labeller {spec!r}: known are chgnet, cp2k and module:callable (an ASE calculator)")
+        raise UserError(f"labeller {spec!r}: known are chgnet, sevennet, cp2k and module:callable (an ASE calculator)")
     if not run_code:
         raise UserError(f"labeller {spec!r}: this runs the code of that module; say --run-code if you trust it")
     _calculator(spec)
@@ -215,11 +215,14 @@ def entry_of(frame: Atoms, by: Labeller) -> dict[str, Any]:
     return {"energy": float(energy), "forces": np.asarray(forces).tolist(), "stress": np.asarray(stress).tolist()}
 
 
-def _by_chgnet(atoms: Atoms) -> Values:
-    """CHGNet's label."""
-    frame = labels.label(atoms)
+def _by_teacher(name: str, atoms: Atoms) -> Values:
+    """Label of a teacher."""
+    try:
+        frame = labels.label(atoms, name)
+    except RunFailure as failure:
+        raise LabelFailure(str(failure)) from failure
     if frame is None:
-        raise LabelFailure("CHGNet has no answer: an atom has no neighbours")
+        raise LabelFailure(f"{labels.TEACHERS[name].code} has no answer: an atom has no neighbours")
     return frame.info["REF_energy"], frame.arrays["REF_forces"], frame.info["REF_stress"]
 
 

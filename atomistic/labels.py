@@ -1,4 +1,4 @@
-"""Reference energies, forces and stresses: CHGNet 0.3.0, whose weights travel in its own package.
+"""Teachers: universal potentials that label frames with energies, forces and stresses, CHGNet 0.3.0 and SevenNet-l3i5.
 
 Frames carry their labels as `info["REF_energy"]` (eV), `arrays["REF_forces"]` (eV/Å) and `info["REF_stress"]`
 (eV/Å³, Voigt order xx yy zz yz xz xy, positive in tension), the keys that the trainer reads.
@@ -13,13 +13,50 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from matscipy.neighbours import neighbour_list
 
-TEACHER = "CHGNet 0.3.0"
+from atomistic import sevennet
+from atomistic.label_settings import LabelSettings
+
+CHGNET, SEVENNET = "chgnet", "sevennet"
+MPTRJ = "MPtrj: PBE and PBE+U, energies"
+TEACHERS = {
+    CHGNET: LabelSettings(
+        "CHGNet", "0.3.0", "learned PBE(+U)", further=(("trained on", f"{MPTRJ} corrected as in the Materials Project"),)
+    ),
+    SEVENNET: LabelSettings(
+        "SevenNet", sevennet.VERSION, "learned PBE(+U)",
+        further=(("model", sevennet.MODEL), ("trained on", f"{MPTRJ} as VASP gives them, not corrected")),
+    ),
+}  # fmt: skip
+"""Settings that the labels of each teacher carry, by the name that a user gives it."""
+
+
+def title(settings: LabelSettings) -> str:
+    """Code, version and model of labels: "CHGNet 0.3.0", "SevenNet 0.13.0 7net-l3i5"."""
+    return " ".join(filter(None, (settings.code, settings.version, dict(settings.further).get("model"))))
+
+
+def teacher_of(levels: Iterable[LabelSettings]) -> str:
+    """Name of the teacher whose labels all of these are; "" where they are of none that can be asked again, or of several."""
+    titles = {title(level) for level in levels}
+    return next((name for name, settings in TEACHERS.items() if titles == {title(settings)}), "")
+
+
+def require(name: str) -> None:
+    """Raise UserError where a teacher's packages are not here; of CHGNet's absence its import tells."""
+    if name == SEVENNET:
+        sevennet.require()
 
 
 @functools.cache
-def teacher() -> Calculator:
-    """CHGNet 0.3.0 on the CPU (Deng et al., Nature Machine Intelligence 5, 1031 (2023)), one per process.
+def teacher(name: str = CHGNET) -> Calculator:
+    """A teacher's calculator, one per process. Raises UserError where its packages are not here."""
+    return sevennet.SevenNet() if name == SEVENNET else _chgnet()
+
+
+def _chgnet() -> Calculator:
+    """CHGNet 0.3.0 on the CPU (Deng et al., Nature Machine Intelligence 5, 1031 (2023)).
 
     Its energies are total DFT-like energies; its ASE calculator returns stress in eV/Å³ with ASE's sign (checked
     against finite differences of the energy in tests/test_training.py).
@@ -32,12 +69,18 @@ def teacher() -> Calculator:
         return CHGNetCalculator(CHGNet.load(model_name="0.3.0", verbose=False), use_device="cpu", on_isolated_atoms="error")
 
 
-def label(atoms: Atoms) -> Atoms | None:
-    """Copy of `atoms` with teacher labels, or None where the teacher has no answer (an atom without neighbours)."""
+def label(atoms: Atoms, by: str = CHGNET) -> Atoms | None:
+    """Copy of `atoms` with the labels of teacher `by`, or None where it has no answer: an atom has no neighbours.
+
+    Raises:
+        RunFailure: SevenNet stopped at these atoms.
+    """
     frame = atoms.copy()
     frame.calc = None
+    if by == SEVENNET and len(np.unique(neighbour_list("i", frame, sevennet.CUTOFF))) < len(frame):
+        return None
     work = frame.copy()
-    work.calc = teacher()
+    work.calc = teacher(by)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             energy, forces, stress = work.get_potential_energy(), work.get_forces(), work.get_stress()
@@ -55,7 +98,7 @@ def usable(frame: Atoms, max_force: float) -> bool:
     return bool(np.isfinite(values).all() and np.abs(frame.arrays["REF_forces"]).max() <= max_force)
 
 
-def label_all(frames: Iterable[Atoms], max_force: float) -> list[Atoms]:
-    """Labelled copies of the frames, those without a usable label left out."""
-    labelled = (label(frame) for frame in frames)
+def label_all(frames: Iterable[Atoms], max_force: float, by: str = CHGNET) -> list[Atoms]:
+    """Copies of the frames labelled by teacher `by`, those without a usable label left out. Raises RunFailure as `label`."""
+    labelled = (label(frame, by) for frame in frames)
     return [frame for frame in labelled if frame is not None and usable(frame, max_force)]

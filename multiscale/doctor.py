@@ -25,6 +25,7 @@ NEEDED_FOR = {
 }  # fmt: skip
 OPTIONAL = {
     "cp2k": "missing (optional: make cp2k)",
+    "sevennet": "missing (optional: make sevennet)",
     "pyvista": "missing (optional, for multiscale picture: make pictures)",
     **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])"),
     **dict.fromkeys(("plotly", "starlette", "uvicorn"), "missing (optional, for view: pip install -e .[view])"),
@@ -58,6 +59,14 @@ def _cp2k() -> str | None:
         return None
 
 
+def _sevennet() -> str | None:
+    """Version of SevenNet and its folder of packages, None where it is not there."""
+    from atomistic import sevennet
+
+    version = sevennet.version()
+    return None if version is None else f"{version} ({sevennet.folder()})"
+
+
 def _pyvista(version: str | None) -> str | None:
     """Version of PyVista and what it draws with, None where either is missing."""
     from multiscale.reporting.render import library
@@ -74,6 +83,7 @@ def examine() -> dict[str, Any]:
     for name, programs in PROGRAMS.items():
         found[name] = next((path for program in programs if (path := shutil.which(program))), None)
     found["cp2k"] = _cp2k()
+    found["sevennet"] = _sevennet()
     found["pyvista"] = _pyvista(found["pyvista"])
     found["gpu"] = _gpu()
     found["cores"] = len(os.sched_getaffinity(0))

@@ -15,7 +15,7 @@ from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 from ase.optimize import FIRE
 
-from atomistic import assessment, card, card_text, dataset, examination, hops, labels, pair_distribution, recipe
+from atomistic import assessment, card, card_text, dataset, examination, hops, labels, pair_distribution, recipe, sevennet
 from atomistic.card_settings import CardSettings, Targets
 from atomistic.label_settings import LabelSettings
 from atomistic.structures import bulk
@@ -196,7 +196,7 @@ def about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> card.Subject:
     monkeypatch.setattr(card.potential, "describe", lambda name: described)
     monkeypatch.setattr(card.potential, "load", lambda name, dtype="float64": Springs())
     monkeypatch.setattr(card, "_members", lambda folder: (Springs(2.0), Springs(2.2)))
-    monkeypatch.setattr(labels, "teacher", lambda: Springs(3.0))
+    monkeypatch.setattr(labels, "teacher", lambda name: Springs(3.0))
     frames = []
     for seed in range(4):
         frame = bulk("Li").repeat(2)
@@ -242,6 +242,30 @@ def test_a_failed_measurement_stands_on_the_card(about: card.Subject, tmp_path: 
     found = card.measure(about, tmp_path / "work", kinds=("run",))
     assert found["failures"] == {"run Li": "it broke"}
     assert "## Known failures\n\n- run Li: it broke" in card_text.text(found, about.settings)
+
+
+def test_the_teacher_is_whoever_labelled_the_held_out_set(
+    about: card.Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CHGNet, SevenNet, or nobody where another labelled; measurements of teachers are kept apart, the potential's are shared."""
+    frames, asked = dataset.read(about.held_out), []
+    assert about.teacher == "chgnet"
+    dataset.write(tmp_path / "seven.h5", frames, labels.TEACHERS["sevennet"])
+    dataset.write(tmp_path / "cp2k.h5", frames, LabelSettings("CP2K", "2025.1"))
+    assert card.subject("springs", tmp_path / "cp2k.h5").teacher == ""
+    other = card.subject("springs", tmp_path / "seven.h5")
+    assert other.teacher == "sevennet"
+    mine, theirs = ({task.key: task for task in card.tasks_of(each) if task.kind == "rest"} for each in (about, other))
+    assert {mine[key].parameters["who"] for key in set(mine) & set(theirs)} == {"potential"}
+    monkeypatch.setattr(labels, "teacher", lambda name: asked.append(name) or Springs(3.0))
+    monkeypatch.setenv(sevennet.FOLDER, str(tmp_path / "none"))
+    with pytest.raises(UserError, match="`make sevennet`"):
+        card.measure(other, tmp_path / "work", kinds=("rest",))
+    assert card.measure(other, tmp_path / "work", kinds=("errors",))["held_out"]["crystal"]["frames"] == 4
+    monkeypatch.setattr(labels, "require", lambda name: None)
+    found = card.measure(other, tmp_path / "work", kinds=("rest",))
+    assert asked == ["sevennet"] * len(found["references_0K"])
+    assert found["teacher"] == "SevenNet 0.13.0 7net-l3i5"
 
 
 def _stop_after(calls: int) -> Any:

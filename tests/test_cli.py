@@ -50,7 +50,7 @@ def test_schema_is_json_schema():
 def test_doctor_tells_versions():
     found = json.loads(multiscale("doctor", "--json").stdout)
     assert found["dolfinx"]
-    assert {"petsc", "mpi", "torch", "gpu", "cp2k", "lammps", "symmetrix"} <= set(found)
+    assert {"petsc", "mpi", "torch", "gpu", "cp2k", "sevennet", "lammps", "symmetrix"} <= set(found)
 
 
 WRONG = {

@@ -121,7 +121,7 @@ def test_key_follows_geometry_and_settings():
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("vasp", "known are"),
+        ("vasp", "known are chgnet, sevennet, cp2k"),
         ("no_such_module:x", "No module"),
         ("ase.build:nothing", "no attribute"),
         ("collections:OrderedDict", "needed"),

@@ -13,7 +13,7 @@ from multiscale.console import JsonOption, show, show_json
 def label(
     structures: Annotated[Path, typer.Argument(metavar="STRUCTURES", help="File of one or more frames, any that ASE reads.")],
     out: Annotated[Path, typer.Option("--out", metavar="SET", help="Training set, .h5 or .extxyz; frames are added to it.")],
-    by: Annotated[str, typer.Option("--with", metavar="NAME", help="chgnet, cp2k or module:callable.")] = "chgnet",
+    by: Annotated[str, typer.Option("--with", metavar="NAME", help="chgnet, sevennet, cp2k or module:callable.")] = "chgnet",
     family: Annotated[str | None, typer.Option(help="Family of the frames that name none [default: the file's name].")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Frames labelled at a time.")] = 1,
     functional: Annotated[str | None, typer.Option(help="cp2k: PBE, PBEsol or LDA [default: PBE].")] = None,

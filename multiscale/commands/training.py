@@ -34,7 +34,7 @@ def sample(
     until: Annotated[int | None, typer.Option("--round", metavar="N", help="Last round to sample [default: all].")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample the frames of a recipe and label them with CHGNet: DIR/training.h5 and DIR/held_out.h5.
+    """Sample the frames of a recipe and label them (`labeller = "chgnet"` or "sevennet"): DIR/training.h5 and DIR/held_out.h5.
 
     Example: mpirun -n 2 multiscale potential sample recipe.toml --out lpscl-data
     """
@@ -44,13 +44,13 @@ def sample(
     stated = read_recipe(recipe)
     if not stated.tasks:
         raise UserError(f"{recipe}: no [[task]] table, so there is nothing to sample")
+    settings = labelling.labeller(stated.labeller).settings
     last = max(task.round for task in stated.tasks) if until is None else until
     comm, narrator = parallel.world(), _narrator()
     with narrator.watch("sampling") as update:
         files = collecting.collect(stated, last, out / "frames", comm, update)
     answer: dict[str, Any] = {"recipe": stated.name, "rounds": last, "sets": []}
     if comm.rank == 0:
-        settings = labelling.labeller("chgnet").settings
         for frames, name in zip(collecting.gather(stated, files).values(), (TRAINING, HELD_OUT), strict=True):
             if frames:
                 dataset.write(out / name, frames, settings)
