@@ -29,6 +29,7 @@ __all__ = ["LabelSettings", "check", "merge", "read", "require_suffix", "setting
 FORMAT = "multiscale training set 1"
 SUFFIXES = (".h5", ".extxyz")
 SETTINGS = "label_settings"  # attribute of the HDF5 file; info of the first frame of each label level in extxyz
+DIGITS = {"positions": 4, "forces": 3}  # decimals that a compact set keeps
 PER_ATOM = ("tags", "initial_magmoms")  # arrays kept where a frame has them
 ENERGY_UNITS = {"eV": 1.0, "Hartree": units.Hartree, "Rydberg": units.Rydberg, "kcal/mol": units.kcal / units.mol,
                 "kJ/mol": units.kJ / units.mol, "meV": 1e-3}  # fmt: skip
@@ -36,13 +37,17 @@ LENGTH_UNITS = {"Å": 1.0, "Bohr": units.Bohr}
 KNOWN_UNITS = f'an energy of {", ".join(ENERGY_UNITS)} and a length of {" or ".join(LENGTH_UNITS)}, as in "Hartree, Bohr"'
 
 
-def write(path: str | Path, frames: Sequence[Atoms], settings: LabelSettings | Mapping[str, LabelSettings]) -> None:
+def write(
+    path: str | Path, frames: Sequence[Atoms], settings: LabelSettings | Mapping[str, LabelSettings], compact: bool = False
+) -> None:
     """Write a training set, whole or not at all.
 
     Args:
         path: ends in .h5 or .extxyz.
         frames: labelled frames; with one `settings` each gets its id as info["label"] (the frames stay as they are).
         settings: settings of the labels, or {id: settings} where the frames carry info["label"].
+        compact: positions to 1e-4 Å and forces to 1e-3 eV/Å (.h5), two thirds of the size: to ship, not to go on labelling, since
+            the geometry is no longer the labelled one to the last digit.
 
     Raises:
         UserError: another suffix, no frames, a broken label, or a frame whose settings are not given.
@@ -67,7 +72,7 @@ def write(path: str | Path, frames: Sequence[Atoms], settings: LabelSettings | M
     kept = {key: entry.to_dict() for key, entry in levels.items() if key in used}
     with replacing(target) as temporary:
         if target.suffix == ".h5":
-            _write_h5(temporary, bare, kept)
+            _write_h5(temporary, bare, kept, DIGITS if compact else {})
         else:
             _write_extxyz(temporary, bare, kept)
 
@@ -263,8 +268,8 @@ def _write_extxyz(path: Path, frames: list[Atoms], levels: dict[str, dict]) -> N
     ase_write(path, frames, format="extxyz")
 
 
-def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict]) -> None:
-    """HDF5: all atoms one after another, `sizes` says how many belong to each frame."""
+def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], digits: Mapping[str, int]) -> None:
+    """HDF5: all atoms one after another, `sizes` says how many belong to each frame; arrays in `digits` keep so many decimals."""
     atoms = {
         "numbers": np.concatenate([frame.numbers for frame in frames]).astype(np.uint8),
         "positions": np.concatenate([frame.positions for frame in frames]).astype(np.float32),
@@ -287,7 +292,9 @@ def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict]) -> None:
         file.attrs["units"] = label_settings.UNITS
         file.attrs[SETTINGS] = json.dumps(levels, ensure_ascii=False, sort_keys=True)
         for name, values in (per_frame | atoms).items():
-            file.create_dataset(name, data=values, compression="gzip", shuffle=True)
+            rounded = {"scaleoffset": digits[name]} if name in digits else {}
+            values = values.round(digits[name]) if rounded else values
+            file.create_dataset(name, data=values, compression="gzip", shuffle=True, **rounded)
 
 
 def _plain(value: Any) -> Any:

@@ -34,6 +34,19 @@ def frames(number=6):
     return made
 
 
+def test_compact_set_keeps_four_decimals_of_places_and_three_of_forces(tmp_path):
+    given = frames(200)
+    dataset.write(tmp_path / "whole.h5", given, PBE)
+    dataset.write(tmp_path / "compact.h5", given, PBE, compact=True)
+    for one, back in zip(given, dataset.read(tmp_path / "compact.h5"), strict=True):
+        assert np.abs(back.positions - one.positions).max() < 1.01e-4
+        assert np.abs(back.arrays["REF_forces"] - one.arrays["REF_forces"]).max() < 1.01e-3
+        assert back.info["REF_energy"] == pytest.approx(one.info["REF_energy"], abs=1e-12)
+    whole, compact = (h5py.File(tmp_path / f"{name}.h5") for name in ("whole", "compact"))
+    for name in ("positions", "forces"):
+        assert compact[name].id.get_storage_size() < 0.75 * whole[name].id.get_storage_size()
+
+
 @pytest.mark.parametrize("name", ["set.h5", "set.extxyz"])
 def test_round_trip(tmp_path, name):
     path, given = tmp_path / name, frames()
