@@ -242,6 +242,8 @@ def metal(atoms: Atoms, element: str = "Li") -> np.ndarray:
     """
     if element != "Li":
         raise UserError(f"crystallinity: what of {element} is metal is not known here, only of Li; take shares among the element")
+    if element not in atoms.symbols:
+        return np.zeros(len(atoms), dtype=bool)
     others = tuple(sorted(set(atoms.symbols) - {element}))
     return np.asarray(largest_cluster(atoms, ClusterSettings(element=element, foreign=others)).shares > 0.5)
 

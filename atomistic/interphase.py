@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.formula import Formula
 
-from atomistic import phases
+from atomistic import phases, structures
 from atomistic.growth import Growth, Passivation, late_mean
 from coupling.errors import UserError
 from coupling.record import Property
@@ -40,10 +39,10 @@ class Reaction:
 
     @classmethod
     def read(cls, text: str) -> "Reaction":
-        """From "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl".
+        """From "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl", of formulas and names of structures.
 
         Raises:
-            UserError: not an equation, an unknown formula, or sides that do not balance.
+            UserError: not an equation, an unknown formula or name, or sides that do not balance.
         """
         sides = re.split(r"->|→", text)
         if len(sides) != 2:
@@ -51,13 +50,13 @@ class Reaction:
         numbers: dict[str, float] = {}
         for sign, side in zip((-1.0, 1.0), sides, strict=True):
             for term in side.split("+"):
-                found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*([A-Z][A-Za-z0-9]*)\s*", term)
+                found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*([A-Za-z][A-Za-z0-9_]*)\s*", term)
                 if not found:
                     raise UserError(f'reaction: read "{term.strip()}"; a number and a formula are needed, for example "5 Li2S"')
                 numbers[found[2]] = numbers.get(found[2], 0.0) + sign * float(found[1] or 1)
         balance: dict[str, float] = {}
         for formula, number in numbers.items():
-            for element, count in _count(formula).items():
+            for element, count in structures.composition(formula).items():
                 balance[element] = balance.get(element, 0.0) + number * count
         if wrong := {element: rest for element, rest in balance.items() if abs(rest) > 1e-9}:
             told = ", ".join(f"{element} {rest:+g}" for element, rest in wrong.items())
@@ -65,17 +64,10 @@ class Reaction:
         return cls(numbers)
 
 
-def _count(formula: str) -> dict[str, int]:
-    try:
-        return dict(Formula(formula).count())
-    except Exception as error:  # ASE's parser raises its own
-        raise UserError(f'reaction: "{formula}" is not a formula') from error
-
-
 def key_element(formula: str, numbers: Mapping[str, float]) -> str:
     """Element by which a phase is counted: not Li where there is another; of those one that the fewest phases hold."""
-    own = _count(formula)
-    shared = {element: sum(element in _count(other) for other in numbers) for element in own}
+    own = structures.composition(formula)
+    shared = {element: sum(element in structures.composition(other) for other in numbers) for element in own}
     return min(own, key=lambda element: (element == "Li", shared[element], own[element], element))
 
 
@@ -136,7 +128,7 @@ def layer(
 def _amounts(frames: Sequence[Atoms], names: Sequence[np.ndarray], phase: str, reaction: Reaction) -> np.ndarray:
     """Formula units of a phase in every frame (frames,)."""
     element = key_element(phase, reaction.numbers)
-    number = _count(phase)[element]
+    number = structures.composition(phase)[element]
     return np.array([
         np.sum((own == phase) & (np.array(frame.get_chemical_symbols()) == element)) / number
         for frame, own in zip(frames, names, strict=True)

@@ -17,10 +17,11 @@ touches sulfur). Each frame stands for itself: no class, no threshold of a profi
 entered the electrolyte without breaking a group counts as reacted; a broken group does with all its formula's atoms.
 
 Classes of environments call electrolyte what is nearest to it, broken groups and the lithium that broke them as well. Atom by
-atom (`reduced`) the name stands where the phosphorus nearest to an atom has its four sulfur atoms, with "reduced" before it where
-it has not: whole groups keep the name, and lithium around them, which may be more than the formula's. Of whole Li7P3S11 in motion
-1 % of the groups are broken at a time at 600 K (stretched bridges of P2S7). The criterion is ours; that lithium breaks P-S bonds
-first: Cheng, Merinov, Morozov & Goddard, ACS Energy Lett. 2, 1454 (2017) (memory).
+atom (`reduced`) "reduced" comes before the name where the phosphorus nearest to an atom, within REACH, lacks one of its four
+sulfur atoms: whole groups keep the name, lithium around them, which may be more than the formula's, and atoms with no phosphorus
+within REACH. Of whole Li7P3S11 in motion 1 % of the groups are broken at a time at 600 K (stretched bridges of P2S7). The
+criterion is ours; that lithium breaks P-S bonds first: Cheng, Merinov, Morozov & Goddard, ACS Energy Lett. 2, 1454 (2017)
+(memory).
 """
 
 from collections.abc import Collection, Sequence
@@ -28,9 +29,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.formula import Formula
 
-from atomistic import crystallinity
+from atomistic import crystallinity, structures
 from coupling.errors import UserError
 
 BOND = 2.6
@@ -74,24 +74,21 @@ class Counts:
         return np.asarray((self.reacted - unreacted.reacted[0]) / interfaces)
 
 
-def atoms_of_a_group(formula: str) -> float:
+def atoms_of_a_group(electrolyte: str) -> float:
     """Atoms of the formula per atom of phosphorus. Raises UserError as `_count`."""
-    count = _count(formula)
+    count = _count(electrolyte)
     return float(sum(count.values()) / count["P"])
 
 
-def _count(formula: str) -> dict[str, int]:
+def _count(electrolyte: str) -> dict[str, int]:
     """Atoms of the formula by element.
 
     Raises:
-        UserError: not a formula, or one without phosphorus.
+        UserError: neither a formula nor the name of a structure, or one without phosphorus.
     """
-    try:
-        count = dict(Formula(formula).count())
-    except Exception as error:  # ASE's parser raises its own
-        raise UserError(f"interphase: {formula!r} is not a formula") from error
+    count = structures.composition(electrolyte)
     if "P" not in count:
-        raise UserError(f"interphase: {formula} holds no phosphorus, by whose groups the electrolyte is told")
+        raise UserError(f"interphase: {electrolyte} holds no phosphorus, by whose groups the electrolyte is told")
     return count
 
 
@@ -99,10 +96,10 @@ def counts(frames: Sequence[Atoms], electrolyte: str, axis: int = 2) -> Counts:
     """Counts of every frame.
 
     Args:
-        frames: periodic along the axis. electrolyte: its formula. axis: cell vector that depth runs along.
+        frames: periodic along the axis. electrolyte: its formula or name (`structures`). axis: cell vector that depth runs along.
 
     Raises:
-        UserError: no frame, an electrolyte without phosphorus, or no whole group in the first frame.
+        UserError: no frame, an electrolyte without phosphorus or unknown, or no whole group in the first frame.
     """
     size = atoms_of_a_group(electrolyte)
     if not frames or not has_groups(frames[0], electrolyte):
@@ -112,8 +109,12 @@ def counts(frames: Sequence[Atoms], electrolyte: str, axis: int = 2) -> Counts:
 
 
 def has_groups(unreacted: Atoms, electrolyte: str) -> bool:
-    """Whether an electrolyte can be told by its groups: phosphorus in its formula, and groups of it whole in the frame."""
-    return bool(whole_groups(unreacted).any()) and "P" in Formula(electrolyte).count()
+    """Whether an electrolyte can be told by its groups: phosphorus in its formula, and groups of it whole in the frame.
+
+    Raises:
+        UserError: neither a formula nor the name of a structure.
+    """
+    return "P" in structures.composition(electrolyte) and bool(whole_groups(unreacted).any())
 
 
 def whole_groups(frame: Atoms) -> np.ndarray:
@@ -125,8 +126,8 @@ def whole_groups(frame: Atoms) -> np.ndarray:
     return np.asarray(bonds >= LIGANDS)
 
 
-def of_whole_groups(frame: Atoms) -> np.ndarray:
-    """Which atoms belong to a group that is whole (n,): the phosphorus nearest to them, within REACH, has all its sulfur."""
+def of_broken_groups(frame: Atoms) -> np.ndarray:
+    """Which atoms belong to a group that is broken (n,): the phosphorus nearest to them, within REACH, lacks sulfur."""
     from matscipy.neighbours import neighbour_list
 
     i, j, away = neighbour_list("ijd", frame, REACH)
@@ -134,18 +135,18 @@ def of_whole_groups(frame: Atoms) -> np.ndarray:
     nearest_last = np.argsort(-away[near])
     group = np.arange(len(frame))
     group[i[near][nearest_last]] = j[near][nearest_last]  # of several the last one stays
-    return whole_groups(frame)[group]
+    return np.asarray(((frame.numbers == 15) & ~whole_groups(frame))[group])
 
 
 def reduced(frame: Atoms, names: np.ndarray, electrolytes: Collection[str]) -> np.ndarray:
-    """Phases of the atoms (n,), "reduced X" in place of X where the group of an atom is broken; no phosphorus, no change.
+    """Phases of the atoms (n,), "reduced X" in place of X where the group of an atom is broken (`of_broken_groups`).
 
     Args:
         frame: as it moved, not rattled atom by atom, which would break bonds. names: phase of each atom by classes (n,).
         electrolytes: phases with groups.
     """
-    broken = np.isin(names, list(electrolytes)) & ~of_whole_groups(frame)
-    return np.where(broken & (frame.numbers == 15).any(), np.char.add("reduced ", names), names)
+    broken = np.isin(names, list(electrolytes)) & of_broken_groups(frame)
+    return np.where(broken, np.char.add("reduced ", names), names)
 
 
 def grain(frame: Atoms, electrolyte: str, axis: int = 2, interfaces: int = 2) -> float:

@@ -1,11 +1,11 @@
 """Three slices of a reacted cell - metal, interphase, electrolyte - and what their atoms look like in the last part of the run.
 
-Each of SLICES slices along the normal is what most of its atoms are, mean of some late frames: metal (a single slice of it,
-too), whole electrolyte (most of the slice and its neighbours: groups stand in planes further apart than slices), or the rest, the
-interphase (`reacted_layer`; without phosphorus by the classes of the atoms). Of each kind the longest unbroken stretch is taken,
-across the end of the periodic cell too, where it is THIN or thicker. In it: g(r) of Li-S, Li-P, P-S and Li-Li and the powder
-pattern by the Debye sum up to half the width of the cell, so that no atom is counted with its image: lines are wide, tens of
-degrees where the cell is narrow.
+Each of SLICES slices along the normal is what most of its atoms in some late frames are: metal (a single slice of it, too; one
+between two layers of atoms is what lies beside it), whole electrolyte (most of the slice and its neighbours: groups stand in
+planes further apart than slices), or the rest, the interphase (`reacted_layer`; without phosphorus by the classes of the
+atoms). Of each kind the longest unbroken stretch is taken, across the end of the periodic cell too, where it is THIN or thicker.
+In it: g(r) of Li-S, Li-P, P-S and Li-Li and the powder pattern by the Debye sum up to half the width of the cell, so that no atom
+is counted with its image: lines are wide, tens of degrees where the cell is narrow.
 
 The coordination numbers S-Li and P-S of the interphase count neighbours in and beside the slice, up to the first minimum of g(r)
 there (`shells`). Their error: correlation of the frames, or the scatter among the atoms where that is more (a glass does not
@@ -39,14 +39,26 @@ METAL, LAYER, ELECTROLYTE = "metal", "interphase", "electrolyte"
 Å = 1e-10
 
 
-def shares(frame: Atoms, electrolyte: str, names: np.ndarray | None = None) -> np.ndarray:
+def shares(frames: Sequence[Atoms], electrolyte: str, names: Sequence[np.ndarray] | None = None) -> np.ndarray:
     """Shares (2, SLICES) of metal among the atoms of a slice, and of whole electrolyte among those of it and of both beside it.
 
-    Where there are no atoms, nan.
+    Atoms of all frames are taken together. A slice without any has the metal of both beside it, too; nan where those are empty.
 
     Args:
-        names: phase of every atom (n,), which decide in place of the groups of phosphorus.
+        names: phase of every atom (n,), one array a frame, which decide in place of the groups of phosphorus.
+
+    Raises:
+        UserError: without names, an electrolyte without phosphorus, or what is neither a formula nor a structure.
     """
+    told = [None] * len(frames) if names is None else names
+    held = np.sum([_in_slices(frame, electrolyte, own) for frame, own in zip(frames, told, strict=True)], axis=0)
+    (every, metal, _), (wide, around, groups) = held, held + np.roll(held, 1, axis=1) + np.roll(held, -1, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.array([np.where(every > 0, metal / every, around / wide), groups / wide])
+
+
+def _in_slices(frame: Atoms, electrolyte: str, names: np.ndarray | None) -> np.ndarray:
+    """Atoms in each slice: all, metal, whole electrolyte (3, SLICES)."""
     if names is None:
         metal = crystallinity.metal(frame)
         whole = reacted_layer.atoms_of_a_group(electrolyte) * reacted_layer.whole_groups(frame)
@@ -54,14 +66,11 @@ def shares(frame: Atoms, electrolyte: str, names: np.ndarray | None = None) -> n
         metal, whole = (np.asarray(names == name, dtype=float) for name in (reacted_layer.METAL, electrolyte))
     count = reacted_layer.SLICES
     slices = np.minimum((frame.cell.scaled_positions(frame.positions)[:, 2] % 1 * count).astype(int), count - 1)
-    every, metals, groups = (np.bincount(slices, weights, count) for weights in (np.ones(len(frame)), metal, whole))
-    wide, around = (part + np.roll(part, 1) + np.roll(part, -1) for part in (every, groups))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array([metals / every, around / wide])
+    return np.array([np.bincount(slices, weights, count) for weights in (np.ones(len(frame)), metal, whole)])
 
 
 def stretches(mean: np.ndarray) -> dict[str, tuple[int, int]]:
-    """First slice and number of slices of the longest stretch of each kind, of mean `shares`; the last is next to the first."""
+    """First slice and number of slices of the longest stretch of each kind, of `shares`; the last is next to the first."""
     metal, whole = mean
     kinds = {METAL: metal > 0.5, ELECTROLYTE: (whole > 0.5) & ~(metal > 0.5), LAYER: (metal <= 0.5) & (whole <= 0.5)}
     found = {}
@@ -85,7 +94,7 @@ def read(
     """Records of the interphase, curves of the slices (JSON-ready, by kind), and notes on what there is not.
 
     Args:
-        frames: late ones, evenly spread, oldest first. mean: `shares` of late frames, their mean. crystals: names whose lines
+        frames: late ones, evenly spread, oldest first. mean: `shares` of late frames. crystals: names whose lines
             are marked (`structures.bulk`).
     """
     records: list[Property] = []

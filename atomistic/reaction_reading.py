@@ -32,6 +32,7 @@ from atomistic import (
     reacted_layer,
     reacted_slices,
     reaction_profiles,
+    structures,
 )
 from coupling.errors import UserError
 from coupling.record import Property
@@ -117,7 +118,7 @@ def read_off(
         why = "the heat of reaction" if held > study.temperature else "too short to reach it"
         notes.append(f"the thermostat was set to {study.temperature:g} K, the run's mean is {held:.0f} K: {why}")
     material, where = f"{METAL}|{study.electrolyte}", {"temperature_K": held, "set_temperature_K": study.temperature}
-    if study.electrolyte == "Li6PS5Cl":
+    if structures.synonym(study.electrolyte, ("Li6PS5Cl",)) == "Li6PS5Cl":
         where |= {"disorder": 0.0}  # `start` builds the ordered crystal, whatever the disorder of a case
     if layer.intact is not None and layer.intact[0] < 1:
         notes.append(cut_groups(layer.intact[0], int((built.numbers == 15).sum())))
@@ -403,14 +404,13 @@ def _late(
     first = count - max(2, round(LATE * count))
     frames = [_frame(trajectory, first + number) for number in _over(count - first, LATE_FRAMES)]
     if by_groups:
-        seen = [reacted_slices.shares(frame, study.electrolyte) for frame in frames[::10]]
+        seen = reacted_slices.shares(frames[::10], study.electrolyte)
     else:
         last = slice(-max(1, len(classed.frames) // 5), None)
-        seen = [reacted_slices.shares(frame, study.electrolyte, names)
-                for frame, names in zip(classed.frames[last], classed.names[last], strict=True)]  # fmt: skip
+        seen = reacted_slices.shares(classed.frames[last], study.electrolyte, classed.names[last])
     crystals = [name for name in interphase.Reaction.read(study.reaction).numbers if name != study.electrolyte]
     at = {**where, "time_s": float(_times(study, [first, count - 1])[1:].mean())}
-    return reacted_slices.read(frames, np.mean(seen, axis=0), crystals, material, at, source)
+    return reacted_slices.read(frames, seen, crystals, material, at, source)
 
 
 def _onsager(

@@ -39,7 +39,7 @@ from coupling.record import Property, graded
 from coupling.store import digest, write_records
 from coupling.toml_input import InUnit, Table, Whole
 
-VERSION, READ_VERSION = 2, 14
+VERSION, READ_VERSION = 2, 15
 """Of the dynamics, and of what is read off it."""
 RELAXATION = 60
 """Steps of the relaxation of the built cell."""

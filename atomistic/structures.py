@@ -7,12 +7,15 @@ import difflib
 import functools
 import itertools
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import find_optimal_cell_shape, make_supercell
+from ase.data import atomic_numbers
+from ase.formula import Formula
 from ase.io import iread
 from ase.spacegroup import crystal
 
@@ -67,6 +70,28 @@ def bulk(name: str) -> Atoms:
     plain = every_site(key)
     plain.info = {"name": name, "source": f"structures.toml [{key}]: {prototypes()[key]['source']}"}
     return plain
+
+
+def composition(name: str) -> dict[str, int]:
+    """Atoms of a formula unit by element: of a formula as it is written, of a name like LPSCl the smallest of its crystal.
+
+    Raises:
+        UserError: neither a formula of elements nor a name that `bulk` accepts.
+    """
+    try:
+        count = dict(Formula(name).count())
+    except Exception:  # ASE's parser raises its own
+        count = {}
+    if count and set(count) <= set(atomic_numbers) - {"X"}:
+        return count
+    if name not in names():
+        raise UserError(f"{name!r} is neither a formula of chemical elements nor a known structure ({', '.join(names())})")
+    return dict(bulk(name).symbols.formula.reduce()[0].count())
+
+
+def synonym(name: str, others: Iterable[str]) -> str:
+    """The one of the others that names the same crystal (Li6PS5Cl for LPSCl), else the name itself."""
+    return next((other for other in others if ALIASES.get(other, other) == ALIASES.get(name, name)), name)
 
 
 def every_site(key: str) -> Atoms:

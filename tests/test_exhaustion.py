@@ -196,6 +196,8 @@ def test_the_command_tells_the_same(frames: list[Atoms], tmp_path: Path, monkeyp
     options = ("--potential", "lpscl", "--timestep", "10 fs", "--json", "--picture", str(tmp_path / "growth.png"))
     done = CliRunner().invoke(app, ["analyze", "interphase", str(tmp_path / "run.traj"), *options])
     assert done.exception is None, done.output
+    other = CliRunner().invoke(app, ["analyze", "interphase", str(tmp_path / "run.traj"), *options, "--electrolyte", "LPSCl"])
+    assert other.output == done.output
     told = json.loads(done.output)["interphase"]
     assert told["composition"] == {"reduced Li6PS5Cl": 1.0}
     assert told["used_up"] == {"phase": "Li6PS5Cl", "time_s": pytest.approx(1e-12, rel=0.02)}

@@ -17,7 +17,11 @@ def test_equations_are_read_and_must_balance() -> None:
     assert reaction.numbers == {"Li6PS5Cl": -1, "Li": -8, "Li2S": 5, "Li3P": 1, "LiCl": 1}
     assert [key_element(name, reaction.numbers) for name in reaction.numbers] == ["Cl", "Li", "S", "P", "Cl"]
     assert Reaction.read("Li7P3S11 + 24 Li → 11 Li2S + 3 Li3P").numbers["Li"] == -24
-    for wrong, told in (("Li6PS5Cl + 8 Li", "write for example"), ("Li6PS5Cl + 7 Li -> 5 Li2S + Li3P + LiCl", "does not balance"),
+    named = Reaction.read("gamma_Li3PS4 + 8 Li -> 4 Li2S + Li3P").numbers
+    assert [key_element(name, named) for name in named] == ["P", "Li", "S", "P"]
+    assert Reaction.read(TEXT.replace("Li6PS5Cl", "LPSCl")).numbers["LPSCl"] == -1
+    for wrong, told in (("Li6PS5Cl + 8 Li", "write for example"), ("Xy + 8 Li -> Li8Xy", "'Xy' is neither a formula"),
+                        ("Li6PS5Cl + 7 Li -> 5 Li2S + Li3P + LiCl", "does not balance"),
                         ("5 + Li -> Li", "a number and a formula")):  # fmt: skip
         with pytest.raises(UserError, match=told):
             Reaction.read(wrong)

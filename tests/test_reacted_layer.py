@@ -107,6 +107,15 @@ def test_units_are_counted_by_the_formula() -> None:
     assert found.reacted == pytest.approx(0.0, abs=1.5)  # every slice but for where its groups lie
 
 
+def test_a_name_stands_for_the_composition_of_its_crystal(built: Atoms) -> None:
+    """LPSCl has 13 atoms a group, not the four of L, P, S and Cl; a name that is no formula has groups as well."""
+    assert reacted_layer.atoms_of_a_group("LPSCl") == 13
+    one, other = (reacted_layer.counts([built], name) for name in ("LPSCl", "Li6PS5Cl"))
+    assert (one.reacted, one.units) == (other.reacted, other.units)
+    assert reacted_layer.counts([structures.bulk("gamma_Li3PS4")], "gamma_Li3PS4").units.tolist() == [2]
+    assert reacted_layer.has_groups(built, "gamma_Li3PS4")
+
+
 def test_lithium_of_products_is_no_metal(built: Atoms) -> None:
     """Li3P, whose atoms are each a little metal by the smooth count, adds none; names and order count the same atoms."""
     product = shaken(structures.supercell(structures.bulk("Li3P"), 20.0), 1)
@@ -162,6 +171,41 @@ def test_the_command_tells_reduced_electrolyte(tmp_path: Path) -> None:
     assert min(shares["Li7P3S11"], shares["reduced Li7P3S11"]) > 0.3
 
 
+def test_atoms_far_from_groups_are_not_reduced() -> None:
+    """Atoms of whole groups and lithium 12 Å above all keep the name, lithium 4 Å from broken groups does not."""
+    slab = structures.bulk("Li6PS5Cl")
+    slab.cell[2, 2] += 30.0
+    top = slab.positions[slab.numbers == 15, 2].max()
+    both = slab + Atoms("Li2", positions=[[1.0, 1.0, top + 4.0], [1.0, 1.0, top + 12.0]])
+    names = np.full(len(both), "Li6PS5Cl")
+    assert set(reacted_layer.reduced(slab, names[:-2], {"Li6PS5Cl"})[reacted_layer.whole_groups(slab)]) == {"Li6PS5Cl"}
+    near, far = reacted_layer.reduced(broken(both, 4), names, {"Li6PS5Cl"})[-2:]
+    assert (near, far) == ("reduced Li6PS5Cl", "Li6PS5Cl")
+
+
+def test_the_command_tells_metal_first(built: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes call all atoms electrolyte: with Li among the references the metal is Li, whatever the groups beside it."""
+
+    class Blind:
+        elements, names, distances = (), (), ()
+
+        def phases(self, _: int) -> np.ndarray:
+            return np.full(len(built), "Li6PS5Cl")
+
+    monkeypatch.setattr(phases, "mace_descriptors", lambda _: None)
+    monkeypatch.setattr(phases, "classify", lambda *_: Blind())
+    apart = broken(built, 20)
+    ase.io.write(tmp_path / "run.traj", apart)
+    options = ("--potential", "lpscl", "--references", "Li,Li6PS5Cl", "--json")
+    done = CliRunner().invoke(app, ["analyze", "phases", str(tmp_path / "run.traj"), *options])
+    assert done.exception is None, done.output
+    shares = {row["phase"]: row["share"] for row in json.loads(done.output)["phases"]}
+    metal, lost = crystallinity.metal(apart), reacted_layer.of_broken_groups(apart)
+    assert (metal & lost).any()
+    assert shares["Li"] == metal.mean()
+    assert shares["reduced Li6PS5Cl"] == (lost & ~metal).mean()
+
+
 def test_without_groups_names_are_untouched(built: Atoms) -> None:
     """An oxide has none; a phase that is not named as one with groups keeps its name whatever its groups."""
     oxide = structures.bulk("Li2O")
@@ -176,6 +220,8 @@ def test_what_has_no_groups_is_refused(built: Atoms) -> None:
         reacted_layer.counts([built], "LiCl")
     with pytest.raises(UserError, match="whole PS4 groups"):
         reacted_layer.counts([built[built.numbers != 15]], "Li6PS5Cl")
+    with pytest.raises(UserError, match="'Xy3PS4' is neither a formula of chemical elements nor a known structure"):
+        reacted_layer.has_groups(built, "Xy3PS4")
     bare = built.copy()
     bare.numbers[bare.numbers == 16] = 8
     assert not reacted_layer.has_groups(bare, "Li6PS5Cl")

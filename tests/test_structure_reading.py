@@ -140,10 +140,38 @@ def test_one_slice_of_metal_is_metal() -> None:
     line = Atoms("Li200", scaled_positions=[[0, 0, (n + 0.5) / 200] for n in range(200)], cell=[5, 5, 160], pbc=True)
     names = np.full(200, "Li2S", dtype="<U8")
     names[70:83] = "Li"
-    found = reacted_slices.stretches(reacted_slices.shares(line, "Li6PS5Cl", names))
+    found = reacted_slices.stretches(reacted_slices.shares([line], "Li6PS5Cl", [names]))
     assert found == {"metal": (7, 1), "interphase": (8, 19)}
     names[:70] = names[83:] = "Li6PS5Cl"  # most of the slice and its neighbours, which metal stays out of
-    assert reacted_slices.stretches(reacted_slices.shares(line, "Li6PS5Cl", names)) == {"metal": (7, 1), "electrolyte": (8, 19)}
+    found = reacted_slices.stretches(reacted_slices.shares([line], "Li6PS5Cl", [names]))
+    assert found == {"metal": (7, 1), "electrolyte": (8, 19)}
+
+
+def test_slices_between_layers_of_cold_metal_are_metal() -> None:
+    """Bcc lithium, its layers 1.7 Å apart, on Li6PS5Cl in slices of 1.3 Å: as high as it was built, within a layer."""
+    below, metal = bulk("Li6PS5Cl"), bulk("Li").repeat((3, 3, 4))
+    below.positions[:, 2] -= below.positions[:, 2].min()
+    top, width, thick = np.ptp(below.positions[:, 2]), below.cell.lengths()[0], metal.cell.lengths()[2]
+    metal.set_cell([width, width, thick], scale_atoms=True)
+    metal.positions[:, 2] += top + 2.2
+    cell = Atoms(below + metal, cell=[width, width, top + 2.2 + thick + 0.6], pbc=True)
+    shares = reacted_slices.shares(rattled(cell, 0.02, 5), "Li6PS5Cl")
+    _, slices = reacted_slices.stretches(shares)["metal"]
+    assert slices * cell.cell[2, 2] / 20 == pytest.approx(thick, abs=1.8)
+    assert np.isfinite(shares).all()
+
+
+def test_a_frame_without_atoms_in_a_slice_counts_by_its_atoms() -> None:
+    """Of two frames one has moved its ten atoms out of a slice; vacuum wider than three slices is of no kind."""
+    line = Atoms("Li200", scaled_positions=[[0, 0, (n + 0.5) / 200] for n in range(200)], cell=[5, 5, 160], pbc=True)
+    away, names = line.copy(), np.where(np.arange(200) < 100, "Li", "Li2S")
+    away.positions[30:40, 2] += 8.0
+    shares = reacted_slices.shares([line, away], "Li6PS5Cl", [names, names])
+    assert reacted_slices.stretches(shares) == {"metal": (0, 10), "interphase": (10, 10)}
+    assert shares[0, 3] == 1.0
+    kept = np.r_[:150, 190:200]
+    vacuum = reacted_slices.shares([line[kept]], "Li6PS5Cl", [names[kept]])
+    assert np.isnan(vacuum[0]).tolist() == [n in (16, 17) for n in range(20)]
 
 
 def test_a_built_interface_is_told_apart() -> None:
@@ -152,7 +180,7 @@ def test_a_built_interface_is_told_apart() -> None:
 
     studies = Path(__file__).parent.parent / "cases" / "_studies"
     built = reaction_study.start(reaction_study.trial(reaction_study.read_study(studies / "reaction-li6ps5cl.toml")))
-    found = reacted_slices.stretches(reacted_slices.shares(built, "Li6PS5Cl"))
+    found = reacted_slices.stretches(reacted_slices.shares([built], "Li6PS5Cl"))
     depth = np.array([slices[0] + slices[1] / 2 for slices in (found["metal"], found["electrolyte"])]) % 20 / 20
     sides = (heterostructure.UPPER, heterostructure.LOWER)
     middle = [built.get_scaled_positions()[built.get_tags() == tag, 2].mean() for tag in sides]

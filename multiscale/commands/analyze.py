@@ -196,7 +196,9 @@ def phases(
 ) -> None:
     """Phases by unsupervised classes of local environments: share of the atoms in each, and thickness along an axis.
 
-    Atoms named after a crystal with PS4 or P2S7 groups whose nearest group is broken have "reduced" before its name.
+    Atoms named after a crystal with PS4 or P2S7 groups have "reduced" before its name where the nearest phosphorus, within 6 Å,
+    lacks one of its four sulfur atoms. With Li among the references, lithium with many of its own kind and no other element
+    around it is Li, whatever its class.
 
     Example: multiscale analyze phases run.traj --potential lpscl --references Li,Li2S,Li3P,LiCl,Li6PS5Cl
     """
@@ -205,7 +207,7 @@ def phases(
         raise UserError(f"--axis {axis}: a, b or c")
     _require_file(trajectory)
     from atomistic import phases as classes
-    from atomistic import reacted_layer
+    from atomistic import reacted_layer, reaction_reading
     from atomistic.frames import read_frames
 
     read = read_frames(trajectory)
@@ -215,9 +217,10 @@ def phases(
     chosen = sorted({round(share * (len(read) - 1)) for share in [(n + 1) / frames for n in range(frames)]})
     found = classes.classify([read[number] for number in chosen], crystals, describe)
     grouped = {name for name, crystal in crystals.items() if reacted_layer.whole_groups(crystal).any()}
+    told_by = reaction_reading.by_bonds if reacted_layer.METAL in names else reacted_layer.reduced
     rows = []
     for place, number in enumerate(chosen):
-        of_atoms = reacted_layer.reduced(read[number], found.phases(place), grouped)
+        of_atoms = told_by(read[number], found.phases(place), grouped)
         depths, shares = classes.profile(read[number], of_atoms, "abc".index(axis))
         for name, share in shares.items():
             thick = classes.thickness(depths, share)

@@ -21,7 +21,7 @@ def interphase(
     potential: Annotated[str, typer.Option(help="Shipped potential or folder that describes the atoms.")],
     timestep: TimestepOption,
     metal: Annotated[str, typer.Option(help="Phase on one side.")] = "Li",
-    electrolyte: Annotated[str, typer.Option(help="Phase on the other side.")] = "Li6PS5Cl",
+    electrolyte: Annotated[str, typer.Option(help="Phase on the other side, name of a structure.")] = "Li6PS5Cl",
     reaction: Annotated[str, typer.Option(help="Equation that the products are held against; empty: none.")] = (
         "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl"
     ),
@@ -48,14 +48,15 @@ def interphase(
     _require_file(trajectory)
     import numpy as np
 
-    from atomistic import exhaustion, growth, reacted_layer
+    from atomistic import exhaustion, growth, reacted_layer, structures
     from atomistic import interphase as layers
     from atomistic import reaction_reading as reading
     from atomistic.frames import read_frames
 
     equation = layers.Reaction.read(reaction) if reaction else None
-    more = [name.strip() for name in references.split(",") if name.strip()]
-    known = list(dict.fromkeys([metal, electrolyte, *(equation.numbers if equation else ()), *more]))
+    named, more = equation.numbers if equation else {}, [name.strip() for name in references.split(",") if name.strip()]
+    metal, electrolyte, *more = (structures.synonym(name, named) for name in (metal, electrolyte, *more))
+    known = list(dict.fromkeys([metal, electrolyte, *named, *more]))
     crystals = _references(known, heat, potential)
     read = read_frames(trajectory)
     if any(frame.cell.rank < 3 for frame in read):
