@@ -123,7 +123,7 @@ def _title(about: Subject) -> str:
 
 
 def _asked_again(about: Subject) -> dict[str, str]:
-    """The teacher whose energies along the potential's own path a hop tells, if any; CHGNet, the first one, goes without saying."""
+    """The teacher whose energies along the potential's own path a hop tells, if any; CHGNet, the first, goes without saying."""
     return {} if about.teacher == labels.CHGNET else {"teacher": _title(about)}
 
 

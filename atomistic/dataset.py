@@ -305,7 +305,8 @@ def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], compact:
             file.attrs[COMPACT] = True
         file.attrs[SETTINGS] = json.dumps(levels, ensure_ascii=False, sort_keys=True)
         for name, values in (per_frame | atoms).items():
-            rounded = {"scaleoffset": digits[name]} if name in digits else {}
+            # HDF5 garbles numbers near the value that stands for "not written", which is 0 unless we say otherwise
+            rounded = {"scaleoffset": digits[name], "fillvalue": np.nan} if name in digits else {}
             values = values.round(digits[name]) if rounded else values
             file.create_dataset(name, data=values, compression="gzip", shuffle=True, **rounded)
 

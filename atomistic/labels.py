@@ -84,7 +84,8 @@ def label(atoms: Atoms, by: str = CHGNET) -> Atoms:
         with contextlib.redirect_stdout(io.StringIO()):
             energy, forces, stress = work.get_potential_energy(), work.get_forces(), work.get_stress()
     except ValueError:
-        raise NoAnswer(f"{TEACHERS[by].code} has no answer for {work.get_chemical_formula()}: an atom has no neighbours") from None
+        told = f"{TEACHERS[by].code} has no answer for {work.get_chemical_formula()}"
+        raise NoAnswer(f"{told}: an atom has no neighbours, or no finite position") from None
     frame.info["REF_energy"] = float(energy)
     frame.info["REF_stress"] = np.asarray(stress, dtype=float)
     frame.arrays["REF_forces"] = np.asarray(forces, dtype=float)
