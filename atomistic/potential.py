@@ -47,13 +47,16 @@ def folder_of(name_or_path: str | Path) -> Path:
     """Folder of a potential of our own format: a shipped name, or a path to a folder.
 
     Raises:
-        UserError: neither.
+        UserError: neither, or a potential made elsewhere.
     """
     path = Path(name_or_path)
     if str(name_or_path) in available():
         return SHIPPED / str(name_or_path)
     if _is_potential(path):
         return path
+    if foreign.engine_of(name_or_path):
+        told = f"potential {str(name_or_path)!r} is made elsewhere and has no folder of our own format, which is needed here"
+        raise UserError(f"{told}; give such a folder or one of {', '.join(available())}")
     raise unknown("potential", str(name_or_path), [*available(), *labels.TEACHERS])
 
 

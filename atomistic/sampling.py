@@ -16,6 +16,7 @@ from ase.neighborlist import neighbor_list
 from ase.optimize import FIRE
 from ase.parallel import DummyMPI
 
+from atomistic.sevennet import NoAnswer
 from atomistic.starts import Structure as Structure
 from atomistic.starts import start as start
 
@@ -125,7 +126,8 @@ def md_frames(
     """Frames of a Langevin trajectory at fixed cell, one every `interval` steps, the start left out.
 
     The trajectory ends early when it leaves the physical region (`collapsed`, or a temperature above
-    five times the set one); the frames before that are kept, since that is where a model needs teaching.
+    five times the set one) or the engine has no answer; the frames before that are kept, since that is where a model needs
+    teaching.
 
     Args:
         atoms: start.
@@ -148,7 +150,10 @@ def md_frames(
     )
     frames: list[Atoms] = []
     for _ in range(steps // interval):
-        dynamics.run(interval)
+        try:
+            dynamics.run(interval)
+        except NoAnswer:
+            break
         broken = not np.isfinite(work.positions).all() or work.get_temperature() > 5 * temperature
         if broken or collapsed(work):
             break

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
+from ase.neighborlist import neighbor_list
 
 from atomistic import sevennet_worker
 from atomistic.worker import Message, Worker, WorkerEnded
@@ -33,8 +35,11 @@ WEIGHTS = "sevenn/pretrained_potentials/SevenNet_l3i5/checkpoint_l3i5.pth"
 
 
 def folder() -> Path:
-    """Where SevenNet's packages lie, or would."""
-    return Path(os.environ.get(FOLDER) or Path(__file__).parents[1] / ".sevennet").resolve()
+    """Where SevenNet's packages lie, or would. Raises UserError for a relative path, which every folder would read otherwise."""
+    named = Path(os.environ.get(FOLDER) or Path(__file__).parents[1] / ".sevennet")
+    if not named.is_absolute():
+        raise UserError(f"{FOLDER}: read {str(named)!r}; give the whole path, as in {named.resolve()}")
+    return named.resolve()
 
 
 def version() -> str | None:
@@ -47,14 +52,20 @@ def require() -> Path:
     """Folder of SevenNet's packages.
 
     Raises:
-        UserError: it is not there, or of another version than the labels are of.
+        UserError: it is not there, of another version than the labels are of, or without its weights.
     """
     found = version()
     if found is None:
         raise UserError(f"SevenNet is not here ({folder()}): `make sevennet` fetches it (optional)")
     if found != VERSION:
         raise UserError(f"{folder()}: holds SevenNet {found}, {VERSION} is needed; `make sevennet` fetches it")
+    if not (folder() / WEIGHTS).is_file():
+        raise UserError(f"{folder() / WEIGHTS}: missing; remove {folder()} and run `make sevennet` again")
     return folder()
+
+
+class NoAnswer(RunFailure):
+    """A teacher has no answer for these atoms; for others it has."""
 
 
 class SevenNet(Calculator):
@@ -83,13 +94,16 @@ class SevenNet(Calculator):
 
         Raises:
             UserError: SevenNet does not start.
-            RunFailure: it has no answer for these atoms, or its process ended at them; the next atoms get a new one.
+            NoAnswer: a number is not finite or an atom has no neighbours, where the model would answer all the same.
+            RunFailure: it has no answer for another reason, or its process ended; the next atoms get a new one.
         """
         super().calculate(atoms, list(properties), list(system_changes))
         own = self.atoms
         assert own is not None
         if missing := sorted(set(own.get_chemical_symbols()) - set(ELEMENTS)):
             raise RunFailure(f"SevenNet does not know {', '.join(missing)}")
+        if fault := _fault_of(own):
+            raise NoAnswer(f"SevenNet has no answer for {own.get_chemical_formula()}: {fault}")
         header, arrays = self._answer(own)
         if "error" in header:
             raise RunFailure(f"SevenNet has no answer for {own.get_chemical_formula()}: {_line(header['error'])}")
@@ -99,13 +113,13 @@ class SevenNet(Calculator):
             self.results["stress"] = stress
 
     def _answer(self, atoms: Atoms) -> Message:
-        """Answer of the process, which is started where none is open."""
-        self._worker = self._worker or self._start()
+        """Answer of the process; a new one is started where none is open or the last was cut off."""
+        if self._worker is None or not self._worker.ready:
+            self._worker = self._start()
         request = {"numbers": atoms.numbers.tolist(), "pbc": atoms.pbc.tolist()}
         try:
             return self._worker.ask(request, [atoms.positions, atoms.cell.array])
         except WorkerEnded as end:
-            self._worker = None
             raise RunFailure(f"SevenNet ended by itself at {atoms.get_chemical_formula()} ({_how(end)})") from None
 
     def _start(self) -> Worker:
@@ -120,6 +134,14 @@ class SevenNet(Calculator):
             raise UserError(f"SevenNet does not start ({told}); remove {folder()} and run `make sevennet` again")
         self.knows = greeting
         return worker
+
+
+def _fault_of(atoms: Atoms) -> str:
+    """Why the model's answer would mean nothing; empty where it means something."""
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        return "positions or cell are not finite numbers"
+    alone = len(np.unique(neighbor_list("i", atoms, CUTOFF))) < len(atoms)
+    return f"an atom has no neighbours within {CUTOFF:g} Å" if alone else ""
 
 
 def _environment() -> dict[str, str]:

@@ -35,7 +35,12 @@ class WorkerEnded(Exception):
 
 
 class Worker:
-    """The process: started here, ended with this object."""
+    """The process: started here, ended with this object.
+
+    Attributes:
+        ready: whether it may be asked: not while an answer is due, and never again where one was cut off (a later request would
+            get it) or the process ended.
+    """
 
     def __init__(self, script: str | Path, environment: Mapping[str, str]) -> None:
         """Start `script`, a Python file that calls `serve`; its greeting is for `hear`."""
@@ -46,13 +51,22 @@ class Worker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
         self._finalizer = weakref.finalize(self, _end, self._process, self._errors, self._folder)
+        self.ready = True
 
     def ask(self, request: dict[str, Any], arrays: Sequence[np.ndarray] = ()) -> Message:
-        """Send a request and wait for its answer. Raises WorkerEnded."""
-        with contextlib.suppress(BrokenPipeError):
-            assert self._process.stdin is not None
-            send(self._process.stdin, request, arrays)
-        return self.hear()
+        """Send a request and wait for its answer; whatever cuts that off (an interrupt) ends the process. Raises WorkerEnded."""
+        self.ready = False
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                assert self._process.stdin is not None
+                send(self._process.stdin, request, arrays)
+            message = self.hear()
+        except BaseException:
+            self._process.kill()
+            self._finalizer()
+            raise
+        self.ready = True
+        return message
 
     def hear(self) -> Message:
         """Wait for the next message; "error" in its header is why there is no answer. Raises WorkerEnded."""

@@ -25,7 +25,7 @@ NEEDED_FOR = {
 }  # fmt: skip
 OPTIONAL = {
     "cp2k": "missing (optional: make cp2k)",
-    "sevennet": "missing (optional: make sevennet)",
+    "sevennet": "missing or not whole (optional: make sevennet)",
     "pyvista": "missing (optional, for multiscale picture: make pictures)",
     **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])"),
     **dict.fromkeys(("plotly", "starlette", "uvicorn"), "missing (optional, for view: pip install -e .[view])"),
@@ -60,11 +60,13 @@ def _cp2k() -> str | None:
 
 
 def _sevennet() -> str | None:
-    """Version of SevenNet and its folder of packages, None where it is not there."""
+    """Version of SevenNet and its folder of packages, None where it cannot be used."""
     from atomistic import sevennet
 
-    version = sevennet.version()
-    return None if version is None else f"{version} ({sevennet.folder()})"
+    try:
+        return f"{sevennet.VERSION} ({sevennet.require()})"
+    except UserError:
+        return None
 
 
 def _pyvista(version: str | None) -> str | None:

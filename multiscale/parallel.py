@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from coupling.errors import RunFailure, UserError
+from coupling.lifetime import end_with
 
 _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 _GRACE_SECONDS = 1.5
 _FINALIZE_SECONDS = 5.0
-_WATCH_SECONDS = 1.0
 _LAUNCHERS = ("mpi", "prte", "orte", "hydra", "slurm")
 """Parts of the names of programs that start ranks."""
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
@@ -105,7 +105,7 @@ def end_with_launcher() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if _started_by_main_thread(launcher):
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(launcher,), name="launcher watch", daemon=True).start()
+    end_with(launcher)
 
 
 def _is_nobody(parent: int) -> bool:
@@ -123,13 +123,6 @@ def _started_by_main_thread(parent: int) -> bool:
         return str(os.getpid()) in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     except OSError:
         return False
-
-
-def _watch(launcher: int) -> None:
-    """End this process when its parent is no longer the launcher."""
-    while os.getppid() == launcher:
-        time.sleep(_WATCH_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _end(message: str, status: int) -> NoReturn:

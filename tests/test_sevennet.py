@@ -2,10 +2,13 @@
 
 import gc
 import json
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,15 @@ from ase.calculators.lj import LennardJones
 from ase.data import chemical_symbols
 from launch import multiscale
 
-from atomistic import collecting, dataset, labelling, labels, potential, recipe, sevennet
+from atomistic import collecting, dataset, labelling, labels, potential, recipe, sampling, sevennet
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
+from multiscale import doctor
 
 PAIRS = {"sigma": 2.3, "epsilon": 0.1, "rc": 5.0}
 STAND_IN = f"""
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -41,6 +46,8 @@ class SevenNetCalculator(LennardJones):
             told.write(f"{{os.getpid()}} {{model}}\\n")
 
     def calculate(self, atoms=None, properties=None, system_changes=None):
+        if "Ar" in atoms.symbols:
+            time.sleep(30)
         if "Ne" in atoms.symbols:
             raise RuntimeError("no memory\\n for neon")
         if "Kr" in atoms.symbols:
@@ -77,7 +84,7 @@ needs_sevennet = pytest.mark.skipif(sevennet.version() is None, reason="no Seven
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Folder of a stand-in for SevenNet's packages: Lennard-Jones that fails at neon, dies at krypton and xenon."""
+    """A stand-in for SevenNet's packages: Lennard-Jones that fails at neon, dies at krypton and xenon, waits at argon."""
     folder = tmp_path / "packages"
     (folder / "sevenn").mkdir(parents=True)
     (folder / "sevenn" / "__init__.py").touch()
@@ -148,7 +155,7 @@ def test_a_frame_that_fails_tells_why_and_the_others_get_their_labels(packages: 
         2: f"SevenNet ended by itself at {_formula(frames[2])} (killed by signal 9, often for want of memory)",
         3: "SevenNet does not know Po",
         4: f"SevenNet ended by itself at {_formula(frames[4])} (status 1: xenon ends it)",
-        6: "SevenNet has no answer: an atom has no neighbours",
+        6: f"SevenNet has no answer for {_formula(alone)}: an atom has no neighbours within 5 Å",
     }
     assert len(_processes(packages)) == 3
     (level,) = dataset.settings(tmp_path / "set.h5").values()
@@ -159,6 +166,57 @@ def test_a_frame_that_fails_tells_why_and_the_others_get_their_labels(packages: 
 
 def _formula(atoms: Atoms) -> str:
     return atoms.get_chemical_formula()
+
+
+def _interrupted(call: Callable[[], object]) -> None:
+    """Interrupt a call as Ctrl-C does, after a second, and catch that as a notebook does."""
+    ours = threading.get_ident()
+    timer = threading.Timer(1.0, lambda: signal.pthread_kill(ours, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    timer.join()
+
+
+def test_after_an_interrupt_the_next_atoms_get_their_own_answer(packages: Path) -> None:
+    first, slow, last = _frames("Li Cl", "Ar Cl", "Li Li")
+    calculator, true = sevennet.SevenNet(), LennardJones(**PAIRS)
+    calculator.get_property("energy", first)
+    _interrupted(lambda: calculator.get_property("energy", slow))
+    for frame in (last, first):
+        assert calculator.get_property("energy", frame) == pytest.approx(true.get_property("energy", frame), rel=1e-12)
+    cut_off, _ = _processes(packages)
+    assert _gone(cut_off)
+
+
+def test_positions_that_mean_nothing_get_no_answer(packages: Path) -> None:
+    """The stand-in, like the model, would give a number."""
+    (frame,), calculator = _frames("Li Cl"), potential.load("sevennet")
+    broken, apart, gas = frame.copy(), frame.copy(), Atoms("Li2", positions=[[0, 0, 0], [9, 0, 0]])
+    broken.positions[0, 0] = np.nan
+    apart.cell[0, 0] = np.inf
+    for atoms, told in ((broken, "not finite"), (apart, "not finite"), (gas, "no neighbours within 5 Å")):
+        with pytest.raises(sevennet.NoAnswer, match=told):
+            calculator.get_property("forces", atoms)
+    gas.positions[1, 0] = 3.0
+    gas.set_cell([30, 30, 30])
+    gas.pbc = True
+    assert calculator.get_property("energy", gas) == pytest.approx(LennardJones(**PAIRS).get_property("energy", gas))
+    assert [each.get_chemical_formula() for each in labels.label_all([broken, frame], 25.0, "sevennet")] == [_formula(frame)]
+
+
+def test_a_sampled_run_ends_where_its_engine_has_no_answer() -> None:
+    class Short(LennardJones):
+        left = 30
+
+        def calculate(self, *given, **more):
+            self.left -= 1
+            if not self.left:
+                raise sevennet.NoAnswer("an atom has no neighbours")
+            super().calculate(*given, **more)
+
+    (frame,) = _frames("Li Cl")
+    assert len(sampling.md_frames(frame, Short(**PAIRS), 1000.0, 100, 10, 1.0, 1)) == 2
 
 
 def test_it_drives_like_any_potential_by_its_name(packages: Path) -> None:
@@ -197,6 +255,11 @@ def test_what_does_not_start_is_one_sentence(packages: Path) -> None:
     (packages / "sevenn" / "calculator.py").write_text("import no_such_package\n")
     with pytest.raises(UserError, match=r"does not start \(ModuleNotFound.*no_such_package.*\); remove .* run `make sevennet`"):
         sevennet.SevenNet().get_property("energy", _frames("Li Cl")[0])
+    (packages / sevennet.WEIGHTS).unlink()
+    for way in (sevennet.SevenNet, lambda: potential.describe("sevennet")):
+        with pytest.raises(UserError, match=r"checkpoint_l3i5.pth: missing; remove .* and run `make sevennet` again"):
+            way()
+    assert doctor.examine()["sevennet"] is None
     _state(packages, "0.12.0")
     with pytest.raises(UserError, match=r"holds SevenNet 0\.12\.0, 0\.13\.0 is needed; `make sevennet`"):
         labelling.labeller("sevennet")
@@ -247,6 +310,58 @@ def test_a_recipe_without_labeller_keeps_its_jobs(tmp_path: Path) -> None:
 def test_sampling_stops_where_the_teacher_does(packages: Path) -> None:
     with pytest.raises(RunFailure, match="SevenNet ended by itself at"):
         labels.label_all(_frames("Li Cl", "Kr Cl"), 25.0, "sevennet")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """`env/optional sevennet` in a checkout with a stand-in for its Python, for a folder named by the user ("": its own)."""
+    env = tmp_path / "checkout" / "env"
+    env.mkdir(parents=True)
+    for name in ("optional", "common.sh", "sevennet.txt"):
+        shutil.copy(Path(__file__).parents[1] / "env" / name, env)
+    install = '[ "$3 $4" != "pip install" ] || mkdir -p "$8/sevenn-0.dist-info" "$8/sevenn"'
+    (env / "exec").write_text(f"#!/bin/bash\n{install}\n")
+    (env / "exec").chmod(0o755)
+
+    def run(named: str) -> subprocess.CompletedProcess[str]:
+        surroundings = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)} | ({sevennet.FOLDER: named} if named else {})
+        program = [str(env / "optional"), "sevennet"]
+        return subprocess.run(program, env=surroundings, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_folder_that_holds_something_else_stays(make, tmp_path: Path, own: bool) -> None:
+    folder = tmp_path / "checkout" / ".sevennet" if own else tmp_path / "thesis"
+    folder.mkdir(parents=True)
+    (folder / "chapter.tex").write_text("years of work")
+    done = make("" if own else f"{folder}/")
+    assert (done.returncode, f"{folder} holds something else; name another folder" in done.stderr) == (1, True), done.stderr
+    assert [path.name for path in folder.iterdir()] == ["chapter.tex"]
+
+
+def test_a_named_folder_is_filled_once_and_no_other_checkout_replaces_it(make, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    for told in ("is here: env/exec", "is here already"):
+        done = make(str(folder))
+        assert (done.returncode, told in done.stdout) == (0, True), done.stderr
+    (folder / ".complete").write_text("of another Python")
+    done = make(str(folder))
+    assert (done.returncode, "made for another Python or other versions" in done.stderr) == (1, True)
+    assert (folder / "sevenn").is_dir()
+    for told in ("is here: env/exec", "is here: env/exec"):  # the checkout's own is made anew
+        assert told in make("").stdout
+        (tmp_path / "checkout" / ".sevennet" / ".complete").write_text("of another Python")
+
+
+def test_a_relative_folder_is_refused_alike(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = make("shared")
+    assert (done.returncode, "read 'shared'; give the whole path" in done.stderr) == (2, True)
+    monkeypatch.setenv(sevennet.FOLDER, "shared")
+    with pytest.raises(UserError, match="read 'shared'; give the whole path, as in /"):
+        sevennet.require()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout"]
 
 
 def test_the_pinned_packages_are_those_of_the_labels() -> None:
