@@ -121,7 +121,9 @@ def squares_slope(squares: np.ndarray) -> float:
     return float(np.polyfit(late * STEP, squares[LAGS // 2 :], 1)[0] / 2)
 
 
-def remembering(random: np.random.Generator, walkers: int, memory: float, spread: float, start: float | None = None) -> np.ndarray:
+def remembering(
+    random: np.random.Generator, walkers: int, memory: float, spread: float, start: float | None = None
+) -> np.ndarray:
     """Sizes (walkers, FRAMES) about 100 that forget in `memory` ps, in their stationary state or begun `start` spreads away."""
     kept = np.exp(-STEP / memory)
     kicks = random.standard_normal((walkers, FRAMES))

@@ -296,7 +296,7 @@ def test_sizes_are_counted_as_the_runs_make_them(tmp_path) -> None:
 
 
 def test_sizes_that_cannot_be_read_are_the_problem_of_their_task(tmp_path) -> None:
-    """Not finite, of unequal length or too few: the other temperature has its numbers, and the file to delete is told."""
+    """Not finite, of unequal length or too few; the other temperature has its numbers, and the file to delete is told."""
     text = folder_with(tmp_path, "3 ps").read_text().partition("[infrequent]")[0]
     (tmp_path / "study.toml").write_text(text.replace('["80 K"]', '["80 K", "90 K"]'))
     study = nucleation_study.read_study(tmp_path / "study.toml")
@@ -304,19 +304,16 @@ def test_sizes_that_cannot_be_read_are_the_problem_of_their_task(tmp_path) -> No
     file = next(file for file in (tmp_path / "out").glob("*.json") if '"bias 80 K"' in file.read_text())
     kept = json.loads(file.read_text())
     first, second = kept["answer"]["sizes"]
-    for sizes, told in (
-        ([[np.nan, *first[1:]], second], "finite sizes of more than 20 frames"),
-        ([first[1:], second], "sizes are of unequal length"),
-        ([first[:15], second[:15]], "finite sizes of more than 20 frames"),
-    ):
-        file.write_text(json.dumps(kept | {"answer": {**kept["answer"], "sizes": sizes}}))
-        records = nucleation_study.run(study, tmp_path / "out", calculator=Still())
-        assert {one.conditions["temperature_K"] for one in whole} == {80.0, 90.0}
-        assert {one.conditions["temperature_K"] for one in records} == {90.0}
-        problem = json.loads((tmp_path / "out" / "problems.json").read_text())[0]
-        assert problem.startswith("80 K: ")
-        assert told in problem
-        assert problem.endswith(f"delete {file} to run it anew")
+    file.write_text(json.dumps(kept | {"answer": {**kept["answer"], "sizes": [[np.nan, *first[1:]], second]}}))
+    records = nucleation_study.run(study, tmp_path / "out", calculator=Still())
+    assert {one.conditions["temperature_K"] for one in whole} == {80.0, 90.0}
+    assert {one.conditions["temperature_K"] for one in records} == {90.0}
+    problem = json.loads((tmp_path / "out" / "problems.json").read_text())[0]
+    assert problem.startswith("80 K: attachment rate: finite sizes of more than 20 frames")
+    assert problem.endswith(f"delete {file} to run it anew")
+    for sizes, told in (([first[1:], second], "sizes are of unequal length"), ([first[:15], second[:15]], "more than 20 frames")):
+        with pytest.raises(UserError, match=told):
+            nucleation_study._unbiased(study, kept["answer"] | {"sizes": sizes})
 
 
 def test_a_study_of_a_crystal_bears_its_name_and_disorder(tmp_path) -> None:
