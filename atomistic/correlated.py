@@ -97,19 +97,20 @@ def independent(design: np.ndarray, residuals: np.ndarray) -> float:
 def looks(series: np.ndarray) -> float:
     """Independent values in series (runs, frames): their number over 1 + 2 Σ ρ(t), ρ summed until it is no longer positive.
 
-    Never fewer than the runs (which is what still series make).
+    Still series make none. Of runs that last a few memories or less these are too many: they hardly tell their mean, and where
+    they began alike their first values are one. Ten of each run (n values, memory of n/20) are not made by drift.
     """
     away, count = series - series.mean(), series.shape[1]
     spread = float(np.mean(away**2))
     if not spread > 0:
-        return float(len(series))
+        return 0.0
     memory = 1.0
     for lag in range(1, count // 2):
         left = float(np.mean(away[:, lag:] * away[:, :-lag])) / spread
         if left <= 0:
             break
         memory += 2 * left
-    return max(float(len(series)), series.size / memory)
+    return series.size / memory
 
 
 def in_blocks(values: np.ndarray) -> np.ndarray:

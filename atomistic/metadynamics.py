@@ -29,7 +29,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from atomistic.correlated import jackknife_error, looks
+from atomistic.correlated import jackknife_error
 from coupling.atomic import replacing
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest
@@ -185,7 +185,8 @@ class FreeEnergy:
         stderr: of each value (bins,), `correlated.jackknife_error`. replicates: F without one part each (walkers blocks, bins),
             walker after walker.
         thermal: k_B T. from_bias: F of the bias at the same places up to a constant, the check of convergence.
-        looks: how many independent values all walkers together have visited (`correlated.looks`).
+        walkers, crossings: how many there were, and how often they went across the middle half of the range that they visited:
+            twice the fewer of those up and down, so that a drift of all of them to one side counts for nothing.
     """
 
     grid: np.ndarray
@@ -194,7 +195,8 @@ class FreeEnergy:
     replicates: np.ndarray
     thermal: float
     from_bias: np.ndarray
-    looks: float = math.inf
+    walkers: int = 1
+    crossings: float = math.inf
 
 
 class LongerRun(UserError):
@@ -315,8 +317,9 @@ def free_energy(visits: Visits, edges: np.ndarray, skip: float = 0.3, blocks: in
     """Free energy of what was visited after the first `skip` share of the run, with errors from parts of each walker's run.
 
     Walkers remember themselves and hardly each other: the parts are told one walker after another, as one long series, whose
-    correlation is in the error (`correlated.jackknife_error`). What all walkers together have lived through must be some ten
-    memories of the system or more (`FreeEnergy.looks`): of six, errors hold 64 and 89 %.
+    correlation is in the error (`correlated.jackknife_error`). That holds once the walkers have forgotten where they began, alike
+    as a rule: they must have gone across their range and back (`FreeEnergy.crossings`, `nucleation.few_memories`). A bias is
+    there to let them; until they have, what they say of each side is what they began with.
 
     Args:
         visits: of `sample`. edges: of the bins (bins + 1,). skip: share during which the bias still grows.
@@ -343,7 +346,16 @@ def free_energy(visits: Visits, edges: np.ndarray, skip: float = 0.3, blocks: in
     replicates = np.array([_negative_log(total - part) for part in parts]) * thermal
     grid = (edges[1:] + edges[:-1]) / 2
     inferred = np.interp(grid, visits.bias.grid, visits.bias.free_energy())
-    return FreeEnergy(grid, values, jackknife_error(replicates), replicates, thermal, inferred, looks(s.T))
+    error = jackknife_error(replicates)
+    return FreeEnergy(grid, values, error, replicates, thermal, inferred, s.shape[1], _crossings(s))
+
+
+def _crossings(s: np.ndarray) -> float:
+    """How often walkers (times, walkers) went across the middle half of the range of all: twice the fewer of up and down."""
+    _, low, _, high, _ = np.linspace(s.min(), s.max(), 5)
+    ends = [walker[walker != 0] for walker in ((s > high).astype(int) - (s < low)).T]
+    turns = np.concatenate([np.diff(each) for each in ends])
+    return 2.0 * min(int((turns > 0).sum()), int((turns < 0).sum()))
 
 
 def _negative_log(histogram: np.ndarray) -> np.ndarray:

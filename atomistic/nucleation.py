@@ -47,8 +47,9 @@ AGE_OF_THE_UNIVERSE = 4.35e17
 MINIMUM_BLOCKS = 10
 NEAR = 1.0
 """Depth (k_B T) of the part of F that its top, or its foot, is read from."""
-MEMORIES = 10.0
-"""Fewest independent sizes of all runs together that errors of F(n) hold of (tests/test_nucleation_coverage.py)."""
+CROSSINGS, OF_EACH = 6, 2
+"""Fewest crossings of the range of sizes, by all walkers together and by each of them (there and back) in the mean, that errors
+of F(n) hold of (tests/test_nucleation_coverage.py)."""
 FEWEST_SQUARES = 5.0
 """Least degrees of freedom of a mean of squares."""
 
@@ -227,11 +228,15 @@ def _height(n: np.ndarray, curve: np.ndarray, rows: np.ndarray, top: int, foot: 
 
 
 def few_memories(free: FreeEnergy) -> dict[str, str]:
-    """{"low_confidence": why} of what is read off an F(n) whose runs outlived fewer than MEMORIES, else {}."""
-    if free.looks >= MEMORIES:
+    """{"low_confidence": why} of what is read off an F(n) whose walkers may remember where they began, else {}.
+
+    Without hidden slow variables the size forgets where it began as it goes across the range that the bias has opened.
+    """
+    needed = max(CROSSINGS, OF_EACH * free.walkers)
+    if free.crossings >= needed:
         return {}
-    told = f"the runs that F(n) is from outlived {free.looks:.2g} memories of the size; its errors hold from {MEMORIES:g} on"
-    return {"low_confidence": told}
+    told = f"of the {free.walkers} walkers that F(n) is from, {free.crossings:g} went across their range of sizes"
+    return {"low_confidence": f"{told} (up and down alike); its errors hold from {needed} crossings on"}
 
 
 def rate_record(

@@ -31,6 +31,8 @@ from coupling.record import Property
 
 LEVEL = 0.95
 """Of the limits."""
+LOOKS_OF_EACH = 10.0
+"""Fewest independent looks of an unbiased walker that bear a bound: fewer may be made by drift from where walkers began."""
 
 
 def seen(sizes: np.ndarray, interval: float, lags: int) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def barrier_record(
     share P <= 1 - 0.05^(1/N), the free energy of larger ones at least -k_B T ln P. `sampling`: what F(n) is from, in words.
 
     Raises:
-        UserError: no free energy and no looks, or no rise beyond its error.
+        UserError: no free energy and fewer than LOOKS_OF_EACH, or no rise beyond its error.
     """
     thermal = BOLTZMANN * temperature
     where = _against(temperature, cell_overpotential or 0.0, 0.0, cell_overpotential)
@@ -88,11 +90,14 @@ def barrier_record(
 
 def _by_looking(free: FreeEnergy, answer: Mapping[str, Any], thermal: float) -> tuple[float, float, str]:
     """Lower limit of the barrier, J, the size it speaks of, and how it was got: no larger cluster in the unbiased runs."""
-    size, looks = _largest(free), answer["looks"]
+    size, looks, walkers = _largest(free), answer["looks"], len(answer["grown"])
+    few = f"barrier: too few sizes were seen for F(n), up to {size:g} atoms, and"
+    if looks < (needed := LOOKS_OF_EACH * walkers):
+        told = f"the unbiased runs of {walkers} walkers make {looks:.2g} independent looks"
+        raise UserError(f"{few} {told}, where {needed:g} bear a bound (fewer may be drift): run longer")
     least = -thermal * (math.log(-math.expm1(math.log(1 - LEVEL) / looks)) + float(free.values.min()) / free.thermal)
     if max(answer["grown"]) > size or not least > 0:
-        told = f"{looks:.3g} independent looks at the unbiased runs bear no bound: run longer"
-        raise UserError(f"barrier: too few sizes were seen for F(n), up to {size:g} atoms, and {told}")
+        raise UserError(f"{few} {looks:.3g} independent looks at the unbiased runs bear no bound: run longer")
     told = f"lower bound (95 %): none of {looks:.3g} independent looks in {answer['unbiased_s'] * 1e12:.3g} ps of unbiased MD"
     return least, size, f"{told} saw more than {size:g} atoms"
 

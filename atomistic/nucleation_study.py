@@ -41,7 +41,7 @@ from coupling.nucleation import drives_told
 from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
-VERSION, READ_VERSION = 3, 3
+VERSION, READ_VERSION = 3, 4
 SKIP, BLOCKS = 0.3, 20
 """Share of a biased run during which the bias still grows, and blocks of the rest of a walker's (metadynamics.free_energy)."""
 Å = 1e-10
@@ -79,13 +79,14 @@ def read_study(path: str | Path) -> NucleationStudy:
         except UserError as error:
             raise UserError(file.complaint(("classical", "surface_energy_records"), str(error))) from None
         study = study.model_copy(update={"classical": found})
-    times = study.bias.length / study.bias.record
+    sampled = _sampling(study)
+    times = sampled.steps // sampled.record
     if (1 - SKIP) * times < BLOCKS:
-        told = f"{times:.0f} recorded sizes a walker; {math.ceil(BLOCKS / (1 - SKIP))} are needed: shorter record, or longer"
+        told = f"{times} recorded sizes a walker; {math.ceil(BLOCKS / (1 - SKIP))} are needed: shorter record, or longer"
         raise UserError(file.refusal(("bias", "length"), told))
-    sizes = study.attachment.length / study.attachment.record
+    sizes = _unbiased_steps(study) // _apart(study)
     if sizes <= 2 * study.attachment.lags:
-        told = f"{sizes:.0f} sizes a walker; more than twice lags = {study.attachment.lags} are needed: shorter record, or longer"
+        told = f"{sizes} sizes a walker; more than twice lags = {study.attachment.lags} are needed: shorter record, or longer"
         raise UserError(file.refusal(("attachment", "length"), told))
     return study
 
@@ -201,7 +202,12 @@ def run(
         if task.kind == "bias":
             free = _free_energy(study, task, Path(out))
             read.append((task, free))
-            found, missing = _records(study, free, _unbiased(study, answer), task.parameters["T"], frames[0], described, place)
+            try:
+                plain = _unbiased(study, answer)
+            except UserError as error:
+                problems.append(f"{task.label.partition(' ')[2]}: {error}; delete {Path(out) / task.key}.json to run it anew")
+                continue
+            found, missing = _records(study, free, plain, task.parameters["T"], frames[0], described, place)
         else:
             found, missing = _escaped(study, answer, task.parameters["T"], frames[0], described, place)
         records += [_placed(record, place) for record in found]
@@ -286,8 +292,7 @@ def _one(
         told = f"{longer.file} holds {held} a walker of this run at {temperature:g} K, more than the {wanted} wanted"
         raise UserError(f'bias.length: {told}: write length = "{held}" or more, or give another folder') from None
     plain = Bias(hills)
-    record = _apart(study)
-    length = max(1, round(study.attachment.length / bias.timestep))
+    record, length = _apart(study), _unbiased_steps(study)
     everyone, series = np.arange(len(own)), []
     for step in range(1, length + 1):
         walkers.advance(plain, everyone)
@@ -295,6 +300,11 @@ def _one(
             series.append(walkers.values())
             tick(0.7 + 0.3 * step / length)
     return {"picoseconds": settings.steps * bias.timestep * len(own) * 1e12, "sizes": np.array(series).T.tolist()}
+
+
+def _unbiased_steps(study: NucleationStudy) -> int:
+    """Steps of an unbiased run."""
+    return max(1, round(study.attachment.length / study.bias.timestep))
 
 
 def _apart(study: NucleationStudy) -> int:
@@ -306,11 +316,16 @@ def _unbiased(study: NucleationStudy, answer: Mapping[str, Any]) -> dict[str, An
     """What the sizes of the unbiased runs tell: time, mean size, limits, and the attachment rate or the problem with it.
 
     An older answer has no sizes; what was read off them in its time is taken as it is, and says so ("attachment_read").
+
+    Raises:
+        UserError: sizes that are damaged (not finite, of unequal length) or too few to be read.
     """
     if "sizes" not in answer:
         return {**answer, "attachment_read": "when the run ended, by the estimators of that time: its sizes were not kept"}
+    if len({len(walker) for walker in answer["sizes"]}) > 1:
+        raise UserError("attachment rate: the walkers' sizes are of unequal length")
     sizes, interval, lags = np.array(answer["sizes"]), _apart(study) * study.bias.timestep, study.attachment.lags
-    told = {**answer, "mean_size": float(sizes.mean()), **nucleation_limits.seen(sizes, interval, lags)}
+    told = {**answer, **nucleation_limits.seen(sizes, interval, lags), "mean_size": float(sizes.mean())}
     try:
         joining = nucleation.attachment(sizes, interval, (0.0, math.inf), lags)
     except UserError as error:

@@ -54,17 +54,19 @@ def test_a_barrier_that_was_not_passed_is_a_lower_bound() -> None:
         nucleation_limits.barrier_record(parabola(0.02, noise=0.3), answer([1.0]), KELVIN, "x", {"study": "s"})
 
 
-def test_what_is_read_off_few_memories_is_of_low_confidence() -> None:
+def test_what_is_read_off_few_crossings_is_of_low_confidence() -> None:
     """Barrier, its bound, and the rate limited by the passage along F; not the limit by counting, which needs no F."""
     seen = answer([1.0, 1.0], 1e11)
-    for looks_of, confidence in ((4.0, "low"), (40.0, "computed")):
-        barriers = [nucleation_limits.barrier_record(replace(free, looks=looks_of), seen, KELVIN, "x", {})
+    for walkers, crossings, confidence in ((2, 4.0, "low"), (2, 6.0, "computed"), (8, 14.0, "low"), (8, 16.0, "computed")):
+        made = {"walkers": walkers, "crossings": crossings}
+        barriers = [nucleation_limits.barrier_record(replace(free, **made), seen, KELVIN, "x", {})
                     for free in (parabola(8.0), parabola(8.0, until=7.0, noise=0.03))]  # fmt: skip
-        few = replace(parabola(8.0), looks=looks_of)
+        few = replace(parabola(8.0), **made)
         driven, _ = nucleation_limits.table(few, seen, VOLUME, KELVIN, (-0.02,), (0.0,), "x", {})
         for record in (*barriers, *driven):
             assert record.confidence == confidence
-            assert ("outlived 4 memories" in record.source.get("low_confidence", "")) == (confidence == "low")
+            told = f"of the {walkers} walkers that F(n) is from, {crossings:g} went across"
+            assert (told in record.source.get("low_confidence", "")) == (confidence == "low")
         (counted,), _ = nucleation_limits.table(few, seen | {"attachment_limit": 1e20}, VOLUME, KELVIN, (0.0,), (0.0,), "x", {})
         assert counted.confidence == "computed"
 
@@ -78,12 +80,15 @@ def test_without_a_free_energy_the_barrier_is_bounded_by_looking() -> None:
     assert "none of 60 independent looks in 4 ps of unbiased MD saw more than 2 atoms" in record.source["method"]
     with pytest.raises(UserError, match="bear no bound"):
         nucleation_limits.barrier_record(free, answer([1.4, 2.5]), KELVIN, "x", {"study": "s"})
+    few = answer([1.4, 1.9]) | {"looks": 19.0}
+    with pytest.raises(UserError, match=r"2 walkers make 19 independent looks, where 20 bear a bound \(fewer may be drift\)"):
+        nucleation_limits.barrier_record(free, few, KELVIN, "x", {"study": "s"})
     # 60 looks miss states of the share 1 - 0.05^(1/60) in 5 % of the times
     assert (1 - (1 - 0.05 ** (1 / 60))) ** 60 == pytest.approx(0.05)
 
 
 def test_independent_looks_of_a_correlated_series() -> None:
-    """Values that forget e^-1 in τ make n (1 - a)/(1 + a) looks, a = e^(-1/τ); white ones n; still ones as many as walkers."""
+    """Values that forget e^-1 in τ make n (1 - a)/(1 + a) looks, a = e^(-1/τ); white ones n; still ones none."""
     random, kept = np.random.default_rng(5), np.exp(-1 / 6.0)
     series = np.zeros((4, 5000))
     kicks = random.standard_normal(series.shape)
@@ -92,7 +97,7 @@ def test_independent_looks_of_a_correlated_series() -> None:
     expected = series.size * (1 - kept) / (1 + kept)
     assert looks(series) == pytest.approx(expected, rel=0.15)
     assert looks(kicks) == pytest.approx(series.size, rel=0.1)
-    assert looks(np.ones((2, 50))) == 2.0
+    assert looks(np.ones((2, 50))) == 0.0
 
 
 def test_counts_bound_the_rate_as_poisson_does() -> None:

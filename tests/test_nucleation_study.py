@@ -281,6 +281,41 @@ def test_wrong_studies_are_refused(tmp_path) -> None:
         nucleation_study.run(nucleation_study.read_study(path), tmp_path / "out", calculator=PairPotential())
 
 
+def test_sizes_are_counted_as_the_runs_make_them(tmp_path) -> None:
+    """In steps of 2 fs a size every 3 fs is one every 4 fs: 15 in 61 fs and not 20; so with the sizes of the biased runs."""
+    text = folder_with(tmp_path, "240 fs").read_text().partition("[infrequent]")[0]
+    for old, new in (("10 fs", "2 fs"), ("0.05 ps", "3 fs"), ("0.1 ps", "4 fs"), ("4 ps", "61 fs"), ("0.5 ps", "20 fs")):
+        text = text.replace(f'"{old}"', f'"{new}"')
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"attachment.length: read .61 fs.; 15 sizes a walker; more than twice lags = 10"):
+        nucleation_study.read_study(path)
+    path.write_text(text.replace('"4 fs"', '"7 fs"').replace('"240 fs"', '"224 fs"'))
+    with pytest.raises(UserError, match=r"bias.length: read .224 fs.; 28 recorded sizes a walker"):
+        nucleation_study.read_study(path)
+
+
+def test_sizes_that_cannot_be_read_are_the_problem_of_their_task(tmp_path) -> None:
+    """Not finite, of unequal length or too few; the other temperature has its numbers, and the file to delete is told."""
+    text = folder_with(tmp_path, "3 ps").read_text().partition("[infrequent]")[0]
+    (tmp_path / "study.toml").write_text(text.replace('["80 K"]', '["80 K", "90 K"]'))
+    study = nucleation_study.read_study(tmp_path / "study.toml")
+    whole = nucleation_study.run(study, tmp_path / "out", calculator=Still())
+    file = next(file for file in (tmp_path / "out").glob("*.json") if '"bias 80 K"' in file.read_text())
+    kept = json.loads(file.read_text())
+    first, second = kept["answer"]["sizes"]
+    file.write_text(json.dumps(kept | {"answer": {**kept["answer"], "sizes": [[np.nan, *first[1:]], second]}}))
+    records = nucleation_study.run(study, tmp_path / "out", calculator=Still())
+    assert {one.conditions["temperature_K"] for one in whole} == {80.0, 90.0}
+    assert {one.conditions["temperature_K"] for one in records} == {90.0}
+    problem = json.loads((tmp_path / "out" / "problems.json").read_text())[0]
+    assert problem.startswith("80 K: attachment rate: finite sizes of more than 20 frames")
+    assert problem.endswith(f"delete {file} to run it anew")
+    for sizes, told in (([first[1:], second], "sizes are of unequal length"), ([first[:15], second[:15]], "more than 20 frames")):
+        with pytest.raises(UserError, match=told):
+            nucleation_study._unbiased(study, kept["answer"] | {"sizes": sizes})
+
+
 def test_a_study_of_a_crystal_bears_its_name_and_disorder(tmp_path) -> None:
     """Li6PS5Cl and not ClLi6PS5, so that a case finds it; a structure has its formula or a name from the study."""
     text = STUDY.format(length="10 ps").replace('structure = "vapour.xyz"\n', "")
