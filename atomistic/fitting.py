@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 
 from atomistic import mace_model
 from atomistic.devices import torch_device
@@ -73,13 +74,20 @@ class Epoch:
         return f"epoch {self.number}/{self.of}: loss {self.loss:.4f}, {errors}"
 
 
-def new_model(frames: list[Atoms], settings: dict[str, Any], seed: int) -> Any:
-    """ScaleShiftMACE with random weights; atomic energies by least squares, mean number of neighbours from the frames.
+def new_model(
+    frames: list[Atoms], settings: dict[str, Any], seed: int, atomic_energies: Mapping[str, float] | None = None
+) -> Any:
+    """ScaleShiftMACE with random weights; mean number of neighbours from the frames.
 
     Args:
         frames: labelled frames.
         settings: channels, r_max (Å), radial_basis, cutoff_power, radial_layers, readout_width.
         seed: seed of the weights.
+        atomic_energies: of isolated atoms by the teacher, eV, which an atom then has that no neighbour reaches; absent: least
+            squares over the frames, which describe condensed matter as well, but ask next to nothing for an atom that leaves it.
+
+    Raises:
+        UserError: an element of the frames without an atomic energy.
     """
     import torch
 
@@ -90,6 +98,8 @@ def new_model(frames: list[Atoms], settings: dict[str, Any], seed: int) -> Any:
     sizes = counts.sum(axis=1)
     energies = np.array([frame.info["REF_energy"] for frame in frames])
     atomic, *_ = np.linalg.lstsq(counts / sizes[:, None], energies / sizes, rcond=None)
+    if atomic_energies:
+        atomic = np.array(energies_of(numbers, atomic_energies))
     near = [np.sum(np.linalg.norm(neighbor_table(f, settings["r_max"])[1], axis=2) < settings["r_max"]) for f in frames]
     torch.manual_seed(seed)
     return mace_model.build(
@@ -120,6 +130,14 @@ def new_model(frames: list[Atoms], settings: dict[str, Any], seed: int) -> Any:
             "atomic_inter_shift": 0.0,
         }
     )
+
+
+def energies_of(numbers: Sequence[int], atomic_energies: Mapping[str, float]) -> list[float]:
+    """Atomic energies (eV) of elements by number. Raises UserError where one has none."""
+    symbols = [chemical_symbols[number] for number in numbers]
+    if lacking := [symbol for symbol in symbols if symbol not in atomic_energies]:
+        raise UserError(f"atomic_energies: none of {', '.join(lacking)}, which the frames hold; give all of them or none")
+    return [float(atomic_energies[symbol]) for symbol in symbols]
 
 
 def rate(progress: float, settings: FitSettings) -> float:

@@ -5,10 +5,13 @@ the committee) and [card] (what is measured afterwards). Everything random follo
 """
 
 import json
+import math
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from ase.data import chemical_symbols
 
 from atomistic import labels
 from atomistic.card_settings import CardSettings, Targets
@@ -87,6 +90,7 @@ class Recipe:
     seed: int
     driver: str  # potential that drives dynamics where a task names none
     labeller: str = labels.CHGNET  # whose labels the frames get, "chgnet" or "sevennet"; the driver "teacher" is the same
+    atomic_energies: dict[str, float] = field(default_factory=dict)  # eV, isolated, by the labeller; none: least squares
     max_force: float = 8.0  # eV/Å: frames with a larger force in their labels are left out
     structures: dict[str, Structure] = field(default_factory=dict)
     tasks: tuple[Sampling, ...] = ()
@@ -151,6 +155,10 @@ def read_recipe(path: str | Path) -> Recipe:
         "card": _card(raw.pop("card", {}), f"{path}: card"),
     }
     recipe: Recipe = frozen(Recipe, raw | parts, str(path))
+    for element, value in recipe.atomic_energies.items():
+        if element not in chemical_symbols[1:] or not (isinstance(value, int | float) and math.isfinite(value)):
+            told = "an element and the energy of its isolated atom in eV are needed, as in { Li = -0.48 }"
+            raise UserError(f"{path}: atomic_energies: {element} = {value!r}: {told}")
     if recipe.labeller not in labels.TEACHERS:
         raise UserError(f"{path}: labeller = {recipe.labeller!r}: known in recipes: {', '.join(labels.TEACHERS)}")
     for number, task in enumerate(recipe.tasks, 1):

@@ -79,6 +79,7 @@ def train(
     tasks = []
     for number, member in enumerate(recipe.members):
         what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": begun, "number": number}
+        what |= {"atomic_energies": recipe.atomic_energies} if recipe.atomic_energies else {}
         shape = f" ({member.channels} channels, {member.r_max:g} Å)" if start is None else ""
         label = f"{recipe.name} member {number}{shape}"
         cost = float(member.epochs * member.channels)
@@ -97,7 +98,8 @@ def train(
             tick(min(1.0, max(epoch.number / epoch.of, spent)))
             say(f"{task.label}: {epoch}")
 
-        history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, report, device)
+        energies = recipe.atomic_energies
+        history = fit_member(recipe.members[number], recipe.fit, (learned, valid), folder, place, begin, report, device, energies)
         if history and minutes and history[-1].number < min(FEW, history[-1].of):
             say(f"{task.label}: ONLY {history[-1].number} epochs in the {minutes:g} minutes of [fit]; give it more, or a GPU")
         return {"history": [asdict(epoch) for epoch in history]}
@@ -115,10 +117,17 @@ def fit_member(
     start: Path | None,
     told: Callable[[Epoch], None],
     device: str = "auto",
+    atomic_energies: Mapping[str, float] | None = None,
 ) -> list[Epoch]:
-    """Fit one member and store it under `place`; returns the history of the fit (without what a killed run did before)."""
+    """Fit one member and store it under `place`; returns the history of the fit (without what a killed run did before).
+
+    `atomic_energies` are those of new weights; weights that are gone on from keep their own.
+    """
     learned, valid = sets
-    model = fitting.new_model(learned, asdict(member), member.seed) if start is None else mace_model.load(start)
+    if start is None:
+        model = fitting.new_model(learned, asdict(member), member.seed, atomic_energies)
+    else:
+        model = mace_model.load(start)
     history: list[Epoch] = []
 
     def report(epoch: Epoch) -> None:

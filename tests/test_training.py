@@ -190,6 +190,25 @@ def _labelled(count: int) -> list:
 SMALL = {"channels": 16, "r_max": 4.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8, 8], "readout_width": 4}
 
 
+def test_atoms_that_nothing_reaches_have_the_atomic_energies_of_the_recipe(tmp_path: Path) -> None:
+    """By least squares over condensed frames they have what an atom has there, so that leaving costs nothing."""
+    from atomistic.fast_mace import batch, predict, sample
+
+    apart = Atoms("LiCl", positions=[[0, 0, 0], [15, 15, 15]], cell=[30.0, 30.0, 30.0], pbc=True)
+    apart.info |= {"REF_energy": 0.0, "REF_stress": np.zeros(6)}
+    apart.arrays["REF_forces"] = np.zeros((2, 3))
+    for given, told in (({"Li": -0.48, "Cl": -0.68}, -1.16), (None, 2 * -30.0 / len(_labelled(1)[0]))):
+        model = fitting.new_model(_labelled(3), SMALL, 1, given)
+        energy = predict(model, batch([sample(apart, 4.0)], [3, 17], 4.0, torch.float64))[0]
+        assert float(energy) == pytest.approx(told, abs=1e-9)
+    with pytest.raises(UserError, match="atomic_energies: none of Cl, which the frames hold"):
+        fitting.new_model(_labelled(3), SMALL, 1, {"Li": -0.48})
+    for line, wrong in (("{ Lj = -0.48 }", "Lj = -0.48"), ('{ Li = "low" }', "Li = 'low'"), ("{ Li = nan }", "Li = nan")):
+        (tmp_path / "recipe.toml").write_text(f'name = "x"\nseed = 1\ndriver = "lpscl"\natomic_energies = {line}\n')
+        with pytest.raises(UserError, match=f"atomic_energies: {wrong}"):
+            recipe.read_recipe(tmp_path / "recipe.toml")
+
+
 def test_a_killed_fit_continues_to_the_same_weights(tmp_path: Path) -> None:
     frames = _labelled(3)
     model = fitting.new_model(frames, SMALL, seed=1)
