@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,3 +114,13 @@ def is_free(lock: Path, seconds: float = 5.0) -> bool:
                 if time.monotonic() > deadline:
                     return False
             time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def heard_interrupts() -> Iterator[None]:
+    """Ctrl-C raises here, and ends what is started here, though tests run in the background (where shells have it ignored)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -16,6 +16,7 @@ import pytest
 import tiny_case
 from ase import Atoms, units
 from ase.build import bulk, fcc111, molecule
+from launch import heard_interrupts
 
 from atomistic import foreign, lammps_engine, mace_model, potential
 from coupling.errors import UserError
@@ -237,9 +238,10 @@ def test_after_an_interrupt_lammps_answers_for_the_atoms_it_is_asked_for(tmp_pat
     calculator = lammps_engine.Lammps(lammps_files.write(tmp_path / "Ar.toml", **potential_file))
     cut_off, ours = calculator._worker._process, threading.get_ident()
     timer = threading.Timer(1.0, lambda: signal.pthread_kill(ours, signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        energy(Atoms("Ar", [[2, 0, 0]], cell=[9, 9, 9], pbc=True), calculator)
+    with heard_interrupts():
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            energy(Atoms("Ar", [[2, 0, 0]], cell=[9, 9, 9], pbc=True), calculator)
     timer.join()
     assert cut_off.returncode == -signal.SIGKILL
     for place in (0.5, 0.25):

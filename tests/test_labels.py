@@ -13,7 +13,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.io import write
-from launch import multiscale
+from launch import heard_interrupts, multiscale
 
 from atomistic import dataset, label_settings, labelling
 from atomistic.cp2k import LabelFailure
@@ -144,7 +144,7 @@ def test_no_process_outlives_the_command(tmp_path, end):
     write(tmp_path / "argon.extxyz", frames(2))
     command = ["potential", "label", "argon.extxyz", "--with", "slow:Slow", "--run-code", "--workers", "2", "--out", "set.h5"]
     started = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-m", "multiscale", *command], **started) as ours:
+    with heard_interrupts(), subprocess.Popen([sys.executable, "-m", "multiscale", *command], **started) as ours:
         assert within(60, lambda: len(list(tmp_path.glob("*.pid"))) == 2)
         ours.send_signal(end)
         ours.wait(timeout=10)

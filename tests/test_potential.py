@@ -43,10 +43,12 @@ def test_the_card_states_identity_and_size() -> None:
     assert card.force_rmse_meV_per_A <= 80
 
 
-def test_all_members_shipped_together_are_below_15_mb() -> None:
-    files = [file for folder in FOLDERS for file in folder.glob("member-*/*")]
-    assert len(FOLDERS) >= 2
-    assert sum(file.stat().st_size for file in files) < 15e6
+def test_all_members_of_one_teacher_are_below_15_mb() -> None:
+    taught = {teacher: [one for one in FOLDERS if one.name.partition("-")[2] == teacher] for teacher in ("", "sevennet")}
+    assert sorted(map(len, taught.values())) == [2, 2]
+    assert sum(map(len, taught.values())) == len(FOLDERS)
+    for folders in taught.values():
+        assert sum(file.stat().st_size for folder in folders for file in folder.glob("member-*/*")) < 15e6
 
 
 @each_shipped

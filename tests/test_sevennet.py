@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.data import chemical_symbols
-from launch import multiscale
+from launch import heard_interrupts, multiscale
 
 from atomistic import collecting, dataset, labelling, labels, potential, recipe, sampling, sevennet
 from coupling.errors import RunFailure, UserError
@@ -172,9 +172,10 @@ def _interrupted(call: Callable[[], object]) -> None:
     """Interrupt a call as Ctrl-C does, after a second, and catch that as a notebook does."""
     ours = threading.get_ident()
     timer = threading.Timer(1.0, lambda: signal.pthread_kill(ours, signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        call()
+    with heard_interrupts():
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            call()
     timer.join()
 
 

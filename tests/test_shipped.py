@@ -13,7 +13,11 @@ from atomistic.structures import bulk
 pytest.importorskip("symmetrix", reason="needs symmetrix")
 
 NAMES = sorted(path.name for path in potential.SHIPPED.iterdir() if (path / potential.CARD).exists())
-ELEMENTS = {"lpscl": ("Li", "P", "S", "Cl"), "llzo": ("Li", "C", "H", "O", "F", "Zr", "La")}
+ELEMENTS = {
+    name + teacher: elements
+    for name, elements in {"lpscl": ("Li", "P", "S", "Cl"), "llzo": ("Li", "C", "H", "O", "F", "Zr", "La")}.items()
+    for teacher in ("", "-sevennet")
+}
 
 
 def stated(name: str) -> dict:
