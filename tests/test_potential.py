@@ -56,7 +56,8 @@ def test_the_card_is_of_the_members_beside_it(folder: Path) -> None:
     card = json.loads((folder / potential.CARD).read_text())
     assert card["sha256"] == potential.describe(str(folder)).sha256
     assert card["members"] == len(training.member_folders(folder)) == len(card["held_out_members"])
-    assert card["data"]["training"]["frames"] == len(dataset.read(folder / "training.h5", checked=False))
+    learned = [len(dataset.read(each, checked=False)) for each in folder.glob("training*.h5")]
+    assert card["data"]["training"]["frames"] == sum(learned)
     assert card["data"]["held_out"]["frames"] == len(dataset.read(folder / "held_out.h5", checked=False))
 
 
@@ -203,7 +204,8 @@ def test_held_out_frames_meet_the_stated_errors() -> None:
 
 @each_shipped
 def test_no_held_out_frame_was_learned(folder: Path) -> None:
-    learned = {frame.positions.tobytes() for frame in dataset.read(folder / "training.h5", checked=False)}
+    sets = sorted(folder.glob("training*.h5"))
+    learned = {frame.positions.tobytes() for each in sets for frame in dataset.read(each, checked=False)}
     held_out = dataset.read(folder / "held_out.h5", checked=False)
     assert held_out
     assert not any(frame.positions.tobytes() in learned for frame in held_out)

@@ -81,6 +81,9 @@ def test_the_recipe_keeps_held_out_frames_apart(name: str) -> None:
     seeds = {which: {job.seed for job in jobs(recipe) if job.task.set == which} for which in (TRAIN, HELD_OUT)}
     assert seeds[HELD_OUT]
     assert not seeds[TRAIN] & seeds[HELD_OUT]
-    learned = {frame.positions.tobytes() for frame in dataset.read(potential.SHIPPED / name / "training.h5", checked=False)}
+    sets = sorted((potential.SHIPPED / name).glob("training*.h5"))
+    assert all(each.stat().st_size < 5e6 for each in sets)
+    learned = {frame.positions.tobytes() for each in sets for frame in dataset.read(each, checked=False)}
+    assert len(learned) > 1000
     held_out = dataset.read(potential.SHIPPED / name / "held_out.h5", checked=False)
     assert not any(frame.positions.tobytes() in learned for frame in held_out)
