@@ -48,11 +48,11 @@ class Subject:
     folder: Path
     settings: CardSettings
     held_out: Path
-    training: Path | None
+    training: tuple[Path, ...]
     teacher: str
 
 
-def subject(name: str, held_out: Path, training: Path | None = None, phases: Sequence[str] = ()) -> Subject:
+def subject(name: str, held_out: Path, training: Sequence[Path] = (), phases: Sequence[str] = ()) -> Subject:
     """Subject of a card, checked before anything is computed.
 
     Raises:
@@ -68,9 +68,9 @@ def subject(name: str, held_out: Path, training: Path | None = None, phases: Seq
         potential.require_elements(bulk(phase), described)
     levels = dataset.settings(held_out)
     dataset.read(held_out)
-    if training is not None:
-        dataset.settings(training)
-    return Subject(folder.name, folder, settings, held_out, training, labels.teacher_of(levels.values()))
+    for path in training:
+        dataset.settings(path)
+    return Subject(folder.name, folder, settings, held_out, tuple(training), labels.teacher_of(levels.values()))
 
 
 def settings_of(folder: Path, phases: Sequence[str] = ()) -> CardSettings:
@@ -256,7 +256,7 @@ def assemble(about: Subject, tasks: Sequence[Task], answers: Sequence[Mapping[st
         "teacher": _title(about),
         "labels": [level.to_dict() for level in dataset.settings(about.held_out).values()],
         "data": {
-            key: _contents(path) for key, path in (("training", about.training), ("held_out", about.held_out)) if path is not None
+            key: _contents(paths) for key, paths in (("training", about.training), ("held_out", (about.held_out,))) if paths
         },
     }
     if errors := found.get(("errors", OURS, "")):
@@ -277,9 +277,9 @@ def assemble(about: Subject, tasks: Sequence[Task], answers: Sequence[Mapping[st
     return card | {"failures": failures, "targets": verdicts(card, about.settings.targets)}
 
 
-def _contents(path: Path) -> dict[str, Any]:
-    """Frames, atoms and families of a set."""
-    frames = dataset.read(path)
+def _contents(paths: Sequence[Path]) -> dict[str, Any]:
+    """Frames, atoms and families of sets."""
+    frames = [frame for path in paths for frame in dataset.read(path)]
     families = [str(frame.info.get("family", "frames")) for frame in frames]
     return {
         "frames": len(frames),

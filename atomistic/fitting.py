@@ -132,11 +132,22 @@ def new_model(
     )
 
 
+def set_atomic_energies(model: Any, atomic_energies: Mapping[str, float]) -> None:
+    """Give a fitted model other atomic energies (eV); the fit that follows learns what they no longer hold.
+
+    Raises:
+        UserError: an element of the model without an atomic energy.
+    """
+    own = model.atomic_energies_fn.atomic_energies
+    numbers = [int(z) for z in model.atomic_numbers]
+    own.copy_(own.new_tensor(energies_of(numbers, atomic_energies)).reshape(own.shape))
+
+
 def energies_of(numbers: Sequence[int], atomic_energies: Mapping[str, float]) -> list[float]:
     """Atomic energies (eV) of elements by number. Raises UserError where one has none."""
     symbols = [chemical_symbols[number] for number in numbers]
     if lacking := [symbol for symbol in symbols if symbol not in atomic_energies]:
-        raise UserError(f"atomic_energies: none of {', '.join(lacking)}, which the frames hold; give all of them or none")
+        raise UserError(f"atomic_energies: none of {', '.join(lacking)}, which is among the elements; give all of them or none")
     return [float(atomic_energies[symbol]) for symbol in symbols]
 
 

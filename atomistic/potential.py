@@ -95,16 +95,16 @@ def _elements(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
-def _stated(folder: Path) -> tuple[dict[str, Any], tuple[int, int] | None]:
-    """Held-out errors on crystals that the card states (empty without a card), and how many of its targets are met."""
+def _stated(folder: Path) -> tuple[dict[str, Any], tuple[int, int] | None, str]:
+    """What the card states: held-out errors on crystals, how many of its targets are met, its teacher. Empty without a card."""
     path = folder / CARD
     if not path.exists():
-        return {}, None
+        return {}, None, ""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         rows = list(card.get("targets", []))
         met = (sum(bool(row["met"]) for row in rows), len(rows)) if rows else None
-        return dict(card.get("held_out", {}).get("crystal", {})), met
+        return dict(card.get("held_out", {}).get("crystal", {})), met, str(card.get("teacher", ""))
     except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(f"{path}: not the card of a potential ({error}); delete it or write it again") from error
 
@@ -128,7 +128,7 @@ def describe(name_or_path: str | Path, allow_pickle: bool = False) -> PotentialC
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
-    stated, targets = _stated(folder)
+    stated, targets, teacher = _stated(folder)
     return PotentialCard(
         name=folder.name,
         elements=_elements(members[0]),
@@ -139,6 +139,7 @@ def describe(name_or_path: str | Path, allow_pickle: bool = False) -> PotentialC
         sha256=digest.hexdigest(),
         path=folder,
         targets=targets,
+        teacher=teacher,
     )
 
 

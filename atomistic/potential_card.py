@@ -23,6 +23,7 @@ class PotentialCard:
         size_bytes, sha256: over the files of all members.
         path: its folder or file.
         targets: how many of its own targets the card says are met, and of how many; None where it states none.
+        teacher: code that made its labels, as its card says; "": not stated.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PotentialCard:
     sha256: str
     path: Path
     targets: tuple[int, int] | None = None
+    teacher: str = ""
 
     @property
     def caution(self) -> str:

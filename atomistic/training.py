@@ -121,13 +121,15 @@ def fit_member(
 ) -> list[Epoch]:
     """Fit one member and store it under `place`; returns the history of the fit (without what a killed run did before).
 
-    `atomic_energies` are those of new weights; weights that are gone on from keep their own.
+    `atomic_energies` (eV) are those of isolated atoms, of weights that are gone on from, too; without them these keep their own.
     """
     learned, valid = sets
     if start is None:
         model = fitting.new_model(learned, asdict(member), member.seed, atomic_energies)
     else:
         model = mace_model.load(start)
+        if atomic_energies:
+            fitting.set_atomic_energies(model, atomic_energies)
     history: list[Epoch] = []
 
     def report(epoch: Epoch) -> None:

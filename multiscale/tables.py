@@ -189,7 +189,8 @@ def verification_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def potential_rows(cards: Iterable[Any]) -> list[dict[str, Any]]:
     """JSON rows of potential cards."""
-    names = ("name", "elements", "members", "force_rmse_meV_per_A", "energy_rmse_meV_per_atom", "size_bytes", "targets")
+    errors = ("force_rmse_meV_per_A", "energy_rmse_meV_per_atom")
+    names = ("name", "elements", "members", *errors, "size_bytes", "targets", "teacher")
     return [{name: getattr(card, name) for name in names} for card in cards]
 
 
@@ -199,8 +200,8 @@ def potential_table(cards: Iterable[Any]) -> str:
         (
             card.name, " ".join(card.elements), str(card.members), number(card.energy_rmse_meV_per_atom),
             number(card.force_rmse_meV_per_A), f"{card.size_bytes / 1e6:.2f}",
-            "–" if card.targets is None else "{} of {}".format(*card.targets),
+            "–" if card.targets is None else "{} of {}".format(*card.targets), card.teacher,
         )
         for card in cards
     ]  # fmt: skip
-    return render(plain_table("", ("name", "elements", "members", "meV/atom", "meV/Å", "MB", "targets met"), rows))
+    return render(plain_table("", ("name", "elements", "members", "meV/atom", "meV/Å", "MB", "targets met", "teacher"), rows))

@@ -69,16 +69,20 @@ def test_from_a_recipe_to_a_potential_with_held_out_errors(recipe: Path, tmp_pat
     assert [(Path(row["path"]).name, row["frames"]) for row in sets] == [("training.h5", 3), ("held_out.h5", 1)]
     assert [level.code for level in dataset.settings(out / "training.h5").values()] == ["CHGNet"]
     held_out = ("--held-out", out / "held_out.h5")
-    trained = multiscale("potential", "train", recipe, "--out", out, *held_out, "--json", timeout=280.0)
+    dataset.write(out / "more.h5", dataset.read(out / "held_out.h5"), dataset.settings(out / "held_out.h5"))
+    sets = ("--set", out / "training.h5", "--set", out / "more.h5")
+    trained = multiscale("potential", "train", recipe, *sets, "--out", out, *held_out, "--json", timeout=280.0)
     assert trained.returncode == 0, trained.stderr
     answer = json.loads(trained.stdout)
+    assert answer["frames"] == 4
     assert answer["held_out"]["crystal"]["frames"] == 1
     assert "epoch 2/2: loss" in trained.stderr
     folder = Path(answer["potential"])
     assert (folder / "recipe.toml").read_text() == RECIPE
     assert json.loads((folder / "card.json").read_text())["held_out"] == answer["held_out"]
+    assert json.loads((folder / "card.json").read_text())["data"]["training"]["frames"] == 4
     assert "Not measured yet" in (folder / "card.md").read_text()
-    again = multiscale("potential", "train", recipe, "--out", out, *held_out, "--json", timeout=280.0)
+    again = multiscale("potential", "train", recipe, *sets, "--out", out, *held_out, "--json", timeout=280.0)
     assert json.loads(again.stdout) == answer
     assert "epoch" not in again.stderr
 
@@ -97,8 +101,8 @@ def test_errors_of_a_shipped_potential_on_a_set(tmp_path: Path) -> None:
 def test_list_keeps_its_keys() -> None:
     rows = json.loads(multiscale("potential", "list", "--json").stdout)
     keys = {"name", "elements", "members", "force_rmse_meV_per_A", "energy_rmse_meV_per_atom", "size_bytes"}
-    assert all(keys | {"targets"} == set(row) for row in rows)
-    assert "lpscl" in {row["name"] for row in rows}
+    assert all(keys | {"targets", "teacher"} == set(row) for row in rows)
+    assert ("lpscl", "CHGNet 0.3.0") in {(row["name"], row["teacher"]) for row in rows}
 
 
 WRONG = {

@@ -201,7 +201,10 @@ def test_atoms_that_nothing_reaches_have_the_atomic_energies_of_the_recipe(tmp_p
         model = fitting.new_model(_labelled(3), SMALL, 1, given)
         energy = predict(model, batch([sample(apart, 4.0)], [3, 17], 4.0, torch.float64))[0]
         assert float(energy) == pytest.approx(told, abs=1e-9)
-    with pytest.raises(UserError, match="atomic_energies: none of Cl, which the frames hold"):
+    fitting.set_atomic_energies(model, {"Li": -0.48, "Cl": -0.68})  # of a fitted model, before it is fitted on
+    energy = predict(model, batch([sample(apart, 4.0)], [3, 17], 4.0, torch.float64))[0]
+    assert float(energy) == pytest.approx(-1.16, abs=1e-9)
+    with pytest.raises(UserError, match="atomic_energies: none of Cl, which is among the elements"):
         fitting.new_model(_labelled(3), SMALL, 1, {"Li": -0.48})
     for line, wrong in (("{ Lj = -0.48 }", "Lj = -0.48"), ('{ Li = "low" }', "Li = 'low'"), ("{ Li = nan }", "Li = nan")):
         (tmp_path / "recipe.toml").write_text(f'name = "x"\nseed = 1\ndriver = "lpscl"\natomic_energies = {line}\n')

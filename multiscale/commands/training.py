@@ -67,8 +67,8 @@ def sample(
 def train(
     source: Annotated[Path, typer.Argument(metavar="RECIPE|SET", help="Recipe (TOML) or a training set on its own.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same folder continues.")],
-    training_set: Annotated[
-        Path | None, typer.Option("--set", metavar="SET", help="Training set [default: DIR/training.h5].")
+    training_sets: Annotated[
+        list[Path] | None, typer.Option("--set", metavar="SET", help="Training set; may be repeated [default: DIR/training.h5].")
     ] = None,
     start: Annotated[str | None, typer.Option("--start", metavar="POTENTIAL", help="Start from the weights of this one.")] = None,
     held_out: HeldOutOption = None,
@@ -79,6 +79,7 @@ def train(
 
     A fit stops early where [fit] patience says so, and a killed command continues. A set on its own is fitted with three
     members of two shapes. With --held-out the errors go into the card at once; `multiscale potential card` measures the rest.
+    `atomic_energies` of the recipe hold for weights that --start brings, too.
 
     Example: mpirun -n 2 multiscale potential train recipe.toml --out lpscl-data
     """
@@ -88,13 +89,13 @@ def train(
 
     narrator = _narrator()
     alone = source.suffix in dataset.SUFFIXES
-    if alone and training_set is not None:
-        raise UserError(f"{source}: is a training set already; leave out --set {training_set}, or merge the two")
+    if alone and training_sets:
+        raise UserError(f"{source}: is a training set already; give a recipe first and every set by --set")
     recipe = default_recipe(out.resolve().name) if alone else read_recipe(source)
-    data = source if alone else training_set or out / TRAINING
-    if not alone and training_set is None and not data.exists():
-        raise UserError(f"{data}: not there yet; `multiscale potential sample {source} --out {out}` makes it, or say --set SET")
-    frames = dataset.read(data)
+    sets = [source] if alone else training_sets or [out / TRAINING]
+    if not alone and not training_sets and not sets[0].exists():
+        raise UserError(f"{sets[0]}: not there yet; `multiscale potential sample {source} --out {out}` makes it; or --set SET")
+    frames = dataset.read(sets[0]) if len(sets) == 1 else dataset.merge(sets)[0]
     if held_out is not None:
         dataset.read(held_out)
     begin = None if start is None else folder_of(start)
@@ -107,7 +108,7 @@ def train(
         write_text(folder / card.RECIPE, as_toml(recipe) if alone else source.read_text(encoding="utf-8"))
     comm.barrier()
     if held_out is not None:
-        about = card.subject(str(folder), held_out, data)
+        about = card.subject(str(folder), held_out, sets)
         with narrator.watch("card") as update:
             found = card.measure(about, out / f"{recipe.name}-card", comm, update, kinds=("errors",))
         answer["held_out"] = found["held_out"]
@@ -145,7 +146,9 @@ def assess(name: PotentialArgument, frames: SetArgument, as_json: JsonOption = F
 def card(
     name: PotentialArgument,
     held_out: Annotated[Path, typer.Option("--held-out", metavar="SET", help="Frames that no fit has seen.")],
-    training: Annotated[Path | None, typer.Option("--training", metavar="SET", help="Frames of the fit, to count them.")] = None,
+    training: Annotated[
+        list[Path] | None, typer.Option("--training", metavar="SET", help="Frames of the fit, to count them; may be repeated.")
+    ] = None,
     phases: Annotated[
         str, typer.Option("--phases", metavar="A,B", help="Crystals to measure [default: those of the recipe].")
     ] = "",
@@ -172,7 +175,7 @@ def card(
     wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()] or list(cards.COSTS)
     if unknown := sorted(set(wanted) - set(cards.COSTS)):
         raise UserError(f"--measure {', '.join(unknown)}: known are {', '.join(cards.COSTS)}")
-    about = cards.subject(name, held_out, training, chosen)
+    about = cards.subject(name, held_out, training or (), chosen)
     comm, narrator = parallel.world(), _narrator()
     with narrator.watch("card") as update:
         found = cards.measure(about, work or about.folder.parent / f"{about.name}-card", comm, update, wanted)
