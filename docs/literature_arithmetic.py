@@ -147,7 +147,7 @@ def _measured(material: str, cell_alone: bool = False) -> dict[str, str]:
     entry, read = structures.prototypes()[name], listed()["crystal"].get(name)
     told = {"at": "25 degC", "source": f"crystal of `structures.toml`: {entry['source']}", "confidence": "memory"}
     if cell_alone and read and agree(entry["cell"], read["cell"]):
-        told |= {"source": f"{told['source']}; cell read: {read['read']}", "confidence": "verified"}
+        told |= {"source": f"{told['source']}; cell read: {read['read']}", "confidence": read.get("confidence", "verified")}
     return told
 
 

@@ -286,7 +286,9 @@ def _in_all(found: Sequence[tuple[Property, Literature | None]]) -> str:
             f"with an interval of more than a factor of {FAR:g}, {unclear} are too uncertain to tell. For {lacks[SOUGHT]} one "
             f"was looked for and not found, {lacks[NONE]} have no counterpart by nature "
             f"([why](#with-nothing-at-hand-to-compare)). Of the {len(judged)} from elsewhere {read['verified']} were read "
-            f'("verified"), {read["memory"]} recalled ("memory"), {read["stoichiometry"]} follow from an equation.')  # fmt: skip
+            f'("verified"), {read["transcribed"]} read in a copy of a table ("transcribed"), '
+            f'{read["memory"]} recalled ("memory"), '
+            f"{read['stoichiometry']} follow from an equation.")  # fmt: skip
 
 
 def reasons(bare: Iterable[Property]) -> list[str]:
