@@ -91,7 +91,7 @@ class PropertyEntry(Table):
     conditions: dict[str, str | float] = Field(default_factory=dict)
     kind: Literal["measured", "derived", "assumed", "md"]
     source: Source
-    confidence: Literal["verified", "memory", "computed", "low"]
+    confidence: Literal["verified", "transcribed", "memory", "computed", "low"]
     grade: Literal["A", "B", "C"]
     note: str = ""
 

@@ -17,7 +17,7 @@ NO_ERROR = "no error of it is known"
 """What the method of a computed record says that has neither error nor bound."""
 Bound = Literal["upper", "lower"] | None
 Kind = Literal["md", "measured", "derived", "assumed"]
-Confidence = Literal["verified", "memory", "computed", "low"]
+Confidence = Literal["verified", "transcribed", "memory", "computed", "low"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Property:
         conditions: temperature_K and whatever else decides the number (pressure_Pa, disorder…).
         kind: "md", "measured", "derived" or "assumed".
         source: paper, or potential hash, seeds, atoms, picoseconds: whatever a reader needs to trace it.
-        confidence: whether the number was read in its source ("verified"), recalled ("memory"), computed, or low.
+        confidence: whether the number was read in its source ("verified"), in somebody's copy of its table ("transcribed"),
+            recalled ("memory"), computed, or low.
     """
 
     material: str

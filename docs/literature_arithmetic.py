@@ -1,14 +1,20 @@
 """What follows by arithmetic from what is known: moduli from constants, fracture from toughness, cells, shells, equations."""
 
 import math
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from scipy.constants import Avogadro
 
 from coupling.record import Property
 
+LISTED = Path(__file__).resolve().parent.parent / "cases" / "_records" / "literature.toml"
+UNTOLD = 5e-4
+"""Relative difference that the page, told to 0.1 %, shows as none."""
 APART = 0.5
 """Distance, Å, from one shell of a crystal at rest to the next, nearer than which motion makes one maximum of both."""
 CALCULATED = ("beta_Li3PS4",)
@@ -36,6 +42,12 @@ class Literature:
     def bound(self) -> bool:
         """Whether it is an upper bound."""
         return self.low == -math.inf
+
+
+@cache
+def listed() -> dict[str, Any]:
+    """The tables of literature.toml: `value`, `crystal`, `absent`."""
+    return tomllib.loads(LISTED.read_text(encoding="utf-8"))
 
 
 def polycrystal(material: str, known: Sequence[Literature]) -> list[Literature]:
@@ -100,7 +112,7 @@ def of_cell(material: str) -> list[Literature]:
     volume = 1e-30 * float(crystal.get_volume()) / formulas * Avogadro
     values = [("lattice_constant", {"axis": axis}, 1e-10 * float(length))
               for axis, length in zip("abc", crystal.cell.lengths(), strict=True)]  # fmt: skip
-    return [Literature(material, quantity, conditions, value, value, value, **_measured(material))
+    return [Literature(material, quantity, conditions, value, value, value, **_measured(material, cell_alone=True))
             for quantity, conditions, value in [*values, ("molar_volume", {}, volume)]]  # fmt: skip
 
 
@@ -116,7 +128,8 @@ def of_shells(material: str) -> list[Literature]:
     if material not in structures.names():
         return []
     crystal, told = structures.bulk(material), _measured(material)
-    found = [Literature(material, "diffraction_angle", {"line": name}, angle, angle, angle, **told)
+    lines = _measured(material, cell_alone=True)
+    found = [Literature(material, "diffraction_angle", {"line": name}, angle, angle, angle, **lines)
              for angle, _, name in reference_lines(crystal)]  # fmt: skip
     for pair, distance, number in _first_shells(crystal):
         if material == "Li6PS5Cl" and pair != "P-S":
@@ -126,12 +139,21 @@ def of_shells(material: str) -> list[Literature]:
     return found
 
 
-def _measured(material: str) -> dict[str, str]:
-    """Where the crystal of a structure file is from."""
+def _measured(material: str, cell_alone: bool = False) -> dict[str, str]:
+    """Where the crystal of a structure file is from; what the cell alone decides is verified where it was read elsewhere."""
     from atomistic import structures
 
-    entry = structures.prototypes()[structures.ALIASES.get(material, material)]
-    return {"at": "25 degC", "source": f"crystal of `structures.toml`: {entry['source']}", "confidence": "memory"}
+    name = structures.ALIASES.get(material, material)
+    entry, read = structures.prototypes()[name], listed()["crystal"].get(name)
+    told = {"at": "25 degC", "source": f"crystal of `structures.toml`: {entry['source']}", "confidence": "memory"}
+    if cell_alone and read and agree(entry["cell"], read["cell"]):
+        told |= {"source": f"{told['source']}; cell read: {read['read']}", "confidence": read.get("confidence", "verified")}
+    return told
+
+
+def agree(own: Sequence[float], read: Sequence[float]) -> bool:
+    """Whether two cells (Å, degrees) are the same to less than the page shows."""
+    return all(abs(mine / other - 1) < UNTOLD for mine, other in zip(own, read, strict=True))
 
 
 def _first_shells(crystal: Any) -> list[tuple[str, float, float]]:

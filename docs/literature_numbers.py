@@ -1,12 +1,11 @@
 """What shipped numbers are held against: literature.toml, the material files, what follows from both; and the verdict."""
 
 import math
-import tomllib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from literature_arithmetic import Literature, fracture, polycrystal
+from literature_arithmetic import UNTOLD, Literature, fracture, listed, polycrystal
 
 from coupling.library import QUANTITIES, read_material
 from coupling.record import Property
@@ -17,8 +16,6 @@ SAME = {"LLZO": ("LLZO_cubic_ordered",), "Li3PS4": ("beta_Li3PS4",)}
 """Structures whose numbers are compared with those of a material of another name (LLZO's is cubic and doped)."""
 FAR = 10.0
 """Ratio of the ends of a 95 % interval beyond which agreement with it says nothing."""
-UNTOLD = 5e-4
-"""Relative difference that the verdict, told to 0.1 %, shows as none: agreement, however narrow the error."""
 WARMER = {"lattice_constant": 0.01, "molar_volume": 0.03}
 """Share by which crystals of lithium salts and of lithium grow from rest to 25 °C at most (Li 1 % of length: memory)."""
 CUBIC = ("Li", "Li2O", "Li2S", "LiCl", "LiF", "LLZO_cubic_ordered", "Li6PS5Cl")
@@ -44,7 +41,7 @@ def literature(quantities: Collection[str]) -> list[Literature]:
 def _listed() -> list[Literature]:
     """The numbers of cases/_records/literature.toml."""
     found = []
-    for entry in tomllib.loads((CASES / "_records" / "literature.toml").read_text(encoding="utf-8"))["value"]:
+    for entry in listed()["value"]:
         unit = unit_of(entry["quantity"])
         low, high = (to_si(text, unit) for text in entry.get("range", [entry["value"]] * 2))
         low = -math.inf if entry.get("bound") == "upper" else low
@@ -72,23 +69,37 @@ def unit_of(quantity: str) -> str:
     if quantity in QUANTITIES:
         return QUANTITIES[quantity]
     others = {"boundary_energy": "J/m^2", "work_of_separation": "J/m^2", "fracture_energy": "J/m^2", "lattice_constant": "m",
-              "band_gap": "J", "boundary_diffusivity_ratio": "1"}  # fmt: skip
+              "band_gap": "J", "boundary_diffusivity_ratio": "1", "interphase_thickness": "m"}  # fmt: skip
     return others.get(quantity, "Pa")
 
 
 def matching(record: Property, known: Sequence[Literature]) -> Literature | None:
-    """The first number of the same quantity, whose conditions are among those of the record, near its temperature."""
+    """The first number of the same quantity, whose conditions are among those of the record, near its temperature, unpressed."""
     for one in known:
         if (one.material, one.quantity) != (record.material, record.quantity):
             continue
         if any(record.conditions.get(key) != wanted for key, wanted in one.conditions.items()):
             continue
         if record.quantity in ("ionic_conductivity", "self_diffusivity"):
+            if record.conditions.get("pressure_Pa"):
+                continue
             kelvin = to_si(one.at, "K") if one.at else 298.15
             if abs(float(record.conditions.get("temperature_K", 0)) - kelvin) > 5:
                 continue
         return one
     return None
+
+
+def absent(record: Property) -> dict[str, Any]:
+    """Why nothing stands beside a record: the first entry of literature.toml that names its quantity and how its material begins.
+
+    Raises:
+        LookupError: no entry does.
+    """
+    for entry in listed()["absent"]:
+        if record.quantity in entry["quantities"] and record.material.startswith(tuple(entry.get("materials", [""]))):
+            return entry
+    raise LookupError(f"literature.toml, [[absent]]: nothing on {record.quantity} of {record.material}; say why it stands alone")
 
 
 def verdict(record: Property, known: Literature) -> str:

@@ -9,15 +9,16 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
-from literature_arithmetic import Literature, of_cell, of_equation, of_shells  # noqa: E402
-from literature_numbers import CASES, CUBIC, FAR, literature, matching, verdict  # noqa: E402
+from literature_arithmetic import Literature, listed, of_cell, of_equation, of_shells  # noqa: E402
+from literature_numbers import CASES, CUBIC, FAR, absent, literature, matching, verdict  # noqa: E402
 
 from coupling.rate_table import QUANTITY as RATE  # noqa: E402
 from coupling.record import Property  # noqa: E402
@@ -213,7 +214,12 @@ def compared(record: Property, known: Literature) -> str:
 
 
 def _system(record: Property) -> str:
-    return re.sub(r" ?\| ?", r" \\| ", record.material)
+    return _told(record.material)
+
+
+def _told(material: str) -> str:
+    """A name that does not break a table."""
+    return re.sub(r" ?\| ?", r" \\| ", material)
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -251,28 +257,53 @@ def page() -> str:
     shipped, found = everything(CASES), rows()
     records = [record for one in shipped for record in one.records]
     beside = [(record, known) for record, known in found if known is not None]
-    alone = [record for record, known in found if known is None and record.quantity != RATE]
+    bare = [record for record, known in found if known is None]
+    alone = [record for record in bare if record.quantity != RATE]
     lines = [TOP.strip(), "", _in_all(found), "", left_out(records), "", "## Against literature", ""]
     for quantity in SHOWN:
         if judged := [compared(*row) for row in beside if row[0].quantity == quantity]:
             lines += [f"### {SHOWN[quantity][0]}", "", *_table(HEAD, judged)]
     lines += ["## How to read it", "", NOTES.read_text(encoding="utf-8").strip(), "", "## With nothing at hand to compare", ""]
+    lines += reasons(bare)
     for material in dict.fromkeys(record.material for record in alone):
         own = [record for record in alone if record.material == material]
-        told = (_row([SHOWN[record.quantity][0], *_cells(record)]) for record in own)
-        lines += [f"### {_system(own[0])}", "", *_table(["quantity", *HEAD[1:4]], told)]
+        told = (_row([SHOWN[record.quantity][0], *_cells(record), _lack(absent(record))]) for record in own)
+        lines += [f"### {_system(own[0])}", "", *_table(["quantity", *HEAD[1:5]], told)]
     lines += ["## Rates of nucleation", "", RATES.strip(), ""]
     lines += rate_tables(records)
     return "\n".join([*lines, *_origins(shipped)]).rstrip() + "\n"
 
 
 def _in_all(found: Sequence[tuple[Property, Literature | None]]) -> str:
+    """How many numbers are compared, how they agree, how those from elsewhere are known, and how many stand alone and why."""
     judged = [verdict(record, known) for record, known in found if known is not None]
     words = ("**", "too uncertain", "not told apart")
     against, unclear, wide = (sum(told.startswith(word) for told in judged) for word in words)
-    return (f"In all: {len(found)} numbers, {len(judged)} of them with one from elsewhere beside them: "
+    read = Counter(known.confidence for _, known in found if known is not None)
+    lacks = Counter(_lack(absent(record)) for record, known in found if known is None)
+    return (f"In all: {len(found)} numbers. {len(judged)} are compared with one from elsewhere: "
             f"{len(judged) - against - unclear - wide} agree or do not contradict it, {against} do not agree, {wide} meet it "
-            f"with an interval of more than a factor of {FAR:g}, {unclear} are too uncertain to tell.")  # fmt: skip
+            f"with an interval of more than a factor of {FAR:g}, {unclear} are too uncertain to tell. For {lacks[SOUGHT]} one "
+            f"was looked for and not found, {lacks[NONE]} have no counterpart by nature "
+            f"([why](#with-nothing-at-hand-to-compare)). Of the {len(judged)} from elsewhere {read['verified']} were read "
+            f'("verified"), {read["transcribed"]} read in a copy of a table ("transcribed"), '
+            f'{read["memory"]} recalled ("memory"), '
+            f"{read['stoichiometry']} follow from an equation.")  # fmt: skip
+
+
+def reasons(bare: Iterable[Property]) -> list[str]:
+    """A table of the numbers beside which nothing stands: which, how many, what that means, why."""
+    told = [absent(record) for record in bare]
+    lines = []
+    for entry in listed()["absent"]:
+        names = "; ".join(SHOWN[name][0] for name in entry["quantities"])
+        of = f", of {', '.join(_told(name) for name in entry['materials'])}" if "materials" in entry else ""
+        lines.append(_row([names + of, str(sum(one is entry for one in told)), _lack(entry), entry["why"]]))
+    return _table(["numbers", "how many", "literature", "why"], lines)
+
+
+def _lack(entry: Mapping[str, Any]) -> str:
+    return NONE if entry.get("by_nature") else SOUGHT
 
 
 def _origins(shipped: Sequence[Shipped]) -> list[str]:
@@ -292,6 +323,8 @@ def _origins(shipped: Sequence[Shipped]) -> list[str]:
     return lines
 
 
+SOUGHT, NONE = "not found", "no counterpart"
+"""What stands where nothing could be compared: one was looked for, or none can exist."""
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 HEAD = ["system", "conditions", "computed", "runs", "literature", "agreement"]
 TOP = """
@@ -302,7 +335,8 @@ record carries a value or bound and its conditions, and a standard error or a wo
 hash, and where atoms moved seeds, their number and the length of the run (driven flow its strain and rate); a band gap the code
 and the hash of its settings; what follows from other records says how. `multiscale md cases/_studies/NAME.toml` makes each anew.
 A case takes them with `quality = "shipped"` under `[atomistic]`.
-First stand the numbers of which literature knows one, quantity by quantity; then what to know of them; then all others.
+First stand the numbers of which literature knows one, quantity by quantity; then what to know of them; then all others, with the
+reason why nothing stands beside them.
 """
 RATES = """
 log₁₀ of the rate in 1/(m³ s). `<` is an upper bound (95 %): no atom was seen to join the cluster, or too few sizes were

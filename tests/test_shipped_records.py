@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -203,6 +204,39 @@ def test_cells_are_held_against_the_measured_crystal() -> None:
     assert lengths
     for record in lengths:
         assert record.source["atoms"] == len(structures.bulk(record.material)), "the setting of structures.toml"
+
+
+def test_every_number_is_compared_or_says_why_not() -> None:
+    """The first line counts each number once; reasons that fit no number are to be deleted, a number without one is refused."""
+    found = shipped_numbers.rows()
+    told = shipped_numbers._in_all(found)
+    counts = [int(re.search(words, told)[1]) for words in (r"(\d+) are compared", r"For (\d+) one", r"found, (\d+) have")]
+    assert sum(counts) == len(found)
+    used = [literature_numbers.absent(record) for record, known in found if known is None]
+    assert all(any(one is entry for one in used) for entry in literature_arithmetic.listed()["absent"])
+    contact = literature_numbers.absent(replace(salt("work_of_adhesion"), material="Li|Li6PS5Cl"))
+    assert contact["by_nature"]
+    assert "by_nature" not in literature_numbers.absent(replace(salt("work_of_adhesion"), material="Li|LiF"))
+    with pytest.raises(LookupError, match="nothing on colour of LiCl"):
+        literature_numbers.absent(salt("colour"))
+
+
+def test_a_cell_that_was_read_elsewhere_is_verified() -> None:
+    """Lines and lengths follow from the cell alone, distances of atoms do not; a cell that is another stays recalled."""
+    for name, read in literature_arithmetic.listed()["crystal"].items():
+        assert literature_arithmetic.agree(structures.prototypes()[name]["cell"], read["cell"]), name
+    assert not literature_arithmetic.agree([5.0, 90.0], [5.003, 90.0])
+    found = {one.quantity: one.confidence for one in literature_arithmetic.of_shells("Li6PS5Cl")}
+    assert (found["diffraction_angle"], found["coordination_number"]) == ("transcribed", "memory")
+    assert {one.confidence for one in literature_arithmetic.of_cell("Li2CO3")} == {"verified"}
+    assert {one.confidence for one in literature_arithmetic.of_cell("LiCl")} == {"memory"}
+
+
+def test_a_run_under_pressure_is_not_held_against_a_number_without() -> None:
+    known = literature_arithmetic.Literature("LiCl", "self_diffusivity", {}, 1e-9, 1e-9, 1e-9, "600 K", "a paper", "verified")
+    free = salt("self_diffusivity", 1e-9, "m^2/s", temperature_K=601.0)
+    assert literature_numbers.matching(free, [known]) is known
+    assert literature_numbers.matching(replace(free, conditions={"temperature_K": 601.0, "pressure_Pa": 1e9}), [known]) is None
 
 
 def test_a_budget_is_held_against_its_equation() -> None:

@@ -342,7 +342,8 @@ def inputs(run: Run) -> str:
             title, html.missing("The table of inputs is missing; this makes it:", f"multiscale run {run.command}")
         )
     text = (
-        "In SI units. Confidence says whether a number was read in its source (verified), recalled (memory), computed, or is low."
+        "In SI units. Confidence says whether a number was read in its source (verified), in a copy of its table (transcribed), "
+        "recalled (memory), computed, or is low."
     )
     return html.section(title, html.paragraph(text), html.parameter_table(run.parameters))
 
