@@ -202,14 +202,15 @@ def thermal_momenta(masses: np.ndarray, temperature: float, rng: np.random.Gener
 
 
 def forget(calculator: BaseCalculator) -> None:
-    """Empty the calculator's results and neighbour list, so that its next answer depends on the atoms alone."""
-    layers: list[Any] = [calculator, getattr(calculator, "inner", None)]
-    for layer in layers:
-        if layer is not None:
-            layer.reset()
-            for name in ("nl", "_neighbor_cache"):
-                if getattr(layer, name, None) is not None:
-                    setattr(layer, name, None)
+    """Empty the results and neighbour lists of a calculator and of those it asks: its next answer depends on the atoms alone."""
+    whole: Any = calculator
+    whole.reset()
+    for name in ("nl", "_neighbor_cache"):
+        if getattr(whole, name, None) is not None:
+            setattr(whole, name, None)
+    for asked in (getattr(whole, "inner", None), *getattr(whole, "members", ())):
+        if asked is not None:
+            forget(asked)
 
 
 def _claim(folder: Path, atoms: Atoms, settings: DynamicsSettings) -> None:

@@ -16,6 +16,7 @@ from ase.io import read, write
 from pair_potential import PairPotential
 
 from atomistic import dynamics, trajectory
+from atomistic.committee import Committee
 from atomistic.dynamics import DynamicsSettings, Guards
 from coupling.errors import RunFailure, UserError
 
@@ -299,15 +300,26 @@ def test_impossible_settings_are_refused(wrong: dict) -> None:
         dataclasses.replace(SHORT, **wrong)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_shipped_potential_resumes_with_the_same_numbers(tmp_path: Path, dtype: str) -> None:
-    """The shipped potential on its fast engine, whose neighbour list has a skin: a new process and a resumed run agree."""
-    pytest.importorskip("symmetrix", reason="needs symmetrix")
+@pytest.mark.parametrize(("engine", "dtype"), [("symmetrix", "float64"), ("symmetrix", "float32"), ("mace", "float64")])
+def test_shipped_potential_resumes_with_the_same_numbers(tmp_path: Path, engine: str, dtype: str) -> None:
+    """A new process and a resumed run agree, on the fast engine, whose list has a skin, and on the one that compiles itself."""
+    pytest.importorskip(engine, reason=f"needs {engine}")
     from atomistic import potential, structures
 
     settings = DynamicsSettings(800.0, 0.12, frame_interval=20, checkpoint_interval=40, friction_time=100)
     atoms = structures.bulk("LiCl")
-    whole = dynamics.run(atoms, potential.load("lpscl", dtype=dtype), settings, tmp_path / "run")
+    whole = dynamics.run(atoms, potential.load("lpscl", engine, dtype), settings, tmp_path / "run")
     (tmp_path / "run" / "segment-00002.npz").unlink()
-    again = dynamics.run(atoms, potential.load("lpscl", dtype=dtype), settings, tmp_path / "run")
+    again = dynamics.run(atoms, potential.load("lpscl", engine, dtype), settings, tmp_path / "run")
     assert same(whole, again)
+
+
+def test_members_of_a_committee_forget_as_well() -> None:
+    """The list of each has a skin, from which a resumed run would not start."""
+    members = [PairPotential(cutoff=4.8, skin=skin) for skin in (0.4, 0.5)]
+    committee = Committee(members)
+    committee.get_property("forces", argon())
+    assert all(member.nl is not None for member in members)
+    dynamics.forget(committee)
+    assert [member.nl for member in members] == [None, None]
+    assert [member.results for member in (committee, *members)] == [{}, {}, {}]
