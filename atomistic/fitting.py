@@ -247,7 +247,7 @@ def fit(
     report: Callable[[Epoch], None] = lambda epoch: None,
     device: str = "auto",
 ) -> Any:
-    """Fit in float32 and return the model with averaged weights, those of the best epoch where `patience` is set.
+    """Fit in float32 and return the model with averaged weights, where `patience` is set those of the epoch best on `valid`.
 
     Args:
         model: start (for example the model of the round before).
@@ -298,7 +298,7 @@ def fit(
                 f"learning_rate (now {settings.learning_rate:g}), or look for frames with atoms much too close"
             )
         history.append(Epoch(epoch + 1, epochs, lost, *_with(model, weights, held)))
-        if not settings.patience or history[-1].score <= min(one.score for one in history):
+        if not (settings.patience and held) or history[-1].score <= min(one.score for one in history):
             weights.best = [p.clone() for p in weights.averaged]
         _keep(checkpoint, weights, history, clock.seconds())
         report(history[-1])

@@ -87,17 +87,7 @@ def fit_committee(
         Member(**(asdict(member) | {"seed": member.seed + 1000 * generation, "epochs": study.epochs})) for member in members
     )
     recipe = Recipe("potential", study.seed, "", fit=study.fit, members=shifted, validation_every=study.validation_every)
-    return training.train(recipe, _of_several_runs(frames), folder, comm, progress, start)
-
-
-def _of_several_runs(frames: list[Atoms]) -> list[Atoms]:
-    """The frames; where all come from one run each counts as a run of its own, so that some are left for validation."""
-    if len({frame.info.get("job") for frame in frames}) > 1:
-        return frames
-    apart = [frame.copy() for frame in frames]
-    for number, frame in enumerate(apart):
-        frame.info["job"] = f"frame {number}"
-    return apart
+    return training.train(recipe, frames, folder, comm, progress, start)
 
 
 def explore_all(

@@ -33,9 +33,11 @@ FEW = 20  # epochs below which a fit that used up its minutes says so
 def split(frames: Sequence[Atoms], every: int) -> tuple[list[Atoms], list[Atoms]]:
     """Training and validation frames: whole jobs go to one side, one job in `every` (the first by hash) to validation.
 
-    Frames without a job count as jobs of their own. At least one job goes to either side where there are two.
+    Frames without a job count as jobs of their own, and so do all where they come from a single one, whose validation errors are
+    then those of neighbours in time. At least one goes to either side where there are two.
     """
-    named = [str(frame.info.get("job", f"frame {number}")) for number, frame in enumerate(frames)]
+    single = len({frame.info.get("job") for frame in frames}) == 1
+    named = [f"frame {number}" if single else str(frame.info.get("job", f"frame {number}")) for number, frame in enumerate(frames)]
     names = sorted(set(named), key=lambda name: seed_of("validation", name))
     chosen = set(names[: min(max(1, len(names) // every), len(names) - 1)])
     pairs = list(zip(frames, named, strict=True))

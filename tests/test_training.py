@@ -362,6 +362,24 @@ def test_whole_jobs_go_to_one_side_of_the_split() -> None:
     assert (len(learned), len(valid)) == (4, 2)
 
 
+def test_frames_of_a_single_job_are_split_among_themselves() -> None:
+    """Else none would be left for validation, and an early stop would have nothing to go by."""
+    frames = _labelled(6)
+    for frame in frames:
+        frame.info["job"] = "a run"
+    learned, valid = training.split(frames, 3)
+    assert (len(learned), len(valid)) == (4, 2)
+
+
+def test_a_fit_without_validation_frames_keeps_what_it_learned(tmp_path: Path) -> None:
+    """Where an early stop is asked for, too."""
+    model = fitting.new_model(_labelled(3), SMALL, seed=1)
+    start = {name: value.clone() for name, value in model.named_parameters()}
+    settings = fitting.FitSettings(atoms_per_batch=10, patience=1)
+    done = fitting.fit(model, _labelled(3), [], 2, settings, 5, tmp_path / "fit.pt")
+    assert max(float((value - start[name]).abs().max()) for name, value in done.named_parameters()) > 1e-4
+
+
 def test_a_committee_needs_members_and_frames(recipe_file: Path, tmp_path: Path) -> None:
     tiny = recipe.read_recipe(recipe_file)
     with pytest.raises(UserError, match="no \\[\\[member\\]\\] table"):
