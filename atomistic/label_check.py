@@ -2,8 +2,8 @@
 
 A wrong unit shows in an energy as a large distance from what the other frames say: the energies of one label level are
 fitted by a sum of atomic energies (least squares, reweighted so that a few broken frames do not move the fit), and no
-frame may lie further off per atom than RESIDUAL. A set in which every frame has the wrong unit passes that test, hence
-the unit of a foreign set has to be declared (atomistic.dataset).
+frame may lie further off per atom than RESIDUAL, or than CLEAR where another unit explains it. A set in which every
+frame has the wrong unit passes that test, hence the unit of a foreign set has to be declared (atomistic.dataset).
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,10 @@ from matscipy.neighbours import neighbour_list
 from coupling.errors import UserError
 
 LARGEST_FORCE = 60.0  # eV/Å: atoms half their distance apart reach 20-30
+LARGEST_STRESS = 1.0  # eV/Å³ (160 GPa): atoms half their distance apart reach 0.4
 SHORTEST = 0.3  # Å: no two nuclei come that near; H-H is 0.74
 RESIDUAL = 3.0  # eV/atom off the fit by atomic energies: an atom pushed into its neighbour costs below 1
+CLEAR = 0.5  # eV/atom off that are enough where another unit explains them: the energy of an atom of lithium is below RESIDUAL
 ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
 
 # eV in one of each, to name the likely mistake
@@ -53,9 +55,9 @@ def check(
         chosen = [i for i, other in enumerate(levels) if other == level]
         off = energies_off([frames[i] for i in chosen])
         for i, (distance, expected) in zip(chosen, off, strict=True):
-            if abs(distance) > residual:
+            guess = _guess(frames[i], expected, residual) if abs(distance) > min(CLEAR, residual) else ""
+            if abs(distance) > residual or guess:
                 told = f"the energy is off by {distance:.2f} eV/atom from what the other frames say (limit {residual:g})"
-                guess = _guess(frames[i], expected, residual)
                 raise UserError(f"{where}: frame {i + start} ({_name(frames[i])}): {told}{guess}; mend or leave out that frame")
 
 
@@ -90,6 +92,10 @@ def fault_of(frame: Atoms, largest_force: float = LARGEST_FORCE) -> str:
     largest = float(np.linalg.norm(frame.arrays[FORCES], axis=1).max())
     if largest > largest_force:
         return f"a force of {largest:.0f} eV/Å (limit {largest_force:g}): a broken frame, or forces in another unit"
+    strongest = float(np.abs(frame.info[STRESS]).max())
+    if strongest > LARGEST_STRESS:
+        told = f"a stress of {strongest:.3g} eV/Å³ (limit {LARGEST_STRESS:g}, {LARGEST_STRESS / units.GPa:.0f} GPa)"
+        return f"{told}: a broken frame, or a stress in another unit (GPa, kbar)"
     return ""
 
 
@@ -114,7 +120,8 @@ def energies_off(frames: Sequence[Atoms]) -> list[tuple[float, float]]:
 def _guess(frame: Atoms, expected: float, residual: float) -> str:
     """The unit in which the energy of `frame` would fit `expected` (eV) best, as part of a sentence."""
     energy, size = float(frame.info[ENERGY]), len(frame)
-    tried = {word: energy * factor for word, factor in MISTAKES.items()} | {"an energy per atom": energy * size}
+    tried = {word: energy * factor for word, factor in MISTAKES.items()}
+    tried |= {"an energy per atom": energy * size} if size > 1 else {}
     word = min(tried, key=lambda name: abs(tried[name] - expected))
     fits = abs(tried[word] - expected) < min(residual * size, 0.05 * abs(expected))
     return f", as if it were {word}" if fits else ""

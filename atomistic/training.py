@@ -36,8 +36,8 @@ def split(frames: Sequence[Atoms], every: int) -> tuple[list[Atoms], list[Atoms]
     Frames without a job count as jobs of their own, and so do all where they come from a single one, whose validation errors are
     then those of neighbours in time. At least one goes to either side where there are two.
     """
-    single = len({frame.info.get("job") for frame in frames}) == 1
-    named = [f"frame {number}" if single else str(frame.info.get("job", f"frame {number}")) for number, frame in enumerate(frames)]
+    jobs = [str(frame.info.get("job", f"frame {number}")) for number, frame in enumerate(frames)]
+    named = jobs if len(set(jobs)) > 1 else [f"frame {number}" for number in range(len(frames))]
     names = sorted(set(named), key=lambda name: seed_of("validation", name))
     chosen = set(names[: min(max(1, len(names) // every), len(names) - 1)])
     pairs = list(zip(frames, named, strict=True))

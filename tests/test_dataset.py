@@ -134,6 +134,10 @@ def _force_in_kj(frame):
     frame.arrays["REF_forces"] *= 96.5 * 3
 
 
+def _stress_in_gpa(frame):
+    frame.info["REF_stress"] = np.full(6, 0.02) / units.GPa  # 3.2 GPa
+
+
 def _off(frame):
     frame.info["REF_energy"] += 4.0 * len(frame)
 
@@ -149,6 +153,7 @@ def _off(frame):
         (_hartree, "as if it were in Hartree"),
         (_per_atom, "as if it were an energy per atom"),
         (_force_in_kj, "a force of"),
+        (_stress_in_gpa, r"a stress of 3\.2 eV/Å³ \(limit 1, 160 GPa\).*in another unit"),
         (_off, "off by [34]"),
     ],
 )
@@ -158,6 +163,21 @@ def test_broken_label_is_refused_with_its_number(tmp_path, break_it, told):
     with pytest.raises(UserError, match=rf"set\.h5: frame 17 .*{told}"):
         dataset.write(tmp_path / "set.h5", broken, PBE)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"), [(1 / units.Hartree, "in Hartree"), (1 / units.Rydberg, "in Rydberg"), (0.5, "per atom")]
+)
+def test_a_wrong_unit_is_seen_where_an_atom_has_little_energy(factor, told):
+    """Lithium by a code whose atoms have an energy of -1.9 eV: whatever is left of it lies within RESIDUAL."""
+    metal = [frame for frame in frames(24) if len(frame) == 2]
+    for frame in metal:
+        frame.numbers[:] = 3
+        frame.info["REF_energy"] = 2 * -1.9 + 0.1 * np.sin(len(frame.info["job"]))
+    dataset.check(metal, "set")
+    metal[7].info["REF_energy"] *= factor
+    with pytest.raises(UserError, match=rf"set: frame 7 .*as if it were .*{told}"):
+        dataset.check(metal, "set")
 
 
 def test_half_of_a_set_minus_one_may_be_wrong_and_is_still_found():
