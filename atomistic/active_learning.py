@@ -5,7 +5,8 @@ Generation by generation, each in a folder of its own (OUT/generation-00, …):
 1. md: the study's structures run with one member, the committee says how certain it is.
 2. control.h5: a random sample of all frames is labelled. It tests the potential as it is (before.json: error found, error
    claimed by the calibration of the generation before, coverage of its bounds), and nothing else has seen these labels.
-3. The loop ends where the errors found and claimed are both below the target, or the budget is spent.
+3. The loop ends where the errors found and claimed are both below the target, on frames of every structure, or the budget is
+   spent.
 4. candidates.extxyz: frames whose calibrated error passes the threshold, chosen to differ; labels: they are labelled.
 5. set.h5: all frames learnt so far, the control frames of the generations before included.
 6. potential: the committee fitted anew from the one before.
@@ -122,6 +123,8 @@ def _generation(
     if not frames:
         told = "; ".join(f"{count} {reason}" for reason, count in md["ended"].items())
         raise RunFailure(f"{folder}: no run gave a physical frame ({told}); start from a better potential or run cooler")
+    for structure, reason in md["empty"].items():
+        say(f"generation {number}: not one frame of structure {structure!r} ({reason}); no error below is of it")
     sample = [
         frames[i] for i in selection.random_sample(study.budget.control, len(frames), seed_of(study.seed, "control", number))
     ]
@@ -140,7 +143,7 @@ def _generation(
         "labels_total": state.spent + len(sample), "potential": "",
     }  # fmt: skip
     ask = min(study.budget.labels, study.budget.total - summary["labels_total"] - study.budget.control)
-    summary["stop"] = _reason(study, number, before, ask)
+    summary["stop"] = _reason(study, number, before, ask, covered=not md["empty"])
     if summary["stop"]:
         return summary
     chosen, counts = crew.first(
@@ -194,10 +197,10 @@ def _fitted(
     return {"fit": fitted, "after": _plain(after), "potential": f"{folder.name}/{fitted['potential']}"}
 
 
-def _reason(study: Study, number: int, before: Judgement, ask: int) -> str:
-    """Why the loop ends here, "" where it goes on."""
+def _reason(study: Study, number: int, before: Judgement, ask: int, covered: bool) -> str:
+    """Why the loop ends here, "" where it goes on; below its target only where every structure has frames (`covered`)."""
     found, claimed = before.summary["found_rmse"], before.summary["claimed_everywhere"]
-    if found <= study.goal.target and claimed <= study.goal.target:
+    if covered and found <= study.goal.target and claimed <= study.goal.target:
         return f"below the target: on the study's own frames a force error of {found:.0f} meV/Å found, {claimed:.0f} claimed"
     if number >= study.budget.generations:
         return f"the budget of {study.budget.generations} fits is spent"

@@ -51,6 +51,9 @@ def explore(
     work.calc = members[driver]
     if settings.relax_steps:
         FIRE(work, logfile=None, maxstep=0.1, comm=ALONE).run(fmax=0.2, steps=settings.relax_steps)
+    if pressed(work, settings.closest):
+        told = f"from its start two atoms are nearer than dynamics.closest = {settings.closest:g} Å"
+        return [], f"unphysical: {told}; lower it where bonds are shorter"
     random = np.random.default_rng(seed)
     MaxwellBoltzmannDistribution(work, temperature_K=temperature, rng=random, comm=ALONE)
     time_step, friction = settings.timestep_fs * units.fs, FRICTION / units.fs
@@ -77,5 +80,5 @@ def _unphysical(atoms: Atoms, temperature: float, closest: float) -> str:
     if atoms.get_temperature() > HOT * temperature:
         return f"unphysical: hotter than {HOT:g} times the set temperature"
     if pressed(atoms, closest):
-        return f"unphysical: two atoms nearer than {closest:g} Å"
+        return f"unphysical: two atoms nearer than dynamics.closest = {closest:g} Å"
     return ""

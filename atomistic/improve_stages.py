@@ -93,7 +93,7 @@ def fit_committee(
 def explore_all(
     study: Study, generation: int, committee: Path, tools: Tools, claims: Calibration, folder: Path, crew: Crew
 ) -> tuple[list[Atoms], dict[str, Any]]:
-    """Frames of all runs of a generation, and how many runs ended for which reason."""
+    """Frames of all runs of a generation, how many runs ended for which reason, and {structure without a frame: reason}."""
     wanted = runs(study, generation)
     tasks = [Task(digest({"run": run.name, "seed": run.seed}), run.name, 1.0, "md", {"run": run.name}) for run in wanted]
     by_name, loaded = {run.name: run for run in wanted}, list[BaseCalculator]()
@@ -115,7 +115,10 @@ def explore_all(
     answers = run_tasks(tasks, work, folder / "md", crew.comm, crew.progress)
     frames = [frame for task in tasks for frame in _read_frames(folder / "md" / task.key / "frames.extxyz")]
     ended = dict(Counter(str(answer["ended"]) for answer in answers))
-    return frames, {"runs": len(tasks), "frames": len(frames), "ended": ended}
+    seen = {frame.info["structure"] for frame in frames}
+    reasons = {run.structure.id: str(answer["ended"]) for run, answer in zip(wanted, answers, strict=True)}
+    empty = {name: reason for name, reason in reasons.items() if name not in seen}
+    return frames, {"runs": len(tasks), "frames": len(frames), "ended": ended, "empty": empty}
 
 
 def label(frames: Sequence[Atoms], by: Labeller, store: Path, crew: Crew) -> tuple[list[Atoms], dict[str, str]]:

@@ -281,7 +281,28 @@ def test_a_run_stops_where_the_committee_is_lost_or_atoms_collide(study_file: Pa
     cut, reason = run(limit, 2.0)
     assert reason == "uncertainty above the limit"
     assert len(cut) == 1 + next(number for number, value in enumerate(largest) if value > limit)
-    assert run(10.0, 3.8) == ([], "unphysical: two atoms nearer than 3.8 Å")
+    assert run(10.0, 3.6)[1] == "unphysical: two atoms nearer than dynamics.closest = 3.6 Å"
+    frames, reason = run(10.0, 3.8)
+    assert not frames
+    assert "from its start two atoms are nearer than dynamics.closest = 3.8 Å; lower it" in reason
+
+
+def test_a_structure_without_a_frame_is_told_and_keeps_the_loop_from_its_target(
+    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A molecule whose bond is shorter than dynamics.closest: its runs end at once, and the errors are of the crystal alone."""
+    monkeypatch.setattr(improve_pictures, "write_pictures", lambda *given: None)
+    pair = crystal(0, 0.0)
+    pair.positions[1] = pair.positions[0] + [1.9, 0.0, 0.0]
+    write(tmp_path / "pair.extxyz", pair)
+    more = '[[structure]]\nid = "pair"\nkind = "file"\nname = "pair.extxyz"\n[dynamics]'
+    study_file.write_text(
+        STUDY.replace("[dynamics]", more).replace("generations = 3", "generations = 1").replace("target = 3.0", "target = 1e4")
+    )
+    said: list[str] = []
+    history = active_learning.improve(improve_study.read_study(study_file), tmp_path / "out", Toy().tools(), say=said.append)
+    assert any("not one frame of structure 'pair' (unphysical: from its start" in line for line in said)
+    assert "budget" in history["stop"]
 
 
 @pytest.mark.timeout(900)
