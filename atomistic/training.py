@@ -27,6 +27,7 @@ from coupling.errors import UserError
 from coupling.store import digest
 
 GPA = 160.21766  # 1 eV/Å³ in GPa
+MEMBER = "member.json"
 FEW = 20  # epochs below which a fit that used up its minutes says so
 
 
@@ -67,7 +68,8 @@ def train(
         device: "cpu", "cuda", or "auto" (the GPU where there is one; its ranks share it).
 
     Raises:
-        UserError: no members, fewer frames than a fit needs, or a start that lacks an element of the frames.
+        UserError: no members, fewer frames than a fit needs, a start that lacks an element of the frames, or a folder that holds
+            more members than the recipe has.
     """
     if not recipe.members:
         raise UserError(f"recipe {recipe.name!r}: no [[member]] table, so there is nothing to fit")
@@ -78,6 +80,9 @@ def train(
         _require_cover(start, frames)
     torch_device(device)
     target, data, begun = out / recipe.name, _fingerprint(frames), _weights_of(start)
+    for left in sorted(target.glob(f"member-{len(recipe.members)}*")):
+        told = f"{left}: of an earlier fit with more members than the {len(recipe.members)} of recipe {recipe.name!r}"
+        raise UserError(f"{told}; delete it or give another --out")
     tasks = []
     for number, member in enumerate(recipe.members):
         what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": begun, "number": number}
@@ -106,8 +111,23 @@ def train(
             say(f"{task.label}: ONLY {history[-1].number} epochs in the {minutes:g} minutes of [fit]; give it more, or a GPU")
         return {"history": [asdict(epoch) for epoch in history]}
 
+    if comm is None or comm.rank == 0:
+        _take_up_again(tasks, target, out / "fits")
+    if comm is not None:
+        comm.barrier()
     run_tasks(tasks, work, out / "fits", comm, progress)
     return target
+
+
+def _take_up_again(tasks: Sequence[Task], target: Path, store: Path) -> None:
+    """Forget that a fit is finished where its member has since become that of other settings: its checkpoint gives it back."""
+    for number, task in enumerate(tasks):
+        try:
+            held = json.loads((target / f"member-{number}" / MEMBER).read_text(encoding="utf-8")).get("fit", task.key)
+        except (OSError, ValueError):
+            held = ""
+        if held != task.key:
+            (store / f"{task.key}.json").unlink(missing_ok=True)
 
 
 def fit_member(
@@ -142,7 +162,7 @@ def fit_member(
 
     fitted = fitting.fit(model, learned, valid, member.epochs, settings, member.seed, folder / "checkpoint.pt", report, device)
     mace_model.save(fitted, place)
-    write_json(place / "member.json", asdict(member))
+    write_json(place / MEMBER, asdict(member) | {"fit": folder.name})
     return history
 
 

@@ -353,6 +353,25 @@ def test_frames_and_members_are_made_once_and_differ_in_shape(
     assert written | weights == {path: path.stat().st_mtime_ns for path in [*written, *weights]}
 
 
+def test_going_back_to_earlier_settings_brings_their_weights_back(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one folder a second recipe replaces the members; the first one given again is not taken for done."""
+    monkeypatch.setattr(mace_model, "symmetrix_data", lambda model: {})
+    first = recipe.read_recipe(recipe_file)
+    first = replace(first, members=first.members[1:])
+    other = replace(first, fit=replace(first.fit, learning_rate=0.002))
+    frames, seen = _labelled(3), []
+    for given in (first, other, first):
+        stored = training.train(given, frames, tmp_path)
+        seen.append((stored / "member-0" / mace_model.STATE).read_bytes())
+    assert seen[0] != seen[1]
+    assert seen[0] == seen[2]
+    (stored / "member-1").mkdir()
+    with pytest.raises(UserError, match=r"member-1: of an earlier fit with more members than the 1 of recipe 'tiny'; delete it"):
+        training.train(first, frames, tmp_path)
+
+
 def test_whole_jobs_go_to_one_side_of_the_split() -> None:
     frames = _labelled(6)
     for number, frame in enumerate(frames):
