@@ -22,17 +22,18 @@ import subprocess
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.cp2k import CP2K
 from ase.units import Rydberg
 
 from atomistic.label_settings import LabelSettings
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 
 PROGRAMS = ("cp2k.psmp", "cp2k.ssmp", "cp2k")
 FUNCTIONALS = {"PBE": ("&PBE", "GTH-PBE"), "PBEsol": ("&PBE\nPARAMETRIZATION PBESOL", "GTH-PBE"), "LDA": ("&PADE", "GTH-PADE")}
@@ -204,6 +205,34 @@ def label(atoms: Atoms, settings: Cp2kSettings) -> tuple[float, np.ndarray, np.n
                 raise LabelFailure(f"took longer than {settings.time_limit:g} s") from error
             raise LabelFailure(_reason(output)) from error
     return float(values[0]), np.asarray(values[1]), np.asarray(values[2])
+
+
+class FirstPrinciples(Calculator):
+    """ASE calculator that makes a label (`label`) of every geometry it is asked about, each from atomic densities."""
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (ASE's own convention)
+
+    def __init__(self, settings: Cp2kSettings) -> None:
+        """Take the settings. Raises UserError: CP2K is not here, or cannot serve them."""
+        super().__init__()
+        validate(settings)
+        program()
+        self.settings = settings
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Compute energy (eV), forces (n, 3) (eV/Å) and stress (6,) (eV/Å³). Raises RunFailure where there is no label."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        assert self.atoms is not None
+        try:
+            energy, forces, stress = label(self.atoms, self.settings)
+        except LabelFailure as reason:
+            raise RunFailure(f"CP2K, {self.atoms.get_chemical_formula()}: {reason}") from reason
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces, "stress": stress}
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ Positive = Annotated[float, Field(gt=0, strict=True)]
 Count = Annotated[Whole, Field(ge=1)]
 
 
-def _keys_of(kind: type) -> BeforeValidator:
+def keys_of(kind: type) -> BeforeValidator:
     """Refuse unknown keys of a table that becomes a plain dataclass; {"Li": 3} of a composition becomes (("Li", 3),)."""
     known = [each.name for each in fields(kind)]
 
@@ -87,13 +87,13 @@ class Study(Table):
     epochs: Count  # of each generation's fit
     max_force: Positive = 25.0  # eV/Å: labelled frames with a larger force are not learnt
     validation_every: Annotated[Whole, Field(ge=2)] = 8  # one run in so many is for validation
-    structure: Annotated[tuple[Annotated[Structure, _keys_of(Structure)], ...], Field(min_length=1)]
+    structure: Annotated[tuple[Annotated[Structure, keys_of(Structure)], ...], Field(min_length=1)]
     dynamics: Dynamics
     goal: Goal
     budget: Budget
-    fit: Annotated[FitSettings, _keys_of(FitSettings)] = FitSettings()
-    member: tuple[Annotated[Member, _keys_of(Member)], ...] = ()
-    cp2k: Annotated[Cp2kSettings, _keys_of(Cp2kSettings)] | None = None
+    fit: Annotated[FitSettings, keys_of(FitSettings)] = FitSettings()
+    member: tuple[Annotated[Member, keys_of(Member)], ...] = ()
+    cp2k: Annotated[Cp2kSettings, keys_of(Cp2kSettings)] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,20 @@ A file lists the stages in their order (all quantities with their units):
     potential = "lpscl"
     cell = true
 
+    [[stage]]
+    name = "first principles"
+    potential = "cp2k"
+    length = "20 fs"
+    timestep = "1 fs"
+    frame_interval = "1 fs"
+    checkpoint_interval = "5 fs"
+
+    [cp2k]
+    cutoff = 300.0
+
+A potential is one of `atomistic.potential` (paths start at the file's folder) or "cp2k", whose settings are those of
+`atomistic.cp2k.Cp2kSettings`.
+
 Every finished stage leaves `final.npz` in a folder of its own, named by the hash of all that it depends on: the stage, the
 potential's identity and the atoms it started from. A killed protocol goes on where it was and gives the same numbers; a changed
 stage is run again together with those after it.
@@ -29,7 +43,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,8 +52,11 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic import dynamics
+from atomistic import cp2k, dynamics
+from atomistic import potential as potentials
+from atomistic.cp2k import Cp2kSettings, FirstPrinciples
 from atomistic.dynamics import DynamicsSettings, Ensemble, Thermostat
+from atomistic.improve_study import keys_of
 from atomistic.relaxation import relaxed
 from coupling import toml_input
 from coupling.atomic import replacing
@@ -50,6 +67,7 @@ from coupling.toml_input import Flag, InUnit, Table, Whole
 Progress = Callable[[str, float], None]
 OpenCalculator = Callable[[str, str], BaseCalculator]
 """(potential, precision) → ASE calculator."""
+CP2K = "cp2k"
 
 
 @dataclass(frozen=True)
@@ -177,6 +195,52 @@ def read(path: str | Path) -> list[Stage]:
     return stages
 
 
+@dataclass(frozen=True)
+class Engines:
+    """Opens what the stages of a file name.
+
+    Attributes:
+        home: folder of the file, where its paths start. settings: of CP2K. allow_pickle: see `potential.load`.
+    """
+
+    home: Path
+    settings: Cp2kSettings = field(default_factory=Cp2kSettings)
+    allow_pickle: bool = False
+
+    def open(self, name: str, precision: str) -> BaseCalculator:
+        """Calculator of a stage. Raises UserError as `potential.load`, or as FirstPrinciples."""
+        if name == CP2K:
+            return FirstPrinciples(self.settings)
+        return potentials.load(self._place(name), dtype=precision, allow_pickle=self.allow_pickle)
+
+    def identity(self, name: str) -> str:
+        """What a result depends on besides atoms and stage: the hash of the weights, or CP2K's version and settings."""
+        if name == CP2K:
+            return cp2k.label_settings(self.settings, cp2k.version(cp2k.program())).id
+        return potentials.describe(self._place(name), self.allow_pickle).sha256
+
+    def require(self, stages: Sequence[Stage], atoms: Atoms) -> None:
+        """Raise UserError now, not after hours, for what a later stage lacks: its potential, CP2K, or an element."""
+        for stage in stages:
+            try:
+                if stage.potential == CP2K:
+                    FirstPrinciples(self.settings)
+                else:
+                    potentials.require_elements(atoms, potentials.describe(self._place(stage.potential), self.allow_pickle))
+            except UserError as error:
+                raise UserError(f"stage {stage.name!r}: {error}") from None
+
+    def _place(self, name: str) -> str:
+        """A name, or the path of a file or folder beside the file of stages."""
+        return str(self.home / name) if (self.home / name).exists() else name
+
+
+def engines(path: str | Path, allow_pickle: bool = False) -> Engines:
+    """What opens the potentials of a TOML file of stages. Raises UserError as `read`."""
+    settings = toml_input.validate(toml_input.read(path), _File).cp2k
+    return Engines(Path(path).resolve().parent, settings or Cp2kSettings(), allow_pickle)
+
+
 _Temperature = Annotated[float, InUnit("K", at_least=0.0)]
 _Time = Annotated[float, InUnit("fs", above=0.0)]
 
@@ -210,6 +274,7 @@ class _File(Table):
     """The whole file."""
 
     stage: Annotated[tuple[_Stage, ...], Field(min_length=1)]
+    cp2k: Annotated[Cp2kSettings, keys_of(Cp2kSettings)] | None = None
 
 
 def _perform(stage: Stage, atoms: Atoms, place: Path, calculator: BaseCalculator, progress: Progress | None) -> Done:

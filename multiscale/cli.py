@@ -23,6 +23,7 @@ from multiscale.commands.picture import register as _register_picture
 from multiscale.commands.potential import potential_app
 from multiscale.commands.preview import preview
 from multiscale.commands.replica import replicas
+from multiscale.commands.stages import stages
 from multiscale.commands.starter import register as _register_starter
 from multiscale.commands.starter import shipped
 from multiscale.commands.structure import register as _register_structure
@@ -53,6 +54,7 @@ _register_arrhenius(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
 app.command()(replicas)
+app.command()(stages)
 app.command()(preview)
 app.command()(animate)
 app.command()(view)

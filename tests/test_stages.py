@@ -1,0 +1,126 @@
+"""`multiscale stages`: stages of several potentials on one structure, what they lack told before they start."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from launch import multiscale
+
+from atomistic import cp2k, protocol, structures
+from atomistic.cp2k import Cp2kSettings, LabelFailure
+from coupling.errors import RunFailure, UserError
+
+STAGES = """
+[[stage]]
+name = "warm up"
+potential = "lpscl"
+precision = "float32"
+temperature = "300 K"
+length = "20 fs"
+frame_interval = "10 fs"
+checkpoint_interval = "10 fs"
+
+[[stage]]
+name = "rest"
+kind = "optimise"
+potential = "lpscl"
+force = "0.05 eV/angstrom"
+"""
+FIRST_PRINCIPLES = """
+[[stage]]
+name = "first principles"
+potential = "cp2k"
+temperature = "300 K"
+length = "2 fs"
+timestep = "1 fs"
+frame_interval = "1 fs"
+checkpoint_interval = "1 fs"
+
+[cp2k]
+cutoff = 300.0
+"""
+
+
+def test_stages_run_from_the_command_line_and_are_kept(tmp_path: Path) -> None:
+    """A known crystal; the second call runs nothing and tells the same."""
+    pytest.importorskip("symmetrix", reason="needs symmetrix")
+    (tmp_path / "stages.toml").write_text(STAGES)
+    command = ["stages", str(tmp_path / "stages.toml"), "LiCl", "--out", str(tmp_path / "out"), "--json"]
+    told = multiscale(*command)
+    assert told.returncode == 0, told.stderr
+    rows = json.loads(told.stdout)["stages"]
+    assert [row["stage"] for row in rows] == ["warm up", "rest"]
+    assert rows[1]["energy_eV"] < rows[0]["energy_eV"]
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.npz")}
+    assert multiscale(*command).stdout == told.stdout
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.npz")}
+
+
+def test_a_stage_of_first_principles_asks_cp2k_with_the_settings_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Springs in place of CP2K: as many geometries as steps and segments, each with 300 Ry; its failure names the frame."""
+    asked: list[float] = []
+
+    def springs(atoms: Atoms, settings: Cp2kSettings) -> tuple[float, np.ndarray, np.ndarray]:
+        asked.append(settings.cutoff)
+        if len(asked) > 4:
+            raise LabelFailure("the self-consistent field did not converge")
+        moved = atoms.positions - structures.bulk("LiCl").positions
+        return float((moved**2).sum()), -2 * moved, np.zeros(6)
+
+    for name, stand_in in (("program", lambda: "cp2k"), ("version", lambda path: "2025.1"), ("label", springs)):
+        monkeypatch.setattr(cp2k, name, stand_in)
+    path = tmp_path / "stages.toml"
+    path.write_text(FIRST_PRINCIPLES)
+    stages, engines = protocol.read(path), protocol.engines(path)
+    engines.require(stages, structures.bulk("LiCl"))
+    done = protocol.run(stages, structures.bulk("LiCl"), tmp_path / "out", engines.open, identity=engines.identity)
+    assert asked == [300.0] * 4  # a step in each of two segments, and where each starts
+    assert len(list((done[0].folder / "trajectory").glob("segment-*.npz"))) == 2
+    path.write_text(FIRST_PRINCIPLES.replace("300.0", "400.0"))
+    finer = protocol.engines(path)
+    assert finer.identity("cp2k") != engines.identity("cp2k")
+    with pytest.raises(RunFailure, match="CP2K, Cl4Li4: the self-consistent field did not converge"):
+        protocol.run(stages, structures.bulk("LiCl"), tmp_path / "out", finer.open, identity=finer.identity)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('potential = "lpscl"\nforce', 'potential = "lpsc"\nforce', r"stage 'rest': unknown potential 'lpsc'; did you mean"),
+        ('potential = "lpscl"\nforce', 'potential = "llzo"\nforce', r"stage 'rest': potential 'llzo' does not know Cl"),
+        ('potential = "lpscl"\nforce', 'potential = "own.model"\nforce', r"stage 'rest': own\.model: a pickled model can run"),
+    ],
+)
+def test_what_a_later_stage_lacks_is_told_first(tmp_path: Path, old: str, new: str, told: str) -> None:
+    """Before the first stage has run for hours."""
+    path = tmp_path / "stages.toml"
+    path.write_text(STAGES.replace(old, new))
+    with pytest.raises(UserError, match=told):
+        protocol.engines(path).require(protocol.read(path), structures.bulk("LiCl"))
+
+
+def test_settings_of_cp2k_are_checked(tmp_path: Path) -> None:
+    """A key that CP2K has not, with its line."""
+    path = tmp_path / "stages.toml"
+    path.write_text(FIRST_PRINCIPLES.replace("cutoff", "cutof"))
+    with pytest.raises(UserError, match=r"stages.toml:\d+: cp2k: unknown key 'cutof'; did you mean \"cutoff\""):
+        protocol.engines(path)
+
+
+@pytest.mark.parametrize(("frames", "told"), [(2, "holds 2 structures; stages start from one"), (1, "no cell that is periodic")])
+def test_a_structure_that_no_stage_starts_from_is_refused(tmp_path: Path, frames: int, told: str) -> None:
+    """Several frames, or a molecule."""
+    from ase.io import write
+
+    single: Any = bulk("Li", cubic=True) if frames > 1 else Atoms("Li2", [[0, 0, 0], [0, 0, 3]])
+    write(tmp_path / "cell.extxyz", [single] * frames)
+    (tmp_path / "stages.toml").write_text(STAGES)
+    done = multiscale("stages", str(tmp_path / "stages.toml"), str(tmp_path / "cell.extxyz"), "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert told in done.stderr
