@@ -15,7 +15,6 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 from ase.data import covalent_radii
-from ase.formula import Formula
 from ase.io import read, write
 from ase.neighborlist import neighbor_list
 
@@ -24,7 +23,7 @@ from atomistic.dynamics import DynamicsSettings, Guards, Trajectory, Unphysical
 from atomistic.pair_distribution import overlap, pair_distribution
 from atomistic.relaxation import relaxed
 from atomistic.sampling import seed_of
-from atomistic.structures import bulk, supercell
+from atomistic.structures import bulk, composition, names, supercell, unknown
 from coupling.atomic import replacing
 from coupling.errors import UserError
 
@@ -39,7 +38,7 @@ Row = dict[str, Any]
 
 
 def at_rest(name: str, calculator: BaseCalculator, progress: Callable[[float], None] = lambda share: None) -> Row:
-    """Lattice (Å, degrees), volume (Å³/atom), energy (eV per formula unit) and bulk modulus (GPa) of a crystal at 0 K.
+    """Lattice (Å, degrees), volume (Å³/atom), energy (eV per smallest formula) and bulk modulus (GPa) of a crystal at 0 K.
 
     The bulk modulus is V ∂²E/∂V² from a cubic fit to five volumes within ±3 %, the atoms relaxed in each cell.
     """
@@ -86,8 +85,10 @@ def sides(reaction: str) -> tuple[dict[str, int], dict[str, int]]:
             if match is None:
                 raise UserError(f'reaction "{reaction}": "{term.strip()}" is not a number and a phase')
             amount, name = int(match[1] or 1), match[2]
+            if name not in names():
+                raise unknown("structure", name, names())
             found[name] = found.get(name, 0) + amount
-            for element, count in _formula(name).items():
+            for element, count in composition(name).items():
                 balance[element] = balance.get(element, 0) + sign * amount * count
         amounts.append(found)
     if off := [element for element, count in balance.items() if count]:
@@ -95,17 +96,15 @@ def sides(reaction: str) -> tuple[dict[str, int], dict[str, int]]:
     return amounts[0], amounts[1]
 
 
-def _formula(name: str) -> dict[str, int]:
-    """Elements of one formula unit of a crystal."""
-    atoms = bulk(name)
-    return {element: count // formula_units(atoms) for element, count in Formula(atoms.get_chemical_formula()).count().items()}
-
-
 def reaction_energy(reaction: str, energies: dict[str, float]) -> Row:
-    """Energy of a reaction from the energies per formula unit of its phases (eV): for the amounts as written, and per atom."""
+    """Energy of a reaction as it is written (eV) and per atom, from the energies of the smallest formulas of its phases (eV)."""
     before, after = sides(reaction)
-    total = sum(n * energies[name] for name, n in after.items()) - sum(n * energies[name] for name, n in before.items())
-    atoms = sum(n * sum(_formula(name).values()) for name, n in before.items())
+
+    def energy(side: dict[str, int]) -> float:
+        return sum(n * energies[name] * reduce(gcd, composition(name).values()) for name, n in side.items())
+
+    total = energy(after) - energy(before)
+    atoms = sum(n * sum(composition(name).values()) for name, n in before.items())
     return {"eV": round(total, 4), "meV_per_atom": round(1e3 * total / atoms, 2)}
 
 

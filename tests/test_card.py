@@ -86,6 +86,14 @@ def test_bulk_modulus_from_energies_is_that_from_stresses() -> None:
     assert row["energy_eV_per_formula"] == pytest.approx(calculator.get_property("energy", fcc("Li", "bcc", a=a, cubic=True)) / 2)
 
 
+def test_a_phase_that_is_written_as_a_multiple_counts_as_written() -> None:
+    """Peroxide is Li2O2, although its smallest formula is LiO; its cell has eight atoms."""
+    before, after = examination.sides("Li2O2 + 2 Li -> 2 Li2O")
+    assert (before, after) == ({"Li2O2": 1, "Li": 2}, {"Li2O": 2})
+    found = examination.reaction_energy("Li2O2 + 2 Li -> 2 Li2O", {"Li2O2": -10.0, "Li": -2.0, "Li2O": -15.0})
+    assert found == {"eV": -30.0 + 20.0 + 4.0, "meV_per_atom": -1000.0}
+
+
 def test_reactions_balance_and_their_energy_is_products_less_reactants() -> None:
     reaction = "Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl"
     before, after = examination.sides(reaction)
