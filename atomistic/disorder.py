@@ -13,7 +13,7 @@ from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from atomistic.slabs import formal_charges
-from atomistic.structures import bulk, every_site, primitive, prototypes, unknown
+from atomistic.structures import argyrodite, bulk, every_site, primitive, prototypes, unknown
 from coupling.errors import UserError
 
 ORDERED = {"LLZO_cubic_allsites": "LLZO_cubic_ordered", "Li6PS5Cl_48h": "Li6PS5Cl_24g"}
@@ -85,6 +85,27 @@ def disordered(
     atoms.set_tags(0)
     atoms.info = {"name": crystal, "method": method, "seed": seed, "ewald": least}
     return atoms
+
+
+def exchanged(disorder: float, repeat: tuple[int, int, int] = (1, 1, 1), seed: int = 0, candidates: int = 10) -> Atoms:
+    """Li6PS5Cl with a stated S/Cl disorder (`structures.argyrodite`), of `candidates` random choices that of least energy.
+
+    Args:
+        disorder: fraction of the 4a sites that S occupies. repeat: of the cubic cell, in one of which all choices are alike.
+        seed: of the choices. candidates: how many.
+
+    Returns:
+        Atoms, not relaxed; info as of `argyrodite`, and ewald (eV, formal charges).
+
+    Raises:
+        UserError: as `argyrodite`.
+    """
+    seeds = np.random.default_rng(seed).integers(2**31, size=candidates).tolist()
+    made = [argyrodite(disorder, repeat, one) for one in seeds]
+    energies = [ewald_energy(atoms) for atoms in made]
+    best = made[int(np.argmin(energies))]
+    best.info |= {"method": "electrostatic", "seed": seed, "ewald": min(energies)}
+    return best
 
 
 def ewald_energy(atoms: Atoms) -> float:

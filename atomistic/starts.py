@@ -1,12 +1,13 @@
 """Starts of jobs by name: every kind of structure that a recipe can ask for under [[structure]]."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
-from atomistic.disorder import disordered
+from atomistic.disorder import METHODS, disordered, exchanged
 from atomistic.grain_boundary import grain_boundary
 from atomistic.heterostructure import heterostructure
 from atomistic.interface import amorphous, interface, li_slab
@@ -40,7 +41,7 @@ class Structure:
     scale: float = 1.0  # factor on all lengths, for example the teacher's lattice constant over the measured one
     primitive: bool = False  # crystal, disordered: repeat the primitive cell, not the conventional one
     atoms: int = 0  # crystal: about this many atoms, in place of min_length
-    method: str = "random"  # disordered: ordered, random or electrostatic
+    method: str = "random"  # argyrodite (its S and Cl), disordered (its Li): ordered, random or electrostatic
     miller: Index = (1, 0, 0)  # surface, heterostructure: face of `name`
     other: str = ""
     other_miller: Index = (1, 0, 0)
@@ -59,7 +60,7 @@ def start(structure: Structure, seed: int) -> Atoms:
     """
     builders: dict[str, Callable[[], Atoms]] = {
         "crystal": lambda: _crystal(structure),
-        "argyrodite": lambda: argyrodite(structure.disorder, seed=seed),
+        "argyrodite": lambda: _argyrodite(structure, seed),
         "disordered": lambda: disordered(structure.name, structure.method, seed, smallest=structure.primitive),
         "surface": lambda: _surface(structure),
         "interface": lambda: interface(
@@ -93,6 +94,17 @@ def _crystal(structure: Structure) -> Atoms:
     """Supercell of a crystal: with about `atoms` atoms where that is given, else at least `min_length` wide."""
     cell = primitive(bulk(structure.name)) if structure.primitive else bulk(structure.name)
     return supercell_near(cell, structure.atoms) if structure.atoms else supercell(cell, structure.min_length)
+
+
+def _argyrodite(structure: Structure, seed: int) -> Atoms:
+    """Li6PS5Cl with S and Cl exchanged, in as many cubic cells as `min_length` asks for."""
+    if structure.method not in METHODS:
+        raise unknown("way to exchange S and Cl", structure.method, list(METHODS))
+    times = max(1, math.ceil(structure.min_length / float(bulk("Li6PS5Cl").cell.lengths()[0]) - 1e-9))
+    repeat = (times, times, times)
+    if structure.method == "electrostatic":
+        return exchanged(structure.disorder, repeat, seed)
+    return argyrodite(structure.disorder if structure.method == "random" else 0.0, repeat, seed)
 
 
 def _surface(structure: Structure) -> Atoms:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from atomistic.disorder import disordered, ewald_energy, ewald_matrix
+from atomistic.disorder import disordered, ewald_energy, ewald_matrix, exchanged
 from atomistic.slabs import formal_charges
-from atomistic.structures import bulk
+from atomistic.starts import Structure, start
+from atomistic.structures import argyrodite, bulk
 from coupling.errors import UserError
 
 COULOMB = 14.3996448  # e²/(4πε₀), eV Å
@@ -53,3 +54,25 @@ def test_ordered_choice_is_the_shipped_one_and_mistakes_are_refused() -> None:
         disordered("Li6PS5Cl_48h", "lowest")
     with pytest.raises(UserError, match="lower `closest`"):
         disordered("Li6PS5Cl_48h", closest=6.0)
+
+
+def test_exchanged_anions_have_the_least_energy_of_their_candidates() -> None:
+    """Half of the S and Cl of two cells exchanged: the best of the random choices, of the same composition, by a seed."""
+    twice = (2, 1, 1)
+    chosen = exchanged(0.5, twice, seed=3, candidates=4)
+    assert chosen.info["disorder"] == 0.5
+    assert chosen.symbols.formula.count() == argyrodite(0.0, twice).symbols.formula.count()
+    seeds = np.random.default_rng(3).integers(2**31, size=4)
+    others = [ewald_energy(argyrodite(0.5, twice, int(one))) for one in seeds]
+    assert np.ptp(others) > 0.1
+    assert ewald_energy(chosen) == pytest.approx(min(others)) == chosen.info["ewald"]
+    assert np.array_equal(chosen.numbers, exchanged(0.5, twice, seed=3, candidates=4).numbers)
+
+
+def test_recipes_ask_for_the_order_of_the_anions() -> None:
+    made = start(Structure("x", "argyrodite", disorder=0.5, method="electrostatic"), 3)
+    assert np.array_equal(made.numbers, exchanged(0.5, seed=3).numbers)
+    ordered = start(Structure("x", "argyrodite", disorder=0.5, method="ordered", min_length=12.0), 3)
+    assert np.array_equal(ordered.numbers, argyrodite(0.0, (2, 2, 2)).numbers)
+    with pytest.raises(UserError, match="unknown way to exchange S and Cl 'lowest'"):
+        start(Structure("x", "argyrodite", method="lowest"), 3)
