@@ -213,7 +213,8 @@ def _with_reference_keys(frame: Atoms) -> Atoms:
 def _convert(frames: list[Atoms], declared: str | None, where: str) -> None:
     """Labels from the declared units to eV and Å, in place."""
     if declared is None:
-        raise UserError(f"{where}: does not say by which settings it was made, so declare its units: {KNOWN_UNITS}")
+        told = f"{where}: does not say by which settings it was made; `multiscale potential import` makes a set that does"
+        raise UserError(f"{told}, from its --units: {KNOWN_UNITS}")
     words = [word.strip() for word in declared.split(",")]
     if len(words) != 2 or words[0] not in ENERGY_UNITS or words[1] not in LENGTH_UNITS:
         raise UserError(f"{where}: units = {declared!r} are not known; known: {KNOWN_UNITS}")

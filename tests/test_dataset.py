@@ -201,7 +201,7 @@ def test_foreign_extxyz_needs_its_units(tmp_path, declared, energy, length):
         foreign.append(bare)
     path = tmp_path / "foreign.extxyz"
     ase_write(path, foreign)
-    with pytest.raises(UserError, match="declare its units"):
+    with pytest.raises(UserError, match="`multiscale potential import` makes a set that does"):
         dataset.read(path)
     with pytest.raises(UserError, match="units = 'eV' are not known"):
         dataset.read(path, units="eV")

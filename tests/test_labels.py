@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import units
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from launch import heard_interrupts, multiscale
 
@@ -129,6 +131,7 @@ SLOW = """
 import os, time
 from pathlib import Path
 from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
 
 class Slow(LennardJones):
     def calculate(self, *given, **more):
@@ -195,3 +198,33 @@ def test_command_labels_and_tells_what_a_set_holds(tmp_path):
         "potential", "label", tmp_path / "salt.extxyz", "--with", "cp2k", "--cutoff", "300", "--out", tmp_path / "b.h5"
     )
     assert (wrong.returncode, "without a unit" in wrong.stderr) == (2, True)
+
+
+def test_frames_of_another_program_become_a_set_with_its_settings(tmp_path):
+    """In Hartree and Bohr, as they tell; without units the refusal names the command, a broken frame its number."""
+    frames = []
+    for scale in (1.0, 1.01, 1.02):
+        atoms = bulk("NaCl", "rocksalt", a=5.6 * scale)
+        answer = {"energy": -0.3 * scale, "forces": np.full((2, 3), 0.01), "stress": np.full(6, 1e-4)}
+        atoms.calc = SinglePointCalculator(atoms, **answer)
+        frames.append(atoms)
+    write(tmp_path / "foreign.extxyz", frames)
+    options = ["--units", "Hartree, Bohr", "--code", "ORCA", "--version", "6.0", "--functional", "PBE", "--out"]
+    done = multiscale("potential", "import", tmp_path / "foreign.extxyz", *options, tmp_path / "set.h5")
+    assert done.returncode == 0, done.stderr
+    read = dataset.read(tmp_path / "set.h5")
+    assert read[1].info["REF_energy"] == pytest.approx(-0.303 * units.Hartree)
+    assert read[1].arrays["REF_forces"][0, 0] == pytest.approx(0.01 * units.Hartree / units.Bohr, rel=1e-6)
+    assert read[1].info["REF_stress"][0] == pytest.approx(1e-4 * units.Hartree / units.Bohr**3)
+    assert read[1].info["family"] == "foreign"
+    (settings,) = dataset.settings(tmp_path / "set.h5").values()
+    assert (settings.code, settings.version, settings.functional) == ("ORCA", "6.0", "PBE")
+    again = multiscale("potential", "import", tmp_path / "foreign.extxyz", *options, tmp_path / "set.h5")
+    assert (again.returncode, "exists; choose another --out" in again.stderr) == (2, True)
+    with pytest.raises(UserError, match="`multiscale potential import` makes a set that does, from its --units: an energy of eV"):
+        dataset.read(tmp_path / "foreign.extxyz")
+    frames[2].calc.results.pop("stress")
+    write(tmp_path / "broken.extxyz", frames)
+    broken = multiscale("potential", "import", tmp_path / "broken.extxyz", *options, tmp_path / "b.h5")
+    assert broken.returncode == 2
+    assert "frame 2 (ClNa): no stress" in broken.stderr

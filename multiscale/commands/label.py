@@ -1,4 +1,4 @@
-"""`multiscale potential label` and `info`: structures to a training set, and what a training set holds."""
+"""`multiscale potential label`, `import` and `info`: structures to a training set, and what a training set holds."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,6 +57,44 @@ def label(
         show(f"frame {number}: no label: {reason}")
     left = f"; {len(result.failed)} without a label (--retry tries them again)" if result.failed else ""
     show(f"{out}: {len(result.frames)} frames{left}")
+
+
+def adopt(
+    frames: Annotated[Path, typer.Argument(metavar="FRAMES", help="Labelled frames of another program, .extxyz.")],
+    out: Annotated[Path, typer.Option("--out", metavar="SET", help="Training set to write, .h5 or .extxyz.")],
+    units: Annotated[str, typer.Option(help='Energy and length of the labels: "eV, Å", "Hartree, Bohr".')],
+    code: Annotated[str, typer.Option(help="Code that made the labels, such as VASP.")],
+    version: Annotated[str, typer.Option(help="Its version.")],
+    functional: Annotated[str, typer.Option(help="Such as PBE.")] = "",
+    cutoff: Annotated[str, typer.Option(help='Such as "520 eV".')] = "",
+    basis: Annotated[str, typer.Option(help="Such as plane waves.")] = "",
+    pseudopotential: Annotated[str, typer.Option(help='Such as "PAW 54".')] = "",
+    k_points: Annotated[str, typer.Option(help='Such as "spacing 0.25 1/Å".')] = "",
+    spin: Annotated[str, typer.Option(help="polarised or unpolarised.")] = "",
+    dispersion: Annotated[str, typer.Option(help="none, or which.")] = "",
+    family: Annotated[str | None, typer.Option(help="Family of the frames that name none [default: the file's name].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a training set of frames that another program labelled, with the settings that its labels were made by.
+
+    Labels are energy, forces and stress as ASE reads them; every one is checked, and a broken frame is named by its number.
+
+    Example: multiscale potential import vasp.extxyz --units "eV, Å" --code VASP --version 6.4 --functional PBE --out set.h5
+    """
+    from atomistic import dataset
+    from atomistic.label_settings import LabelSettings
+
+    if dataset.require_suffix(out).exists():
+        raise UserError(f"{out}: exists; choose another --out")
+    read = dataset.read(frames, units=units)
+    for frame in read:
+        frame.info.setdefault("family", family or frames.stem)
+    settings = LabelSettings(code, version, functional, cutoff, basis, pseudopotential, k_points, spin, dispersion)
+    dataset.write(out, read, settings)
+    if as_json:
+        show_json({"set": str(out), "frames": len(read), "label": settings.id})
+    else:
+        show(f"{out}: {len(read)} frames; label {settings.id}: {'; '.join(settings.lines())}")
 
 
 def info(

@@ -10,6 +10,7 @@ from multiscale.console import JsonOption, show, show_json
 
 potential_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 potential_app.command("label")(label_commands.label)
+potential_app.command("import")(label_commands.adopt)
 potential_app.command("info")(label_commands.info)
 potential_app.command("compare")(disagreement_commands.compare)
 potential_app.command("sample")(training_commands.sample)
