@@ -100,8 +100,8 @@ def exchanged(disorder: float, repeat: tuple[int, int, int] = (1, 1, 1), seed: i
     Raises:
         UserError: as `argyrodite`.
     """
-    seeds = np.random.default_rng(seed).integers(2**31, size=candidates).tolist()
-    made = [argyrodite(disorder, repeat, one) for one in seeds]
+    seeds = np.random.default_rng(seed).integers(2**31, size=candidates)
+    made = [argyrodite(disorder, repeat, int(one)) for one in seeds]
     energies = [ewald_energy(atoms) for atoms in made]
     best = made[int(np.argmin(energies))]
     best.info |= {"method": "electrostatic", "seed": seed, "ewald": min(energies)}
