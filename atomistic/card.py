@@ -17,7 +17,7 @@ from ase.io import write
 
 from atomistic import assessment, dataset, examination, hops, labels, potential
 from atomistic.card_settings import CardSettings
-from atomistic.card_text import text, verdicts
+from atomistic.card_text import BY_TEACHER, text, verdicts
 from atomistic.pair_distribution import overlap
 from atomistic.recipe import Recipe, read_recipe
 from atomistic.relaxation import relaxed
@@ -138,7 +138,7 @@ def _hopping(about: Subject, who: str) -> list[str]:
 def _task(kind: str, who: str, phase: str, what: Mapping[str, Any], teacher: str = "") -> Task:
     """One measurement; `what` is everything its answer depends on besides kind and phase, `teacher` who makes it, if one does."""
     cost = COSTS[kind] * SLOWER[teacher] * (len(bulk(phase)) / 20.0 if phase and kind != "speed" else 1.0)
-    label = " ".join(word for word in (kind, phase, "by the teacher" if who == TEACHER else "") if word)
+    label = " ".join(word for word in (kind, phase, BY_TEACHER if who == TEACHER else "") if word)
     parameters = {"kind": kind, "who": who, "phase": phase, **what}
     return Task(digest(parameters), label, cost, kind, parameters)
 
@@ -274,7 +274,8 @@ def assemble(about: Subject, tasks: Sequence[Task], answers: Sequence[Mapping[st
     speed = next((row for (kind, *_), row in found.items() if kind == "speed"), None)
     card |= {key: rows for key, rows in (("pairs", pairs), ("trajectories", runs), ("speed", speed)) if rows}
     failures = {task.label: answer["failure"] for task, answer in measured if "failure" in answer}
-    return card | {"failures": failures, "targets": verdicts(card, about.settings.targets)}
+    card["failures"] = failures
+    return card | {"targets": verdicts(card, about.settings.targets, about.settings.picoseconds)}
 
 
 def _contents(paths: Sequence[Path]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from atomistic.card_settings import CardSettings, Targets
 
 Found = Mapping[str, Any]
 OURS, TEACHER = "potential", "teacher"
+BY_TEACHER = "by the teacher"
 SPREAD = """Spread of the members' force on an atom (claimed) against the error of their mean (found), both lengths of vectors,
 root mean squares over the held-out atoms; rank correlation (Spearman) atom by atom."""
 HOPS = "A lithium ion hops into the nearest vacancy of a neutral cell (climbing-image NEB, five images)."
@@ -25,8 +26,11 @@ plus 300 K, a number that is not finite, or a mean temperature off by more than 
 NOT_YET = "Not measured yet: `multiscale potential card {name} --held-out SET` does it."
 
 
-def verdicts(found: Found, targets: Targets) -> list[dict[str, Any]]:
-    """What was wanted and what was reached: [{"what", "target", "found", "unit", "met"}]; what was not measured is left out."""
+def verdicts(found: Found, targets: Targets, picoseconds: float = CardSettings.picoseconds) -> list[dict[str, Any]]:
+    """What was wanted and what was reached: [{"what", "target", "found", "unit", "met"}]; what was not measured is left out.
+
+    A measurement that the potential broke is a missed target, whose "found" is None; `picoseconds` is the length wanted of a run.
+    """
     rows: list[dict[str, Any]] = []
 
     def add(what: str, target: float, value: float, unit: str) -> None:
@@ -52,6 +56,13 @@ def verdicts(found: Found, targets: Targets) -> list[dict[str, Any]]:
                 "what": f"run without event, {phase}", "target": row["wanted_picoseconds"], "found": row["picoseconds"],
                 "unit": "ps", "met": False,
             })  # fmt: skip
+    percents = {"lattice": targets.lattice_percent, "bulk modulus": targets.bulk_modulus_percent}
+    wanted = {"run": [("run without event", picoseconds, "ps")], "rest": [(what, most, "%") for what, most in percents.items()]}
+    for label in found.get("failures", {}):
+        kind, *phase = label.split(" ", 1)
+        if phase and not phase[0].endswith(BY_TEACHER):
+            for what, target, unit in wanted.get(kind, []):
+                rows.append({"what": f"{what}, {phase[0]}", "target": target, "found": None, "unit": unit, "met": False})
     return rows
 
 
@@ -104,9 +115,7 @@ def _data(row: Found) -> str:
 
 def _verdicts(found: Found) -> str:
     """Targets, met or missed."""
-    rows = [
-        (r["what"], f"{r['target']:g} {r['unit']}", f"{r['found']:g}", "met" if r["met"] else "MISSED") for r in found["targets"]
-    ]
+    rows = [(r["what"], f"{r['target']:g} {r['unit']}", r["found"], "met" if r["met"] else "MISSED") for r in found["targets"]]
     told = [f"{sum(r['met'] for r in found['targets'])} of {len(rows)} met.", table(("what", "target", "found", ""), rows)]
     return _section("Targets", found, told if rows else [])
 
@@ -295,4 +304,5 @@ def _again(found: Found) -> str:
     multiscale potential train recipe.toml --out DIR
     multiscale potential card DIR/{name} --held-out DIR/held_out.h5 --training DIR/training.h5
 
-`recipe.toml` beside this card holds every setting and seed. Equal bits need the same libraries and the same kind of processor."""
+`recipe.toml` beside this card holds every setting and seed: the same libraries and the same kind of processor give equal bits, unless
+notes above tell of frames or weights that came before it; then these commands give a sibling."""

@@ -250,7 +250,17 @@ def test_a_failed_measurement_stands_on_the_card(about: card.Subject, tmp_path: 
     monkeypatch.setattr(examination, "long_run", broken)
     found = card.measure(about, tmp_path / "work", kinds=("run",))
     assert found["failures"] == {"run Li": "it broke"}
-    assert "## Known failures\n\n- run Li: it broke" in card_text.text(found, about.settings)
+    told = card_text.text(found, about.settings)
+    assert "## Known failures\n\n- run Li: it broke" in told
+    wanted = about.settings.picoseconds
+    row = {"what": "run without event, Li", "target": wanted, "found": None, "unit": "ps", "met": False}
+    assert found["targets"] == [row]
+    assert (
+        f"0 of 1 met.\n\n| what | target | found |  |\n|---|---|---|---|\n| run without event, Li | {wanted:g} ps | – | MISSED |"
+        in told
+    )
+    broken = card_text.verdicts({"failures": {"rest Li": "no", "rest LiF by the teacher": "no", "hop Li": "no"}}, Targets())
+    assert [(each["what"], each["met"]) for each in broken] == [("lattice, Li", False), ("bulk modulus, Li", False)]
 
 
 def test_the_teacher_is_whoever_labelled_the_held_out_set(
