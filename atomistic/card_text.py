@@ -304,5 +304,5 @@ def _again(found: Found) -> str:
     multiscale potential train recipe.toml --out DIR
     multiscale potential card DIR/{name} --held-out DIR/held_out.h5 --training DIR/training.h5
 
-`recipe.toml` beside this card holds every setting and seed: the same libraries and the same kind of processor give equal bits, unless
-notes above tell of frames or weights that came before it; then these commands give a sibling."""
+`recipe.toml` beside this card holds every setting and seed: the same libraries and the same kind of processor give equal
+bits. Where the notes tell of frames or weights that came before it, these commands give a sibling."""

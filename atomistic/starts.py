@@ -16,6 +16,8 @@ from atomistic.structures import argyrodite, bulk, primitive, supercell, superce
 from coupling.errors import UserError
 
 Index = tuple[int, int, int]
+SCALED = {"area": 2, "gap": 1}
+"""What builders tell in powers of a length."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,17 @@ class Structure:
 
 
 def start(structure: Structure, seed: int) -> Atoms:
+    """Atoms as of `built`, which carry nothing but the structure's id: as frames of a set do."""
+    atoms = built(structure, seed)
+    atoms.info = {"structure": structure.id}
+    return atoms
+
+
+def built(structure: Structure, seed: int) -> Atoms:
     """Atoms of a structure: everything random in it (disorder, vacancies, packing) follows from the seed.
+
+    Returns:
+        Periodic Atoms, not relaxed; info: what the builder tells (source, strain, area, energy of an order …).
 
     Raises:
         UserError: unknown kind, or whatever the builders refuse.
@@ -86,7 +98,7 @@ def start(structure: Structure, seed: int) -> Atoms:
             raise UserError(f"structure {structure.id!r}: {structure.vacancies} vacancies among {len(lithium)} lithium atoms")
         del atoms[np.random.default_rng(seed + 1).choice(lithium, structure.vacancies, replace=False)]
     atoms.set_cell(atoms.cell.array * structure.scale, scale_atoms=True)
-    atoms.info = {"structure": structure.id}
+    atoms.info |= {key: atoms.info[key] * structure.scale**power for key, power in SCALED.items() if key in atoms.info}
     return atoms
 
 

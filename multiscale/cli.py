@@ -12,6 +12,7 @@ from multiscale.commands.animate import animate
 from multiscale.commands.arrhenius import register as _register_arrhenius
 from multiscale.commands.band_gap import register as _register_band_gap
 from multiscale.commands.boundary import register as _register_boundary
+from multiscale.commands.build import build
 from multiscale.commands.cluster import register as _register_cluster
 from multiscale.commands.compare import compare
 from multiscale.commands.growth import register as _register_growth
@@ -53,6 +54,7 @@ _register_mechanics(analyze_app)
 _register_arrhenius(analyze_app)
 app.add_typer(sweep_app, name="sweep")
 app.command()(homogenize)
+app.command()(build)
 app.command()(replicas)
 app.command()(stages)
 app.command()(preview)

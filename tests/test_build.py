@@ -1,0 +1,73 @@
+"""`multiscale build`: structures of a file as files, with what the builders tell of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ase.io import read
+from launch import multiscale
+
+from atomistic import recipe
+from atomistic.starts import Structure, built, start
+
+STRUCTURES = """
+[[structure]]
+id = "LiF|Li2O"
+kind = "heterostructure"
+name = "LiF"
+other = "Li2O"
+
+[[structure]]
+id = "glass"
+kind = "amorphous"
+composition = { Li = 12, P = 1, S = 5, Cl = 1 }
+density = 1.6
+"""
+
+
+def test_structures_become_files_that_state_strain_and_density(tmp_path: Path) -> None:
+    """A coherent interface and a packing; the strain is that of the lattice constants, 4.0263 and 4.6114 Å (turned by 45°)."""
+    (tmp_path / "s.toml").write_text(STRUCTURES)
+    done = multiscale("build", tmp_path / "s.toml", "--out", tmp_path / "cells", "--seed", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    joined, glass = json.loads(done.stdout)["structures"]
+    area = joined["area"]
+    assert joined["cell_A"][0] * joined["cell_A"][1] == pytest.approx(area, rel=1e-4)
+    per_upper = 4.6114**2 / 2  # smallest square of the face of Li2O
+    share = area / per_upper / round(area / per_upper)
+    assert (1 + joined["strain_upper"][0]) * (1 + joined["strain_upper"][1]) == pytest.approx(share, rel=1e-4)
+    assert max(map(abs, joined["strain_lower"])) < 1e-9
+    assert glass["density_g_per_cm3"] == pytest.approx(1.6, rel=1e-3)
+    atoms = read(tmp_path / "cells" / "LiF_Li2O.extxyz")
+    assert len(atoms) == joined["atoms"]
+    assert atoms.info["strain_upper"] == pytest.approx(joined["strain_upper"])
+    one = multiscale("build", tmp_path / "s.toml", "--out", tmp_path / "one", "--only", "glass", "--seed", "2")
+    assert "density_g_per_cm3 1.6" in one.stdout
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["glass.extxyz"]
+    assert (tmp_path / "one" / "glass.extxyz").read_bytes() == (tmp_path / "cells" / "glass.extxyz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more", "told"),
+    [
+        ("[[structure]]", "[[task]]", (), "no [[structure]] table"),
+        ('id = "glass"', 'id = "LiF|Li2O"', (), "two structures have the same id"),
+        ("density", "densty", (), "structure 2: unknown key 'densty'"),
+        ('other = "Li2O"', 'other = "Li2X"', (), "structure 'LiF|Li2O': unknown structure 'Li2X'"),
+        ("", "", ("--only", "glas"), "unknown structure 'glas'; did you mean 'glass'"),
+    ],
+)
+def test_what_cannot_be_built_is_told(tmp_path: Path, old: str, new: str, more: tuple[str, ...], told: str) -> None:
+    """With the structure's id."""
+    (tmp_path / "s.toml").write_text(STRUCTURES.replace(old, new) if old else STRUCTURES)
+    done = multiscale("build", tmp_path / "s.toml", "--out", tmp_path / "cells", *more)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_areas_follow_the_scale_and_frames_carry_the_id_alone() -> None:
+    """A recipe's factor on all lengths."""
+    wanted = recipe.frozen(Structure, {"id": "x", "kind": "surface", "name": "LiCl", "vacuum": 10.0, "scale": 1.1}, "here")
+    atoms = built(wanted, 0)
+    assert atoms.info["area"] == pytest.approx(atoms.cell.areas()[2])
+    assert start(wanted, 0).info == {"structure": "x"}
