@@ -12,8 +12,8 @@ from multiscale import doctor
 
 CASE = ROOT / "cases" / "li-lpscl"
 COMMANDS = ["run", "check", "ccd", "report", "compare", "md", "verify", "new", "schema", "doctor", "analyze", "potential",
-            "build", "stages", "replicas", "homogenize", "preview", "animate", "picture", "export", "sweep", "sweep run", "sweep status", "sweep table",
-            "sweep plot", "sweep rank", "sweep sensitivity", "sweep search"]  # fmt: skip
+            "build", "stages", "replicas", "homogenize", "preview", "animate", "picture", "export", "sweep", "sweep run",
+            "sweep status", "sweep table", "sweep plot", "sweep rank", "sweep sensitivity", "sweep search"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
