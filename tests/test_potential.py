@@ -81,6 +81,19 @@ def test_engines_agree_on_energy_forces_and_stress() -> None:
     np.testing.assert_allclose(got["symmetrix"][2], got["mace"][2], atol=1e-8)
 
 
+@each_shipped
+def test_the_text_of_every_member_is_of_the_weights_beside_it(folder: Path) -> None:
+    """What runs the dynamics is the model that the card was measured of: both files are written anew with every fit."""
+    pytest.importorskip("symmetrix", reason="needs symmetrix")
+    crystal = bulk("LiCl" if folder.name.startswith("lpscl") else "LiF")
+    crystal.rattle(0.1, seed=1)
+    for member in range(potential.describe(folder).members):
+        fast, plain = (potential.load(folder, engine, member=member) for engine in ("symmetrix", "mace"))
+        energies = [calculator.get_property("energy", crystal) for calculator in (fast, plain)]
+        assert energies[0] == pytest.approx(energies[1], abs=1e-8 * len(crystal))
+        np.testing.assert_allclose(fast.get_property("forces", crystal), plain.get_property("forces", crystal), atol=1e-6)
+
+
 def test_an_export_agrees_where_atoms_are_close_and_in_a_carbonate(tmp_path: Path) -> None:
     """Coupling tensors of double precision: with rounded ones the pair differs by 1.6e-8 eV/atom."""
     pytest.importorskip("symmetrix", reason="needs symmetrix")
