@@ -52,7 +52,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
-from atomistic import cp2k, dynamics
+from atomistic import cp2k, dynamics, labels
 from atomistic import potential as potentials
 from atomistic.cp2k import Cp2kSettings, FirstPrinciples
 from atomistic.dynamics import DynamicsSettings, Ensemble, Thermostat
@@ -231,8 +231,9 @@ class Engines:
                 raise UserError(f"stage {stage.name!r}: {error}") from None
 
     def _place(self, name: str) -> str:
-        """A name, or the path of a file or folder beside the file of stages."""
-        return str(self.home / name) if (self.home / name).exists() else name
+        """A known name, or the path of a file or folder beside the file of stages."""
+        known = (*potentials.available(), *labels.TEACHERS)
+        return str(self.home / name) if name not in known and (self.home / name).exists() else name
 
 
 def engines(path: str | Path, allow_pickle: bool = False) -> Engines:

@@ -1,6 +1,7 @@
 """`multiscale stages`: stages of several potentials on one structure, what they lack told before they start."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from launch import multiscale
 
-from atomistic import cp2k, protocol, structures
+from atomistic import cp2k, potential, protocol, structures
 from atomistic.cp2k import Cp2kSettings, LabelFailure
 from coupling.errors import RunFailure, UserError
 
@@ -103,6 +104,16 @@ def test_what_a_later_stage_lacks_is_told_first(tmp_path: Path, old: str, new: s
     path.write_text(STAGES.replace(old, new))
     with pytest.raises(UserError, match=told):
         protocol.engines(path).require(protocol.read(path), structures.bulk("LiCl"))
+
+
+def test_paths_start_at_the_file_and_known_names_come_first(tmp_path: Path) -> None:
+    """A folder beside the file, wherever the command is given; one that is called as a shipped potential does not hide it."""
+    shutil.copytree(potential.folder_of("lpscl") / "member-2", tmp_path / "mine")
+    (tmp_path / "lpscl").mkdir()
+    (tmp_path / "stages.toml").write_text(STAGES)
+    engines = protocol.engines(tmp_path / "stages.toml")
+    assert engines.identity("mine") == potential.describe(tmp_path / "mine").sha256
+    assert engines.identity("lpscl") == potential.describe("lpscl").sha256
 
 
 def test_settings_of_cp2k_are_checked(tmp_path: Path) -> None:
