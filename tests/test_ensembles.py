@@ -175,11 +175,14 @@ def test_chains_make_an_oscillator_canonical() -> None:
         assert stats.kstest(np.array(momenta)[:, axis] / heat, "norm").pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("thermostat", "fixed_area"), [("langevin", False), ("chains", False), ("langevin", True)])
-def test_volume_of_an_ideal_gas(thermostat: dynamics.Thermostat, fixed_area: bool) -> None:
+@pytest.mark.parametrize(
+    ("thermostat", "fixed_area", "free_shape"),
+    [("langevin", False, False), ("chains", False, False), ("langevin", True, False), ("langevin", False, True)],
+)
+def test_volume_of_an_ideal_gas(thermostat: dynamics.Thermostat, fixed_area: bool, free_shape: bool) -> None:
     """P V / kT follows the gamma distribution of shape N + 1, or N where the centre of mass rests: mean, variance, shape.
 
-    So it does where the height alone moves, at a fixed area.
+    So it does where the height alone moves, at a fixed area, and where the shape moves as well (which a gas does not hold).
     """
     count, pressure, temperature = 8, 0.05, 300.0
     rng = np.random.default_rng(5)
@@ -189,6 +192,7 @@ def test_volume_of_an_ideal_gas(thermostat: dynamics.Thermostat, fixed_area: boo
     settings = dataclasses.replace(
         BASE, temperature=temperature, ensemble="npt", pressure=pressure, thermostat=thermostat, timestep=10.0,
         frame_interval=10.0, checkpoint_interval=10.0, barostat_time=400.0, friction_time=100.0, fixed_area=fixed_area,
+        free_shape=free_shape,
     )  # fmt: skip
     run = integrator(atoms, Springs(), settings)
     reduced = []
