@@ -115,9 +115,9 @@ def explore_all(
     answers = run_tasks(tasks, work, folder / "md", crew.comm, crew.progress)
     frames = [frame for task in tasks for frame in _read_frames(folder / "md" / task.key / "frames.extxyz")]
     ended = dict(Counter(str(answer["ended"]) for answer in answers))
-    seen = {frame.info["structure"] for frame in frames}
-    reasons = {run.structure.id: str(answer["ended"]) for run, answer in zip(wanted, answers, strict=True)}
-    empty = {name: reason for name, reason in reasons.items() if name not in seen}
+    by_run = list(zip(wanted, answers, strict=True))
+    seen = {run.structure.id for run, answer in by_run if answer["frames"]}
+    empty = {run.structure.id: str(answer["ended"]) for run, answer in by_run if run.structure.id not in seen}
     return frames, {"runs": len(tasks), "frames": len(frames), "ended": ended, "empty": empty}
 
 

@@ -295,13 +295,15 @@ def test_a_structure_without_a_frame_is_told_and_keeps_the_loop_from_its_target(
     pair = crystal(0, 0.0)
     pair.positions[1] = pair.positions[0] + [1.9, 0.0, 0.0]
     write(tmp_path / "pair.extxyz", pair)
-    more = '[[structure]]\nid = "pair"\nkind = "file"\nname = "pair.extxyz"\n[dynamics]'
-    study_file.write_text(
-        STUDY.replace("[dynamics]", more).replace("generations = 3", "generations = 1").replace("target = 3.0", "target = 1e4")
-    )
+    text = STUDY.replace("generations = 3", "generations = 1").replace("target = 3.0", "target = 1e4")
+    text = text.replace('id = "crystal"', 'id = "100"')  # a file of frames gives it back as a number
+    pairs = '[[structure]]\nid = "pair"\nkind = "file"\nname = "pair.extxyz"\n[dynamics]'
+    study_file.write_text(text.replace("[dynamics]", pairs))
     said: list[str] = []
     history = active_learning.improve(improve_study.read_study(study_file), tmp_path / "out", Toy().tools(), say=said.append)
-    assert any("not one frame of structure 'pair' (unphysical: from its start" in line for line in said)
+    told = [line for line in said if "not one frame" in line]
+    assert told
+    assert all("structure 'pair' (unphysical: from its start" in line for line in told)
     assert "budget" in history["stop"]
 
 
