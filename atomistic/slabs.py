@@ -83,7 +83,8 @@ def terminations(crystal: str | Atoms, miller: Index, thickness: float = 10.0, v
     """
     cell = bulk(crystal) if isinstance(crystal, str) else crystal
     if not any(miller) or not thickness > 0 or not vacuum > 0:
-        raise UserError(f"slab: a plane and lengths are needed, read Miller {miller}, {thickness} Å thick, vacuum {vacuum} Å")
+        told = f"read Miller {miller}, {thickness} Å thick, vacuum {vacuum} Å"
+        raise UserError(f"slab: a plane and lengths above 0 Å are needed, {told}")
     generator = _generator(cell, miller, thickness, vacuum)
     cuts = generator.gen_possible_terminations(ftol=0.05)
     if len(cuts) * len(cell) > LARGE:
