@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.calculator import BaseCalculator
+from ase.calculators.lj import LennardJones
+from ase.constraints import FixAtoms
 from launch import multiscale
 
 from atomistic import cp2k, potential, protocol, structures
 from atomistic.cp2k import Cp2kSettings, LabelFailure
+from atomistic.protocol import Stage
 from coupling.errors import RunFailure, UserError
 
 STAGES = """
@@ -135,3 +140,53 @@ def test_a_structure_that_no_stage_starts_from_is_refused(tmp_path: Path, frames
     done = multiscale("stages", str(tmp_path / "stages.toml"), str(tmp_path / "cell.extxyz"), "--out", str(tmp_path / "out"))
     assert done.returncode == 2
     assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda atoms: atoms.set_constraint(FixAtoms([0])), r"Cl4Li4: holds constraints \(FixAtoms\).*stages move every atom"),
+        (lambda atoms: atoms.positions.fill(np.nan), "Cl4Li4: its positions are not finite numbers"),
+        (lambda atoms: atoms.set_momenta(np.full((8, 3), np.inf)), "Cl4Li4: its momenta are not finite numbers"),
+        (lambda atoms: atoms.set_masses(np.zeros(8)), "Cl4Li4: its masses are not finite numbers above zero"),
+        (lambda atoms: atoms.positions.__setitem__(1, atoms.positions[0]), "atoms 0 and 1 lie less than 0.3 Å apart"),
+    ],
+)
+def test_atoms_that_stages_would_treat_otherwise_than_the_file_says_are_refused(
+    tmp_path: Path, change: Callable[[Atoms], object], told: str
+) -> None:
+    """Before any potential is opened; atoms held fixed, above all, would move."""
+    (tmp_path / "stages.toml").write_text(STAGES)
+    atoms = structures.bulk("LiCl")
+    change(atoms)
+    with pytest.raises(UserError, match=told):
+        protocol.run(protocol.read(tmp_path / "stages.toml"), atoms, tmp_path / "out", never)
+
+
+def test_an_end_is_the_same_whether_it_was_computed_or_kept(tmp_path: Path) -> None:
+    """Of atoms that carry more than stages take; an optimisation hands nothing else on, either."""
+    stages = [Stage("rest", "springs", kind="optimise", force=0.5)]
+    atoms = structures.bulk("LiCl")
+    atoms.set_tags(range(8))
+    atoms.set_initial_magnetic_moments([1.0] * 8)
+    ends = [protocol.run(stages, atoms, tmp_path, lambda name, precision: LennardJones())[0].atoms for _ in range(2)]
+    assert sorted(ends[0].arrays) == sorted(ends[1].arrays) == ["masses", "momenta", "numbers", "positions"]
+    assert np.array_equal(ends[0].positions, ends[1].positions)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A file of that name."""
+    (tmp_path / "out").write_text("")
+    with pytest.raises(RunFailure, match=r"out: cannot be made a folder \(File exists\)"):
+        protocol.run([Stage("a", "lpscl")], structures.bulk("LiCl"), tmp_path / "out", never)
+
+
+def test_a_length_is_a_whole_number_of_frames() -> None:
+    """20 fs of first principles would otherwise be the 50 fs of one usual frame."""
+    with pytest.raises(UserError, match=r"stage 'a': length = 20 fs is not a whole number of frames of 50 fs \(frame_interval\)"):
+        Stage("a", "cp2k", picoseconds=0.02, timestep=1.0)
+
+
+def never(potential: str, precision: str) -> BaseCalculator:
+    """No potential is asked for."""
+    raise AssertionError(potential)
