@@ -9,9 +9,10 @@ import math
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ase.data import chemical_symbols
+from pydantic import TypeAdapter, ValidationError
 
 from atomistic import labels
 from atomistic.card_settings import CardSettings, Targets
@@ -117,7 +118,9 @@ def as_toml(recipe: Recipe) -> str:
 
 
 def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
-    """Dataclass of a TOML table; unknown or missing keys raise UserError."""
+    """Dataclass of a TOML table, numbers as written; wrong or missing keys and values of another type raise UserError."""
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: read {entry!r}; a table of keys is needed")
     known = [each.name for each in fields(kind)]
     for key in entry:
         if key not in known:
@@ -127,8 +130,17 @@ def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
         it = "them" if lacking[1:] else "it"
         raise UserError(f"{where}: {', '.join(lacking)} missing; every {kind.__name__.lower()} needs {it}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    if "composition" in entry:
+    if isinstance(entry.get("composition"), dict):
         values["composition"] = tuple(entry["composition"].items())
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        try:
+            TypeAdapter(hints[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            told = error.errors()[0]["msg"].lower()
+            raise UserError(f"{where}: {key}: read {entry[key]!r}; {told}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{where}: {key}: read {value!r}; a finite number is needed")
     try:
         return kind(**values)
     except TypeError as error:
