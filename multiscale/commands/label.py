@@ -84,6 +84,10 @@ def adopt(
     from atomistic import dataset
     from atomistic.label_settings import LabelSettings
 
+    if parallel.size() > 1:
+        raise UserError("potential import: one process does it; leave out mpirun")
+    if blank := [option for option, value in (("--code", code), ("--version", version)) if not value.strip()]:
+        raise UserError(f"{', '.join(blank)}: blank; labels of two codes or versions are told apart by it")
     if dataset.require_suffix(out).exists():
         raise UserError(f"{out}: exists; choose another --out")
     read = dataset.read(frames, units=units)
