@@ -13,11 +13,14 @@ from ase.build import bulk
 from ase.calculators.calculator import BaseCalculator
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
+from ase.io import read, write
 from launch import multiscale
 
-from atomistic import cp2k, potential, protocol, structures
+from atomistic import cp2k, improve_study, potential, protocol, structures
 from atomistic.cp2k import Cp2kSettings, LabelFailure
+from atomistic.disagreement import read_frames
 from atomistic.protocol import Stage
+from atomistic.starts import Structure
 from coupling.errors import RunFailure, UserError
 
 STAGES = """
@@ -52,14 +55,25 @@ cutoff = 300.0
 
 
 def test_stages_run_from_the_command_line_and_are_kept(tmp_path: Path) -> None:
-    """A known crystal; the second call runs nothing and tells the same."""
+    """A file whose name has a space; the second call runs nothing and tells the same; sides of an interface stay told apart."""
     pytest.importorskip("symmetrix", reason="needs symmetrix")
     (tmp_path / "stages.toml").write_text(STAGES)
-    command = ["stages", str(tmp_path / "stages.toml"), "LiCl", "--out", str(tmp_path / "out"), "--json"]
+    cell = structures.bulk("LiCl")
+    cell.set_tags([0, 1] * 4)  # sides of an interface, say
+    write(tmp_path / "my cell.extxyz", cell)
+    command = [
+        "stages",
+        str(tmp_path / "stages.toml"),
+        str(tmp_path / "my cell.extxyz"),
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+    ]
     told = multiscale(*command)
     assert told.returncode == 0, told.stderr
     rows = json.loads(told.stdout)["stages"]
     assert [row["stage"] for row in rows] == ["warm up", "rest"]
+    assert list(read(tmp_path / "out" / "final.extxyz").get_tags()) == [0, 1] * 4
     assert rows[1]["energy_eV"] < rows[0]["energy_eV"]
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.npz")}
     assert multiscale(*command).stdout == told.stdout
@@ -132,14 +146,47 @@ def test_settings_of_cp2k_are_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("frames", "told"), [(2, "holds 2 structures; stages start from one"), (1, "no cell that is periodic")])
 def test_a_structure_that_no_stage_starts_from_is_refused(tmp_path: Path, frames: int, told: str) -> None:
     """Several frames, or a molecule."""
-    from ase.io import write
-
     single: Any = bulk("Li", cubic=True) if frames > 1 else Atoms("Li2", [[0, 0, 0], [0, 0, 3]])
     write(tmp_path / "cell.extxyz", [single] * frames)
     (tmp_path / "stages.toml").write_text(STAGES)
     done = multiscale("stages", str(tmp_path / "stages.toml"), str(tmp_path / "cell.extxyz"), "--out", str(tmp_path / "out"))
     assert done.returncode == 2
     assert told in done.stderr
+
+
+PARTLY = """
+data_salt
+_symmetry_space_group_name_H-M 'P 1'
+_cell_length_a 5.1
+_cell_length_b 5.1
+_cell_length_c 5.1
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Li 0 0 0 1.0
+Li 0.5 0.5 0 0.5
+Cl 0.5 0.5 0.5 1.0
+"""
+
+
+def test_partly_filled_sites_are_not_taken_for_full(tmp_path: Path) -> None:
+    """A CIF as diffraction gives it; with all sites filled by one atom it is read."""
+    path = tmp_path / "salt.cif"
+    path.write_text(PARTLY)
+    with pytest.raises(UserError, match=r"salt\.cif: a site is partly filled or shared \(Li 0\.5\)"):
+        read_frames(path)
+    with pytest.raises(UserError, match=r"salt\.cif: a site is partly filled"):
+        improve_study.start_atoms(Structure("salt", "file", str(path)), 0)
+    done = multiscale("potential", "label", path, "--out", tmp_path / "set.h5")
+    assert (done.returncode, "a site is partly filled" in done.stderr) == (2, True)
+    path.write_text(PARTLY.replace("0 0.5\n", "0 1.0\n"))
+    assert len(read_frames(path)[0]) == 3
 
 
 @pytest.mark.parametrize(
