@@ -333,9 +333,7 @@ def _bare(atoms: Atoms) -> Atoms:
         UserError: atoms held fixed, which stages would move; a number that is not finite; a mass not above zero; two atoms at
             one place.
     """
-    if atoms.constraints:
-        told = f"holds constraints ({type(atoms.constraints[0]).__name__}), such as atoms held fixed"
-        raise UserError(f"{atoms.get_chemical_formula()}: {told}; stages move every atom, so take them out of the file")
+    dynamics.require_free(atoms)
     bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     bare.set_masses(atoms.get_masses())
     bare.set_momenta(atoms.get_momenta())

@@ -18,6 +18,7 @@ from atomistic import labels
 from atomistic.card_settings import CardSettings, Targets
 from atomistic.fitting import FitSettings
 from atomistic.sampling import Structure, seed_of
+from coupling import toml_input
 from coupling.errors import UserError
 
 TRAIN, HELD_OUT = "train", "test"
@@ -137,7 +138,7 @@ def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
         try:
             TypeAdapter(hints[key]).validate_python(value, strict=True)
         except ValidationError as error:
-            told = error.errors()[0]["msg"].lower()
+            told = toml_input.mend(dict(error.errors()[0]))
             raise UserError(f"{where}: {key}: read {entry[key]!r}; {told}") from None
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{where}: {key}: read {value!r}; a finite number is needed")
@@ -151,22 +152,29 @@ def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        UserError: missing file, broken TOML, unknown keys, an unknown labeller or method, a task that names a structure that is
-            not there, or two tasks that make the same job.
+        UserError: missing file, broken TOML, unknown keys, values of another type, an unknown labeller or method, two structures
+            of one id, a task that names a structure that is not there, or two tasks that make the same job.
     """
     try:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: not readable as a recipe ({error})") from error
     starts = raw.pop("structure", [])
+    if not isinstance(starts, list):
+        raise UserError(f"{path}: structure: a table under [[structure]] in double brackets is needed")
     parts = {
-        "structures": {entry.get("id", "?"): frozen(Structure, entry, f"{path}: structure") for entry in starts},
+        "structures": {one.id: one for one in (frozen(Structure, entry, f"{path}: structure") for entry in starts)},
         "tasks": tuple(frozen(Sampling, entry, f"{path}: task {number}") for number, entry in enumerate(raw.pop("task", []), 1)),
         "members": tuple(frozen(Member, entry, f"{path}: member {n}") for n, entry in enumerate(raw.pop("member", []), 1)),
         "fit": frozen(FitSettings, raw.pop("fit", {}), f"{path}: fit"),
         "card": _card(raw.pop("card", {}), f"{path}: card"),
     }
+    if len(parts["structures"]) < len(starts):
+        raise UserError(f"{path}: two structures have the same id; each needs its own")
     recipe: Recipe = frozen(Recipe, raw | parts, str(path))
+    if recipe.validation_every < 2:
+        told = "one job in so many is for validation, so that 2 or more is needed"
+        raise UserError(f"{path}: validation_every = {recipe.validation_every}: {told}")
     for element, value in recipe.atomic_energies.items():
         if element not in chemical_symbols[1:] or not (isinstance(value, int | float) and math.isfinite(value)):
             told = "an element and the energy of its isolated atom in eV are needed, as in { Li = -0.48 }"

@@ -73,13 +73,13 @@ def test_what_cannot_be_built_is_told(tmp_path: Path, old: str, new: str, more: 
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ({"id": 5}, "here: id: read 5; input should be a valid string"),
-        ({"density": "1.6 g/cm3"}, "here: density: read '1.6 g/cm3'; input should be a valid number"),
+        ({"id": 5}, "here: id: read 5; write a text in quotes"),
+        ({"density": "1.6 g/cm3"}, "here: density: read '1.6 g/cm3'; write a number, without quotes or unit"),
         ({"density": float("inf")}, "here: density: read inf; a finite number is needed"),
-        ({"miller": [1, 0, 0.5]}, r"here: miller: read \[1, 0, 0.5\]; input should be a valid integer"),
-        ({"miller": [1, 0]}, r"here: miller: read \[1, 0\]; field required"),
-        ({"vacancies": True}, "here: vacancies: read True; input should be a valid integer"),
-        ({"composition": 5}, "here: composition: read 5; input should be a valid tuple"),
+        ({"miller": [1, 0, 0.5]}, r"here: miller: read \[1, 0, 0.5\]; write a whole number"),
+        ({"miller": [1, 0]}, r"here: miller: read \[1, 0\]; too few values; add what is missing"),
+        ({"vacancies": True}, "here: vacancies: read True; write a whole number"),
+        ({"composition": 5}, "here: composition: read 5; write a list"),
         ({"composition": {"Lx": 3}}, "Lx is no element"),
         ({"composition": {"Li": 0}}, "atoms and a positive density are needed"),
         ({"scale": 0.0}, "structure 'x': scale = 0.0, vacancies = 0; a factor above zero"),
@@ -111,3 +111,19 @@ def test_energies_and_dipoles_follow_the_scale_and_are_not_told_of_cells_with_va
     assert abs(dipoles[0]) > 0.01
     assert dipoles[1] == pytest.approx(dipoles[0] / 1.25)
     assert "ewald" not in built(recipe.frozen(Structure, entry | {"vacancies": 1}, "here"), 0).info
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (2 * '[[structure]]\nid = "a"\nkind = "crystal"\nname = "Li"\n', "two structures have the same id"),
+        ("validation_every = 1\n", "validation_every = 1: one job in so many"),
+        ("structure = 5\n", r"structure: a table under \[\[structure\]\]"),
+        ('max_force = "8 eV/A"\n', "max_force: read '8 eV/A'; write a number, without quotes or unit"),
+    ],
+)
+def test_recipes_that_say_what_cannot_be_are_told(tmp_path: Path, lines: str, told: str) -> None:
+    """A structure of the same id took the place of the one before."""
+    (tmp_path / "recipe.toml").write_text('name = "x"\nseed = 1\ndriver = "teacher"\n' + lines)
+    with pytest.raises(UserError, match=told):
+        recipe.read_recipe(tmp_path / "recipe.toml")
