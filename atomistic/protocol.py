@@ -189,7 +189,9 @@ def run(
 
 
 def read(path: str | Path) -> list[Stage]:
-    """Stages of a TOML file.
+    """Stages of a TOML file; one without a seed has its number (from 0), since noise that repeats itself ties runs to each other.
+
+    Source: Sindhikara et al., J. Chem. Theory Comput. 5, 1624 (2009) (memory).
 
     Raises:
         UserError: file, line and key of each mistake.
@@ -197,7 +199,7 @@ def read(path: str | Path) -> list[Stage]:
     file = toml_input.read(path)
     stages = []
     for number, table in enumerate(toml_input.validate(file, _File).stage):
-        values = table.model_dump(exclude_none=True)
+        values = {"seed": number} | table.model_dump(exclude_none=True)
         if "length" in values:
             values["picoseconds"] = values.pop("length")
         try:
@@ -277,7 +279,7 @@ class _Stage(Table):
     frame_interval: _Time | None = None
     checkpoint_interval: _Time | None = None
     free_shape: Flag = False
-    seed: Annotated[Whole, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0)] | None = None
     cell: Flag = False
     force: Annotated[float, InUnit("eV/angstrom", above=0.0)] | None = None
     steps: Annotated[Whole, Field(ge=1)] = 500

@@ -234,6 +234,12 @@ def test_a_length_is_a_whole_number_of_frames() -> None:
         Stage("a", "cp2k", picoseconds=0.02, timestep=1.0)
 
 
+def test_stages_have_noise_of_their_own(tmp_path: Path) -> None:
+    """Unless the file says otherwise."""
+    (tmp_path / "stages.toml").write_text(STAGES + STAGES.replace('name = "', 'seed = 7\nname = "second '))
+    assert [stage.seed for stage in protocol.read(tmp_path / "stages.toml")] == [0, 1, 7, 7]
+
+
 def never(potential: str, precision: str) -> BaseCalculator:
     """No potential is asked for."""
     raise AssertionError(potential)
