@@ -6,6 +6,7 @@ structure, job and anything else that JSON holds. HDF5 keeps positions and force
 everything else in double.
 """
 
+import io
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -309,7 +310,8 @@ def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], compact:
         "stresses": np.array([frame.info[STRESS] for frame in frames], dtype=float),
         "info": np.array([json.dumps(entry, ensure_ascii=False).encode() for entry in rest], dtype=np.bytes_),
     }
-    with h5py.File(path, "w") as file:
+    image = io.BytesIO()  # HDF5 on a full disk tells of it a dozen times
+    with h5py.File(image, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["units"] = label_settings.UNITS
         if compact:
@@ -320,6 +322,7 @@ def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], compact:
             rounded = {"scaleoffset": digits[name], "fillvalue": np.nan} if name in digits else {}
             values = values.round(digits[name]) if rounded else values
             file.create_dataset(name, data=values, compression="gzip", shuffle=True, **rounded)
+    path.write_bytes(image.getvalue())
 
 
 def _plain(value: Any) -> Any:

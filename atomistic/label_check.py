@@ -65,6 +65,8 @@ def fault_of(frame: Atoms, largest_force: float = LARGEST_FORCE) -> str:
     """What is wrong with the labels of one frame on its own, empty where nothing is."""
     if len(frame) == 0:
         return "no atoms"
+    if (frame.numbers < 1).any():
+        return f"atom {int(np.argmax(frame.numbers < 1))} is of no element (X)"
     wanted: tuple[tuple[str, str, dict, tuple[int, ...]], ...] = (
         ("energy", ENERGY, frame.info, ()),
         ("forces", FORCES, frame.arrays, (len(frame), 3)),

@@ -1,6 +1,7 @@
 """Training sets: both formats round-trip, units of foreign sets are declared, broken labels are refused with their number."""
 
 import dataclasses
+import resource
 
 import h5py
 import numpy as np
@@ -13,7 +14,7 @@ from ase.io import write as ase_write
 
 from atomistic import dataset
 from atomistic.dataset import LabelSettings
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 
 PBE = LabelSettings("CP2K", "2025.1", functional="PBE", cutoff="400 Ry", further=(("smearing", "500 K"),))
 ATOMIC = {3: -203.0, 16: -281.0}  # eV, about what a pseudopotential code gives
@@ -286,3 +287,26 @@ def foreign(stress):
     atoms.info |= {"REF_energy": -30.0, "REF_stress": stress}
     atoms.arrays["REF_forces"] = np.zeros((8, 3))
     return atoms
+
+
+def test_an_atom_of_no_element_is_refused(tmp_path):
+    """ASE's X, which stands for what a program did not know."""
+    strange = foreign(np.zeros(6))
+    strange.numbers[3] = 0
+    ase_write(tmp_path / "foreign.extxyz", [foreign(np.zeros(6)), strange])
+    with pytest.raises(UserError, match=r"frame 1 .*atom 3 is of no element \(X\)"):
+        dataset.read(tmp_path / "foreign.extxyz", units="eV, Å")
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, capfd):
+    """As a limit on the size of files makes one; the set that stood there stays."""
+    dataset.write(tmp_path / "set.h5", [foreign(np.zeros(6))], PBE)
+    before, limits = (tmp_path / "set.h5").read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        with pytest.raises(RunFailure, match=r"set\.h5: cannot be written \(File too large\)"):
+            dataset.write(tmp_path / "set.h5", frames(), PBE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capfd.readouterr().err == ""
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("set.h5", before)]
