@@ -133,19 +133,27 @@ def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     if isinstance(entry.get("composition"), dict):
         values["composition"] = tuple(entry["composition"].items())
-    hints = get_type_hints(kind)
     for key, value in values.items():
-        try:
-            TypeAdapter(hints[key]).validate_python(value, strict=True)
-        except ValidationError as error:
-            told = toml_input.mend(dict(error.errors()[0]))
-            raise UserError(f"{where}: {key}: read {entry[key]!r}; {told}") from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"{where}: {key}: read {value!r}; a finite number is needed")
+        _require_type(key, value, get_type_hints(kind)[key], where)
     try:
-        return kind(**values)
+        made = kind(**values)
     except TypeError as error:
         raise UserError(f"{where}: {error}") from error
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{where}: {key}: read {value!r}; a finite number is needed")
+    return made
+
+
+def _require_type(key: str, value: Any, wanted: Any, where: str) -> None:
+    """Raise UserError where a value is not of the type of its key: no text becomes a number, and 1.0 no whole one."""
+    try:
+        TypeAdapter(wanted).validate_python(value, strict=True)
+    except ValidationError as error:
+        first: dict[str, Any] = dict(error.errors()[0])
+        inside = [part for part in first["loc"] if isinstance(part, str) and isinstance(value, dict) and part in value]
+        read = value[inside[0]] if inside else list(value) if isinstance(value, tuple) else value
+        raise UserError(f"{where}: {'.'.join([key, *inside])}: read {read!r}; {toml_input.mend(first)}") from None
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -176,7 +184,7 @@ def read_recipe(path: str | Path) -> Recipe:
         told = "one job in so many is for validation, so that 2 or more is needed"
         raise UserError(f"{path}: validation_every = {recipe.validation_every}: {told}")
     for element, value in recipe.atomic_energies.items():
-        if element not in chemical_symbols[1:] or not (isinstance(value, int | float) and math.isfinite(value)):
+        if element not in chemical_symbols[1:] or not math.isfinite(value):
             told = "an element and the energy of its isolated atom in eV are needed, as in { Li = -0.48 }"
             raise UserError(f"{path}: atomic_energies: {element} = {value!r}: {told}")
     if recipe.labeller not in labels.TEACHERS:
