@@ -82,6 +82,8 @@ def _refuse(replicas: Sequence[Atoms], settings: DynamicsSettings, folders: Sequ
         raise UserError("batch: final_temperature is not for batches; run one temperature, or staged dynamics without a batch")
     if dtype not in ("float32", "float64"):
         raise potential.unknown("dtype", dtype, ["float32", "float64"])
+    for atoms in replicas:
+        dynamics.require_free(atoms)
 
 
 def _key(replicas: Sequence[Atoms], number: int, settings: DynamicsSettings, engine: str) -> str:

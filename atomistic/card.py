@@ -28,6 +28,7 @@ from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 
 RECIPE, TEXT = "recipe.toml", "card.md"
+SEEN = "frames of the fit tell nothing of frames that it has not seen; give others by --held-out"
 OURS, TEACHER = "potential", "teacher"
 COSTS = {"errors": 100.0, "rest": 60.0, "hop": 120.0, "pairs": 100.0, "run": 300.0, "speed": 5.0}
 """Rough seconds of a measurement, for the order of work and the estimate of the time left; the teacher's take longer."""
@@ -66,6 +67,7 @@ def subject(name: str, held_out: Path, training: Sequence[Path] = (), phases: Se
         if phase not in names():
             raise unknown("phase", phase, names())
         potential.require_elements(bulk(phase), described)
+    dataset.require_apart(held_out, training, SEEN)
     levels = dataset.settings(held_out)
     dataset.read(held_out)
     for path in training:

@@ -6,7 +6,9 @@ structure, job and anything else that JSON holds. HDF5 keeps positions and force
 everything else in double.
 """
 
+import io
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from ase.io import read as ase_read
 from ase.io import write as ase_write
 
 from atomistic import label_settings
-from atomistic.label_check import ENERGY, FORCES, STRESS, check
+from atomistic.label_check import ENERGY, FORCES, STRESS, check, symmetric
 from atomistic.label_settings import LabelSettings, difference
 from coupling.atomic import replacing
 from coupling.errors import UserError
@@ -34,8 +36,8 @@ DIGITS = {"positions": 4, "forces": 3}  # decimals that a compact set keeps
 PER_ATOM = ("tags", "initial_magmoms")  # arrays kept where a frame has them
 ENERGY_UNITS = {"eV": 1.0, "Hartree": units.Hartree, "Rydberg": units.Rydberg, "kcal/mol": units.kcal / units.mol,
                 "kJ/mol": units.kJ / units.mol, "meV": 1e-3}  # fmt: skip
-LENGTH_UNITS = {"Å": 1.0, "Bohr": units.Bohr}
-KNOWN_UNITS = f'an energy of {", ".join(ENERGY_UNITS)} and a length of {" or ".join(LENGTH_UNITS)}, as in "Hartree, Bohr"'
+LENGTH_UNITS = {"Å": 1.0, "angstrom": 1.0, "Bohr": units.Bohr}
+KNOWN_UNITS = f'an energy of {", ".join(ENERGY_UNITS)} and a length of {", ".join(LENGTH_UNITS)}, as in "Hartree, Bohr"'
 
 
 def write(
@@ -137,8 +139,10 @@ def merge(paths: Sequence[str | Path], mixed: bool = False) -> tuple[list[Atoms]
             both at once learns neither.
 
     Raises:
-        UserError: sets of different settings without `mixed`, or a set that does not state its settings.
+        UserError: sets of different settings without `mixed`, a set that does not state its settings, or one given twice.
     """
+    for number, path in enumerate(paths):
+        require_apart(path, paths[:number], "given twice, so that each of its frames would count twice; leave one out")
     frames: list[Atoms] = []
     levels: dict[str, LabelSettings] = {}
     for path in paths:
@@ -153,6 +157,12 @@ def merge(paths: Sequence[str | Path], mixed: bool = False) -> tuple[list[Atoms]
             levels[key] = entry
         frames += read(path)
     return frames, levels
+
+
+def require_apart(path: str | Path, others: Sequence[str | Path], why: str) -> None:
+    """Raise UserError, with `why`, where a set is the file of one of the others."""
+    if Path(path).resolve() in {Path(other).resolve() for other in others}:
+        raise UserError(f"{path}: {why}")
 
 
 def require_suffix(path: str | Path) -> Path:
@@ -206,7 +216,8 @@ def _with_reference_keys(frame: Atoms) -> Atoms:
     if FORCES not in frame.arrays and "forces" in found:
         frame.arrays[FORCES] = found["forces"]
     if np.size(frame.info.get(STRESS, 0)) == 9:
-        frame.info[STRESS] = np.reshape(frame.info[STRESS], 9)[[0, 4, 8, 5, 2, 1]]
+        tensor = np.reshape(frame.info[STRESS], (3, 3))
+        frame.info[STRESS] = tensor.ravel()[[0, 4, 8, 5, 2, 1]] if symmetric(tensor) else tensor  # refused by the check
     return frame
 
 
@@ -215,7 +226,7 @@ def _convert(frames: list[Atoms], declared: str | None, where: str) -> None:
     if declared is None:
         told = f"{where}: does not say by which settings it was made; `multiscale potential import` makes a set that does"
         raise UserError(f"{told}, from its --units: {KNOWN_UNITS}")
-    words = [word.strip() for word in declared.split(",")]
+    words = [word.strip() for word in unicodedata.normalize("NFKC", declared).split(",")]  # three ways to write Å
     if len(words) != 2 or words[0] not in ENERGY_UNITS or words[1] not in LENGTH_UNITS:
         raise UserError(f"{where}: units = {declared!r} are not known; known: {KNOWN_UNITS}")
     energy, length = ENERGY_UNITS[words[0]], LENGTH_UNITS[words[1]]
@@ -299,7 +310,8 @@ def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], compact:
         "stresses": np.array([frame.info[STRESS] for frame in frames], dtype=float),
         "info": np.array([json.dumps(entry, ensure_ascii=False).encode() for entry in rest], dtype=np.bytes_),
     }
-    with h5py.File(path, "w") as file:
+    image = io.BytesIO()  # HDF5 on a full disk tells of it a dozen times
+    with h5py.File(image, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["units"] = label_settings.UNITS
         if compact:
@@ -310,6 +322,7 @@ def _write_h5(path: Path, frames: list[Atoms], levels: dict[str, dict], compact:
             rounded = {"scaleoffset": digits[name], "fillvalue": np.nan} if name in digits else {}
             values = values.round(digits[name]) if rounded else values
             file.create_dataset(name, data=values, compression="gzip", shuffle=True, **rounded)
+    path.write_bytes(image.getvalue())
 
 
 def _plain(value: Any) -> Any:

@@ -157,17 +157,24 @@ def open_potential(name: str, allow_pickle: bool = False) -> BaseCalculator:
 
 
 def read_frames(path: str | Path) -> list[Atoms]:
-    """Every structure of a file that ASE reads, or of a training set (.h5). Raises UserError where there is none."""
+    """Every structure of a file that ASE reads, or of a training set (.h5).
+
+    Raises:
+        UserError: there is none, or one has sites that are not filled by one atom.
+    """
     from ase.io import read
+
+    from atomistic.structures import require_full_sites
 
     if Path(path).suffix == ".h5":
         from atomistic import dataset
 
         return dataset.read(path, checked=False)
     try:
-        return list(read(path, index=":"))
+        frames = list(read(path, index=":"))
     except Exception as error:  # ASE's readers raise anything on foreign bytes
         raise UserError(f"{path}: no structures that ASE can read ({str(error) or type(error).__name__})") from error
+    return [require_full_sites(frame, path) for frame in frames]
 
 
 def as_json(rows: Sequence[Disagreement]) -> dict[str, Any]:

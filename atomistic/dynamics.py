@@ -177,9 +177,10 @@ def run(
         progress: called with the finished share (0 … 1) after each segment.
 
     Raises:
-        UserError: the folder holds a run of other atoms or settings.
+        UserError: the folder holds a run of other atoms or settings, or atoms are held fixed.
         RunFailure: the run stays unstable after all halvings of the time step; finished segments are kept.
     """
+    require_free(atoms)
     folder = Path(folder)
     _claim(folder, atoms, settings)
     state, done = _resume(folder, atoms, settings)
@@ -193,6 +194,13 @@ def run(
         if progress:
             progress((index + 1) / total)
     return load(folder, settings.frames)
+
+
+def require_free(atoms: Atoms) -> None:
+    """Raise UserError where atoms hold constraints, which no run here looks at: all of them would move."""
+    if atoms.constraints:
+        told = f"holds constraints ({type(atoms.constraints[0]).__name__}), such as atoms held fixed"
+        raise UserError(f"{atoms.get_chemical_formula()}: {told}, but every atom would move; take them out of the file")
 
 
 def thermal_momenta(masses: np.ndarray, temperature: float, rng: np.random.Generator) -> np.ndarray:
@@ -343,9 +351,7 @@ def check_forces(forces: np.ndarray, guards: Guards, whose: str = "") -> None:
         raise Unstable(f"{whose}force {largest:.3g} eV/Å (limit {guards.force:g})")
 
 
-def check_frame(
-    template: Atoms, positions: np.ndarray, cell: np.ndarray, temperature: float, settings: DynamicsSettings
-) -> None:
+def check_frame(template: Atoms, positions: np.ndarray, cell: np.ndarray, temperature: float, settings: DynamicsSettings) -> None:
     """Raise Unstable when the temperature (K) blew up, atoms came too close or a position (n, 3) is not finite."""
     guards = settings.guards
     if not np.isfinite(positions).all():

@@ -22,6 +22,7 @@ from atomistic.fitting import FitSettings
 from atomistic.recipe import Member
 from atomistic.sampling import seed_of
 from atomistic.starts import Structure
+from atomistic.structures import require_full_sites
 from coupling import toml_input
 from coupling.errors import UserError
 from coupling.toml_input import Table, Whole, nearest
@@ -175,7 +176,7 @@ def start_atoms(structure: Structure, seed: int) -> Atoms:
     """Atoms of a structure of the study, displaced by 0.02 Å.
 
     Raises:
-        UserError: a file that ASE does not read as one periodic structure, or whatever the builders refuse.
+        UserError: a file that ASE does not read as one periodic structure with full sites, or whatever the builders refuse.
     """
     if structure.kind == FILE:
         try:
@@ -186,6 +187,7 @@ def start_atoms(structure: Structure, seed: int) -> Atoms:
             raise UserError(
                 f"structure {structure.id!r}: {structure.name} holds no structure that is periodic in three directions"
             )
+        require_full_sites(atoms, f"structure {structure.id!r}: {structure.name}")
         atoms = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     else:
         atoms = starts.start(structure, seed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.build import bcc100, bcc110, bcc111, make_supercell
+from ase.data import chemical_symbols
 
 from atomistic.structures import bulk, unknown
 from coupling.errors import UserError
@@ -176,10 +177,12 @@ def amorphous(composition: dict[str, int], density_g_cm3: float, seed: int, scal
         scale: factor on the distances, 1 for the values above.
 
     Raises:
-        UserError: empty composition or a density that is not positive.
+        UserError: empty composition, what is no element, or a density that is not positive and finite.
     """
-    if not composition or min(composition.values()) < 0 or not density_g_cm3 > 0:
+    if not composition or min(composition.values()) < 1 or not 0 < density_g_cm3 < np.inf:
         raise UserError(f"composition {composition!r} at {density_g_cm3!r} g/cm³: atoms and a positive density are needed")
+    if strange := sorted(set(composition) - set(chemical_symbols[1:])):
+        raise UserError(f"composition {composition!r}: {', '.join(strange)} is no element")
     order = sorted(composition, key=lambda symbol: symbol == "Li")
     atoms = Atoms([symbol for symbol in order for _ in range(composition[symbol])], pbc=True)
     length = float((atoms.get_masses().sum() * 1.66053907 / density_g_cm3) ** (1 / 3))

@@ -65,6 +65,8 @@ def fault_of(frame: Atoms, largest_force: float = LARGEST_FORCE) -> str:
     """What is wrong with the labels of one frame on its own, empty where nothing is."""
     if len(frame) == 0:
         return "no atoms"
+    if (frame.numbers < 1).any():
+        return f"atom {int(np.argmax(frame.numbers < 1))} is of no element (X)"
     wanted: tuple[tuple[str, str, dict, tuple[int, ...]], ...] = (
         ("energy", ENERGY, frame.info, ()),
         ("forces", FORCES, frame.arrays, (len(frame), 3)),
@@ -74,11 +76,14 @@ def fault_of(frame: Atoms, largest_force: float = LARGEST_FORCE) -> str:
         return "positions or cell are not finite numbers"
     for word, key, home, shape in wanted:
         if key not in home:
-            return f"no {word} ({key})"
+            virial = "virial" in frame.info and key == STRESS
+            return f"no {word} ({key})" + ("; of its virial, −virial/volume is the stress (eV/Å³) to write" if virial else "")
         try:
             value = np.asarray(home[key], dtype=float)
         except (TypeError, ValueError):
             return f"the {word} ({key}) is not made of numbers"
+        if key == STRESS and value.size == 9 and not symmetric(value.reshape(3, 3)):
+            return f"the {word} ({key}) is a tensor that is not symmetric"
         if value.shape != shape:
             return f"the {word} ({key}) has shape {value.shape}, {shape} is needed"
         if not np.isfinite(value).all():
@@ -97,6 +102,14 @@ def fault_of(frame: Atoms, largest_force: float = LARGEST_FORCE) -> str:
         told = f"a stress of {strongest:.3g} eV/Å³ (limit {LARGEST_STRESS:g}, {LARGEST_STRESS / units.GPa:.0f} GPa)"
         return f"{told}: a broken frame, or a stress in another unit (GPa, kbar)"
     return ""
+
+
+def symmetric(tensor: np.ndarray) -> bool:
+    """Whether a (3, 3) stress equals its transpose to a hundredth of its largest element; False where it holds no numbers."""
+    try:
+        return bool(np.abs(tensor - tensor.T).max() <= 1e-2 * np.abs(tensor).max())
+    except TypeError:
+        return False
 
 
 def energies_off(frames: Sequence[Atoms]) -> list[tuple[float, float]]:

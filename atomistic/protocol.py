@@ -50,6 +50,7 @@ from typing import Annotated, Literal
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
+from matscipy.neighbours import neighbour_list
 from pydantic import Field
 
 from atomistic import cp2k, dynamics, labels
@@ -57,10 +58,11 @@ from atomistic import potential as potentials
 from atomistic.cp2k import Cp2kSettings, FirstPrinciples
 from atomistic.dynamics import DynamicsSettings, Ensemble, Thermostat
 from atomistic.improve_study import keys_of
+from atomistic.label_check import SHORTEST
 from atomistic.relaxation import relaxed
 from coupling import toml_input
 from coupling.atomic import replacing
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 from coupling.store import digest
 from coupling.toml_input import Flag, InUnit, Table, Whole
 
@@ -116,6 +118,10 @@ class Stage:
             self.settings()
         except UserError as error:
             raise UserError(f"stage {self.name!r}: {error}") from None
+        frames = 1000.0 * self.picoseconds / self.frame_interval
+        if self.kind == "md" and (frames < 0.5 or abs(frames - round(frames)) > 1e-6 * frames):
+            told = f"length = {1000.0 * self.picoseconds:g} fs is not a whole number of frames of {self.frame_interval:g} fs"
+            raise UserError(f"stage {self.name!r}: {told} (frame_interval)")
 
     def settings(self) -> DynamicsSettings:
         """The settings of its molecular dynamics."""
@@ -147,7 +153,8 @@ def run(
 ) -> list[Done]:
     """Run the stages in their order, or go on with those that `folder` does not hold finished.
 
-    Momenta are handed from one "md" stage to the next; after an "optimise" stage they are drawn anew.
+    Momenta are handed from one "md" stage to the next; after an "optimise" stage they are drawn anew. Besides them a stage takes
+    elements, masses, positions, cell and periodicity from the atoms, and nothing else.
 
     Args:
         stages: at least one, no name twice.
@@ -158,12 +165,17 @@ def run(
         identity: potential → what a result depends on (a hash of its weights), else its name.
 
     Raises:
-        UserError: no stage, a name twice.
-        RunFailure: a stage did not end well; finished stages are kept.
+        UserError: no stage, a name twice, or atoms that no stage starts from (`_bare`).
+        RunFailure: a stage did not end well; finished stages are kept. The folder cannot be made.
     """
     names = [stage.name for stage in stages]
     if not names or len(set(names)) != len(names):
         raise UserError(f"stages {names!r}: at least one is needed, and no name twice")
+    atoms = _bare(atoms)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFailure(f"{folder}: cannot be made a folder ({error.strerror}); choose another --out") from error
     finished: list[Done] = []
     for number, stage in enumerate(stages, start=1):
         key = digest([dataclasses.asdict(stage), identity(stage.potential), _fingerprint(atoms)])
@@ -177,7 +189,9 @@ def run(
 
 
 def read(path: str | Path) -> list[Stage]:
-    """Stages of a TOML file.
+    """Stages of a TOML file; one without a seed has its number (from 0), since noise that repeats itself ties runs to each other.
+
+    Source: Sindhikara et al., J. Chem. Theory Comput. 5, 1624 (2009) (memory).
 
     Raises:
         UserError: file, line and key of each mistake.
@@ -185,7 +199,7 @@ def read(path: str | Path) -> list[Stage]:
     file = toml_input.read(path)
     stages = []
     for number, table in enumerate(toml_input.validate(file, _File).stage):
-        values = table.model_dump(exclude_none=True)
+        values = {"seed": number} | table.model_dump(exclude_none=True)
         if "length" in values:
             values["picoseconds"] = values.pop("length")
         try:
@@ -265,7 +279,7 @@ class _Stage(Table):
     frame_interval: _Time | None = None
     checkpoint_interval: _Time | None = None
     free_shape: Flag = False
-    seed: Annotated[Whole, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0)] | None = None
     cell: Flag = False
     force: Annotated[float, InUnit("eV/angstrom", above=0.0)] | None = None
     steps: Annotated[Whole, Field(ge=1)] = 500
@@ -312,6 +326,29 @@ def _read_final(place: Path, stage: Stage, atoms: Atoms) -> Done | None:
             end.set_momenta(data["momenta"])
             return Done(stage, place, end, float(data["energy"]))
     return None
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    """The atoms with what a stage takes from them alone.
+
+    Raises:
+        UserError: atoms held fixed, which stages would move; a number that is not finite; a mass not above zero; two atoms at
+            one place.
+    """
+    dynamics.require_free(atoms)
+    bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    bare.set_masses(atoms.get_masses())
+    bare.set_momenta(atoms.get_momenta())
+    taken = {"positions": bare.positions, "cell": bare.cell.array, "masses": bare.get_masses(), "momenta": bare.get_momenta()}
+    for word, values in taken.items():
+        if not np.isfinite(values).all() or (word == "masses" and not (values > 0).all()):
+            needed = "finite numbers above zero" if word == "masses" else "finite numbers"
+            raise UserError(f"{atoms.get_chemical_formula()}: its {word} are not {needed}; mend the file")
+    first, second = neighbour_list("ij", bare, SHORTEST)
+    if len(first):
+        told = f"atoms {first[0]} and {second[0]} lie less than {SHORTEST:g} Å apart"
+        raise UserError(f"{atoms.get_chemical_formula()}: {told}; mend the file")
+    return bare
 
 
 def _fingerprint(atoms: Atoms) -> str:

@@ -9,14 +9,16 @@ import math
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ase.data import chemical_symbols
+from pydantic import TypeAdapter, ValidationError
 
 from atomistic import labels
 from atomistic.card_settings import CardSettings, Targets
 from atomistic.fitting import FitSettings
 from atomistic.sampling import Structure, seed_of
+from coupling import toml_input
 from coupling.errors import UserError
 
 TRAIN, HELD_OUT = "train", "test"
@@ -117,7 +119,9 @@ def as_toml(recipe: Recipe) -> str:
 
 
 def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
-    """Dataclass of a TOML table; unknown or missing keys raise UserError."""
+    """Dataclass of a TOML table, numbers as written; wrong or missing keys and values of another type raise UserError."""
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: read {entry!r}; a table of keys is needed")
     known = [each.name for each in fields(kind)]
     for key in entry:
         if key not in known:
@@ -127,36 +131,60 @@ def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
         it = "them" if lacking[1:] else "it"
         raise UserError(f"{where}: {', '.join(lacking)} missing; every {kind.__name__.lower()} needs {it}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    if "composition" in entry:
+    if isinstance(entry.get("composition"), dict):
         values["composition"] = tuple(entry["composition"].items())
+    for key, value in values.items():
+        _require_type(key, value, get_type_hints(kind)[key], where)
     try:
-        return kind(**values)
+        made = kind(**values)
     except TypeError as error:
         raise UserError(f"{where}: {error}") from error
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{where}: {key}: read {value!r}; a finite number is needed")
+    return made
+
+
+def _require_type(key: str, value: Any, wanted: Any, where: str) -> None:
+    """Raise UserError where a value is not of the type of its key: no text becomes a number, and 1.0 no whole one."""
+    try:
+        TypeAdapter(wanted).validate_python(value, strict=True)
+    except ValidationError as error:
+        first: dict[str, Any] = dict(error.errors()[0])
+        inside = [part for part in first["loc"] if isinstance(part, str) and isinstance(value, dict) and part in value]
+        read = value[inside[0]] if inside else list(value) if isinstance(value, tuple) else value
+        raise UserError(f"{where}: {'.'.join([key, *inside])}: read {read!r}; {toml_input.mend(first)}") from None
 
 
 def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        UserError: missing file, broken TOML, unknown keys, an unknown labeller or method, a task that names a structure that is
-            not there, or two tasks that make the same job.
+        UserError: missing file, broken TOML, unknown keys, values of another type, an unknown labeller or method, two structures
+            of one id, a task that names a structure that is not there, or two tasks that make the same job.
     """
     try:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: not readable as a recipe ({error})") from error
     starts = raw.pop("structure", [])
+    if not isinstance(starts, list):
+        raise UserError(f"{path}: structure: a table under [[structure]] in double brackets is needed")
     parts = {
-        "structures": {entry.get("id", "?"): frozen(Structure, entry, f"{path}: structure") for entry in starts},
+        "structures": {one.id: one for one in (frozen(Structure, entry, f"{path}: structure") for entry in starts)},
         "tasks": tuple(frozen(Sampling, entry, f"{path}: task {number}") for number, entry in enumerate(raw.pop("task", []), 1)),
         "members": tuple(frozen(Member, entry, f"{path}: member {n}") for n, entry in enumerate(raw.pop("member", []), 1)),
         "fit": frozen(FitSettings, raw.pop("fit", {}), f"{path}: fit"),
         "card": _card(raw.pop("card", {}), f"{path}: card"),
     }
+    if len(parts["structures"]) < len(starts):
+        raise UserError(f"{path}: two structures have the same id; each needs its own")
     recipe: Recipe = frozen(Recipe, raw | parts, str(path))
+    if recipe.validation_every < 2:
+        told = "one job in so many is for validation, so that 2 or more is needed"
+        raise UserError(f"{path}: validation_every = {recipe.validation_every}: {told}")
     for element, value in recipe.atomic_energies.items():
-        if element not in chemical_symbols[1:] or not (isinstance(value, int | float) and math.isfinite(value)):
+        if element not in chemical_symbols[1:] or not math.isfinite(value):
             told = "an element and the energy of its isolated atom in eV are needed, as in { Li = -0.48 }"
             raise UserError(f"{path}: atomic_energies: {element} = {value!r}: {told}")
     if recipe.labeller not in labels.TEACHERS:

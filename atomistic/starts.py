@@ -16,8 +16,10 @@ from atomistic.structures import argyrodite, bulk, primitive, supercell, superce
 from coupling.errors import UserError
 
 Index = tuple[int, int, int]
-SCALED = {"area": 2, "gap": 1}
+SCALED = {"area": 2, "gap": 1, "ewald": -1, "dipole": -1}
 """What builders tell in powers of a length."""
+OF_ALL_ATOMS = ("ewald", "charge", "dipole", "polar", "symmetric")
+"""What no longer holds once atoms are taken out."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,16 @@ def built(structure: Structure, seed: int) -> Atoms:
     }
     if structure.kind not in builders:
         raise unknown("kind of structure", structure.kind, sorted(builders))
+    if not structure.scale > 0 or structure.vacancies < 0:
+        told = f"scale = {structure.scale!r}, vacancies = {structure.vacancies!r}"
+        raise UserError(f"structure {structure.id!r}: {told}; a factor above zero and no negative number are needed")
     atoms = builders[structure.kind]()
     if structure.vacancies:
         lithium = np.flatnonzero(atoms.symbols == "Li")
         if structure.vacancies >= len(lithium):
             raise UserError(f"structure {structure.id!r}: {structure.vacancies} vacancies among {len(lithium)} lithium atoms")
         del atoms[np.random.default_rng(seed + 1).choice(lithium, structure.vacancies, replace=False)]
+        atoms.info = {key: value for key, value in atoms.info.items() if key not in OF_ALL_ATOMS}
     atoms.set_cell(atoms.cell.array * structure.scale, scale_atoms=True)
     atoms.info |= {key: atoms.info[key] * structure.scale**power for key, power in SCALED.items() if key in atoms.info}
     return atoms

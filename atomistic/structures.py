@@ -144,6 +144,20 @@ def argyrodite(disorder: float, repeat: tuple[int, int, int] = (1, 1, 1), seed: 
     return mixed
 
 
+def require_full_sites(atoms: Atoms, where: str | Path) -> Atoms:
+    """The atoms of a file. Raises UserError where a site is partly filled or shared, which ASE takes for full."""
+    stated = atoms.info.get("occupancy")
+    sites = list(stated.values()) if isinstance(stated, dict) else []
+    for site in sites:
+        if len(site) > 1 or any(abs(float(part) - 1) > 1e-3 for part in site.values()):
+            told = ", ".join(f"{element} {part}" for element, part in site.items())
+            raise UserError(
+                f"{where}: a site is partly filled or shared ({told}); fill its sites first, as `multiscale build` does for the "
+                "disordered crystals that it knows and pymatgen's OrderDisorderedStructureTransformation for any"
+            )
+    return atoms
+
+
 def primitive(atoms: Atoms) -> Atoms:
     """Smallest cell of the same crystal, in the same orientation: 96 instead of the 192 atoms of LLZO; tags are kept apart.
 

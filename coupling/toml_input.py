@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -283,7 +283,14 @@ def _explain(file: TomlFile, model: type[BaseModel], item: dict[str, Any]) -> st
         least = limits["min_length"]
         return file.complaint(location, f"{limits['actual_length']} are given; at least {least} is needed: add what is missing")
     told_kind = "" if isinstance(read_value, dict | list) else f"read {_as_toml(read_value)}; "
-    return file.complaint(location, told_kind + _MENDS.get(kind, f"{item['msg'][0].lower()}{item['msg'][1:]}"))
+    return file.complaint(location, told_kind + mend(item))
+
+
+def mend(item: Mapping[str, Any]) -> str:
+    """What to write in place of a value that pydantic refused; `item` is one of its errors."""
+    if item["type"] == "missing":
+        return "too few values; add what is missing"
+    return _MENDS.get(item["type"], f"{item['msg'][0].lower()}{item['msg'][1:]}")
 
 
 def _without_tags(data: Any, location: Location) -> Location:

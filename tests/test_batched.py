@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
+from ase.constraints import FixAtoms
 
 pytest.importorskip("torch_sim", reason="torch-sim is not installed (pip install -e .[gpu])")
 
@@ -51,6 +52,14 @@ def test_replicas_move_as_they_do_alone(batch: Path, tmp_path: Path) -> None:
         assert found.potential_energies == pytest.approx(alone.potential_energies, abs=1e-5)
         assert found.temperatures == pytest.approx(alone.temperatures, rel=1e-5)
         assert found.final.get_momenta() == pytest.approx(alone.final.get_momenta(), abs=1e-5)
+
+
+def test_atoms_held_fixed_are_refused(tmp_path: Path) -> None:
+    """They would move."""
+    held = replicas()
+    held[1].set_constraint(FixAtoms([0]))
+    with pytest.raises(UserError, match=r"holds constraints \(FixAtoms\).*every atom would move"):
+        batched.run(held, "lpscl", SETTINGS, folders(tmp_path), device="cpu")
 
 
 def test_killed_batch_goes_on_to_the_bit(batch: Path, tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ def _stop_after(calls: int) -> Any:
     ("line", "message"),
     [
         ('phase = ["Li"]', "card: unknown key 'phase'; known: .*phases"),
-        ('phases = "Li"', "phases = 'Li': a list of texts is needed"),
+        ('phases = "Li"', "card: phases: read 'Li'; write a list"),
         ("picoseconds = 0", "picoseconds = 0: a positive number is needed"),
         ("[card.targets]\nlattice = 1.0", "card.targets: unknown key 'lattice'; known: .*lattice_percent"),
     ],

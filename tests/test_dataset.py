@@ -1,6 +1,7 @@
 """Training sets: both formats round-trip, units of foreign sets are declared, broken labels are refused with their number."""
 
 import dataclasses
+import resource
 
 import h5py
 import numpy as np
@@ -13,7 +14,7 @@ from ase.io import write as ase_write
 
 from atomistic import dataset
 from atomistic.dataset import LabelSettings
-from coupling.errors import UserError
+from coupling.errors import RunFailure, UserError
 
 PBE = LabelSettings("CP2K", "2025.1", functional="PBE", cutoff="400 Ry", further=(("smearing", "500 K"),))
 ATOMIC = {3: -203.0, 16: -281.0}  # eV, about what a pseudopotential code gives
@@ -248,3 +249,64 @@ def test_files_that_are_no_training_set(tmp_path):
         dataset.read(tmp_path / "none.h5")
     with pytest.raises(UserError, match=r"ends in \.h5 or \.extxyz"):
         dataset.read(tmp_path / "none.xyz")
+
+
+@pytest.mark.parametrize("written", ["eV, angstrom", "eV, \u212b", "eV, A\u030a"])
+def test_an_angstrom_may_be_written_in_every_way(tmp_path, written):
+    """In ASCII, as the sign of the unit, and as A with a ring above."""
+    ase_write(tmp_path / "foreign.extxyz", [foreign(np.zeros(6))])
+    assert dataset.read(tmp_path / "foreign.extxyz", units=written)[0].info["REF_energy"] == -30.0
+
+
+def test_tensors_of_stress_are_read_in_their_order_and_others_refused(tmp_path):
+    """3 x 3 with every element another one; one that is not symmetric has a wrong order or sign; a virial is no stress."""
+    tensor = 1e-3 * np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0], [3.0, 5.0, 6.0]])
+    path = tmp_path / "foreign.extxyz"
+    ase_write(path, [foreign(tensor)])
+    assert dataset.read(path, units="eV, Å")[0].info["REF_stress"] == pytest.approx(1e-3 * np.array([1, 4, 6, 5, 3, 2]))
+    ase_write(path, [foreign(tensor), foreign(np.triu(tensor))])
+    with pytest.raises(UserError, match=r"frame 1 .*the stress \(REF_stress\) is a tensor that is not symmetric"):
+        dataset.read(path, units="eV, Å")
+    only = foreign(tensor)
+    only.info["virial"] = -only.info.pop("REF_stress") * only.get_volume()
+    ase_write(path, [only])
+    with pytest.raises(UserError, match=r"no stress \(REF_stress\); of its virial, −virial/volume is the stress"):
+        dataset.read(path, units="eV, Å")
+
+
+def test_a_set_is_not_merged_with_itself(tmp_path):
+    """By another path, either: its frames would count twice, and stand on both sides of the validation."""
+    dataset.write(tmp_path / "set.h5", [foreign(np.zeros(6))], PBE)
+    with pytest.raises(UserError, match=r"set\.h5: given twice"):
+        dataset.merge([tmp_path / "set.h5", tmp_path / ".." / tmp_path.name / "set.h5"])
+
+
+def foreign(stress):
+    """A frame with the labels of another program."""
+    atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
+    atoms.info |= {"REF_energy": -30.0, "REF_stress": stress}
+    atoms.arrays["REF_forces"] = np.zeros((8, 3))
+    return atoms
+
+
+def test_an_atom_of_no_element_is_refused(tmp_path):
+    """ASE's X, which stands for what a program did not know."""
+    strange = foreign(np.zeros(6))
+    strange.numbers[3] = 0
+    ase_write(tmp_path / "foreign.extxyz", [foreign(np.zeros(6)), strange])
+    with pytest.raises(UserError, match=r"frame 1 .*atom 3 is of no element \(X\)"):
+        dataset.read(tmp_path / "foreign.extxyz", units="eV, Å")
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, capfd):
+    """As a limit on the size of files makes one; the set that stood there stays."""
+    dataset.write(tmp_path / "set.h5", [foreign(np.zeros(6))], PBE)
+    before, limits = (tmp_path / "set.h5").read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        with pytest.raises(RunFailure, match=r"set\.h5: cannot be written \(File too large\)"):
+            dataset.write(tmp_path / "set.h5", frames(), PBE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capfd.readouterr().err == ""
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("set.h5", before)]

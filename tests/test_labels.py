@@ -223,6 +223,8 @@ def test_frames_of_another_program_become_a_set_with_its_settings(tmp_path):
     assert (again.returncode, "exists; choose another --out" in again.stderr) == (2, True)
     with pytest.raises(UserError, match="`multiscale potential import` makes a set that does, from its --units: an energy of eV"):
         dataset.read(tmp_path / "foreign.extxyz")
+    blank = multiscale("potential", "import", tmp_path / "foreign.extxyz", *options, tmp_path / "c.h5", "--code", " ")
+    assert (blank.returncode, "--code: blank; labels of two codes" in blank.stderr) == (2, True)
     frames[2].calc.results.pop("stress")
     write(tmp_path / "broken.extxyz", frames)
     broken = multiscale("potential", "import", tmp_path / "broken.extxyz", *options, tmp_path / "b.h5")

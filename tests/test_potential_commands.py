@@ -105,9 +105,15 @@ def test_list_keeps_its_keys() -> None:
     assert ("lpscl", "CHGNet 0.3.0") in {(row["name"], row["teacher"]) for row in rows}
 
 
+HELD_OUT = str(potential.folder_of("lpscl") / "held_out.h5")
 WRONG = {
     "no set": (("train", "{recipe}", "--out", "{out}"), "training.h5: not there yet; `multiscale potential sample"),
     "two sets": (("train", "a.h5", "--set", "b.h5", "--out", "{out}"), "is a training set already"),
+    "seen frames": (("train", "{recipe}", "--set", HELD_OUT, "--held-out", HELD_OUT, "--out", "{out}"), "frames of the fit tell"),
+    "seen frames of a card": (
+        ("card", "lpscl", "--held-out", HELD_OUT, "--training", HELD_OUT),
+        "frames of the fit tell nothing",
+    ),
     "no recipe": (("sample", "none.toml", "--out", "{out}"), "none.toml: not readable as a recipe"),
     "no such set": (("test", "lpscl", "none.h5"), "none.h5: no such file"),
     "no such potential": (("card", "lpslc", "--held-out", "none.h5"), "did you mean 'lpscl'"),

@@ -35,7 +35,7 @@ def build(
         except UserError as error:
             raise UserError(f"{structures}: structure {wanted.id!r}: {error}") from None
         row = _told(wanted.id, atoms)
-        path = out / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', wanted.id)}.extxyz"
+        path = out / _file_of(wanted.id)
         atoms.info = {key: value for key, value in row.items() if key not in ("formula", "atoms", "cell_A", "angles_degrees")}
         with replacing(path) as temporary:
             write(temporary, atoms, format="extxyz")
@@ -48,7 +48,7 @@ def build(
 
 
 def _wanted(path: Path, only: list[str]) -> list[Any]:
-    """Structures of the file, in its order. Raises UserError: none, a wrong key, an id twice or one that is not there."""
+    """Structures of the file, in its order. Raises UserError: none, a wrong key, two of one file name, one that is not there."""
     from atomistic.recipe import frozen
     from atomistic.starts import Structure
     from atomistic.structures import unknown
@@ -62,10 +62,22 @@ def _wanted(path: Path, only: list[str]) -> list[Any]:
     names = [one.id for one in found]
     if len(set(names)) < len(names):
         raise UserError(file.complaint(("structure",), "two structures have the same id; each needs its own"))
+    files: dict[str, str] = {}
+    for number, name in enumerate(names):
+        if not name.strip(". "):
+            raise UserError(file.complaint(("structure", number), f"id = {name!r} names no file; give a name"))
+        if (other := files.setdefault(_file_of(name), name)) != name:
+            told = f"{other!r} and {name!r} would both be written to {_file_of(name)}; rename one"
+            raise UserError(file.complaint(("structure", number), told))
     for name in only:
         if name not in names:
             raise unknown("structure", name, names)
     return [one for one in found if not only or one.id in only]
+
+
+def _file_of(name: str) -> str:
+    """Name of the file of a structure: its id without spaces, bars and other signs."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.extxyz"
 
 
 def _told(name: str, atoms: Any) -> dict[str, Any]:

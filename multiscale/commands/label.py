@@ -84,6 +84,10 @@ def adopt(
     from atomistic import dataset
     from atomistic.label_settings import LabelSettings
 
+    if parallel.size() > 1:
+        raise UserError("potential import: one process does it; leave out mpirun")
+    if blank := [option for option, value in (("--code", code), ("--version", version)) if not value.strip()]:
+        raise UserError(f"{', '.join(blank)}: blank; labels of two codes or versions are told apart by it")
     if dataset.require_suffix(out).exists():
         raise UserError(f"{out}: exists; choose another --out")
     read = dataset.read(frames, units=units)
@@ -131,8 +135,10 @@ def _with_progress(frames: list[Any], by: Any, out: Path, workers: int, retry: b
 
 
 def _structures(path: Path, family: str) -> list[Any]:
-    """Frames of a structure file, each with a family. Raises UserError where ASE cannot read it."""
+    """Frames of a structure file, each with a family. Raises UserError where ASE cannot read it, or sites are not full."""
     from ase.io import read
+
+    from atomistic.structures import require_full_sites
 
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -143,7 +149,7 @@ def _structures(path: Path, family: str) -> list[Any]:
     if not frames:
         raise UserError(f"{path}: no frames in it")
     for frame in frames:
-        frame.calc = None
+        require_full_sites(frame, path).calc = None
         frame.info.setdefault("family", family)
         frame.info.setdefault("structure", path.stem)
     return list(frames)

@@ -38,8 +38,11 @@ def stages(
     narrator = Narrator(True, sys.stderr)
     with narrator.watch("stages") as update:
         done = staged.run(wanted, atoms, out, engines.open, update, engines.identity)
+    end = done[-1].atoms
+    if atoms.has("tags"):  # sides of an interface
+        end.set_tags(atoms.get_tags())
     with replacing(out / "final.extxyz") as temporary:
-        write(temporary, done[-1].atoms, format="extxyz")
+        write(temporary, end, format="extxyz")
     narrator.say("stages", f"done in {duration(narrator.seconds())}")
     rows = [{"stage": one.stage.name, "potential": one.stage.potential, "folder": str(one.folder), "energy_eV": one.energy,
              "volume_A3": float(one.atoms.get_volume())} for one in done]  # fmt: skip

@@ -97,6 +97,7 @@ def train(
         raise UserError(f"{sets[0]}: not there yet; `multiscale potential sample {source} --out {out}` makes it; or --set SET")
     frames = dataset.read(sets[0]) if len(sets) == 1 else dataset.merge(sets)[0]
     if held_out is not None:
+        dataset.require_apart(held_out, sets, card.SEEN)
         dataset.read(held_out)
     begin = None if start is None else folder_of(start)
     if alone:
