@@ -35,8 +35,8 @@ class Property:
         conditions: temperature_K and whatever else decides the number (pressure_Pa, disorder…).
         kind: "md", "measured", "derived" or "assumed".
         source: paper, or potential hash, seeds, atoms, picoseconds: whatever a reader needs to trace it.
-        confidence: whether the number was read in its source ("verified"), in somebody's copy of its table ("transcribed"),
-            recalled ("memory"), computed, or low.
+        confidence: whether the number was read in its source or in a published data set that cites it ("verified"), in somebody's
+            copy of its table ("transcribed"), recalled ("memory"), computed, or low.
     """
 
     material: str
