@@ -261,7 +261,8 @@ def test_lammps_works_beside_another_mpi(tmp_path: Path) -> None:
     assert done.stdout.split() == ["-3.54", "1"], done.stderr
 
 
-def test_a_mace_file_is_opened_only_where_that_is_allowed(pickled: Path) -> None:
+def test_a_mace_file_is_opened_only_where_that_is_allowed(pickled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(mace_model.PICKLE_SWITCH, raising=False)  # whoever imports mace-torch by itself sets it
     for opened in (potential.describe, potential.load, foreign.calculator):
         with pytest.raises(UserError, match=r"can run any code as you when it is opened.*allow_pickle = true"):
             opened(pickled)
