@@ -9,6 +9,9 @@ import typer
 from coupling.errors import UserError
 from multiscale.console import JsonOption, show, show_json
 
+UNITS = {"area": " Å²", "gap": " Å", "ewald": " eV", "dipole": " e/Å"}
+"""Of what builders tell, where the key does not name it."""
+
 
 def build(
     structures: Annotated[Path, typer.Argument(metavar="STRUCTURES", help="TOML file with [[structure]] tables, or a recipe.")],
@@ -44,7 +47,8 @@ def build(
         show_json({"structures": rows})
         return
     for row in rows:
-        show("; ".join(f"{key} {_shown(value)}" if key != "file" else str(value) for key, value in row.items()))
+        told = [f"{key} {_shown(value)}{UNITS.get(key, '')}" for key, value in row.items() if key != "file"]
+        show("; ".join([row["file"], *told]))
 
 
 def _wanted(path: Path, only: list[str]) -> list[Any]:
