@@ -95,7 +95,7 @@ def match(metal: Atoms, phase: Atoms, max_length: float, max_strain: float) -> M
             least = min(pairs)[0] if pairs else float("inf")
             raise UserError(
                 f"no lattice match along {'xy'[axis]} within {max_strain:.1%} and {max_length} Å (least strain {least:.1%}): "
-                "raise max_strain or max_length"
+                "raise max_length, or join them as a heterostructure, whose max_strain is yours to choose"
             )
         found.append(min(fitting, key=lambda pair: (pair[1], pair[0])))
     (_, length_x, nx, mx), (_, length_y, ny, my) = found

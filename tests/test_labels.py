@@ -198,6 +198,10 @@ def test_command_labels_and_tells_what_a_set_holds(tmp_path):
         "potential", "label", tmp_path / "salt.extxyz", "--with", "cp2k", "--cutoff", "300", "--out", tmp_path / "b.h5"
     )
     assert (wrong.returncode, "without a unit" in wrong.stderr) == (2, True)
+    for option, value, word in (("--relative-cutoff", "10 Ry", "20 … 500"), ("--precision", "1", "1e-10 … 0.001")):
+        asked = ("--with", "cp2k", option, value, "--out", tmp_path / "b.h5")
+        wrong = multiscale("potential", "label", tmp_path / "salt.extxyz", *asked)
+        assert (wrong.returncode, word in wrong.stderr) == (2, True)
 
 
 def test_frames_of_another_program_become_a_set_with_its_settings(tmp_path):

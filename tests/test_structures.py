@@ -158,7 +158,7 @@ def test_interface_strains_the_metal_only(name: str) -> None:
 
 
 def test_interface_without_match_says_what_to_change() -> None:
-    with pytest.raises(UserError, match="raise max_strain or max_length"):
+    with pytest.raises(UserError, match="raise max_length, or join them as a heterostructure"):
         interface("Li2S", max_length=6.0, max_strain=0.01)
     with pytest.raises(UserError, match="unknown interface phase 'Li2O'"):
         interface("Li2O")

@@ -18,11 +18,17 @@ def label(
     workers: Annotated[int, typer.Option(min=1, help="Frames labelled at a time.")] = 1,
     functional: Annotated[str | None, typer.Option(help="cp2k: PBE, PBEsol or LDA [default: PBE].")] = None,
     cutoff: Annotated[str | None, typer.Option(help='cp2k: plane-wave cutoff [default: "400 Ry"].')] = None,
+    relative_cutoff: Annotated[
+        str | None, typer.Option(help='cp2k: which Gaussians go to which grid [default: "40 Ry"].')
+    ] = None,
     basis: Annotated[str | None, typer.Option(help="cp2k: basis [default: DZVP-MOLOPT-SR-GTH].")] = None,
     k_spacing: Annotated[str | None, typer.Option(help='cp2k: "0.3 1/Å" between k-points [default: zone centre].')] = None,
     smearing: Annotated[str | None, typer.Option(help='cp2k: electronic temperature [default: "500 K"].')] = None,
     dispersion: Annotated[str | None, typer.Option(help="cp2k: none or D3(BJ) [default: none].")] = None,
     spin: Annotated[bool, typer.Option("--spin", help="cp2k: spin-polarised.")] = False,
+    precision: Annotated[float | None, typer.Option(help="cp2k: largest change of the density matrix [default: 1e-5].")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="cp2k: most steps to self-consistency [default: 120].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="cp2k: threads of one calculation [default: 1].")] = None,
     time_limit: Annotated[str | None, typer.Option(help='cp2k: longest time for one frame [default: "1 hour"].')] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try frames again whose label failed before.")] = False,
     run_code: Annotated[bool, typer.Option("--run-code", help="Allow module:callable, which runs that module's code.")] = False,
@@ -39,8 +45,10 @@ def label(
     dataset.require_suffix(out)
     frames = _structures(structures, family or structures.stem)
     asked: dict[str, Any] = {"functional": functional, "basis": basis, "dispersion": dispersion, "spin": spin or None}
+    asked |= {"precision": precision, "max_steps": max_steps, "threads": threads}
     for key, text, unit, zero in (
         ("cutoff", cutoff, "Ry", False),
+        ("relative_cutoff", relative_cutoff, "Ry", False),
         ("k_spacing", k_spacing, "1/Å", True),
         ("smearing", smearing, "K", True),
         ("time_limit", time_limit, "s", False),
