@@ -222,7 +222,7 @@ def test_every_number_is_compared_or_says_why_not() -> None:
 
 
 def test_a_cell_that_was_read_elsewhere_is_verified() -> None:
-    """Lines and lengths follow from the cell, distances only where symmetry alone places the atoms; a cell not read is recalled."""
+    """Lines, lengths follow from the cell, distances only where symmetry alone places the atoms; an unread one is recalled."""
     for name, read in literature_arithmetic.listed()["crystal"].items():
         assert literature_arithmetic.agree(structures.prototypes()[name]["cell"], read["cell"]), name
     assert not literature_arithmetic.agree([5.0, 90.0], [5.003, 90.0])
