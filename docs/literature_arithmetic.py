@@ -140,13 +140,13 @@ def of_shells(material: str) -> list[Literature]:
 
 
 def _measured(material: str, cell_alone: bool = False) -> dict[str, str]:
-    """Where the crystal of a structure file is from; what the cell alone decides is verified where it was read elsewhere."""
+    """Where a structure file's crystal is from; better known where the cell, read elsewhere, decides (of `fixed` ones all)."""
     from atomistic import structures
 
     name = structures.ALIASES.get(material, material)
     entry, read = structures.prototypes()[name], listed()["crystal"].get(name)
     told = {"at": "25 degC", "source": f"crystal of `structures.toml`: {entry['source']}", "confidence": "memory"}
-    if cell_alone and read and agree(entry["cell"], read["cell"]):
+    if read and (cell_alone or read.get("fixed")) and agree(entry["cell"], read["cell"]):
         told |= {"source": f"{told['source']}; cell read: {read['read']}", "confidence": read.get("confidence", "verified")}
     return told
 

@@ -69,7 +69,8 @@ def unit_of(quantity: str) -> str:
     if quantity in QUANTITIES:
         return QUANTITIES[quantity]
     others = {"boundary_energy": "J/m^2", "work_of_separation": "J/m^2", "fracture_energy": "J/m^2", "lattice_constant": "m",
-              "band_gap": "J", "boundary_diffusivity_ratio": "1", "interphase_thickness": "m"}  # fmt: skip
+              "band_gap": "J", "boundary_diffusivity_ratio": "1", "coordination_number": "1",
+              "interphase_thickness": "m"}  # fmt: skip
     return others.get(quantity, "Pa")
 
 

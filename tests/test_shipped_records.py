@@ -222,14 +222,15 @@ def test_every_number_is_compared_or_says_why_not() -> None:
 
 
 def test_a_cell_that_was_read_elsewhere_is_verified() -> None:
-    """Lines and lengths follow from the cell alone, distances of atoms do not; a cell that is another stays recalled."""
+    """Lines, lengths follow from the cell, distances only where symmetry alone places the atoms; an unread one is recalled."""
     for name, read in literature_arithmetic.listed()["crystal"].items():
         assert literature_arithmetic.agree(structures.prototypes()[name]["cell"], read["cell"]), name
     assert not literature_arithmetic.agree([5.0, 90.0], [5.003, 90.0])
     found = {one.quantity: one.confidence for one in literature_arithmetic.of_shells("Li6PS5Cl")}
     assert (found["diffraction_angle"], found["coordination_number"]) == ("transcribed", "memory")
     assert {one.confidence for one in literature_arithmetic.of_cell("Li7P3S11")} == {"verified"}
-    assert {one.confidence for one in literature_arithmetic.of_cell("LiCl")} == {"memory"}
+    assert {one.confidence for one in literature_arithmetic.of_shells("LiCl")} == {"transcribed"}
+    assert {one.confidence for one in literature_arithmetic.of_cell("Li2S")} == {"memory"}
 
 
 def test_a_run_under_pressure_is_not_held_against_a_number_without() -> None:
