@@ -81,7 +81,7 @@ def new_model(
 
     Args:
         frames: labelled frames.
-        settings: channels, r_max (Å), radial_basis, cutoff_power, radial_layers, readout_width.
+        settings: channels, max_L, r_max (Å), radial_basis, cutoff_power, radial_layers, readout_width.
         seed: seed of the weights.
         atomic_energies: of isolated atoms by the teacher, eV, which an atom then has that no neighbour reaches; absent: least
             squares over the frames, which describe condensed matter as well, but ask next to nothing for an atom that leaves it.
@@ -121,7 +121,7 @@ def new_model(
             "radial_MLP": list(settings["radial_layers"]),
             "interaction_cls": "RealAgnosticResidualInteractionBlock",
             "interaction_cls_first": "RealAgnosticInteractionBlock",
-            "hidden_irreps": f"{settings['channels']}x0e",
+            "hidden_irreps": " + ".join(f"{settings['channels']}x{irrep}" for irrep in ("0e", "1o")[: settings["max_L"] + 1]),
             "MLP_irreps": f"{settings['readout_width']}x0e",
             "atomic_energies": [atomic.tolist()],
             "avg_num_neighbors": float(np.sum(near) / sizes.sum()),

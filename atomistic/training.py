@@ -150,6 +150,10 @@ def fit_member(
         model = fitting.new_model(learned, asdict(member), member.seed, atomic_energies)
     else:
         model = mace_model.load(start)
+        if member.max_L:
+            from atomistic.widening import with_vectors
+
+            model = with_vectors(model, member.seed)
         if atomic_energies:
             fitting.set_atomic_energies(model, atomic_energies)
     history: list[Epoch] = []

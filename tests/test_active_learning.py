@@ -326,7 +326,8 @@ def test_true_fits_take_over_a_committee_and_the_zero_of_the_labels(tmp_path: Pa
 
     frame = phase("LiCl")
     frame.info["REF_energy"] = 0.0
-    shape = {"channels": 16, "r_max": 3.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8], "readout_width": 4}
+    shape = {"channels": 16, "max_L": 0, "r_max": 3.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8]}
+    shape["readout_width"] = 4
     for number in range(2):
         mace_model.save(fitting.new_model([frame], shape, seed=number), tmp_path / "start" / f"member-{number}")
     text = STUDY[: STUDY.index("[[member]]")].replace('sets = ["first.h5"]', 'potential = "start"')

@@ -14,7 +14,9 @@ if importlib.util.find_spec("mace") is None:  # importing mace leaves traces
 from atomistic import fitting, gpu_fitting  # noqa: E402
 from atomistic.fast_mace import batch, sample  # noqa: E402
 
-SMALL = {"channels": 16, "r_max": 4.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8, 8], "readout_width": 4}
+SMALL = {
+    "channels": 16, "max_L": 0, "r_max": 4.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8, 8], "readout_width": 4,
+}  # fmt: skip
 SETTINGS = fitting.FitSettings(atoms_per_batch=14)
 
 

@@ -155,10 +155,22 @@ def test_teacher_stress_is_the_strain_derivative_of_its_energy() -> None:
     assert labels.label(atoms).info["REF_stress"][0] == pytest.approx(expected, abs=3e-5)
 
 
-def test_quick_evaluator_is_mace_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vectors", [False, True])
+def test_quick_evaluator_is_mace_torch(tmp_path: Path, vectors: bool) -> None:
+    """And symmetrix says the same of what was saved; with vectors every weight is moved, so that none of them is silent."""
+    import torch
+
     from atomistic.fast_mace import batch, predict, sample
+    from atomistic.widening import max_degree, with_vectors
 
     model = mace_model.load(potential.SHIPPED / "lpscl" / "member-0")
+    if vectors:
+        model = with_vectors(model, 1)
+        with torch.no_grad():
+            for values in (each for each in model.parameters() if each.numel()):
+                values += 0.02 * torch.randn_like(values) * values.abs().mean().clamp(min=0.1)
+    assert max_degree(model) == vectors
+    mace_model.save(model, tmp_path / "member-0")
     frames = []
     for name, seed in (("Li6PS5Cl", 1), ("Li3P", 2)):
         atoms = bulk(name)
@@ -168,14 +180,32 @@ def test_quick_evaluator_is_mace_torch(tmp_path: Path) -> None:
     numbers = [int(z) for z in model.atomic_numbers]
     data = batch([sample(frame, float(model.r_max)) for frame in frames], numbers, float(model.r_max), torch.float64)
     energies, forces, stresses = (value.detach().numpy() for value in predict(model, data))
-    reference = potential.load("lpscl", engine="mace")
+    reference, quick = (potential.load(tmp_path, engine) for engine in ("mace", "symmetrix"))
     first = 0
     for number, frame in enumerate(frames):
         frame.calc = reference
         assert energies[number] == pytest.approx(frame.get_potential_energy(), abs=1e-8)
         np.testing.assert_allclose(forces[first : first + len(frame)], frame.get_forces(), atol=1e-8)
         np.testing.assert_allclose(stresses[number], frame.get_stress(voigt=False), atol=1e-10)
+        frame.calc = quick
+        assert energies[number] == pytest.approx(frame.get_potential_energy(), abs=1e-8 * len(frame))
+        np.testing.assert_allclose(forces[first : first + len(frame)], frame.get_forces(), atol=1e-6)
         first += len(frame)
+
+
+def test_model_with_vectors_begins_as_the_one_without(tmp_path: Path) -> None:
+    from atomistic.widening import with_vectors
+
+    narrow = mace_model.load(potential.SHIPPED / "lpscl" / "member-0")
+    wide = with_vectors(narrow, 3)
+    assert with_vectors(wide, 4) is wide
+    atoms = bulk("Li6PS5Cl")
+    atoms.rattle(0.1, seed=1)
+    for name, model in (("narrow", narrow), ("wide", wide)):
+        mace_model.save(model, tmp_path / name / "member-0")
+    before, after = (potential.load(tmp_path / name, "mace") for name in ("narrow", "wide"))
+    assert after.get_potential_energy(atoms) == pytest.approx(before.get_potential_energy(atoms), abs=1e-9)
+    np.testing.assert_allclose(after.get_forces(atoms), before.get_forces(atoms), atol=1e-9)
 
 
 def _labelled(count: int) -> list:
@@ -188,7 +218,9 @@ def _labelled(count: int) -> list:
     return frames
 
 
-SMALL = {"channels": 16, "r_max": 4.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8, 8], "readout_width": 4}
+SMALL = {
+    "channels": 16, "max_L": 0, "r_max": 4.0, "radial_basis": 4, "cutoff_power": 5, "radial_layers": [8, 8], "readout_width": 4,
+}  # fmt: skip
 
 
 def test_atoms_that_nothing_reaches_have_the_atomic_energies_of_the_recipe(tmp_path: Path) -> None:
