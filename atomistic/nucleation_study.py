@@ -6,8 +6,9 @@ pressures, cell_overpotential (against lithium metal; absent: unknown), [cluster
 [attachment], [infrequent] for escapes under rare hills, [classical] for the classical theory beside it (surface_energy and its
 error, or surface_energy_records, a record file that has them of the same metal), and any number of [[place]] tables (name, low,
 high: depths along the third cell vector): metal is then counted there alone, each place has a free energy and rates of its own,
-for its own volume. Paths are relative to the study file. Every temperature and place is a task of the scheduler: shared by MPI
-ranks, kept, gone on with after a kill (biased runs from their last checkpoint, what follows them and escapes anew). Every time
+for its own volume; [surroundings] (moving, still) leaves out what is far from it (`cutout`). Paths are relative to the study
+file. Every temperature and place is a task of the scheduler: shared by MPI ranks, kept, gone on with after a kill (biased runs
+from their last checkpoint, what follows them and escapes anew). Every time
 F(n) is read off what the biased runs keep of their visits, the attachment rate off the sizes that the unbiased ones keep. Where
 no attachment is seen, rates are upper bounds (`nucleation_limits`).
 """
@@ -25,6 +26,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from atomistic import nucleation, nucleation_limits, study_start
 from atomistic.clusters import ClusterSettings, LargestCluster, largest_cluster
+from atomistic.cutout import cut_out
 from atomistic.dynamics import Unphysical
 from atomistic.metadynamics import Bias, FreeEnergy, Hills, LongerRun, SamplingSettings, escapes, free_energy, kept, sample
 from atomistic.nucleation import Attachment
@@ -64,6 +66,8 @@ def read_study(path: str | Path) -> NucleationStudy:
         raise UserError(file.complaint(("place",), "two places of one name"))
     cluster = study.cluster | ({"foreign": tuple(study.cluster["foreign"])} if "foreign" in study.cluster else {})
     structure = checked(file, study.structure, study.start)
+    if study.surroundings is not None and not study.place:
+        raise UserError(file.refusal(("surroundings",), "of no place; add a [[place]], or leave it out"))
     if study.start is not None and study.material is not None:
         told = f"records of a crystal bear its name ({study.start.crystal}); it names a structure's only"
         raise UserError(file.refusal(("material",), told))
@@ -119,9 +123,9 @@ def trial(study: NucleationStudy) -> NucleationStudy:
 def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Task]:
     """Biased runs of every temperature and place, then escapes if they are asked for."""
     what = study.model_dump(exclude={"overpotentials", "pressures", "cell_overpotential", "classical", "temperatures", "name",
-                                     "material", "start", "place"})  # fmt: skip
+                                     "material", "start", "place", *(("surroundings",) if study.surroundings is None else ())})
     what["structure"] = [[frame.numbers.tolist(), frame.positions.tolist(), frame.cell.array.tolist()] for frame in frames]
-    bias, rare, atoms = study.bias, study.infrequent, len(frames[0])
+    bias, rare = study.bias, study.infrequent
     steps = {"bias": bias.walkers * (bias.length + study.attachment.length) / bias.timestep}
     if rare is not None:
         steps["infrequent"] = rare.walkers * rare.most / bias.timestep
@@ -134,6 +138,7 @@ def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Tas
             unread = {"bias": {**what["bias"], "length": None}, "attachment": None}
             own = {**own, **unread} if kind == "infrequent" else own  # escapes know neither
             label = f"{kind} {T:g} K" + ("" if number is None else f" {study.place[number].name}")
+            atoms = len(_near(study, frames, None if number is None else study.place[number])[0])
             listed.append(Task(digest(own), label, reference_seconds(atoms, calls, "float32"), kind, {"T": T, "place": number},
                                digest({**own, **unread}), *moved))  # fmt: skip
     return listed
@@ -187,7 +192,7 @@ def run(
         perform = _one if task.kind == "bias" else _infrequent
         place = None if task.parameters["place"] is None else study.place[task.parameters["place"]]
         try:
-            return perform(study, frames, calculator, task.parameters["T"], place, folder, tick)
+            return perform(study, _near(study, frames, place), calculator, task.parameters["T"], place, folder, tick)
         except Unphysical as broken:
             return {"broken": str(broken)}
 
@@ -229,6 +234,17 @@ def run(
         write_json(Path(out) / "problems.json", problems)
         write_records(Path(out) / "records.json", records)
     return records
+
+
+def _near(study: NucleationStudy, frames: list[Atoms], place: PlaceTable | None) -> list[Atoms]:
+    """The frames, of a study with surroundings what lies near the place. Raises UserError: no atom in the place."""
+    around = study.surroundings
+    if around is None or place is None:
+        return frames
+    try:
+        return cut_out(frames, place.low / Å, place.high / Å, around.moving / Å, around.still / Å)
+    except UserError as error:
+        raise UserError(f"[[place]] {place.name}: {error}") from None
 
 
 def _named(study: NucleationStudy, record: Property) -> Property:
@@ -385,8 +401,10 @@ def _records(
     """
     volume, problems = _volume(atoms, place), []
     material, cell = atoms.get_chemical_formula(empirical=True), study.cell_overpotential
+    around = {} if study.surroundings is None else {"surroundings_m": study.surroundings.model_dump()}
     source = {
         "study": study.name, "potential": study.potential, "potential_sha256": sha256, "atoms": len(atoms), "seed": study.seed,
+        **around,
         "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(_settings(study, place)),
         "attachment_read_at_mean_size": answer["mean_size"],
         **{key: answer[key] for key in ("attachment_read",) if key in answer},

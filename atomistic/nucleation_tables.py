@@ -113,6 +113,13 @@ class PlaceTable(Table):
     high: Annotated[float, InUnit("m", above=0.0)]
 
 
+class SurroundingsTable(Table):
+    """[surroundings] of every [[place]]: atoms that move with it, those beyond that stand still; the others are left out."""
+
+    moving: Annotated[float, InUnit("m", above=0.0)]  # width on either side
+    still: Annotated[float, InUnit("m", above=0.0)]  # beyond that
+
+
 class NucleationStudy(Table):
     """A nucleation study file."""
 
@@ -133,3 +140,4 @@ class NucleationStudy(Table):
     infrequent: InfrequentTable | None = None
     classical: ClassicalTable | None = None
     place: tuple[PlaceTable, ...] = ()
+    surroundings: SurroundingsTable | None = None

@@ -87,7 +87,7 @@ def train(
     for number, member in enumerate(recipe.members):
         what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": begun, "number": number}
         what |= {"atomic_energies": recipe.atomic_energies} if recipe.atomic_energies else {}
-        shape = f" ({member.channels} channels, {member.r_max:g} Å)" if start is None else ""
+        shape = "" if start else f" ({member.channels} channels{", vectors" if member.max_L else ""}, {member.r_max:g} Å)"
         label = f"{recipe.name} member {number}{shape}"
         cost = float(member.epochs * member.channels)
         tasks.append(Task(digest(what), label, cost, "fit", {"number": number}))

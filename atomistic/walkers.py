@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
+from ase.constraints import FixAtoms
 
 from atomistic.dynamics import Guards, Unphysical, Unstable, check_forces, thermal_momenta
 from atomistic.ensembles import Bath, ForceField, Langevin, Motion
@@ -82,21 +83,26 @@ class Overdamped:
 class BiasedField(ForceField):
     """Energy E + V(s) and forces F - V'(s) ∂s/∂r of one walker; a stress is not offered, since it would lack that of the bias."""
 
-    def __init__(self, template: Atoms, calculator: BaseCalculator, variable: Variable, walker: int) -> None:
-        """`walker` is its number."""
+    def __init__(self, template: Atoms, calculator: BaseCalculator, variable: Variable, walker: int, moving: np.ndarray) -> None:
+        """`walker` is its number; `moving` tells which atoms of the template it moves (m,), the others stay where they are."""
         super().__init__(template, calculator, stress=False)
+        self.moving = moving
         self.variable, self.walker = variable, np.array([walker])
         self.bias: Bias | None = None
         self.value = float("nan")
-        self.gradient: np.ndarray = np.zeros((len(template), 3))
+        self.gradient: np.ndarray = np.zeros((len(moving), 3))
         self.free_energy = self.energy
         self.free_forces: np.ndarray = self.forces
 
     def evaluate(self, positions: np.ndarray, cell: np.ndarray) -> None:
-        """Set value, energy and forces."""
-        super().evaluate(positions, cell)
-        self.value, self.gradient = self.variable(self.atoms)
-        self.free_energy, self.free_forces = self.energy, np.array(self.forces)
+        """Set value, energy and forces (m, 3) at positions (m, 3) of the moving atoms."""
+        everyone = self.atoms.positions.copy()
+        everyone[self.moving] = positions
+        super().evaluate(everyone, cell)
+        self.value, gradient = self.variable(self.atoms)
+        self.gradient = gradient[self.moving]
+        self.free_energy, self.free_forces = self.energy, np.array(self.forces)[self.moving]
+        self.forces = self.free_forces
         self.refresh()
 
     def refresh(self) -> None:
@@ -105,11 +111,14 @@ class BiasedField(ForceField):
             return
         energy, slope = self.bias.at(np.array([self.value]), self.walker)
         self.energy = self.free_energy + float(energy[0])
-        self.forces = np.asarray(self.free_forces - float(slope[0]) * self.gradient).reshape(len(self.atoms), 3)
+        self.forces = np.asarray(self.free_forces - float(slope[0]) * self.gradient).reshape(len(self.moving), 3)
 
 
 class Molecular:
-    """Walkers of molecular dynamics at constant volume (BAOAB Langevin), each with its own noise."""
+    """Walkers of molecular dynamics at constant volume (BAOAB Langevin), each with its own noise.
+
+    Atoms under FixAtoms stand still: states and forces are those of the others.
+    """
 
     def __init__(
         self,
@@ -131,14 +140,15 @@ class Molecular:
         bath = Bath(thermostat_time=friction_fs * units.fs)
         for number, atoms in enumerate(starts):
             random = np.random.default_rng([seed, number])
-            momenta = atoms.get_momenta()
+            moving = _moving(atoms)
+            masses, momenta = atoms.get_masses()[moving], atoms.get_momenta()[moving]
             if not momenta.any():
-                momenta = thermal_momenta(atoms.get_masses(), temperature, random)
-            motion = Motion(atoms.positions.copy(), momenta, atoms.cell.array.copy(), np.zeros((3, 3)), np.zeros((2, 2, 1)))
-            field = BiasedField(atoms, calculator, variable, number)
+                momenta = thermal_momenta(masses, temperature, random)
+            cell = atoms.cell.array.copy()
+            motion = Motion(atoms.positions[moving], momenta, cell, np.zeros((3, 3)), np.zeros((2, 2, 1)))
+            field = BiasedField(atoms, calculator, variable, number, moving)
             self.fields.append(field)
-            step = timestep_fs * units.fs
-            self.integrators.append(Langevin(motion, field, atoms.get_masses(), bath, step, random))
+            self.integrators.append(Langevin(motion, field, masses, bath, timestep_fs * units.fs, random))
 
     def values(self) -> np.ndarray:
         """Collective variable of every walker (w,)."""
@@ -175,3 +185,14 @@ class Molecular:
             integrator.motion.momenta = state["momenta"][number].copy()
             set_generator(integrator.rng, state["generators"][number])
             self.fields[number].evaluate(integrator.motion.positions, integrator.motion.cell)
+
+
+def _moving(atoms: Atoms) -> np.ndarray:
+    """Atoms that are not held fixed. Raises UserError: constraints of another kind, or no atom left to move."""
+    if other := [type(one).__name__ for one in atoms.constraints if not isinstance(one, FixAtoms)]:
+        raise UserError(f"walkers: constraints of kind {', '.join(other)}; only FixAtoms is known")
+    held = [one.index for one in atoms.constraints]
+    moving = np.setdiff1d(np.arange(len(atoms)), np.concatenate(held) if held else [])
+    if not len(moving):
+        raise UserError("walkers: every atom is held fixed")
+    return moving

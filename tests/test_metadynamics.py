@@ -161,7 +161,7 @@ def test_biased_forces_are_derivatives() -> None:
     """Energy with a bias on a torch variable (a distance) against its forces by differences."""
     atoms = Atoms("Ar3", positions=[[0, 0, 0], [3.9, 0.1, 0], [1.8, 3.4, 0.2]], cell=[20] * 3, pbc=True)
     field = BiasedField(
-        atoms, PairPotential(0.0104, 3.4, 8.5), torch_variable(lambda r: ((r[1] - r[0]) ** 2).sum().sqrt()), 0
+        atoms, PairPotential(0.0104, 3.4, 8.5), torch_variable(lambda r: ((r[1] - r[0]) ** 2).sum().sqrt()), 0, np.arange(3)
     )
     field.bias = Bias(Hills(2.0, 6.0, 401, 0.2, 0.1, 0.026, 5.0))
     field.bias.deposit(np.array([3.8]), ONE)
