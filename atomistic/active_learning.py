@@ -287,6 +287,7 @@ def _identity(study: Study, tools: Tools) -> dict[str, Any]:
     start = start_folder(study)
     plain["potential"] = potential.describe(start).sha256 if start else ""
     plain["sets"] = [_hash(Path(name)) for name in study.sets]
+    plain["member"] = [member.told() for member in study.member]
     for entry in plain["structure"]:
         if entry["kind"] == FILE:
             entry["name"] = _hash(Path(entry["name"]))

@@ -12,11 +12,14 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
 
+from atomistic.walkers import moving_atoms
 from coupling.errors import UserError
 
 
 def cut_out(frames: Sequence[Atoms], low: float, high: float, moving: float, still: float, axis: int = 2) -> list[Atoms]:
-    """The same atoms of every frame: those near the part in the first one; what stands still is under FixAtoms.
+    """The same atoms of every frame: those near the part in any of them; what stands still is under FixAtoms.
+
+    An atom that comes near enough to move in one frame moves in all of them, unless it is held fixed in the frames already.
 
     Args:
         frames: of the same atoms, periodic along the axis. low, high: depths of the part along the normal of the cell, Å.
@@ -26,17 +29,25 @@ def cut_out(frames: Sequence[Atoms], low: float, high: float, moving: float, sti
         Atoms in their cells, which then hold a gap, unless they are lower than part and surroundings.
 
     Raises:
-        UserError: no atom in the part.
+        UserError: no atom in the part, or one that moves and lies beyond what stands still in another frame.
     """
-    away = _distances(frames[0], low, high, axis)
-    if not (away == 0).any():
+    away = np.array([_distances(frame, low, high, axis) for frame in frames])
+    nearest = away.min(axis=0)
+    if not (nearest == 0).any():
         raise UserError(f"no atom between the depths {low:g} and {high:g} Å")
-    near = np.flatnonzero(away <= moving + still)
-    stands = np.flatnonzero(away[near] > moving)
-    parts = [frame[near] for frame in frames]
-    for part in parts:
-        part.set_constraint(FixAtoms(stands) if len(stands) else None)
-    return parts
+    near, moves = np.flatnonzero(nearest <= moving + still), np.flatnonzero(nearest <= moving)
+    if (farthest := away[:, moves].max()) > moving + still:
+        told = f"an atom that moves in one frame is {farthest:.1f} Å away in another, farther than what stands still"
+        raise UserError(f"{told}: give one frame, or wider surroundings")
+    return [_part(frame, near, np.intersect1d(moves, moving_atoms(frame))) for frame in frames]
+
+
+def _part(frame: Atoms, near: np.ndarray, moves: np.ndarray) -> Atoms:
+    """Atoms `near` of the frame, of which those not among `moves` are under FixAtoms."""
+    part = frame[near]
+    stands = np.flatnonzero(~np.isin(near, moves))
+    part.set_constraint(FixAtoms(stands) if len(stands) else None)
+    return part
 
 
 def _distances(atoms: Atoms, low: float, high: float, axis: int) -> np.ndarray:

@@ -35,7 +35,7 @@ from atomistic.scheduler import Progress, Task, run_tasks
 from atomistic.study_cost import StudyPlan, reference_seconds
 from atomistic.study_start import checked
 from atomistic.study_start import frames as read_start
-from atomistic.walkers import Molecular
+from atomistic.walkers import Molecular, moving_atoms
 from coupling import toml_input
 from coupling.atomic import write_json
 from coupling.errors import UserError
@@ -77,6 +77,8 @@ def read_study(path: str | Path) -> NucleationStudy:
             _settings(study, place)
         except (UserError, TypeError) as error:
             raise UserError(file.complaint(("cluster",) if place is None else ("place", number), str(error))) from None
+    if narrow := _narrow(study):
+        raise UserError(file.refusal(("surroundings",), narrow))
     if study.classical is not None:
         try:
             found = study.classical.with_records(file.path.resolve().parent, _settings(study).element)
@@ -93,6 +95,15 @@ def read_study(path: str | Path) -> NucleationStudy:
         told = f"{sizes} sizes a walker; more than twice lags = {study.attachment.lags} are needed: shorter record, or longer"
         raise UserError(file.refusal(("attachment", "length"), told))
     return study
+
+
+def _narrow(study: NucleationStudy) -> str:
+    """What is wrong with surroundings that leave out atoms by which those of the place are counted; "" where nothing is."""
+    around, c = study.surroundings, _settings(study)
+    needed = max(c.outer, c.link, c.foreign_outer if c.foreign else 0.0) + c.edge / 2
+    if around is None or (around.moving + around.still) / Å >= needed:
+        return ""
+    return f"moving and still are {(around.moving + around.still) / Å:g} Å; {needed:g} are needed to count metal in the place"
 
 
 def plan(study: NucleationStudy) -> StudyPlan:
@@ -124,7 +135,7 @@ def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Tas
     """Biased runs of every temperature and place, then escapes if they are asked for."""
     what = study.model_dump(exclude={"overpotentials", "pressures", "cell_overpotential", "classical", "temperatures", "name",
                                      "material", "start", "place", *(("surroundings",) if study.surroundings is None else ())})
-    what["structure"] = [[frame.numbers.tolist(), frame.positions.tolist(), frame.cell.array.tolist()] for frame in frames]
+    what["structure"] = [_told(frame) for frame in frames]
     bias, rare = study.bias, study.infrequent
     steps = {"bias": bias.walkers * (bias.length + study.attachment.length) / bias.timestep}
     if rare is not None:
@@ -144,6 +155,13 @@ def _tasks(study: NucleationStudy, frames: list[Atoms], sha256: str) -> list[Tas
     return listed
 
 
+def _told(frame: Atoms) -> list[Any]:
+    """A start as the key of its runs has it: elements, places, cell, and which atoms move where some are held fixed."""
+    moving = moving_atoms(frame).tolist() if frame.constraints else None
+    whole = [frame.numbers.tolist(), frame.positions.tolist(), frame.cell.array.tolist()]
+    return whole if moving is None else [*whole, moving]
+
+
 def _runs(study: NucleationStudy) -> list[tuple[float, int | None]]:
     """Every temperature with the number of every place, None where there are no places."""
     return [(T, number) for T in study.temperatures for number in (range(len(study.place)) if study.place else (None,))]
@@ -153,13 +171,15 @@ def starts(study: NucleationStudy) -> list[Atoms]:
     """Frames of the study's structure, the walkers' starts in turn.
 
     Raises:
-        UserError: an unreadable file, one that is not periodic in three directions, or depths beyond its cell.
+        UserError: an unreadable file, one that is not periodic in three directions, depths beyond its cell, or a place without
+            an atom of the element around it.
     """
     frames = read_start(study.structure, study.start, study.seed)
     if not all(frame.pbc.all() and frame.cell.rank == 3 for frame in frames):
         raise UserError(f"{study.structure}: a nucleation rate needs a structure that is periodic in three directions")
     for place in study.place:
         largest_cluster(frames[0], _settings(study, place))
+        _near(study, frames, place)
     return frames
 
 
@@ -212,9 +232,9 @@ def run(
             except UserError as error:
                 problems.append(f"{task.label.partition(' ')[2]}: {error}; delete {Path(out) / task.key}.json to run it anew")
                 continue
-            found, missing = _records(study, free, plain, task.parameters["T"], frames[0], described, place)
+            found, missing = _records(study, free, plain, task.parameters["T"], frames, described, place)
         else:
-            found, missing = _escaped(study, answer, task.parameters["T"], frames[0], described, place)
+            found, missing = _escaped(study, answer, task.parameters["T"], frames, described, place)
         records += [_placed(record, place) for record in found]
         problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:
@@ -237,14 +257,18 @@ def run(
 
 
 def _near(study: NucleationStudy, frames: list[Atoms], place: PlaceTable | None) -> list[Atoms]:
-    """The frames, of a study with surroundings what lies near the place. Raises UserError: no atom in the place."""
-    around = study.surroundings
+    """The frames, of a study with surroundings what lies near the place. Raises UserError: no atom in the place, none of the
+    element around it, or frames of which atoms wander too far (`cut_out`).
+    """
+    around, settings = study.surroundings, _settings(study, place)
     if around is None or place is None:
         return frames
     try:
-        return cut_out(frames, place.low / Å, place.high / Å, around.moving / Å, around.still / Å)
+        near = cut_out(frames, place.low / Å, place.high / Å, around.moving / Å, around.still / Å, settings.axis)
+        largest_cluster(near[0], settings)
     except UserError as error:
         raise UserError(f"[[place]] {place.name}: {error}") from None
+    return near
 
 
 def _named(study: NucleationStudy, record: Property) -> Property:
@@ -265,21 +289,24 @@ def _placed(record: Property, place: PlaceTable | None) -> Property:
     return replace(record, conditions={**record.conditions, **where})
 
 
-def _volume(atoms: Atoms, place: PlaceTable | None) -> float:
+def _volume(atoms: Atoms, place: PlaceTable | None, axis: int) -> float:
     """Volume that a rate is told for, m³: that of the cell or of the place."""
-    area = float(np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))) * 1e-20
+    first, second = np.delete(atoms.cell.array, axis, axis=0)
+    area = float(np.linalg.norm(np.cross(first, second))) * 1e-20
     return float(atoms.get_volume()) * 1e-30 if place is None else area * (place.high - place.low)
 
 
 def _escaped(
-    study: NucleationStudy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str, place: PlaceTable | None
-) -> tuple[list[Property], list[str]]:
+    study: NucleationStudy, answer: Mapping[str, Any], temperature: float, frames: list[Atoms], sha256: str,
+    place: PlaceTable | None,
+) -> tuple[list[Property], list[str]]:  # fmt: skip
     """Rate from the escape times of one task, or why there is none."""
-    source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256}
-    material = atoms.get_chemical_formula(empirical=True)
+    source = {"study": study.name, "potential": study.potential, "potential_sha256": sha256, **_still(study, frames, place)}
+    material = frames[0].get_chemical_formula(empirical=True)
+    volume = _volume(frames[0], place, _settings(study, place).axis)
     times, faster = np.array(answer["times_fs"]) * 1e-15, answer["acceleration"]
     try:
-        return [nucleation.escape_record(times, faster, _volume(atoms, place), temperature, material, source)], []
+        return [nucleation.escape_record(times, faster, volume, temperature, material, source)], []
     except UserError as error:
         return [], [str(error)]
 
@@ -392,20 +419,20 @@ def _free_energy(study: NucleationStudy, task: Task, out: Path) -> FreeEnergy:
 
 
 def _records(
-    study: NucleationStudy, free: FreeEnergy, answer: Mapping[str, Any], temperature: float, atoms: Atoms, sha256: str,
+    study: NucleationStudy, free: FreeEnergy, answer: Mapping[str, Any], temperature: float, frames: list[Atoms], sha256: str,
     place: PlaceTable | None,
 ) -> tuple[list[Property], list[str]]:  # fmt: skip
     """Barrier and rates of one task, or upper bounds of the rates where no attachment was seen; and what is left out, and why.
 
     `answer`: of `_unbiased`.
     """
-    volume, problems = _volume(atoms, place), []
+    atoms, cluster, problems = frames[0], _settings(study, place), []
+    volume = _volume(atoms, place, cluster.axis)
     material, cell = atoms.get_chemical_formula(empirical=True), study.cell_overpotential
-    around = {} if study.surroundings is None else {"surroundings_m": study.surroundings.model_dump()}
     source = {
         "study": study.name, "potential": study.potential, "potential_sha256": sha256, "atoms": len(atoms), "seed": study.seed,
-        **around,
-        "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(_settings(study, place)),
+        **_still(study, frames, place),
+        "walkers": study.bias.walkers, "picoseconds": answer["picoseconds"], "cluster": asdict(cluster),
         "attachment_read_at_mean_size": answer["mean_size"],
         **{key: answer[key] for key in ("attachment_read",) if key in answer},
     }  # fmt: skip
@@ -425,6 +452,16 @@ def _records(
         limits, missing = nucleation_limits.table(free, answer, volume, temperature, *drives, material, source, cell)
         return records + limits, problems + missing
     return records, problems
+
+
+def _still(study: NucleationStudy, frames: list[Atoms], place: PlaceTable | None) -> dict[str, Any]:
+    """Of runs in which not every atom moved: how many did, how many stood still, and the surroundings; the rest was left out."""
+    near, around = _near(study, frames, place)[0], study.surroundings
+    moving = len(moving_atoms(near))
+    if moving == len(frames[0]):
+        return {}
+    told = {} if around is None else {"surroundings_m": around.model_dump()}
+    return {**told, "atoms_moving": moving, "atoms_still": len(near) - moving}
 
 
 def _classical(study: NucleationStudy, temperature: float, material: str) -> tuple[list[Property], list[str]]:

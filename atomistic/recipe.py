@@ -9,10 +9,10 @@ import math
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from ase.data import chemical_symbols
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from atomistic import labels
 from atomistic.card_settings import CardSettings, Targets
@@ -77,13 +77,17 @@ class Member:
 
     seed: int
     channels: int = 16
-    max_L: int = 0  # 1: as many vectors as scalars between neighbours; costs about 1.4 times as much a step, 2.2 times to fit
+    max_L: Annotated[int, Field(ge=0, le=1)] = 0  # 1: as many vectors as scalars; 1.4 times the time of a step, 2.2 of a fit
     r_max: float = 5.0  # Å
     radial_basis: int = 8
     cutoff_power: int = 5
     radial_layers: tuple[int, ...] = (32, 32)
     readout_width: int = 16
     epochs: int = 40
+
+    def told(self) -> dict[str, Any]:
+        """What a kept fit or study is known by; max_L only where it is not 0, since older ones do not tell it."""
+        return {key: value for key, value in asdict(self).items() if key != "max_L" or value}
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def frozen(kind: type, entry: dict[str, Any], where: str) -> Any:
     if isinstance(entry.get("composition"), dict):
         values["composition"] = tuple(entry["composition"].items())
     for key, value in values.items():
-        _require_type(key, value, get_type_hints(kind)[key], where)
+        _require_type(key, value, get_type_hints(kind, include_extras=True)[key], where)
     try:
         made = kind(**values)
     except TypeError as error:
@@ -185,9 +189,6 @@ def read_recipe(path: str | Path) -> Recipe:
     if recipe.validation_every < 2:
         told = "one job in so many is for validation, so that 2 or more is needed"
         raise UserError(f"{path}: validation_every = {recipe.validation_every}: {told}")
-    for number, member in enumerate(recipe.members, 1):
-        if member.max_L not in (0, 1):
-            raise UserError(f"{path}: member {number}: max_L = {member.max_L}: 0 (scalars) and 1 (vectors beside them) are known")
     for element, value in recipe.atomic_energies.items():
         if element not in chemical_symbols[1:] or not math.isfinite(value):
             told = "an element and the energy of its isolated atom in eV are needed, as in { Li = -0.48 }"

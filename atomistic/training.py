@@ -85,7 +85,7 @@ def train(
         raise UserError(f"{told}; delete it or give another --out")
     tasks = []
     for number, member in enumerate(recipe.members):
-        what = {"member": asdict(member), "fit": asdict(recipe.fit), "data": data, "start": begun, "number": number}
+        what = {"member": member.told(), "fit": asdict(recipe.fit), "data": data, "start": begun, "number": number}
         what |= {"atomic_energies": recipe.atomic_energies} if recipe.atomic_energies else {}
         shape = "" if start else f" ({member.channels} channels{", vectors" if member.max_L else ""}, {member.r_max:g} Å)"
         label = f"{recipe.name} member {number}{shape}"

@@ -133,6 +133,8 @@ class Molecular:
         """`starts`: one structure a walker, of the same atoms; temperature in K. `timestep` then is in fs."""
         if not starts or any(not np.array_equal(atoms.numbers, starts[0].numbers) for atoms in starts):
             raise UserError("metadynamics: the walkers need structures of the same atoms, at least one")
+        if any(not np.array_equal(moving_atoms(atoms), moving_atoms(starts[0])) for atoms in starts):
+            raise UserError("metadynamics: the same atoms must be held fixed in the structures of all walkers")
         if not (temperature > 0 and timestep_fs > 0 and friction_fs > 0):
             raise UserError("metadynamics: temperature, time step and friction time must be positive")
         self.timestep, self.temperature = timestep_fs, temperature
@@ -140,7 +142,7 @@ class Molecular:
         bath = Bath(thermostat_time=friction_fs * units.fs)
         for number, atoms in enumerate(starts):
             random = np.random.default_rng([seed, number])
-            moving = _moving(atoms)
+            moving = moving_atoms(atoms)
             masses, momenta = atoms.get_masses()[moving], atoms.get_momenta()[moving]
             if not momenta.any():
                 momenta = thermal_momenta(masses, temperature, random)
@@ -187,12 +189,13 @@ class Molecular:
             self.fields[number].evaluate(integrator.motion.positions, integrator.motion.cell)
 
 
-def _moving(atoms: Atoms) -> np.ndarray:
-    """Atoms that are not held fixed. Raises UserError: constraints of another kind, or no atom left to move."""
+def moving_atoms(atoms: Atoms) -> np.ndarray:
+    """Numbers of the atoms that are not held fixed. Raises UserError: constraints of another kind, or no atom left to move."""
     if other := [type(one).__name__ for one in atoms.constraints if not isinstance(one, FixAtoms)]:
         raise UserError(f"walkers: constraints of kind {', '.join(other)}; only FixAtoms is known")
-    held = [one.index for one in atoms.constraints]
-    moving = np.setdiff1d(np.arange(len(atoms)), np.concatenate(held) if held else [])
-    if not len(moving):
+    free = np.ones(len(atoms), dtype=bool)
+    for one in atoms.constraints:
+        free[one.index] = False
+    if not free.any():
         raise UserError("walkers: every atom is held fixed")
-    return moving
+    return np.flatnonzero(free)

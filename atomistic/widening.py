@@ -11,6 +11,7 @@ import torch
 
 from atomistic import mace_model
 from atomistic.fast_mace import paths
+from coupling.errors import UserError
 
 
 def max_degree(model: Any) -> int:
@@ -22,9 +23,14 @@ def with_vectors(model: Any, seed: int) -> Any:
     """The model with as many vectors as it has scalars; a model that has vectors is given back as it is.
 
     What vectors change begins at zero (the radial weights of their messages), all else of them random by the seed.
+
+    Raises:
+        UserError: a model that has not two layers, between which vectors are passed.
     """
     if max_degree(model) > 0:
         return model
+    if (layers := len(model.interactions)) != 2:
+        raise UserError(f"max_L = 1: the model to start from has {layers} layers; one of two layers can be given vectors")
     config = mace_model.config_of(model)
     channels = int(model.products[0].linear.irreps_out.dim)
     torch.manual_seed(seed)

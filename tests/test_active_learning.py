@@ -237,6 +237,8 @@ def test_another_study_or_labeller_is_refused(study_file: Path, tmp_path: Path) 
     with pytest.raises(RunFailure, match="not one control frame"):
         active_learning.improve(study, tmp_path / "out", toy.tools())
     assert len(toy.labelled) == asked  # a failure is kept: it is not tried again
+    held = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert not any("max_L" in member for member in held["member"])  # which studies begun before there was one do not have
     other = study.model_copy(update={"goal": study.goal.model_copy(update={"threshold": 0.001})})
     with pytest.raises(UserError, match=r"half done with another study \(goal\.threshold was 0\.002, is 0\.001\)"):
         active_learning.improve(other, tmp_path / "out", toy.tools())
@@ -255,6 +257,7 @@ def test_another_study_or_labeller_is_refused(study_file: Path, tmp_path: Path) 
         ("sets = [", "potential = 'lpscl'\nsets = [", "member: the members are those of potential 'lpscl'"),
         ('sets = ["first.h5"]', "", "without a start .* a first training set"),
         ("total = 40", "total = 0", r"budget.total: read 0"),
+        ("seed = 1", "seed = 1\nmax_L = 2", r"study.toml:\d+: member.*max_L: read 2"),
         ("[goal]", "[goal", "not valid TOML"),
     ],
 )

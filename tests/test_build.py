@@ -118,7 +118,8 @@ def test_energies_and_dipoles_follow_the_scale_and_are_not_told_of_cells_with_va
     [
         (2 * '[[structure]]\nid = "a"\nkind = "crystal"\nname = "Li"\n', "two structures have the same id"),
         ("validation_every = 1\n", "validation_every = 1: one job in so many"),
-        ("[[member]]\nseed = 1\nmax_L = 2\n", r"member 1: max_L = 2: 0 \(scalars\) and 1"),
+        ("[[member]]\nseed = 1\nmax_L = 2\n", "member 1: max_L: read 2; input should be less than or equal to 1"),
+        ("[[member]]\nseed = 1\nmax_L = true\n", "member 1: max_L: read True; write a whole number"),
         ("structure = 5\n", r"structure: a table under \[\[structure\]\]"),
         ('max_force = "8 eV/A"\n', "max_force: read '8 eV/A'; write a number, without quotes or unit"),
     ],

@@ -208,6 +208,16 @@ def test_model_with_vectors_begins_as_the_one_without(tmp_path: Path) -> None:
     np.testing.assert_allclose(after.get_forces(atoms), before.get_forces(atoms), atol=1e-9)
 
 
+def test_vectors_are_for_models_of_two_layers_and_older_fits_know_nothing_of_them() -> None:
+    from atomistic.widening import with_vectors
+
+    config = mace_model.config_of(mace_model.load(potential.SHIPPED / "lpscl" / "member-0"))
+    with pytest.raises(UserError, match="has 1 layers; one of two layers"):
+        with_vectors(mace_model.build(config | {"num_interactions": 1}), 1)
+    assert "max_L" not in recipe.Member(1).told()
+    assert recipe.Member(1, max_L=1).told()["max_L"] == 1
+
+
 def _labelled(count: int) -> list:
     """LiCl frames whose labels are zero: enough to fit something to."""
     atoms = bulk("LiCl")
