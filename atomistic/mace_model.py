@@ -28,7 +28,7 @@ HASHED = ("execution_contracts", "Phi1_clebsch_gordan")  # of symmetrix's text
 SPLINE_POINTS = 2048
 """Of the radial tables that symmetrix makes when it loads the text: forces then equal mace-torch's within 1e-7 eV/Å in shaken
 Li2CO3, where 1024 leave 9e-7 and its default of 256 more than 1e-5; the speed is the same."""
-COUPLING = "U_matrix"
+COUPLING = ("U_matrix", "_w3j_")
 """In the names of the coupling tensors, which follow from the config alone."""
 PICKLE_SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
@@ -131,7 +131,8 @@ def _exact(model: Any) -> Any:
     mace-torch takes them as stored, symmetrix makes its own; energies of close atoms then differ by some 1e-8 eV.
     """
     exact = build(config_of(model)).state_dict()
-    model.load_state_dict({name: exact[name] if COUPLING in name else value for name, value in model.state_dict().items()})
+    coupling = {name: value for name, value in exact.items() if any(part in name for part in COUPLING)}
+    model.load_state_dict(model.state_dict() | coupling)
     return model
 
 
