@@ -282,8 +282,8 @@ def test_places_of_nucleation_are_told_apart(tmp_path: Path) -> None:
     assert labels == ["bias 80 K low", "bias 80 K high", "infrequent 80 K low", "infrequent 80 K high"]
     kept = [task.picoseconds for task in nucleation_study._tasks(study, [atoms], "none")]
     assert kept == [pytest.approx(study.bias.walkers * 1e12 * (study.bias.length + study.attachment.length))] * 2 + [0.0, 0.0]
-    assert nucleation_study._volume(atoms, study.place[1]) == pytest.approx(10.6**2 * 9e-30)
-    assert nucleation_study._volume(atoms, None) == pytest.approx(10.6**2 * 21.2e-30)
+    assert nucleation_study._volume(atoms, study.place[1], 2) == pytest.approx(10.6**2 * 9e-30)
+    assert nucleation_study._volume(atoms, None, 2) == pytest.approx(10.6**2 * 21.2e-30)
     for old, new, message in (
         ('high = "9 angstrom"', 'high = "2.5 angstrom"', "must rise"), ('name = "high"', 'name = "low"', "two places of one"),
         ('record = "0.1 ps"', 'record = "1 ps"', "bias.length.*recorded sizes"), ("4 ps", "1 ps", "attachment.length.*lags"),
