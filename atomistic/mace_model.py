@@ -179,7 +179,8 @@ def symmetrix_data(model: Any) -> dict[str, Any]:
         torch.set_default_dtype(torch.float64)  # that of the coupling tensors it makes
         path = Path(scratch) / "model.model"
         torch.save(model, path)
-        return dict(extract_mace_data(str(path), num_spline_points=SPLINE_POINTS))
+        species = [int(number) for number in model.atomic_numbers]  # without them it warns that it takes them all
+        return dict(extract_mace_data(str(path), species, num_spline_points=SPLINE_POINTS))
 
 
 def elements_of(folder: str | Path) -> list[str]:

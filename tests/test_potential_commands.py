@@ -72,6 +72,7 @@ def test_from_a_recipe_to_a_potential_with_held_out_errors(recipe: Path, tmp_pat
     dataset.write(out / "more.h5", dataset.read(out / "held_out.h5"), dataset.settings(out / "held_out.h5"))
     sets = ("--set", out / "training.h5", "--set", out / "more.h5")
     trained = multiscale("potential", "train", recipe, *sets, "--out", out, *held_out, "--json", timeout=280.0)
+    assert "WARNING" not in trained.stderr, trained.stderr
     assert trained.returncode == 0, trained.stderr
     answer = json.loads(trained.stdout)
     assert answer["frames"] == 4
