@@ -20,6 +20,7 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 from matscipy.neighbours import neighbour_list
+from torch.utils.weak import WeakIdKeyDictionary
 
 Tensor = torch.Tensor
 Hidden = tuple[Tensor, ...]
@@ -291,7 +292,9 @@ def _contraction(contraction: Any, basis: Tensor, species: Tensor) -> Tensor:
     return total
 
 
-_MONOMIALS: dict[tuple[int, torch.Size, torch.dtype, torch.device], tuple[list[Tensor], Tensor]] = {}
+_MONOMIALS = WeakIdKeyDictionary()
+"""What `_monomials` made of a coupling tensor, with the version of the tensor: two models of one shape may differ in its values,
+since one that was made in single precision has them rounded."""
 
 
 def _monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
@@ -299,17 +302,22 @@ def _monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
 
     The tensor has its component of the result first, where that is no scalar, then `order` indices (lm), then the paths.
     """
-    key = (order, tensor.shape, tensor.dtype, tensor.device)
-    if key not in _MONOMIALS:
-        if tensor.dim() == order + 2:
-            tensor = tensor.movedim(0, -2).flatten(-2)
-        entries = torch.nonzero(tensor.abs().amax(-1) > 1e-9)
-        monomials, where = torch.unique(entries.sort(dim=1).values, dim=0, return_inverse=True)
-        values = tensor[tuple(entries.T)].double()
-        empty = torch.zeros(len(monomials), tensor.shape[-1], dtype=torch.float64, device=tensor.device)
-        coefficients = empty.index_add(0, where, values)
-        _MONOMIALS[key] = ([monomials[:, column].contiguous() for column in range(order)], coefficients)
-    return _MONOMIALS[key]
+    version, made = _MONOMIALS.get(tensor, (None, None))
+    if made is None or version != tensor._version:
+        made = _read_monomials(tensor, order)
+        _MONOMIALS[tensor] = (tensor._version, made)
+    return made
+
+
+def _read_monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
+    if tensor.dim() == order + 2:
+        tensor = tensor.movedim(0, -2).flatten(-2)
+    entries = torch.nonzero(tensor.abs().amax(-1) > 1e-9)
+    monomials, where = torch.unique(entries.sort(dim=1).values, dim=0, return_inverse=True)
+    values = tensor[tuple(entries.T)].double()
+    empty = torch.zeros(len(monomials), tensor.shape[-1], dtype=torch.float64, device=tensor.device)
+    coefficients = empty.index_add(0, where, values)
+    return [monomials[:, column].contiguous() for column in range(order)], coefficients
 
 
 def _repulsion(model: Any, data: Batch, lengths: Tensor) -> Tensor:

@@ -105,6 +105,23 @@ def test_features_are_those_of_mace_torch() -> None:
     assert fast_mace.descriptors(model, atoms) == pytest.approx(np.asarray(theirs), abs=1e-9)
 
 
+def test_features_know_nothing_of_another_model() -> None:
+    """A model whose coupling tensors differ (single precision rounds them) leaves those of the next one alone."""
+    from atomistic import fast_mace, mace_model, potential
+
+    folder, atoms = potential.members_of(potential.folder_of("lpscl"))[0], bulk("Li6PS5Cl")
+    model, other = mace_model.load(folder), mace_model.load(folder)
+    exact = fast_mace.descriptors(model, atoms)
+    for name, buffer in other.named_buffers():
+        if "U_matrix" in name:
+            buffer.mul_(1 + 1e-6)
+    assert np.abs(fast_mace.descriptors(other, atoms) - exact).max() > 1e-9
+    assert fast_mace.descriptors(mace_model.load(folder), atoms) == pytest.approx(exact, abs=1e-13)
+    changed = fast_mace.descriptors(other, atoms)
+    other.load_state_dict(model.state_dict())  # in place: what was read of the tensors before does not hold any more
+    assert np.abs(fast_mace.descriptors(other, atoms) - changed).max() > 1e-9
+
+
 def test_nothing_to_class_is_refused(describe: phases.Describe) -> None:
     with pytest.raises(UserError, match="at least one frame"):
         phases.classify([], phases.references(("Li",)), describe)
