@@ -22,7 +22,7 @@ from literature_numbers import CASES, CUBIC, FAR, absent, literature, matching, 
 
 from coupling.rate_table import QUANTITY as RATE  # noqa: E402
 from coupling.record import Property  # noqa: E402
-from multiscale.shipped_records import Shipped, everything, ship  # noqa: E402
+from multiscale.shipped_records import Shipped, everything, name_of, ship, studies  # noqa: E402
 
 PAGE, NOTES = ROOT / "docs" / "numbers.md", ROOT / "docs" / "numbers_notes.md"
 SHOWN: dict[str, tuple[str, float, str]] = {
@@ -148,7 +148,14 @@ def _effort(record: Property) -> str:
         parts.append(f"{len(source['members'])} members")
     if prior := PRIOR.search(str(source.get("method", ""))):
         parts.append(f"fit of {prior[1]} temperatures and a prior of D0")
+    if other := _second(record):
+        parts.append(f"by `{other}`")
     return ", ".join(parts)
+
+
+def _second(record: Property) -> str:
+    """Potential of a record whose study lies in a folder below cases/_studies; "" of the others."""
+    return str(record.source["potential"]) if "/" in str(record.source.get("study", "")) else ""
 
 
 def rows() -> list[tuple[Property, Literature | None]]:
@@ -185,15 +192,19 @@ def left_out(records: Iterable[Property]) -> str:
 
 def boundary_ratios(records: Sequence[Property]) -> list[Property]:
     """Diffusivity in a boundary over that in the grain of the same cell; errors of both added as independent."""
-    grains = {(record.material, str(record.conditions)): record for record in records if record.quantity == "grain_diffusivity"}
+    grains = {_cell_of(record): record for record in records if record.quantity == "grain_diffusivity"}
     found = []
     for record in records:
-        grain = grains.get((record.material, str(record.conditions)))
+        grain = grains.get(_cell_of(record))
         if record.quantity == "boundary_diffusivity" and grain and record.stderr and grain.stderr:
             error = math.hypot(record.stderr / record.value, grain.stderr / grain.value)
             ratio = record.value / grain.value
             found.append(replace(record, quantity="boundary_diffusivity_ratio", value=ratio, unit="1", stderr=ratio * error))
     return found
+
+
+def _cell_of(record: Property) -> tuple[str, str, str]:
+    return record.material, str(record.conditions), str(record.source.get("potential"))
 
 
 def _cells(record: Property) -> list[str]:
@@ -236,6 +247,7 @@ def rate_tables(records: Iterable[Property]) -> list[str]:
     for record in records:
         if record.quantity == RATE:
             share = f", {100 * record.conditions['disorder']:.0f} % S/Cl disorder" if "disorder" in record.conditions else ""
+            share += f" (`{other}`)" if (other := _second(record)) else ""
             groups.setdefault((_system(record) + share, f"{record.conditions['temperature_K']:.4g} K"), []).append(record)
     lines = []
     for (system, kelvin), found in groups.items():
@@ -316,7 +328,7 @@ def _origins(shipped: Sequence[Shipped]) -> list[str]:
                   str(len(one.records))]) for one in shipped)  # fmt: skip
     lines += ["", "## Where each comes from", ""]
     lines += _table(["study", "potential or code", "hash of the weights or settings", "records"], told)
-    missing = sorted({path.stem for path in (CASES / "_studies").glob("*.toml")} - {one.study for one in shipped})
+    missing = sorted({name_of(path) for path in studies(CASES)} - {one.study for one in shipped})
     if missing:
         lines += ["## Studies without shipped records", "", "Not run to their end, or run for the cell that they leave alone "
                   f"(`reaction-slices`): {', '.join(f'`{name}`' for name in missing)}."]  # fmt: skip

@@ -4,6 +4,7 @@ Each file holds the records of one study of cases/_studies with the digest of th
 without one, the first-principles code, its version and the hash of its settings), the versions of the code that ran and read it
 and the hash of the crystals it was built from. Records are given out only while all of them
 still hold: a study file that was changed, or a potential that was trained anew, makes its records those of something else.
+A folder below cases/_studies and one of its name below cases/_records hold the same studies of another potential.
 """
 
 import json
@@ -29,7 +30,7 @@ MEND = 'quality = "quick" makes the case\'s own'
 
 @dataclass(frozen=True)
 class Shipped:
-    """Records of one study: name of its file, hash of the potential, digest of the study file at the time of the runs.
+    """Records of one study: its name (`name_of`), hash of the potential, digest of the study file at the time of the runs.
 
     `made_with`: kind of study, versions of its code, hash of the crystals, at the time of the runs. `code`: first-principles code
     with its version, and `settings` the hash of what it was asked for; potential and hash are "" there, and these elsewhere.
@@ -43,6 +44,18 @@ class Shipped:
     records: tuple[Property, ...]
     code: str = ""
     settings: str = ""
+
+
+def name_of(study: Path) -> str:
+    """Name of a study among those of its cases: path below _studies without its ending ("adhesion", "another/adhesion")."""
+    below = study.with_suffix("").parts
+    start = max((place + 1 for place, part in enumerate(below[:-1]) if part == "_studies"), default=len(below) - 1)
+    return "/".join(below[start:])
+
+
+def studies(cases: Path = CASES) -> list[Path]:
+    """The study files that come with the product, by name."""
+    return sorted((cases / "_studies").rglob("*.toml"), key=name_of)
 
 
 def study_digest(path: Path) -> str:
@@ -78,7 +91,7 @@ def ship(study: Path, out: Path, to: Path) -> Path:
     """Make a shipped file of the records, notes and curves of a finished study; returns its path.
 
     Args:
-        study: study file. out: folder of its results. to: folder of shipped records.
+        study: study file. out: folder of its results. to: folder of shipped records, laid out like that of the studies.
 
     Raises:
         UserError: no records there, records of several potentials or settings, or of a study that has changed or is another.
@@ -87,14 +100,15 @@ def ship(study: Path, out: Path, to: Path) -> Path:
 
     if not (out / MADE_OF).is_file() or read_made_of(out)[0] != study_digest(study):
         raise UserError(f"{out}: not the results of {study} as it stands; run `multiscale md {study} --out {out}`")
-    records = [record.with_source(study=study.stem) for record in read_records(out / "records.json")]
+    name = name_of(study.resolve())
+    records = [record.with_source(study=name) for record in read_records(out / "records.json")]
     made_by = _origin(study, out, records)
-    path = to / f"{study.stem}.json"
+    path = to / f"{name}.json"
     problems = out / "problems.json"
     notes = json.loads(problems.read_text(encoding="utf-8")) if problems.is_file() else []
     curves = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in ("profiles", "layers", "arrhenius")
               if (out / f"{name}.json").is_file()}  # fmt: skip
-    write_json(path, {"format": FORMAT, "study": study.stem, **made_by, "study_digest": study_digest(study),
+    write_json(path, {"format": FORMAT, "study": name, **made_by, "study_digest": study_digest(study),
                       "made_with": read_made_of(out)[1], "notes": notes, **curves,
                       "records": [record.to_dict() for record in records]})  # fmt: skip
     return path
@@ -128,7 +142,7 @@ def everything(cases: Path = CASES, now: Callable[[str], Mapping[str, Any]] | No
         UserError: none there, a damaged one, a study that is gone or has changed, records of another version of the code or of
             other crystals.
     """
-    found = [read_shipped(path) for path in sorted((cases / "_records").glob("*.json"))]
+    found = [read_shipped(path) for path in sorted((cases / "_records").rglob("*.json"))]
     if not found:
         raise UserError(f"{cases / '_records'}: no shipped records there; {MEND}")
     for one in found:

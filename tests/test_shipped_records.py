@@ -321,6 +321,23 @@ def test_of_two_studies_the_narrower_number_stands_first(cases: Path) -> None:
     assert [record.value for record in found] == [4e10, 5e10, 6e10]
 
 
+def test_the_same_study_of_another_potential_stands_beside(cases: Path) -> None:
+    """In a folder of its own; a case gets the records of its own potential, whose study is named with its folder."""
+    other = cases / "_studies" / "q" / "salt.toml"
+    other.parent.mkdir()
+    other.write_text(STUDY.replace('"p"', '"q"'))
+    write_records(cases / "q" / "records.json", [replace(salt(value=7e10), source={"potential_sha256": "def", "atoms": 8})])
+    made_of = {"study_digest": shipped_records.study_digest(other), "made_with": MADE_WITH}
+    (cases / "q" / shipped_records.MADE_OF).write_text(json.dumps(made_of))
+    assert shipped_records.ship(other, cases / "q", cases / "_records") == cases / "_records" / "q" / "salt.json"
+    assert [shipped_records.name_of(path) for path in shipped_records.studies(cases)] == ["q/salt", "salt"]
+    assert [one.study for one in shipped_records.everything(cases)] == ["q/salt", "salt"]
+    (found,) = shipped_records.records_for("q", "def", ["LiCl"], 0.0, cases)[0]
+    assert (found.value, found.source["study"]) == (7e10, "q/salt")
+    assert 7e10 not in [record.value for record in shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases)[0]]
+    assert shipped_records.name_of(Path("here/mine.toml")) == "mine"
+
+
 def test_what_does_not_hold_any_more_is_refused(cases: Path) -> None:
     for arguments, message in (
         (("q", "abc", ["LiCl"], 0.0), "no records of potential 'q'"), (("p", "def", ["LiCl"], 0.0), "which now has def"),

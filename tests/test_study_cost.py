@@ -35,9 +35,10 @@ from coupling.store import read_records
 from coupling.toml_input import read
 from multiscale.commands import study as command
 from multiscale.commands.study import STUDIES, _about, _room
+from multiscale.shipped_records import name_of, studies
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = sorted((ROOT / "cases" / "_studies").glob("*.toml"))
+SHIPPED = studies()
 FLOW = """
 kind = "flow"
 name = "argon"
@@ -152,7 +153,7 @@ def test_times_are_told_with_two_figures(seconds: float, told: str) -> None:
     assert _about(seconds) == told
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=name_of)
 def test_every_shipped_study_has_a_trial_that_is_the_same_study_shorter(path: Path) -> None:
     """The trial keeps kind, potential, crystal and names, and is accepted by what checks a study."""
     room = _room(read(path).data["kind"])
@@ -299,7 +300,7 @@ def test_places_of_nucleation_are_told_apart(tmp_path: Path) -> None:
 def test_trials_keep_the_rules_of_their_kinds() -> None:
     """Frames, windows and walkers of a trial are as a study's must be."""
     by_kind = {read(path).data["kind"]: path for path in SHIPPED}
-    (warm,) = (path for path in SHIPPED if "thermal_elasticity" in read(path).data.get("quantities", ()))
+    warm, *_ = (path for path in SHIPPED if "thermal_elasticity" in read(path).data.get("quantities", ()))
     for phase in property_study.trial(property_study.read_study(warm)).phase:
         Strained(300.0, phase.strain, phase.production * 1e12)  # refuses a run too short for an error
     reaction = reaction_study.trial(reaction_study.read_study(by_kind["reaction"]))

@@ -15,6 +15,7 @@ from atomistic.trajectory import Trajectory
 from coupling.errors import UserError
 from coupling.store import read_records
 from multiscale.commands.study import STUDIES, _room
+from multiscale.shipped_records import studies
 
 ROOT = Path(__file__).resolve().parent.parent
 PROPERTIES = """
@@ -90,7 +91,7 @@ Gone.__name__ = "PairPotential"
 
 
 def test_every_kind_has_a_module_and_every_shipped_study_is_well_formed() -> None:
-    paths = sorted((ROOT / "cases" / "_studies").glob("*.toml"))
+    paths = studies()
     assert paths
     for path in paths:
         kind = next(kind for kind in STUDIES if f'"{kind}"' in path.read_text().split("name", 1)[0])
