@@ -1,6 +1,6 @@
 """What a run without a rate still tells of nucleation: the barrier, or how high it is at least, and how fast it is at most.
 
-Two upper limits (95 %) of the rate J; the smaller one is told:
+Three upper limits (95 %) of the rate J; the smallest is told:
 
 - Zero or few events. A nucleus must grow beyond the size n* (top of F, or the largest size seen with bias where F has no top).
   Of the unbiased walkers, time t in all in the volume V, k did: J <= μ(k)/(V t) with the Poisson limit μ (3.0 for none). Drive
@@ -8,11 +8,15 @@ Two upper limits (95 %) of the rate J; the smaller one is told:
 - Mean first passage along F(n) (`nucleation.waiting_time`) at the largest attachment rate that the unbiased runs allow, the upper
   limit of the slope of ⟨Δn²⟩/2 (`nucleation.joining_of`), at least μ(0)/t, taken from the mean size to the critical one as the
   surface grows, (n*/n)^(2/3) (Auer & Frenkel 2004), with 1.645 errors of ln τ on top.
+- Joining. A nucleus is larger than every cluster that was seen, so an atom must join one of that size: J <= D/V with the same
+  limit of D, at that size by the surface, whatever F is beyond it. It holds for every drive and knows nothing of it, but that, as
+  in the other limits and in `nucleation.table`, D does not change with the drive.
 
 The barrier is the top of F over its least value before; where F has not fallen behind its top, that is a lower limit, and so is
 the free energy of clusters so rare that no unbiased look saw one.
 """
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +30,6 @@ from atomistic.metadynamics import FreeEnergy
 from atomistic.nucleation import FALL, RATE_UNIT, Attachment, drive, few_memories, joining_of, visited, waiting_time
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
-from coupling.nucleation import drives_told
 from coupling.record import Property
 
 LEVEL = 0.95
@@ -115,8 +118,8 @@ def _half(free: FreeEnergy) -> float:
 def table(
     free: FreeEnergy, answer: Mapping[str, Any], volume: float, temperature: float, overpotentials: Sequence[float],
     pressures: Sequence[float], material: str, source: Mapping[str, Any], cell_overpotential: float | None = None,
-) -> tuple[list[Property], list[str]]:  # fmt: skip
-    """Upper limits of the rate at every overpotential and pressure, and which are missing, and why.
+) -> list[Property]:  # fmt: skip
+    """Upper limits of the rate at every overpotential and pressure.
 
     Where a stronger drive has a lower limit it holds for the weaker one as well: the least of several, yet of one F(n) and one
     attachment rate, it holds in 94 to 98 % (tests/test_nucleation_coverage.py).
@@ -124,28 +127,19 @@ def table(
     Args:
         free: F(n). answer: with what `seen` gives and "mean_size" of the unbiased runs. volume: m³. Others as `nucleation.table`.
     """
-    limits: list[tuple[float, float, float, str, dict[str, str]]] = []
-    missing: dict[str, list[tuple[float, float]]] = {}
     drives = {(η, p): drive(η, p, cell_overpotential or 0.0) for η in overpotentials for p in pressures}
-    for where, per_atom in drives.items():
-        try:
-            limits.append((per_atom, *_limit(free, answer, volume, temperature, per_atom)))
-        except UserError as error:
-            missing.setdefault(str(error), []).append(where)
+    limits = [(per_atom, *_limit(free, answer, volume, temperature, per_atom)) for per_atom in drives.values()]
     found: list[Property] = []
     for (η, p), per_atom in drives.items():
-        if not (above := [one for one in limits if one[0] >= per_atom]):
-            continue
-        own, value, size, method, few = min(above, key=lambda one: (one[1], one[0]))
+        above = (one for one in limits if one[0] >= per_atom)
+        own, value, size, method, few = min(above, key=lambda one: (round(one[1], 9), one[0]))
         if own > per_atom:
             method = f"a rate does not fall as the drive rises: bound at {own / ELEMENTARY_CHARGE:.3g} eV an atom; {method}"
         told = {**source, **few, "method": f"upper bound (95 %): {method}", "unbiased_picoseconds": answer["unbiased_s"] * 1e12}
         conditions = {**_against(temperature, η, p, cell_overpotential), "rate_unit": RATE_UNIT, "critical_size": size}
         found.append(Property(material, "log10_nucleation_rate", value, "1", bound="upper", conditions=conditions, source=told,
                               confidence="low" if few else "computed"))  # fmt: skip
-    told_of = {(record.conditions["overpotential_V"], record.conditions["pressure_Pa"]) for record in found}
-    left = {why: [one for one in where if one not in told_of] for why, where in missing.items()}
-    return found, [f"no bound of the rate at {drives_told(where)}: {why}" for why, where in left.items() if where]
+    return found
 
 
 def _against(temperature: float, overpotential: float, pressure: float, cell_overpotential: float | None) -> dict[str, Any]:
@@ -157,17 +151,15 @@ def _against(temperature: float, overpotential: float, pressure: float, cell_ove
 def _limit(
     free: FreeEnergy, answer: Mapping[str, Any], volume: float, temperature: float, per_atom: float
 ) -> tuple[float, float, str, dict[str, str]]:
-    """The smaller upper limit of log10 J, the size it speaks of, how it was got, and `few_memories` of F(n) where it is from it.
+    """The smallest upper limit of log10 J, the size it speaks of, how it was got, and `few_memories` of F(n) where it is from it.
 
-    Of two limits of 95 % the smaller holds in 90 % at least.
+    Of two limits of 95 % the smaller holds in 90 % at least; passage and joining take the same attachment rate.
     """
     candidates = [] if per_atom > 0 else [_by_counting(free, answer, volume, temperature)]
-    try:
+    with contextlib.suppress(UserError):  # too few sizes for F(n)
         candidates.append(_by_passage(free, answer, volume, temperature, per_atom))
-    except UserError:
-        if not candidates:
-            raise
-    return min(candidates, key=lambda one: one[:2])
+    candidates.append(_by_joining(free, answer, volume))
+    return min(candidates, key=lambda one: round(one[0], 9))  # of equal ones the first
 
 
 def _by_counting(
@@ -193,8 +185,22 @@ def _by_passage(
     """From F(n) and the largest attachment rate."""
     limit = answer["attachment_limit"]
     found = waiting_time(free, Attachment(limit, 0.0, np.zeros(0), np.zeros(0)), per_atom, BOLTZMANN * temperature)
-    surface = max(1.0, found.critical / max(1.0, answer["mean_size"])) ** (2 / 3)
+    surface = _surface(found.critical, answer)
     log = -found.log_time - math.log(volume) + ONE_SIDED_95 * found.stderr + math.log(surface)
     told = f"mean first passage along F(n), attachment rate at most {limit:.3g} 1/s at {answer['mean_size']:.3g} atoms"
     told += f", {surface:.3g} times that at the critical size (by its surface)"
     return log / math.log(10), found.critical, told, few_memories(free)
+
+
+def _by_joining(free: FreeEnergy, answer: Mapping[str, Any], volume: float) -> tuple[float, float, str, dict[str, str]]:
+    """From the largest attachment rate alone: an atom joins a cluster of the largest size seen."""
+    limit, size = answer["attachment_limit"], max(_largest(free), *answer["grown"])
+    surface = _surface(size, answer)
+    told = f"no nucleus before an atom joins a cluster of {size:.3g} atoms, the largest seen; attachment rate at most "
+    told += f"{limit:.3g} 1/s at {answer['mean_size']:.3g} atoms, {surface:.3g} times that at the largest (by its surface)"
+    return math.log10(limit * surface / volume), size, told, {}
+
+
+def _surface(size: float, answer: Mapping[str, Any]) -> float:
+    """Surface of a cluster over that of the mean size, at which attachment was seen."""
+    return float(max(1.0, size / max(1.0, answer["mean_size"])) ** (2 / 3))

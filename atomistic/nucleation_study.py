@@ -43,7 +43,7 @@ from coupling.nucleation import drives_told
 from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
-VERSION, READ_VERSION = 3, 4
+VERSION, READ_VERSION = 3, 5
 SKIP, BLOCKS = 0.3, 20
 """Share of a biased run during which the bias still grows, and blocks of the rest of a walker's (metadynamics.free_energy)."""
 Å = 1e-10
@@ -443,14 +443,14 @@ def _records(
         problems.append(str(error))
     drives = (study.overpotentials, study.pressures)
     if "problem" in answer:
-        limits, missing = nucleation_limits.table(free, answer, volume, temperature, *drives, material, source, cell)
-        return records + limits, [*problems, answer["problem"], *missing]
+        limits = nucleation_limits.table(free, answer, volume, temperature, *drives, material, source, cell)
+        return records + limits, [*problems, answer["problem"]]
     joining = Attachment(answer["attachment"], answer["attachment_stderr"], np.array(answer["lags"]), np.array(answer["squares"]))
     try:
         records += nucleation.table(free, joining, volume, temperature, *drives, material, source, cell)
     except UserError:  # told above: no free energy
-        limits, missing = nucleation_limits.table(free, answer, volume, temperature, *drives, material, source, cell)
-        return records + limits, problems + missing
+        limits = nucleation_limits.table(free, answer, volume, temperature, *drives, material, source, cell)
+        return records + limits, problems
     return records, problems
 
 

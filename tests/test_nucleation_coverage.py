@@ -227,7 +227,7 @@ def test_limits_taken_from_stronger_drives_hold() -> None:
         free = parabola(random.normal(0, 0.6 * BLOCKS**0.5, (BLOCKS, len(GRID))))
         limit = RATE * max(0.05, 1 + 0.3 * (random.standard_normal() + ONE_SIDED_95))  # holds in 95 %
         seen = {"mean_size": 2.0, "unbiased_s": 4e-12, "grown": [1.0, 1.0], "attachment_limit": limit, "looks": 60.0}
-        for record in nucleation_limits.table(free, seen, VOLUME, KELVIN, drives, pressures, "x", {})[0]:
+        for record in nucleation_limits.table(free, seen, VOLUME, KELVIN, drives, pressures, "x", {}):
             where = record.conditions["overpotential_V"], record.conditions["pressure_Pa"]
             held[where] += record.value >= truth[where]
             taken += "a rate does not fall as the drive rises" in record.source["method"]

@@ -1,5 +1,6 @@
 """Nucleation without a rate: barriers and their lower bounds, upper bounds of the rate that hold; where a trial starts."""
 
+import itertools
 import math
 import tomllib
 from dataclasses import replace
@@ -62,12 +63,12 @@ def test_what_is_read_off_few_crossings_is_of_low_confidence() -> None:
         barriers = [nucleation_limits.barrier_record(replace(free, **made), seen, KELVIN, "x", {})
                     for free in (parabola(8.0), parabola(8.0, until=7.0, noise=0.03))]  # fmt: skip
         few = replace(parabola(8.0), **made)
-        driven, _ = nucleation_limits.table(few, seen, VOLUME, KELVIN, (-0.02,), (0.0,), "x", {})
+        driven = nucleation_limits.table(few, seen, VOLUME, KELVIN, (-0.02,), (0.0,), "x", {})
         for record in (*barriers, *driven):
             assert record.confidence == confidence
             told = f"of the {walkers} walkers that F(n) is from, {crossings:g} went across"
             assert (told in record.source.get("low_confidence", "")) == (confidence == "low")
-        (counted,), _ = nucleation_limits.table(few, seen | {"attachment_limit": 1e20}, VOLUME, KELVIN, (0.0,), (0.0,), "x", {})
+        (counted,) = nucleation_limits.table(few, seen | {"attachment_limit": 1e20}, VOLUME, KELVIN, (0.0,), (0.0,), "x", {})
         assert counted.confidence == "computed"
 
 
@@ -108,8 +109,7 @@ def test_counts_bound_the_rate_as_poisson_does() -> None:
         events = random.poisson(mean)
         grown = [15.0] * events + [1.0] * (20 - events)
         seen = answer(grown, 1e15)
-        records, missing = nucleation_limits.table(parabola(3.0), seen, VOLUME, KELVIN, (0.0,), (0.0,), "x", {"a": 1})
-        assert not missing
+        records = nucleation_limits.table(parabola(3.0), seen, VOLUME, KELVIN, (0.0,), (0.0,), "x", {"a": 1})
         held += records[0].value >= math.log10(mean / (VOLUME * 4e-12))
     assert 0.93 * 200 <= held
     assert f"{events} of 20 unbiased walkers, 4 ps in all, grew beyond 9.5 atoms" in records[0].source["method"]
@@ -136,15 +136,42 @@ def test_the_limit_of_a_walk_without_trend_holds() -> None:
 def test_towards_the_metal_the_passage_bounds_the_rate() -> None:
     """Driven, only the attachment limit counts: above the rate with the true attachment at any size up to the critical one."""
     free, limit = parabola(8.0), 1e11
-    (record,), missing = nucleation_limits.table(free, answer([1.0, 1.0], limit), VOLUME, KELVIN, (-0.02,), (0.0,), "x", {"a": 1})
-    assert not missing
+    (record,) = nucleation_limits.table(free, answer([1.0, 1.0], limit), VOLUME, KELVIN, (-0.02,), (0.0,), "x", {"a": 1})
     assert "mean first passage" in record.source["method"]
     exact = waiting_time(free, Attachment(limit, 0.0, GRID, GRID), drive(-0.02, 0.0), THERMAL)
     surface = (exact.critical / 2.0) ** (2 / 3)
     expected = (-exact.log_time - math.log(VOLUME) + 1.644854 * exact.stderr + math.log(surface)) / math.log(10)
     assert record.value == pytest.approx(expected, abs=1e-3)
-    (rest,), _ = nucleation_limits.table(free, answer([1.0, 1.0], limit), VOLUME, KELVIN, (0.0,), (0.0,), "x", {"a": 1})
+    (rest,) = nucleation_limits.table(free, answer([1.0, 1.0], limit), VOLUME, KELVIN, (0.0,), (0.0,), "x", {"a": 1})
     assert rest.value < record.value
+
+
+def test_no_field_of_the_table_is_empty() -> None:
+    """Two sizes seen bear no F(n): every drive has a bound, at the metal's side the rate at which atoms may join."""
+    few, seen = parabola(3.0, until=2.0), answer([1.4, 2.5], 1e11)
+    drives, pressures = (0.0, -0.02, -0.2, -1.0), (0.0, 1e9)
+    found = nucleation_limits.table(few, seen, VOLUME, KELVIN, drives, pressures, "x", {})
+    fields = [(one.conditions["overpotential_V"], one.conditions["pressure_Pa"]) for one in found]
+    assert fields == list(itertools.product(drives, pressures))
+    assert {one.bound for one in found} == {"upper"}
+    driven = found[-1]
+    surface = (2.5 / 2.0) ** (2 / 3)
+    assert driven.value == pytest.approx(math.log10(1e11 * surface / VOLUME))
+    assert "no nucleus before an atom joins a cluster of 2.5 atoms, the largest seen" in driven.source["method"]
+
+
+def test_joining_bounds_the_rate_of_a_birth_and_death_process() -> None:
+    """Sizes 1, 2, 3 … with attachment k and what falls away: however steep F falls, no cluster outgrows a size faster than k."""
+    limit = 1e11
+    for fall in (0.0, 1.0, 5.0, 20.0):  # k_B T an atom
+        attach, leave = limit, limit * math.exp(-fall)
+        size = 3
+        steps = [1 / attach]  # mean time of each step up, of a chain that does not fall below 1
+        for _ in range(size - 1):
+            steps.append(1 / attach + leave / attach * steps[-1])
+        few, seen = parabola(0.0, until=2.9), answer([3.0, 3.0], limit) | {"mean_size": 3.0}
+        (found,) = nucleation_limits.table(few, seen, VOLUME, KELVIN, (-1.0,), (0.0,), "x", {})
+        assert found.value >= math.log10(1 / (sum(steps) * VOLUME))
 
 
 REACTION = Path(__file__).parent.parent / "cases" / "_studies" / "reaction-li6ps5cl.toml"
@@ -154,15 +181,15 @@ def test_a_limit_at_a_stronger_drive_holds_for_a_weaker_one() -> None:
     """Limits never rise as the drive falls, each is at most that of its drive alone, and what is taken from elsewhere says so."""
     free, seen = parabola(3.0, noise=1.0), answer([1.0, 1.0], 1e11)
     drives, pressures = (0.0, -0.01, -0.03, -0.06, -0.1), (0.0, 2e8)
-    records, _ = nucleation_limits.table(free, seen, VOLUME, KELVIN, drives, pressures, "x", {"a": 1})
+    records = nucleation_limits.table(free, seen, VOLUME, KELVIN, drives, pressures, "x", {"a": 1})
     by_drive = sorted(records, key=lambda one: drive(one.conditions["overpotential_V"], one.conditions["pressure_Pa"]))
     assert np.all(np.diff([one.value for one in by_drive]) >= 0)
     taken = 0
     for record in records:
         here = (record.conditions["overpotential_V"],), (record.conditions["pressure_Pa"],)
-        alone, _ = nucleation_limits.table(free, seen, VOLUME, KELVIN, *here, "x", {"a": 1})
-        lower = not alone or record.value < alone[0].value
-        assert lower or record.value == alone[0].value
+        (alone,) = nucleation_limits.table(free, seen, VOLUME, KELVIN, *here, "x", {"a": 1})
+        lower = record.value < alone.value
+        assert lower or record.value == alone.value
         assert lower == ("a rate does not fall as the drive rises" in record.source["method"])
         taken += lower
     assert taken
