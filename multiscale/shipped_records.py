@@ -11,6 +11,7 @@ import json
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,12 @@ def everything(cases: Path = CASES, now: Callable[[str], Mapping[str, Any]] | No
             told = f"its shipped records were made with another {changed} than this version's"
             raise UserError(f"{path}: {told}; run it again, or {MEND}")
     return found
+
+
+def how_many(cases: Path = CASES) -> Counter[str]:
+    """How many records are shipped of every potential, by name; whether they still hold is not looked at."""
+    found = [read_shipped(path) for path in (cases / "_records").rglob("*.json")]
+    return Counter(one.potential for one in found for _ in one.records if one.potential)
 
 
 def records_for(

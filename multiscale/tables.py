@@ -187,21 +187,22 @@ def verification_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return render(plain_table("", ("id", "quantity", "exact", "computed", "error", "tolerance", "", "s"), cells))
 
 
-def potential_rows(cards: Iterable[Any]) -> list[dict[str, Any]]:
-    """JSON rows of potential cards."""
+def potential_rows(cards: Iterable[Any], records: Mapping[str, int]) -> list[dict[str, Any]]:
+    """JSON rows of potential cards; records: how many are shipped of each, by name."""
     errors = ("force_rmse_meV_per_A", "energy_rmse_meV_per_atom")
     names = ("name", "elements", "members", *errors, "size_bytes", "targets", "teacher")
-    return [{name: getattr(card, name) for name in names} for card in cards]
+    return [{name: getattr(card, name) for name in names} | {"shipped_records": records.get(card.name, 0)} for card in cards]
 
 
-def potential_table(cards: Iterable[Any]) -> str:
-    """Potentials with their held-out errors on crystals."""
+def potential_table(cards: Iterable[Any], records: Mapping[str, int]) -> str:
+    """Potentials with their held-out errors on crystals and how many records of each are shipped."""
     rows = [
         (
             card.name, " ".join(card.elements), str(card.members), number(card.energy_rmse_meV_per_atom),
             number(card.force_rmse_meV_per_A), f"{card.size_bytes / 1e6:.2f}",
-            "–" if card.targets is None else "{} of {}".format(*card.targets), card.teacher,
+            "–" if card.targets is None else "{} of {}".format(*card.targets), str(records.get(card.name, 0)), card.teacher,
         )
         for card in cards
     ]  # fmt: skip
-    return render(plain_table("", ("name", "elements", "members", "meV/atom", "meV/Å", "MB", "targets met", "teacher"), rows))
+    heads = ("name", "elements", "members", "meV/atom", "meV/Å", "MB", "targets met", "records", "teacher")
+    return render(plain_table("", heads, rows))

@@ -8,6 +8,7 @@ from launch import multiscale
 
 from atomistic import dataset, potential
 from atomistic.label_settings import LabelSettings
+from multiscale import shipped_records
 
 pytest.importorskip("torch", reason="needs torch")
 
@@ -102,7 +103,9 @@ def test_errors_of_a_shipped_potential_on_a_set(tmp_path: Path) -> None:
 def test_list_keeps_its_keys() -> None:
     rows = json.loads(multiscale("potential", "list", "--json").stdout)
     keys = {"name", "elements", "members", "force_rmse_meV_per_A", "energy_rmse_meV_per_atom", "size_bytes"}
-    assert all(keys | {"targets", "teacher"} == set(row) for row in rows)
+    assert all(keys | {"targets", "teacher", "shipped_records"} == set(row) for row in rows)
+    told = {row["name"]: row["shipped_records"] for row in rows}
+    assert told["lpscl"] == sum(len(one.records) for one in shipped_records.everything() if one.potential == "lpscl")
     assert ("lpscl", "CHGNet 0.3.0") in {(row["name"], row["teacher"]) for row in rows}
 
 
