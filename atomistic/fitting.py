@@ -132,6 +132,15 @@ def new_model(
     )
 
 
+def shape_of(model: Any) -> dict[str, Any]:
+    """The `settings` of `new_model` that a model has, whatever the recipe of its last fit says: weights keep their shape."""
+    config = mace_model.config_of(model)
+    hidden = config["hidden_irreps"].split("+")
+    return {"channels": int(hidden[0].partition("x")[0]), "max_L": len(hidden) - 1, "r_max": config["r_max"],
+            "radial_basis": config["num_bessel"], "cutoff_power": config["num_polynomial_cutoff"],
+            "radial_layers": config["radial_MLP"], "readout_width": int(config["MLP_irreps"].partition("x")[0])}  # fmt: skip
+
+
 def set_atomic_energies(model: Any, atomic_energies: Mapping[str, float]) -> None:
     """Give a fitted model other atomic energies (eV); the fit that follows learns what they no longer hold.
 
@@ -261,8 +270,11 @@ def fit(
         device: "cpu", "cuda", or "auto" (the GPU where there is one).
 
     Raises:
+        UserError: a model that has not two layers, for which the evaluator of fits is written.
         RunFailure: the loss is no longer a finite number; the checkpoint of the epoch before stays.
     """
+    if (layers := len(model.interactions)) != 2:
+        raise UserError(f"a fit takes models of two layers; the one to start from has {layers}")
     import torch
 
     from atomistic.fast_mace import sample

@@ -166,7 +166,7 @@ def fit_member(
 
     fitted = fitting.fit(model, learned, valid, member.epochs, settings, member.seed, folder / "checkpoint.pt", report, device)
     mace_model.save(fitted, place)
-    write_json(place / MEMBER, asdict(member) | {"fit": folder.name})
+    write_json(place / MEMBER, asdict(member) | fitting.shape_of(fitted) | {"fit": folder.name})
     return history
 
 

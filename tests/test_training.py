@@ -221,6 +221,19 @@ def test_vectors_are_for_models_of_two_layers_and_older_fits_know_nothing_of_the
     assert recipe.Member(1, max_L=1).told()["max_L"] == 1
 
 
+def test_the_shape_of_weights_is_told_and_three_layers_are_refused(tmp_path: Path) -> None:
+    """What a member says of itself is the shape of its weights, also where a recipe that goes on from them says another."""
+    narrow = mace_model.load(potential.SHIPPED / "lpscl" / "member-0")
+    settings = {"channels": 32, "max_L": 0, "r_max": 5.0, "radial_basis": 8, "cutoff_power": 5, "radial_layers": [64, 64],
+                "readout_width": 16}  # fmt: skip
+    assert fitting.shape_of(narrow) == settings
+    wide = fitting.shape_of(fitting.new_model(_labelled(2), settings | {"max_L": 1, "channels": 8}, 1))
+    assert wide == settings | {"max_L": 1, "channels": 8}
+    three = mace_model.build(mace_model.config_of(narrow) | {"num_interactions": 3})
+    with pytest.raises(UserError, match="models of two layers; the one to start from has 3"):
+        fitting.fit(three, [], [], 1, fitting.FitSettings(), 1, tmp_path / "checkpoint.pt")
+
+
 def _labelled(count: int) -> list:
     """LiCl frames whose labels are zero: enough to fit something to."""
     atoms = bulk("LiCl")
