@@ -72,6 +72,7 @@ SHOWN: dict[str, tuple[str, float, str]] = {
     "band_gap": ("band gap", 1 / 1.602176634e-19, "eV"),
 }  # fmt: skip
 """Quantities of the table, in its order: name, factor from SI, unit shown."""
+MODULI = ("bulk_modulus", "shear_modulus", "youngs_modulus")
 CELL, SHELLS = ("lattice_constant", "molar_volume"), ("nearest_neighbour_distance", "coordination_number", "diffraction_angle")
 """Quantities that are held against what follows from a crystal's structure file: its cell, its atoms."""
 NO_DRIVE = "nothing nucleates"
@@ -273,7 +274,7 @@ def page() -> str:
     beside = [(record, known) for record, known in found if known is not None]
     bare = [record for record, known in found if known is None]
     alone = [record for record in bare if record.quantity != RATE]
-    lines = [TOP.strip(), "", _in_all(found), "", left_out(records), "", "## Against literature", ""]
+    lines = [TOP.strip(), "", _in_all(found), "", *by_potential(beside), left_out(records), "", "## Against literature", ""]
     for quantity in SHOWN:
         if judged := [compared(*row) for row in beside if row[0].quantity == quantity]:
             lines += [f"### {SHOWN[quantity][0]}", "", *_table(HEAD, judged)]
@@ -303,6 +304,24 @@ def _in_all(found: Sequence[tuple[Property, Literature | None]]) -> str:
             f'("verified"), {read["transcribed"]} read in a copy of a table ("transcribed"), '
             f'{read["memory"]} recalled ("memory"), '
             f"{read['stoichiometry']} follow from an equation.")  # fmt: skip
+
+
+def by_potential(beside: Iterable[tuple[Property, Literature]]) -> list[str]:
+    """A table of how the numbers of each potential or code stand to those from elsewhere, and how far moduli are from them."""
+    groups: dict[str, list[tuple[Property, Literature]]] = {}
+    for record, known in beside:
+        groups.setdefault(str(record.source.get("potential") or record.source.get("code")), []).append((record, known))
+    lines = []
+    for name, own in sorted(groups.items()):
+        told = [verdict(*row) for row in own]
+        differ = sum(one.startswith("**") for one in told)
+        unclear = sum(one.startswith(("too uncertain", "not told apart")) for one in told)
+        moduli = [(record.value, known.value) for record, known in own if record.quantity in MODULI and not record.bound]
+        away = sorted(abs(value / other - 1) for value, other in moduli)
+        middle = f"{100 * away[len(away) // 2]:.0f} % of {len(away)}" if away else "–"
+        lines.append(_row([f"`{name}`", str(len(own)), str(len(own) - differ - unclear), str(differ), str(unclear), middle]))
+    heads = ["potential or code", "compared", "agree or no contradiction", "differ", "cannot tell", "moduli: median difference"]
+    return _table(heads, lines)
 
 
 def reasons(bare: Iterable[Property]) -> list[str]:
