@@ -147,13 +147,16 @@ def test_rates_are_a_table_over_overpotential_and_pressure() -> None:
 
     theory = {"temperature_K": 400.0, "overpotential_V": -0.1, "pressure_Pa": 0.0}
     no_drive = {**theory, "overpotential_V": 0.0}
+    pressed = {**theory, "pressure_Pa": 1e8}
     records = [rate(0.0, 0.0), rate(-0.1, 1e8, 37.0), rate(0.0, 1e8, 12.0, bound=None, stderr=0.5),
                rate(0, 0, -30.0, kind="derived", bound=None, stderr=2.0, conditions=theory), salt(),
-               rate(0, 0, -5e4, kind="derived", bound=None, stderr=2.0, conditions=no_drive)]  # fmt: skip
+               rate(0, 0, -5e4, kind="derived", bound=None, stderr=2.0, conditions=no_drive),
+               rate(0, 0, -70.0, kind="derived", bound=None, stderr=9.0, conditions=pressed)]  # fmt: skip
     assert shipped_numbers.rate_tables(records) == [
         "| Li \\| X, 400 K | pressure | η = 0 mV | η = -100 mV |", "|---|---|---|---|",
         "| deep | 0 MPa | < 38.85 |  |", "| deep | 100 MPa | 12.00 ± 0.50 | < 37 |",
-        "| classical theory | 0 MPa | below -300 | -30.0 ± 2.0 |", "",
+        "| classical theory | 0 MPa | below -300 | -30.0 ± 2.0 |",
+        "| classical theory | 100 MPa | nothing nucleates | -70.0 ± 9.0 |", "",
     ]  # fmt: skip
 
 
