@@ -8,9 +8,11 @@ Three upper limits (95 %) of the rate J; the smallest is told:
 - Mean first passage along F(n) (`nucleation.waiting_time`) at the largest attachment rate that the unbiased runs allow, the upper
   limit of the slope of ⟨Δn²⟩/2 (`nucleation.joining_of`), at least μ(0)/t, taken from the mean size to the critical one as the
   surface grows, (n*/n)^(2/3) (Auer & Frenkel 2004), with 1.645 errors of ln τ on top.
-- Joining. A nucleus is larger than every cluster that was seen, so an atom must join one of that size: J <= D/V with the same
-  limit of D, at that size by the surface, whatever F is beyond it. It holds for every drive and knows nothing of it, but that, as
-  in the other limits and in `nucleation.table`, D does not change with the drive.
+- Joining. A nucleus is larger than every cluster that was seen, so an atom must join one of that size: J <= k/V, k at that size
+  by the surface, whatever F is beyond it. k is the limit of D or, where it is larger, that of ⟨Δn²⟩/2 over a single interval: a
+  size that falls back within the lags leaves no slope, yet atoms join it all the time, and a strong drive lets them stay.
+  Rattling and joins at every size are in it, joins undone within the interval are not. It holds for every drive and knows
+  nothing of it, but that, as in the other limits and in `nucleation.table`, the rate at which atoms join does not change with it.
 
 The barrier is the top of F over its least value before; where F has not fallen behind its top, that is a lower limit, and so is
 the free energy of clusters so rare that no unbiased look saw one.
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from atomistic.brownian import ONE_SIDED_95
-from atomistic.correlated import looks
+from atomistic.correlated import looks, mean_error
 from atomistic.diffusivity import poisson_limit
 from atomistic.metadynamics import FreeEnergy
 from atomistic.nucleation import FALL, RATE_UNIT, Attachment, drive, few_memories, joining_of, visited, waiting_time
@@ -41,13 +43,17 @@ LOOKS_OF_EACH = 10.0
 def seen(sizes: np.ndarray, interval: float, lags: int) -> dict[str, Any]:
     """What unbiased sizes (walkers, frames), `interval` seconds apart, bear in any case, JSON-ready.
 
-    "unbiased_s": time of all walkers; "grown": largest size of each; "attachment_limit": upper limit of D, 1/s; "looks": how
-    many independent sizes they make (`correlated.looks`).
+    "unbiased_s": time of all walkers; "grown": largest size of each; "attachment_limit": upper limit of D, 1/s, and
+    "joining_limit": that of joins, those that do not last included; "looks": how many independent sizes they make
+    (`correlated.looks`).
     """
     time = float(sizes.size * interval)
     found = joining_of(sizes, interval, (0.0, math.inf), lags)
     limit = max(found.upper, poisson_limit(0) / time)
-    return {"unbiased_s": time, "grown": sizes.max(axis=1).tolist(), "attachment_limit": limit, "looks": looks(sizes)}
+    squares = np.diff(sizes, axis=1).ravel() ** 2
+    joins = float(squares.mean() + ONE_SIDED_95 * mean_error(squares)) / (2 * interval)
+    return {"unbiased_s": time, "grown": sizes.max(axis=1).tolist(), "attachment_limit": limit,
+            "joining_limit": max(limit, joins), "looks": looks(sizes)}  # fmt: skip
 
 
 def barrier_record(
@@ -153,7 +159,7 @@ def _limit(
 ) -> tuple[float, float, str, dict[str, str]]:
     """The smallest upper limit of log10 J, the size it speaks of, how it was got, and `few_memories` of F(n) where it is from it.
 
-    Of two limits of 95 % the smaller holds in 90 % at least; passage and joining take the same attachment rate.
+    Of two limits of 95 % the smaller holds in 90 % at least; passage and joining take nearly the same attachment rate.
     """
     candidates = [] if per_atom > 0 else [_by_counting(free, answer, volume, temperature)]
     with contextlib.suppress(UserError):  # too few sizes for F(n)
@@ -193,11 +199,12 @@ def _by_passage(
 
 
 def _by_joining(free: FreeEnergy, answer: Mapping[str, Any], volume: float) -> tuple[float, float, str, dict[str, str]]:
-    """From the largest attachment rate alone: an atom joins a cluster of the largest size seen."""
-    limit, size = answer["attachment_limit"], max(_largest(free), *answer["grown"])
+    """From the largest rate of joining alone: an atom joins a cluster of the largest size seen. An older answer has that of D."""
+    limit, size = answer.get("joining_limit", answer["attachment_limit"]), max(_largest(free), *answer["grown"])
     surface = _surface(size, answer)
-    told = f"no nucleus before an atom joins a cluster of {size:.3g} atoms, the largest seen; attachment rate at most "
-    told += f"{limit:.3g} 1/s at {answer['mean_size']:.3g} atoms, {surface:.3g} times that at the largest (by its surface)"
+    told = f"no nucleus before an atom joins a cluster of {size:.3g} atoms, the largest seen; atoms join at most "
+    told += f"{limit:.3g} times a second at {answer['mean_size']:.3g} atoms, {surface:.3g} times that at the largest "
+    told += "(by its surface)"
     return math.log10(limit * surface / volume), size, told, {}
 
 

@@ -82,7 +82,12 @@ class Property:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Property":
-        """The record of `to_dict`. Raises TypeError on unknown keys, ValueError on impossible values."""
+        """The record of `to_dict`. Raises TypeError on unknown keys or what is no table, ValueError on impossible values."""
+        if not isinstance(data, Mapping):
+            raise TypeError(f"record: {data!r} is no table")
+        for name in ("conditions", "source"):
+            if not isinstance(data.get(name, {}), Mapping):
+                raise TypeError(f"{name}: {data[name]!r} is no table")
         return cls(**data)
 
 

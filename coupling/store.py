@@ -24,8 +24,8 @@ def write_records(path: str | Path, records: Iterable[Property]) -> None:
     write_json(path, {"format": FORMAT, "records": [graded(record).to_dict() for record in records]})
 
 
-def read_records(path: str | Path) -> list[Property]:
-    """Records of one file.
+def read_records(path: str | Path, mend: str = "delete it to have it computed again") -> list[Property]:
+    """Records of one file; `mend` is what to do about a damaged one.
 
     Raises:
         UserError: the file is missing, is not a record file, or holds an impossible record.
@@ -39,7 +39,7 @@ def read_records(path: str | Path) -> list[Property]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such record file") from error
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a property record file ({error}); delete it to have it computed again") from error
+        raise UserError(f"{path}: not a property record file ({error}); {mend}") from error
 
 
 def find(records: Iterable[Property], material: str, quantity: str) -> list[Property]:

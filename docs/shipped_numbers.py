@@ -75,8 +75,8 @@ SHOWN: dict[str, tuple[str, float, str]] = {
 MODULI = ("bulk_modulus", "shear_modulus", "youngs_modulus")
 CELL, SHELLS = ("lattice_constant", "molar_volume"), ("nearest_neighbour_distance", "coordination_number", "diffraction_angle")
 """Quantities that are held against what follows from a crystal's structure file: its cell, its atoms."""
-NO_DRIVE = "nothing nucleates"
-"""Where the classical theory has no rate: the overpotential does not exceed the work against the pressure."""
+THEORY, NO_DRIVE = "classical theory", "nothing nucleates"
+"""Row of the classical theory, and where it has no rate: the overpotential does not exceed the work against the pressure."""
 NEVER = -300.0
 """log10 of a rate in 1/(m³ s) below which it says only that nothing nucleates."""
 TOLD = {"temperature_K": "{:.4g} K", "miller": "({})", "boundary": "{}", "axis": "{}", "direction": "{}", "phase": "{}",
@@ -257,12 +257,13 @@ def rate_tables(records: Iterable[Property]) -> list[str]:
         drives = sorted({abs(record.conditions["overpotential_V"]) for record in found})
         cells: dict[tuple[str, float], dict[float, str]] = {}
         for record in found:
-            where = "classical theory" if record.kind == "derived" else record.conditions.get("place", "the cell")
+            where = THEORY if record.kind == "derived" else record.conditions.get("place", "the cell")
             row = cells.setdefault((where, record.conditions["pressure_Pa"]), {})
             told = "below -300" if record.value < NEVER else _value(record, 1.0, "").replace(" (low confidence)", "")
             row[abs(record.conditions["overpotential_V"])] = told
         head = [f"{system}, {kelvin}", "pressure", *(f"η = {-1000 * drive + 0.0:.4g} mV" for drive in drives)]
-        lines += _table(head, (_row([where, f"{pressure / 1e6:.4g} MPa", *(row.get(drive, NO_DRIVE) for drive in drives)])
+        lines += _table(head, (_row([where, f"{pressure / 1e6:.4g} MPa",
+                                     *(row.get(drive, NO_DRIVE if where == THEORY else "") for drive in drives)])
                                for (where, pressure), row in cells.items()))  # fmt: skip
     return lines
 

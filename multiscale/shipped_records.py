@@ -27,6 +27,8 @@ CASES = Path(__file__).resolve().parent.parent / "cases"
 MADE_OF = "study.json"
 """File of a study's results that holds the digest of the study as it was run."""
 MEND = 'quality = "quick" makes the case\'s own'
+RESTORE = "restore it from where the product came from (in a clone: git checkout)"
+"""What to do about a damaged shipped file, which no run of a case makes again."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,17 @@ def study_digest(path: Path) -> str:
 
 def read_shipped(path: Path) -> Shipped:
     """One file of cases/_records. Raises UserError: missing, damaged, or without what tells where it is from."""
-    records = read_records(path)
+    records = read_records(path, RESTORE)
     head = json.loads(path.read_text(encoding="utf-8"))
     try:
         origin = ("code", "settings") if "code" in head else ("potential", "potential_sha256")
         study, made_of = (str(head[key]) for key in ("study", "study_digest"))
         made_by = {key: str(head[key]) for key in origin}
-        made_with = dict(head["made_with"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: no {error} in it, so nobody can tell where its records are from") from None
+        made_with, notes = head["made_with"], head.get("notes", [])
+    except KeyError as error:
+        raise UserError(f"{path}: no {error} in it, so nobody can tell where its records are from; {RESTORE}") from None
+    if not isinstance(made_with, dict) or not (isinstance(notes, list) and all(isinstance(note, str) for note in notes)):
+        raise UserError(f"{path}: made_with is no table or notes no list of sentences; {RESTORE}")
     return Shipped(**{"potential": "", "potential_sha256": "", **made_by}, study=study, study_digest=made_of, made_with=made_with,
                    records=tuple(records))  # fmt: skip
 
@@ -143,26 +147,42 @@ def everything(cases: Path = CASES, now: Callable[[str], Mapping[str, Any]] | No
         UserError: none there, a damaged one, a study that is gone or has changed, records of another version of the code or of
             other crystals.
     """
-    found = [read_shipped(path) for path in sorted((cases / "_records").rglob("*.json"))]
-    if not found:
-        raise UserError(f"{cases / '_records'}: no shipped records there; {MEND}")
+    found = _read_all(cases)
     for one in found:
-        path = cases / "_studies" / f"{one.study}.toml"
-        if not path.is_file():
-            raise UserError(f"{path}: the study of shipped records is gone; {MEND}")
-        if study_digest(path) != one.study_digest:
-            raise UserError(f"{path}: changed since its shipped records were made; run it again, or {MEND}")
-        if now is not None and (wanted := dict(now(str(one.made_with.get("kind"))))) != one.made_with:
-            changed = ", ".join(key for key in wanted if wanted[key] != one.made_with.get(key))
-            told = f"its shipped records were made with another {changed} than this version's"
-            raise UserError(f"{path}: {told}; run it again, or {MEND}")
+        _require_fresh(one, cases, now)
     return found
+
+
+def _read_all(cases: Path) -> list[Shipped]:
+    """All shipped files, by name, held or not. Raises UserError: none there, a damaged one, one that lies elsewhere than `ship`
+    puts it (a copy, whose records would count twice).
+    """
+    room, found = cases / "_records", []
+    for path in sorted(room.rglob("*.json")):
+        found.append(read_shipped(path))
+        if path != (own := room / f"{found[-1].study}.json"):
+            raise UserError(f"{path}: holds the records of study {found[-1].study!r}, whose place is {own}; take it away")
+    if not found:
+        raise UserError(f"{room}: no shipped records there; {MEND}")
+    return found
+
+
+def _require_fresh(one: Shipped, cases: Path, now: Callable[[str], Mapping[str, Any]] | None) -> None:
+    """Raises UserError: records of a study that is gone or has changed, of another version of the code, of other crystals."""
+    path = cases / "_studies" / f"{one.study}.toml"
+    if not path.is_file():
+        raise UserError(f"{path}: the study of shipped records is gone; {MEND}")
+    if study_digest(path) != one.study_digest:
+        raise UserError(f"{path}: changed since its shipped records were made; run it again, or {MEND}")
+    if now is not None and (wanted := dict(now(str(one.made_with.get("kind"))))) != one.made_with:
+        changed = ", ".join(key for key in wanted if wanted[key] != one.made_with.get(key))
+        told = f"its shipped records were made with another {changed} than this version's"
+        raise UserError(f"{path}: {told}; run it again, or {MEND}")
 
 
 def how_many(cases: Path = CASES) -> Counter[str]:
     """How many records are shipped of every potential, by name; whether they still hold is not looked at."""
-    found = [read_shipped(path) for path in (cases / "_records").rglob("*.json")]
-    return Counter(one.potential for one in found for _ in one.records if one.potential)
+    return Counter(one.potential for one in _read_all(cases) for _ in one.records if one.potential)
 
 
 def records_for(
@@ -178,11 +198,15 @@ def records_for(
             of another disorder are left out. now: see `everything`.
 
     Raises:
-        UserError: no records of this potential, of its present weights, or of a phase (at this disorder); see `everything`.
+        UserError: no records of this potential, of its present weights, or of a phase (at this disorder); a damaged file; of this
+            potential what `everything` refuses.
     """
-    own = [one for one in everything(cases, now) if one.potential == potential]
+    shipped = _read_all(cases)
+    own = [one for one in shipped if one.potential == potential]
+    for one in own:
+        _require_fresh(one, cases, now)
     if not own:
-        known = ", ".join(sorted({one.potential for one in everything(cases) if one.potential}))
+        known = ", ".join(sorted({one.potential for one in shipped if one.potential}))
         raise UserError(f"no records of potential {potential!r} are shipped; shipped: {known}; {MEND}")
     fresh = [one for one in own if one.potential_sha256 == sha256]
     if not fresh:
@@ -192,24 +216,36 @@ def records_for(
     for phase in phases:
         if not any(record.material == phase for record in fitting):
             materials = sorted({record.material for one in fresh for record in one.records if "|" not in record.material})
-            told = f"{phase} with disorder {disorder:g}" if phase in materials else phase
+            at = {float(record.conditions["disorder"]) for one in fresh for record in one.records
+                  if record.material == phase and "disorder" in record.conditions}  # fmt: skip
+            there = ", ".join(f"{share:g}" for share in sorted(at))
+            told = f"{phase} with disorder {disorder:g} (there are: {there})" if phase in materials else phase
             raise UserError(f"no records of {told} are shipped; shipped: {', '.join(materials)}; {MEND}")
     wanted = {*phases, *(f"Li|{phase}" for phase in phases)}
     chosen = sorted((record for record in fitting if record.material in wanted), key=_relative_error)
     used = {str(record.source.get("study")) for record in chosen}
     others = {record.material for one in fresh for record in one.records} - wanted
-    gaps = _gaps([record for one in fresh for record in one.records], chosen, phases, disorder)
+    of_own, of_all = ([record for one in some for record in one.records] for some in (fresh, shipped))
+    gaps = _gaps(of_own, of_all, chosen, phases, disorder, potential)
     return chosen, _notes(cases, used, wanted, others) + gaps
 
 
-def _gaps(shipped: Sequence[Property], chosen: Sequence[Property], phases: Sequence[str], disorder: float) -> list[str]:
-    """A sentence for what is shipped of a phase at another disorder only: there the material file's number is used."""
+def _gaps(
+    own: Sequence[Property], shipped: Sequence[Property], chosen: Sequence[Property], phases: Sequence[str], disorder: float,
+    potential: str,
+) -> list[str]:  # fmt: skip
+    """Sentences for what is shipped of a phase at another disorder only, or by another potential or code only: there the
+    material file's number is used.
+
+    Args:
+        own: every record of this potential. shipped: of all. chosen: what the case gets.
+    """
     gaps = []
     for phase in phases:
-        known, have = ({record.quantity for record in some if record.material == phase} for some in (shipped, chosen))
-        if names := sorted((known - have) & {*QUANTITIES}):
-            told = f"{phase}: {', '.join(names)} are not shipped at disorder {disorder:g}; "
-            gaps.append(told + "numbers of material files take their place")
+        known, ever, have = ({record.quantity for record in some if record.material == phase} for some in (own, shipped, chosen))
+        for lacking, where in ((known - have, f"at disorder {disorder:g}"), (ever - known, f"with {potential}")):
+            if names := sorted(lacking & {*QUANTITIES}):
+                gaps.append(f"{phase}: {', '.join(names)} are not shipped {where}; numbers of material files take their place")
     return gaps
 
 

@@ -174,6 +174,35 @@ def test_joining_bounds_the_rate_of_a_birth_and_death_process() -> None:
         assert found.value >= math.log10(1 / (sum(steps) * VOLUME))
 
 
+def falling_back(joins: float, rise: float, random: np.random.Generator) -> np.ndarray:
+    """Sizes (2 walkers, 100 frames 20 fs apart) of clusters that atoms join at a rate (1/s) and leave e^rise times as fast."""
+    parts = math.ceil(20e-15 * 50 * joins * (1 + math.exp(rise)))
+    up, down = (rate * 20e-15 / parts for rate in (joins, joins * math.exp(rise)))
+    now, kept = np.ones(2, dtype=int), []
+    for step in range(120 * parts):
+        drawn = random.random(2)
+        now = now + (drawn < up) - ((drawn > 1 - down) & (now > 1))
+        if step >= 20 * parts and step % parts == 0:
+            kept.append(now)
+    return np.array(kept, dtype=float).T
+
+
+def test_joins_that_do_not_last_are_in_the_bound_of_a_strong_drive() -> None:
+    """⟨Δn²⟩ of sizes that fall back within the lags has no slope; where nothing leaves they grow as fast as atoms join."""
+    random, joins, held, short = np.random.default_rng(3), 5e12, 0, 0
+    for _ in range(20):
+        sizes = falling_back(joins, 2.5, random)
+        seen = nucleation_limits.seen(sizes, 20e-15, 10) | {"mean_size": float(sizes.mean())}
+        truth = math.log10(joins / (sizes.max() * VOLUME))  # from a single atom, one after the other
+        (found,) = nucleation_limits.table(parabola(0.0, until=1.0), seen, VOLUME, KELVIN, (-1.0,), (0.0,), "x", {})
+        (slope,) = nucleation_limits.table(parabola(0.0, until=1.0), seen | {"joining_limit": seen["attachment_limit"]}, VOLUME,
+                                           KELVIN, (-1.0,), (0.0,), "x", {})  # fmt: skip
+        held += found.value >= truth
+        short += slope.value < truth
+    assert held >= 19
+    assert short >= 4
+
+
 REACTION = Path(__file__).parent.parent / "cases" / "_studies" / "reaction-li6ps5cl.toml"
 
 

@@ -147,13 +147,16 @@ def test_rates_are_a_table_over_overpotential_and_pressure() -> None:
 
     theory = {"temperature_K": 400.0, "overpotential_V": -0.1, "pressure_Pa": 0.0}
     no_drive = {**theory, "overpotential_V": 0.0}
+    pressed = {**theory, "pressure_Pa": 1e8}
     records = [rate(0.0, 0.0), rate(-0.1, 1e8, 37.0), rate(0.0, 1e8, 12.0, bound=None, stderr=0.5),
                rate(0, 0, -30.0, kind="derived", bound=None, stderr=2.0, conditions=theory), salt(),
-               rate(0, 0, -5e4, kind="derived", bound=None, stderr=2.0, conditions=no_drive)]  # fmt: skip
+               rate(0, 0, -5e4, kind="derived", bound=None, stderr=2.0, conditions=no_drive),
+               rate(0, 0, -70.0, kind="derived", bound=None, stderr=9.0, conditions=pressed)]  # fmt: skip
     assert shipped_numbers.rate_tables(records) == [
         "| Li \\| X, 400 K | pressure | η = 0 mV | η = -100 mV |", "|---|---|---|---|",
         "| deep | 0 MPa | < 38.85 |  |", "| deep | 100 MPa | 12.00 ± 0.50 | < 37 |",
-        "| classical theory | 0 MPa | below -300 | -30.0 ± 2.0 |", "",
+        "| classical theory | 0 MPa | below -300 | -30.0 ± 2.0 |",
+        "| classical theory | 100 MPa | nothing nucleates | -70.0 ± 9.0 |", "",
     ]  # fmt: skip
 
 
@@ -336,6 +339,65 @@ def test_the_same_study_of_another_potential_stands_beside(cases: Path) -> None:
     assert (found.value, found.source["study"]) == (7e10, "q/salt")
     assert 7e10 not in [record.value for record in shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases)[0]]
     assert shipped_records.name_of(Path("here/mine.toml")) == "mine"
+
+
+def of_another_potential(cases: Path) -> Path:
+    """The same study of potential q with a record of its own beside that of p; returns the shipped file."""
+    other = cases / "_studies" / "q" / "salt.toml"
+    other.parent.mkdir()
+    other.write_text(STUDY.replace('"p"', '"q"'))
+    records = [replace(salt("ionic_conductivity", 0.1, "S/m"), source={"potential_sha256": "def", "atoms": 8})]
+    write_records(cases / "q" / "records.json", [*records, replace(records[0], material="LiF")])
+    made_of = {"study_digest": shipped_records.study_digest(other), "made_with": MADE_WITH | {"version": 2}}
+    (cases / "q" / shipped_records.MADE_OF).write_text(json.dumps(made_of))
+    return shipped_records.ship(other, cases / "q", cases / "_records")
+
+
+def test_what_another_potential_has_alone_is_told(cases: Path) -> None:
+    of_another_potential(cases)
+    _, notes = shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases)
+    assert "LiCl: ionic_conductivity are not shipped with p; numbers of material files take their place" in notes
+    _, notes = shipped_records.records_for("q", "def", ["LiCl"], 0.0, cases)
+    assert "LiCl: youngs_modulus are not shipped with q; numbers of material files take their place" in notes
+
+
+def test_a_stale_study_of_another_potential_stops_no_case(cases: Path) -> None:
+    of_another_potential(cases)
+    now = {"properties": MADE_WITH}.__getitem__
+    assert shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases, now)[0]
+    with pytest.raises(UserError, match="made with another version"):
+        shipped_records.records_for("q", "def", ["LiCl"], 0.0, cases, now)
+    with pytest.raises(UserError, match="made with another version"):
+        shipped_records.everything(cases, now)
+
+
+def test_a_shipped_file_elsewhere_than_it_belongs_is_refused(cases: Path) -> None:
+    """A copy would count twice."""
+    file = of_another_potential(cases)
+    shutil.copy(file, file.with_stem("salt-copy"))
+    for read in (shipped_records.everything, shipped_records.how_many):
+        with pytest.raises(UserError, match=r"salt-copy\.json: holds the records of study .q/salt., whose place is"):
+            read(cases)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("made_with", None), ("made_with", "x"), ("notes", None), ("notes", "x"), ("notes", [1]), ("records", "x"), ("records", [3]),
+])  # fmt: skip
+def test_a_damaged_shipped_file_is_to_be_restored(cases: Path, key: str, value: object) -> None:
+    """Not to be deleted: no run of a case makes it again."""
+    file = cases / "_records" / "salt.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(UserError, match="restore it from where the product came from") as told:
+        shipped_records.records_for("p", "abc", ["LiCl"], 0.0, cases)
+    assert "delete" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["conditions", "source"])
+def test_a_record_whose_conditions_are_no_table_is_refused(cases: Path, name: str) -> None:
+    file = cases / "out" / "records.json"
+    file.write_text(json.dumps({"format": 1, "records": [salt().to_dict() | {name: None}]}))
+    with pytest.raises(UserError, match=f"{name}: None is no table"):
+        read_records(file)
 
 
 def test_what_does_not_hold_any_more_is_refused(cases: Path) -> None:

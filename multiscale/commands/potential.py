@@ -32,7 +32,7 @@ def _potential() -> None:
 def potential_list(as_json: JsonOption = False) -> None:
     """List the potentials at hand: held-out errors on crystals, targets met, shipped records, teacher.
 
-    A case with quality = "shipped" takes the records; of a potential without the ones it needs, it makes its own ("quick").
+    A case with quality = "shipped" takes the records of its potential; with "quick" it makes its own.
 
     Example: multiscale potential list
     """
