@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,12 +55,13 @@ def measured(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalculator,
     found = surface_energy.work_of_adhesion(joined, metal, phase, moving, shifts, *how)
     errors, forces = {"registries": found.stderr, "relaxation": surface_energy.relaxation_error(found.gained)}, found.forces
     answer = {"value": found.value, "values": list(found.values), "gained": list(found.gained), "atoms": len(joined),
-              "strain": note}  # fmt: skip
+              "strain": note, "opened": [asdict(one) for one in found.opened]}  # fmt: skip
     if "thicker" in p:
         tick(0.4)
-        joined, metal, phase, moving, _ = tools.contact(p["phase"], p["thicker"])
-        errors["thickness"], more = surface_energy.change_with_thickness(found, joined, metal, phase, moving, shifts, *how)
-        forces += more
+        thick = surface_energy.work_of_adhesion(*tools.contact(p["phase"], p["thicker"])[:4], shifts[:2], *how)
+        errors["thickness"] = surface_energy.change_with_thickness(found, thick)
+        answer["opened_change_with_thickness"] = surface_energy.separation_change(found, thick)
+        forces += thick.forces
     return {**answer, "stderr": math.hypot(*errors.values()), "error_of": errors, "forces": list(forces)}
 
 
@@ -97,3 +99,31 @@ def record(
     return Property(f"{p['metal']}|{phase}", "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"],
                     conditions=conditions, source=own,
                     confidence="computed" if rest and answer["value"] <= most else "low")  # fmt: skip
+
+
+def separation(
+    phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> list[Property]:
+    """Work of separation: contacts at rest, opened, with their parts relaxed from where the contact left them.
+
+    It is that of adhesion but for what joining does to the parts for good. Of fewer than two shifts at rest, as where the metal
+    reacts, there is none; nor of answers from before it was asked for.
+    """
+    p, opened = task.parameters, answer.get("opened", [])
+    if len(opened) < 2:
+        return []
+    values, rigid = (np.array([one[name] for one in opened]) for name in ("value", "rigid"))
+    gained = np.array([one["gained"] for one in opened])
+    errors = {"registries": float(np.std(values, ddof=1)), "relaxation": float(np.sqrt(np.mean(np.sum(gained**2, axis=1))))}
+    if (change := answer.get("opened_change_with_thickness")) is not None:
+        errors["thickness"] = change
+    rest, method = surface_energy.at_rest([force for one in opened for force in one["forces"]], p["force"], p["steps"])
+    method += f": contacts at rest ({len(opened)} of {len(p['shifts'])} in-plane shifts), opened; mean over the shifts, "
+    method += "error = their scatter, the energy that the last third of the steps gained"
+    method += f" and the change with {p['thicker']:g} Å of each side" if "thickness" in errors else ""
+    method += f"; not relaxed (rigid) {rigid.mean():.4g} J/m², an upper value"
+    own = {**source, "atoms": answer["atoms"], "shifts": p["shifts"], "values": values.tolist(), "rigid": rigid.tolist(),
+           "keys": [task.key], "strain": answer["strain"], "method": method, "error_of": errors}  # fmt: skip
+    return [Property(f"{p['metal']}|{phase}", "work_of_separation", float(values.mean()), "J/m^2",
+                     stderr=math.hypot(*errors.values()), conditions=conditions, source=own,
+                     confidence="computed" if rest and values.min() > 0 else "low")]  # fmt: skip

@@ -274,7 +274,7 @@ def fit(
         RunFailure: the loss is no longer a finite number; the checkpoint of the epoch before stays.
     """
     if (layers := len(model.interactions)) != 2:
-        raise UserError(f"a fit takes models of two layers; the one to start from has {layers}")
+        raise UserError(f"a fit takes models of two layers; the one to start from has {layers}: start from another, or from none")
     import torch
 
     from atomistic.fast_mace import sample

@@ -77,7 +77,8 @@ def _of_member(done: Answered, source: Mapping[str, Any], diffusion: bool) -> tu
         for task, answer in _of(runs, "adhesion"):
             if adhesion.fallen(phase, task, answer):
                 continue
-            records.append(adhesion.record(phase, task, answer, own, conditions_of(task, temperature_K=0.0)))
+            cold = conditions_of(task, temperature_K=0.0)
+            records += [adhesion.record(phase, task, answer, own, cold), *adhesion.separation(phase, task, answer, own, cold)]
     return records, curves
 
 

@@ -180,13 +180,15 @@ def fracture_energy(work: Property) -> list[Property]:
 
     A surface energy bounds that of cleavage along its face: W = 2γ, at the place "grain". None of a metal, which flows first.
     A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence; so
-    is what rests on a work without an error.
+    is what rests on a work without an error. Of a contact in several shifts it is the work of adhesion that bounds it.
     """
     if work.quantity == "surface_energy" and work.material not in adhesion.COHESION:
         twice = None if work.stderr is None else 2 * work.stderr
         conditions = {**work.conditions, "place": PLACES["crystal"]}
         work = replace(work, quantity=CLEAVAGE, value=2 * work.value, stderr=twice, conditions=conditions)
     elif work.quantity not in ("work_of_separation", "work_of_adhesion"):
+        return []
+    elif work.quantity == "work_of_separation" and "shifts" in work.source:
         return []
     name = work.quantity.replace("_", " ")
     least = work.value - ONE_SIDED_95 * (work.stderr or 0.0)

@@ -25,6 +25,7 @@ class SlabEnergy:
 
     forces, gained: of each relaxed slab: largest force left on an atom, eV/Å, and the energy per area that the last third of its
     steps gained, J/m² (a surface energy: per area of both faces).
+    opened: of contacts, parted again where they had come to rest.
     """
 
     value: float
@@ -32,6 +33,21 @@ class SlabEnergy:
     values: tuple[float, ...]
     forces: tuple[float, ...] = ()
     gained: tuple[float, ...] = ()
+    opened: tuple["Opened", ...] = ()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Works of separation of one relaxed contact, J/m²: `value` with both parts relaxed, `rigid` as they were in the contact.
+
+    shift: number of the shift. forces, gained: of both parts, as those of `SlabEnergy`.
+    """
+
+    shift: int
+    value: float
+    rigid: float
+    forces: tuple[float, ...]
+    gained: tuple[float, ...]
 
 
 def surface_energy(
@@ -89,7 +105,8 @@ def work_of_adhesion(
 
     The two parts keep the in-plane strain they have in the joined cell, so that misfit strain drops out. The joined cell
     is relaxed for several in-plane shifts of one part: an incoherent contact samples them all, so their mean is the
-    value and their standard deviation the error.
+    value and their standard deviation the error. A contact that came to rest is then opened: its parts as they are in it,
+    rigid and relaxed, give works of separation.
 
     Args:
         joined: both parts in contact at one interface, with vacuum.
@@ -109,19 +126,39 @@ def work_of_adhesion(
     forces: list[float] = []
     gained: list[float] = []
 
-    def energy(atoms: Atoms) -> float:
+    def rest_of(atoms: Atoms) -> Atoms:
         path: list[float] = []
         rest = relaxed(atoms, calculator, force=force, steps=steps, strict=False, energies=path)
         gained.append(surface_energy_to_si(still_gained(path) / area(joined)))
         forces.append(largest_force(rest))
-        return float(rest.get_potential_energy())
+        return rest
 
-    apart, values = energy(first) + energy(second), []
-    for shift in shifts:
+    apart = sum(float(rest_of(part).get_potential_energy()) for part in (first, second))
+    values, opened = [], []
+    for number, shift in enumerate(shifts):
         atoms = joined.copy()
         atoms.positions[moving] += [*shift, 0.0]
-        values.append(surface_energy_to_si((apart - energy(atoms)) / area(joined)))
-    return SlabEnergy(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values), tuple(forces), tuple(gained))
+        rest = rest_of(atoms)
+        values.append(surface_energy_to_si((apart - float(rest.get_potential_energy())) / area(joined)))
+        if forces[-1] < force:
+            opened.append(_opened(number, rest, moving, calculator, force, steps))
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1))
+    return SlabEnergy(mean, error, tuple(values), tuple(forces), tuple(gained), tuple(opened))
+
+
+def _opened(number: int, contact: Atoms, moving: np.ndarray, calculator: BaseCalculator, force: float, steps: int) -> Opened:
+    """Works of separation of a contact at rest, whose two parts are taken out of it as they are."""
+    held, least, rigid, forces, gained = float(contact.get_potential_energy()), 0.0, 0.0, [], []
+    for part in (contact[moving], contact[~moving]):
+        part.calc = calculator
+        rigid += float(part.get_potential_energy())
+        path: list[float] = []
+        rest = relaxed(part, calculator, force=force, steps=steps, strict=False, energies=path)
+        least += float(rest.get_potential_energy())
+        forces.append(largest_force(rest))
+        gained.append(surface_energy_to_si(still_gained(path) / area(contact)))
+    value, stiff = (surface_energy_to_si((energy - held) / area(contact)) for energy in (least, rigid))
+    return Opened(number, value, stiff, tuple(forces), tuple(gained))
 
 
 def relaxation_error(gained: Sequence[float]) -> float:
@@ -132,19 +169,16 @@ def relaxation_error(gained: Sequence[float]) -> float:
     return float(np.sqrt(gained[0] ** 2 + gained[1] ** 2 + np.mean(np.square(gained[2:]))))
 
 
-def change_with_thickness(
-    thin: SlabEnergy, joined: Atoms, first: Atoms, second: Atoms, moving: np.ndarray, shifts: Sequence[tuple[float, float]],
-    calculator: BaseCalculator, force: float = FORCE, steps: int = STEPS,
-) -> tuple[float, tuple[float, ...]]:  # fmt: skip
-    """How far the work of adhesion of the first two shifts moves in a thicker contact: root mean square, J/m².
+def change_with_thickness(thin: SlabEnergy, thick: SlabEnergy) -> float:
+    """How far the works of adhesion of the first two shifts move in a thicker contact: root mean square, J/m²."""
+    return float(np.sqrt(np.mean((np.array(thick.values[:2]) - np.array(thin.values[:2])) ** 2)))
 
-    With it the forces left in the thicker contact, as `SlabEnergy.forces`.
 
-    Args:
-        thin: of all shifts. joined, first, second, moving: the thicker contact. The others as `work_of_adhesion`.
-    """
-    thick = work_of_adhesion(joined, first, second, moving, shifts[:2], calculator, force, steps)
-    return float(np.sqrt(np.mean((np.array(thick.values) - np.array(thin.values[:2])) ** 2))), thick.forces
+def separation_change(thin: SlabEnergy, thick: SlabEnergy) -> float | None:
+    """The same of the works of separation of the shifts that came to rest in both; None: there is none."""
+    other = {one.shift: one.value for one in thick.opened}
+    moved = [one.value - other[one.shift] for one in thin.opened if one.shift in other]
+    return float(np.sqrt(np.mean(np.square(moved)))) if moved else None
 
 
 def at_rest(forces: Sequence[float], force: float, steps: int) -> tuple[bool, str]:

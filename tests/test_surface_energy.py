@@ -1,5 +1,7 @@
 """Surface energy and adhesion of Lennard-Jones crystals against direct sums over planes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -145,17 +147,57 @@ def test_the_change_with_thickness_is_seen() -> None:
     thin, thick, thicker = (half_and_half(thickness) for thickness in (2.0, 14.0, 18.0))
     found = surface_energy.work_of_adhesion(*thin, shifts, potential(), force=10.0)
     reference = surface_energy.work_of_adhesion(*thick, shifts, potential(), force=10.0)
-    change, forces = surface_energy.change_with_thickness(found, *thick, shifts, potential(), force=10.0)
-    assert len(forces) == 4
+    change = surface_energy.change_with_thickness(found, reference)
     assert change == pytest.approx(abs(reference.value - found.value), rel=1e-6)
     assert change > 0.005 * found.value
-    assert surface_energy.change_with_thickness(reference, *thicker, shifts, potential(), force=10.0)[0] < 1e-6 * found.value
+    assert surface_energy.separation_change(found, reference) == pytest.approx(change, rel=1e-6), "the same parts, apart"
+    other = surface_energy.work_of_adhesion(*thicker, shifts[:2], potential(), force=10.0)
+    assert surface_energy.change_with_thickness(reference, other) < 1e-6 * found.value
+    assert surface_energy.separation_change(reference, replace(other, opened=())) is None
+
+
+def test_a_contact_at_rest_is_opened() -> None:
+    """Halves of a crystal in register: separation is adhesion, and more where the faces may not relax; none of what moves on."""
+    whole, upper, lower, half = half_and_half(14.0)
+    shifts = [(0.0, 0.0), (A0 / np.sqrt(2), 0.0)]
+    found = surface_energy.work_of_adhesion(whole, upper, lower, half, shifts, potential(), force=1e-3)
+    assert [one.shift for one in found.opened] == [0, 1]
+    for one in found.opened:
+        assert one.value == pytest.approx(found.value, rel=1e-3)
+        assert one.value < one.rigid < 1.1 * one.value
+        assert max(one.forces) < 1e-3
+    rigid = surface_energy.surface_energy(slab, (16.0, 24.0), bulk_energy(), potential(), force=10.0).value
+    assert found.opened[0].rigid == pytest.approx(2 * rigid, rel=0.02)
+    out = surface_energy.work_of_adhesion(whole, upper, lower, half, [(0.7, 0.4), (1.1, 0.2)], potential(), force=1e-6, steps=1)
+    assert out.opened == ()
+
+
+def test_the_record_of_separation_says_how_many_contacts_it_is_of() -> None:
+    """Mean and error over the shifts at rest, in squares; of one shift, of a run before it was asked for: none."""
+    from atomistic import adhesion
+    from atomistic.scheduler import Task
+    from atomistic.separation import fracture_energy
+
+    p = {"metal": "Li", "shifts": [[0, 0], [0.3, 0], [0, 0.3]], "force": 0.01, "steps": 600, "thicker": 13.0}
+    task = Task("k", "adhesion", 1.0, "adhesion", p)
+    opened = [{"shift": n, "value": value, "rigid": value + 0.1, "forces": [0.009, 0.002], "gained": [0.003, 0.004]}
+              for n, value in ((0, 0.50), (2, 0.54))]  # fmt: skip
+    answer = {"atoms": 60, "strain": "by 1 %", "opened": opened, "opened_change_with_thickness": 0.02}
+    (record,) = adhesion.separation("LiCl", task, answer, {"potential": "p"}, {"temperature_K": 0.0})
+    assert (record.material, record.quantity, record.confidence) == ("Li|LiCl", "work_of_separation", "computed")
+    assert record.value == pytest.approx(0.52)
+    assert record.stderr == pytest.approx(np.sqrt(0.02**2 + 0.04**2 / 2 + 0.005**2))
+    assert "2 of 3 in-plane shifts" in record.source["method"]
+    assert "not relaxed (rigid) 0.62 J/m²" in record.source["method"]
+    assert fracture_energy(record) == []
+    moved = [{**one, "forces": [0.5, 0.002]} for one in opened]
+    assert adhesion.separation("LiCl", task, {**answer, "opened": moved}, {}, {})[0].confidence == "low"
+    assert adhesion.separation("LiCl", task, {**answer, "opened": opened[:1]}, {}, {}) == []
+    assert adhesion.separation("LiCl", task, {"atoms": 60, "strain": ""}, {}, {}) == []
 
 
 def test_the_record_of_adhesion_holds_the_change_with_thickness() -> None:
     """A run with a thicker contact: both components in squares, told one by one; a contact that is no thicker is refused."""
-    from dataclasses import replace
-
     import tiny_study
 
     from atomistic import adhesion
