@@ -235,7 +235,7 @@ def run(
             found, missing = _records(study, free, plain, task.parameters["T"], frames, described, place)
         else:
             found, missing = _escaped(study, answer, task.parameters["T"], frames, described, place)
-        records += [_placed(record, place) for record in found]
+        records += [_placed(record, place).with_source(keys=[task.key]) for record in found]
         problems += [f"{task.label.partition(' ')[2]}: {told}" for told in missing]
     for T in study.temperatures:
         found, missing = _classical(study, T, material)
