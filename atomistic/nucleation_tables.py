@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from atomistic.study_start import StartTable
 from coupling.errors import UserError
 from coupling.store import find, read_records
-from coupling.toml_input import InUnit, Table, Whole
+from coupling.toml_input import AtKey, InUnit, Table, Whole
 
 Count = Annotated[Whole, Field(ge=1)]
 Factor = Annotated[float, Field(gt=0)]
@@ -141,3 +141,10 @@ class NucleationStudy(Table):
     classical: ClassicalTable | None = None
     place: tuple[PlaceTable, ...] = ()
     surroundings: SurroundingsTable | None = None
+
+    @model_validator(mode="after")
+    def _none_twice(self) -> Self:
+        for name in ("temperatures", "overpotentials", "pressures"):
+            if len(set(values := getattr(self, name))) < len(values):
+                raise AtKey((name,), "one of them stands there twice")
+        return self

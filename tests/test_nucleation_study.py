@@ -275,6 +275,7 @@ def test_wrong_studies_are_refused(tmp_path) -> None:
         ('element = "Ar"', 'elemant = "Ar"', "unknown key"),
         ('temperatures = ["80 K"]', "temperatures = [80]", "bare number"),
         ("bias_factor = 6.0", "bias_factor = 0.5", "bias_factor"),
+        ('temperatures = ["80 K"]', 'temperatures = ["80 K", "80.0 K"]', "temperatures.*stands there twice"),
     ):
         path.write_text(STUDY.format(length="1 ps").replace(wrong, right))
         with pytest.raises(UserError, match=message):
