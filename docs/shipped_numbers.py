@@ -373,13 +373,11 @@ First stand the numbers of which literature knows one, quantity by quantity; the
 reason why nothing stands beside them.
 """
 RATES = """
-log₁₀ of the rate in 1/(m³ s). `<` is an upper bound (95 %): no atom was seen to join the cluster, or too few sizes were
-visited. Where sizes hardly rattle the limit of the attachment rate in it holds 85 to 89 % instead; at 500 K, at the surface of
-lithium, the attachment came out below zero, and its error alone would allow a bound higher by 0.6. Rows with one number for
-every drive know nothing of η and p: there no cluster of more than four atoms was seen, and the number is what so short a run
-can say. η is counted from the lithium of the cell itself, but for classical theory, which counts it from lithium metal; below
--300 it says no more than that nothing nucleates. A field without a number has neither value nor bound. Barriers stand under
-their system above.
+log₁₀ of the rate in 1/(m³ s). `<` is an upper bound (95 %): no atom was seen to join the cluster for good, or too few sizes were
+visited. Rows of two numbers know little of η and p: there no cluster of more than three atoms was seen; the smaller says that no
+walker outgrew it, the larger, where lithium is driven towards the metal, how fast atoms join it at most. η is counted from the
+lithium of the cell itself, but for classical theory, which counts it from lithium metal; below -300 it says no more than that
+nothing nucleates. Barriers stand under their system above.
 """
 
 
