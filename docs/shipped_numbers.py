@@ -157,8 +157,8 @@ def _effort(record: Property) -> str:
 
 
 def _second(record: Property) -> str:
-    """Potential of a record whose study lies in a folder below cases/_studies; "" of the others."""
-    return str(record.source["potential"]) if "/" in str(record.source.get("study", "")) else ""
+    """Folder below cases/_studies that the study of a record lies in, which has the name of its potential; "" of the others."""
+    return str(record.source.get("study", "")).rpartition("/")[0]
 
 
 def rows() -> list[tuple[Property, Literature | None]]:
