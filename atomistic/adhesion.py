@@ -90,15 +90,13 @@ def record(
     method += "" if rest else ", and what slabs without rest, as those that react, gain beyond the last step"
     if same:
         method += "; all shifts relaxed into one contact, so that their scatter is that of the relaxation alone and no error"
-    most = COHESION.get(p["metal"], float("inf"))
-    if answer["value"] > most:
-        limit = f"above twice the surface energy of the metal ({most:g} J/m²), which parts first"
-        method += f"; {limit}: a reaction's energy may be in it"
+    holds, told = _metal_holds(p["metal"], answer["value"])
+    method += told
     own = {**source, "atoms": answer["atoms"], "shifts": p["shifts"], "values": answer["values"], "keys": [task.key],
            "strain": answer["strain"], "method": method, "error_of": answer["error_of"]}  # fmt: skip
     return Property(f"{p['metal']}|{phase}", "work_of_adhesion", answer["value"], "J/m^2", stderr=answer["stderr"],
                     conditions=conditions, source=own,
-                    confidence="computed" if rest and answer["value"] <= most else "low")  # fmt: skip
+                    confidence="computed" if rest and holds else "low")  # fmt: skip
 
 
 def separation(
@@ -122,8 +120,19 @@ def separation(
     method += "error = their scatter, the energy that the last third of the steps gained"
     method += f" and the change with {p['thicker']:g} Å of each side" if "thickness" in errors else ""
     method += f"; not relaxed (rigid) {rigid.mean():.4g} J/m², an upper value"
+    holds, told = _metal_holds(p["metal"], float(values.mean()))
+    method += told
     own = {**source, "atoms": answer["atoms"], "shifts": p["shifts"], "values": values.tolist(), "rigid": rigid.tolist(),
            "keys": [task.key], "strain": answer["strain"], "method": method, "error_of": errors}  # fmt: skip
     return [Property(f"{p['metal']}|{phase}", "work_of_separation", float(values.mean()), "J/m^2",
                      stderr=math.hypot(*errors.values()), conditions=conditions, source=own,
-                     confidence="computed" if rest and values.min() > 0 else "low")]  # fmt: skip
+                     confidence="computed" if rest and holds and values.min() > 0 else "low")]  # fmt: skip
+
+
+def _metal_holds(metal: str, work: float) -> tuple[bool, str]:
+    """Whether a work (J/m²) is one that the metal itself bears, and what the record says where it is not."""
+    most = COHESION.get(metal, float("inf"))
+    if work <= most:
+        return True, ""
+    told = f"; above twice the surface energy of the metal ({most:g} J/m²), which parts first: a reaction's energy may be in it"
+    return False, told

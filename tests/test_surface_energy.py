@@ -190,6 +190,10 @@ def test_the_record_of_separation_says_how_many_contacts_it_is_of() -> None:
     assert "2 of 3 in-plane shifts" in record.source["method"]
     assert "not relaxed (rigid) 0.62 J/m²" in record.source["method"]
     assert fracture_energy(record) == []
+    strong = [{**one, "value": one["value"] + 1.0} for one in opened]
+    (reacted,) = adhesion.separation("LiCl", task, {**answer, "opened": strong}, {}, {})
+    assert reacted.confidence == "low"
+    assert "a reaction's energy may be in it" in reacted.source["method"]
     moved = [{**one, "forces": [0.5, 0.002]} for one in opened]
     assert adhesion.separation("LiCl", task, {**answer, "opened": moved}, {}, {})[0].confidence == "low"
     assert adhesion.separation("LiCl", task, {**answer, "opened": opened[:1]}, {}, {}) == []
