@@ -422,3 +422,20 @@ def test_the_schema_knows_every_kind():
     schema = json_schema()
     named = [alternative["properties"]["geometry"]["$ref"].rpartition("/")[2] for alternative in schema["oneOf"]]
     assert [schema["$defs"][name]["properties"]["kind"]["const"] for name in named] == list(KINDS)
+
+
+def test_even_current_is_averaged_where_the_mesh_allows() -> None:
+    """At the end of an electrode fewer nodes lie within the window; rounding must not choose that point."""
+    from types import SimpleNamespace
+
+    from coupling.errors import UserError
+    from multiscale.conduction.steady import largest_focus
+
+    places = np.column_stack([np.arange(7) * 1e-6, np.zeros(7), np.zeros(7)])
+    area = np.array([0.5, 1, 1, 1, 1, 1, 0.5])
+    current, self_alone = area.copy(), SimpleNamespace(comm=MPI.COMM_SELF, dimension=2)
+    current[0] *= 1 + 1e-13
+    assert largest_focus(self_alone, places, current, area, 2.5e-6) == pytest.approx(1.0)
+    current[0] *= 1.1
+    with pytest.raises(UserError, match="only 3 nodes of the mesh lie within it at the hottest point"):
+        largest_focus(self_alone, places, current, area, 2.5e-6)
