@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -318,8 +319,8 @@ def by_potential(beside: Iterable[tuple[Property, Literature]]) -> list[str]:
         differ = sum(one.startswith("**") for one in told)
         unclear = sum(one.startswith(("too uncertain", "not told apart")) for one in told)
         moduli = [(record.value, known.value) for record, known in own if record.quantity in MODULI and not record.bound]
-        away = sorted(abs(value / other - 1) for value, other in moduli)
-        middle = f"{100 * away[len(away) // 2]:.0f} % of {len(away)}" if away else "–"
+        away = [abs(value / other - 1) for value, other in moduli]
+        middle = f"{100 * median(away):.0f} % of {len(away)}" if away else "–"
         lines.append(_row([f"`{name}`", str(len(own)), str(len(own) - differ - unclear), str(differ), str(unclear), middle]))
     heads = ["potential or code", "compared", "agree or no contradiction", "differ", "cannot tell", "moduli: median difference"]
     return _table(heads, lines)
