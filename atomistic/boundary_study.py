@@ -8,7 +8,7 @@ the same orientation are run at constant volume, both relaxed at 0 K with their 
 the work of separation of the boundary and of the crystal in its plane. Every run is one task of the scheduler.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ from ase.calculators.calculator import BaseCalculator
 from pydantic import Field
 
 from atomistic import boundary_transport, boundary_width, dynamics, grain_boundary, separation, structures
+from atomistic.answers import Answered
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
 from atomistic.scheduler import Progress, Task, run_tasks
@@ -197,8 +198,9 @@ def run(
               "atoms": len(cells["boundary"]), "atoms_crystal": len(cells["crystal"]), "dtype": study.dtype,
               "removed_atoms": cells["boundary"].info["removed"], "gap_m": study.gap,
               "shift": cells["boundary"].info.get("shift")}  # fmt: skip
-    records, layers, notes = _records(study, at_rest, found, answers, source)
-    records += _soft_records(study, [answer for task, answer in ends if task.kind == "softening"], source, notes)
+    records, layers, notes = _records(study, at_rest, list(zip(rest, found, strict=True)),
+                                      list(zip(moving, answers, strict=True)), source)  # fmt: skip
+    records += _soft_records(study, [end for end in ends if end[0].kind == "softening"], source, notes)
     for task, answer in ends:
         if task.kind == "separation":
             records += _separation_records(study, task, answer, source, notes)
@@ -296,15 +298,15 @@ def _separation(atoms: Atoms, calculator: BaseCalculator, opening: Mapping[str, 
 
 
 def _records(
-    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], answers: list[dict[str, Any]],
-    source: Mapping[str, Any],
+    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: Answered, answers: Answered, source: Mapping[str, Any],
 ) -> tuple[list[Property], list[dict[str, Any]], list[str]]:  # fmt: skip
     """Records of energies, width and diffusion, the layers of every temperature, and notes."""
-    cold, notes = _cold_energy(study, at_rest, rest, source)
+    cold, notes = _cold_energy(study, at_rest, [answer for _, answer in rest], {**source, "keys": [task.key for task, _ in rest]})
     records, layers = [cold], []
     for place, T in enumerate(study.temperatures):
-        pair = dict(zip(SIDES, answers[2 * place : 2 * place + 2], strict=True))
-        own = {**source, "picoseconds": pair["boundary"]["picoseconds"]}
+        both = answers[2 * place : 2 * place + 2]
+        pair = {side: answer for side, (_, answer) in zip(SIDES, both, strict=True)}
+        own = {**source, "picoseconds": pair["boundary"]["picoseconds"], "keys": [task.key for task, _ in both]}
         made, told = _warm_records(study, T, at_rest, pair, own)
         records += made
         notes += [f"{T:g} K: {each}" for each in told]
@@ -317,7 +319,7 @@ def _records(
 
 
 def _cold_energy(
-    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: list[dict[str, Any]], source: Mapping[str, Any]
+    study: BoundaryStudy, at_rest: Mapping[str, Atoms], rest: Sequence[Mapping[str, Any]], source: Mapping[str, Any]
 ) -> tuple[Property, list[str]]:
     """Excess energy at 0 K, and a note where it lies below zero."""
     own, other = (at_rest[side] for side in SIDES)
@@ -334,7 +336,7 @@ def _cold_energy(
 
 
 def _warm_records(
-    study: BoundaryStudy, temperature: float, at_rest: Mapping[str, Atoms], pair: Mapping[str, dict[str, Any]],
+    study: BoundaryStudy, temperature: float, at_rest: Mapping[str, Atoms], pair: Mapping[str, Mapping[str, Any]],
     source: Mapping[str, Any],
 ) -> tuple[list[Property], list[str]]:  # fmt: skip
     """What both runs at a temperature tell, all of low confidence where the framework left the crystal's sites; notes."""
@@ -370,19 +372,20 @@ def _layers(answer: Mapping[str, Any]) -> boundary_transport.Layers:
 
 
 def _soft_records(
-    study: BoundaryStudy, soft: list[dict[str, Any]], source: Mapping[str, Any], notes: list[str]
+    study: BoundaryStudy, soft: Answered, source: Mapping[str, Any], notes: list[str]
 ) -> list[Property]:
     """Softening, or a note why there is none."""
     records = []
     where = {**_where(study), "temperature_K": 0.0}
-    for answer in soft:
+    for task, answer in soft:
         if "problem" in answer:
             notes.append(f"softening: {answer['problem']}")
             continue
         kinds = (("modulus_ratio_along_normal", "ratio", "1"), ("boundary_excess_compliance", "compliance", "m/Pa"))
         for name, key, unit in kinds:
             value, error = answer[key]
-            records.append(Property(study.crystal, name, value, unit, stderr=error, conditions=where, source=dict(source)))
+            records.append(Property(study.crystal, name, value, unit, stderr=error, conditions=where,
+                                    source={**source, "keys": [task.key]}))  # fmt: skip
     return records
 
 

@@ -31,8 +31,8 @@ FRAME = 4.0
 """Time between the frames of a run of velocities, fs."""
 BLOCKS = green_kubo.MINIMUM_BLOCKS
 """Parts of that run; its correlations are integrated up to half of one."""
-USUAL = 0.72
-"""Share of runs that scatter as their errors tell whose means keep these errors, and of Student's distribution in the others'."""
+NORMAL = (0.6827, 0.95)
+"""Shares of the normal distribution within one standard error and within the 95 % limits."""
 IMPLIED = "no estimate of one of its species"
 """What a note says of a pair whose own species are told of already."""
 Tick = Callable[[float], None]
@@ -171,7 +171,7 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
             found.setdefault(key, []).append((number, record))
     groups = {key: [record for _, record in group] for key, group in found.items()}
     made = [_joined(groups[key], [with_matrix[number] for number, _ in group], source,
-                    _widening([other for at, other in groups.items() if at[2:] == key[2:]]))
+                    _factors([other for at, other in groups.items() if at[2:] == key[2:]]))
             for key, group in found.items()]  # fmt: skip
     for task, answer in runs:
         if task.kind == "onsager" and "self" in answer:
@@ -179,14 +179,16 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
     return made
 
 
-def _widening(groups: Sequence[Sequence[Property]]) -> float:
-    """Factor, 1 or more, on the errors of the means of groups of records that scatter by more than their errors tell.
+def _factors(groups: Sequence[Sequence[Property]]) -> tuple[float, float] | None:
+    """What the error and the 95 % half-width of a mean of runs are, over its error if the runs scattered as they tell.
 
-    As `answers.widening`, sqrt(χ²/ν) times a factor of Student's t of ν, yet with absolute errors, those of a group alike: mixed
-    coefficients may be 0 or below. The factor is the half-width of the central share USUAL, since one error then holds 72 % and
-    1.96 hold 92 (ν = 3), where that of 68.27 % would hold 90. It is 1 where χ² is as small as in that share of runs that scatter
-    as they tell: with half of all widened, one error would hold 76 to 81 % of such means. Of two runs of one temperature that
-    scatter by far more than they tell 1.96 errors hold 85 %.
+    Groups of records of one coefficient, a group a temperature; absolute errors, those of a group alike, since mixed
+    coefficients may be 0 or below. With the scatter sqrt(χ²/ν) of the runs over that of their errors (Birge, Phys. Rev. 40, 207
+    (1932)) a factor is the larger of the half-widths of the normal distribution and, times that, of Student's: whichever of both
+    tells the truth, the other one only adds. An interval then holds at least its share however much runs scatter, and more where
+    they agree, most for ν = 1. The shares are `normal` less 6/ν and 5/ν %, about which both ends lie.
+
+    None: no two runs of a temperature, which say nothing of scatter.
     """
     chi_square, freedom = 0.0, 0
     for group in groups:
@@ -195,13 +197,17 @@ def _widening(groups: Sequence[Sequence[Property]]) -> float:
         if len(known) > 1 and square:
             chi_square += float(np.var([record.value for record in known])) * len(known) / square
             freedom += len(known) - 1
-    if not freedom or stats.chi2.cdf(chi_square, freedom) < USUAL:
-        return 1.0
-    return max(1.0, float(np.sqrt(chi_square / freedom) * stats.t.ppf((1 + USUAL) / 2, freedom)))
+    if not freedom:
+        return None
+    scatter = (chi_square / freedom) ** 0.5
+    error, limit = (max(stats.norm.ppf((1 + share) / 2), scatter * stats.t.ppf((1 + share) / 2, freedom))
+                    for share in (NORMAL[0] - 0.06 / freedom, NORMAL[1] - 0.05 / freedom))  # fmt: skip
+    return float(error), float(limit)
 
 
-def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any], widening: float) -> Property:
-    """Mean of the estimates of runs of one length and its error times `widening`; else the largest bound.
+def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any],
+            factors: tuple[float, float] | None) -> Property:
+    """Mean of the estimates of runs of one length and its error, times `_factors` where there are some; else the largest bound.
 
     Runs of one length have one relative error, so that all count alike. Of bounds, each of 95 %, the least would hold the
     truth in 90 % of two; exposures do not add as those of events do.
@@ -218,8 +224,11 @@ def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any]
     if not known:
         return replace(first, conditions=where, source=own)
     values, errors = (np.array([getattr(record, name) for record in known]) for name in ("value", "stderr"))
-    error = widening * float(np.sqrt((errors**2).sum()) / len(known))
-    return replace(first, value=float(values.mean()), stderr=error, conditions=where, source=own)
+    mean, error = float(values.mean()), float(np.sqrt((errors**2).sum()) / len(known))
+    if factors is None:
+        return replace(first, value=mean, stderr=error, conditions=where, source=own)
+    reach = factors[1] * error
+    return replace(first, value=mean, stderr=factors[0] * error, low=mean - reach, high=mean + reach, conditions=where, source=own)
 
 
 def _compared(phase: str, task: Any, answer: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:

@@ -383,7 +383,8 @@ def _plan_of(
             more = adhesion.atoms_of_thicker(tools, phase, atoms)
             second = {"thicker": tools.effort.thicker_contact} if more else {}
             steps = tools.effort.contact_steps
-            cost = reference_seconds(atoms, steps * (1 + len(shifts))) + reference_seconds(more, 3 * steps if more else 0)
+            cost = sum(reference_seconds(size, steps * (1 + 2 * count))  # the parts, the contacts, and these opened
+                       for size, count in ((atoms, len(shifts)), (more, 2)) if size)  # fmt: skip
             add("adhesion", f"{tools.metal}|{phase} adhesion", cost, **common, seed=seed, metal=tools.metal, shifts=shifts,
                 thickness=tools.effort.contact_thickness, force=FORCE, steps=steps, **faces, **second)  # fmt: skip
     return listed

@@ -318,6 +318,8 @@ def test_a_boundary_gives_energy_and_diffusion_in_layers(tmp_path: Path) -> None
     assert work["boundary"].value == pytest.approx(work["grain"].value, rel=1e-4)
     assert len(work["boundary"].source["values"]) == 2
     assert [record.bound for record in records if record.quantity == "fracture_energy"] == ["lower", "lower"]
+    runs = {path.stem for path in (tmp_path / "out").glob("*.json")}
+    assert all(record.source["keys"] and runs.issuperset(record.source["keys"]) for record in records)
     assert boundary_study.run(study, tmp_path / "out", calculator=Gone()) == records
     told = json.loads((tmp_path / "out" / "problems.json").read_text())
     ways = [f" diffusivities {way} the boundary tell no width" for way in ("along", "across")]
