@@ -228,7 +228,8 @@ def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any]
     if factors is None:
         return replace(first, value=mean, stderr=error, conditions=where, source=own)
     reach = factors[1] * error
-    return replace(first, value=mean, stderr=factors[0] * error, low=mean - reach, high=mean + reach, conditions=where, source=own)
+    return replace(first, value=mean, stderr=factors[0] * error, low=mean - reach, high=mean + reach, conditions=where,
+                   source=own)  # fmt: skip
 
 
 def _compared(phase: str, task: Any, answer: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:

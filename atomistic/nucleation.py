@@ -23,7 +23,7 @@ docs/physics.md 1.8, 1.9.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -357,9 +357,24 @@ def table(
     free: FreeEnergy, joining: Attachment, volume: float, temperature: float, overpotentials: Sequence[float],
     pressures: Sequence[float], material: str, source: Mapping[str, Any], cell_overpotential: float | None = None,
 ) -> list[Property]:  # fmt: skip
-    """Rates at every overpotential and pressure; arguments as `rate_record`."""
-    return [
-        rate_record(free, joining, volume, temperature, η, p, material, source, cell_overpotential)
+    """Rates at every overpotential and pressure; arguments as `rate_record`.
+
+    A bound is the least of its own and those at stronger drives: a rate does not fall as the drive rises.
+    """
+    made = [
+        (drive(η, p), rate_record(free, joining, volume, temperature, η, p, material, source, cell_overpotential))
         for η in overpotentials
         for p in pressures
     ]
+    bounds = [(per_atom, record) for per_atom, record in made if record.bound]
+    return [_carried(per_atom, record, bounds) if record.bound else record for per_atom, record in made]
+
+
+def _carried(per_atom: float, record: Property, bounds: Sequence[tuple[float, Property]]) -> Property:
+    """The bound at a drive `per_atom` (J), or the least of those at stronger drives, in whose conditions it then stands."""
+    own, least = min(((at, other) for at, other in bounds if at >= per_atom), key=lambda one: (round(one[1].value, 9), one[0]))
+    if least.value >= record.value:
+        return record
+    at_own = {name: record.conditions[name] for name in ("overpotential_V", "pressure_Pa")}
+    told = f"a rate does not fall as the drive rises: bound at {(own - per_atom) / ELEMENTARY_CHARGE:.3g} eV an atom more"
+    return replace(least.with_source(method=f"{told}; {least.source['method']}"), conditions={**least.conditions, **at_own})

@@ -43,7 +43,7 @@ from coupling.nucleation import drives_told
 from coupling.record import Property, graded
 from coupling.store import digest, write_records
 
-VERSION, READ_VERSION = 3, 5
+VERSION, READ_VERSION = 3, 6
 SKIP, BLOCKS = 0.3, 20
 """Share of a biased run during which the bias still grows, and blocks of the rest of a walker's (metadynamics.free_energy)."""
 Å = 1e-10

@@ -1,5 +1,6 @@
 """What a nucleation study's file may say (docstring of `nucleation_study`)."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -100,7 +101,8 @@ class ClassicalTable(Table):
             told = f"{mean:.3g} ± {error:.2g} J/m^2; twice the error must leave a positive one"
             raise UserError(f"{path}: surface energy of {element}: {told}")
         named = ", ".join(f"({record.conditions.get('miller', 'face not told')})" for record in faces)
-        told = f"{path.name}: mean of {element} {named}, potential {faces[0].source.get('potential', 'not told')}"
+        known_by = f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
+        told = f"{known_by}: mean of {element} {named}, potential {faces[0].source.get('potential', 'not told')}"
         return self.model_copy(update={"surface_energy": mean, "surface_energy_stderr": error,
                                        "sources": {**self.sources, "surface_energy": told}})  # fmt: skip
 

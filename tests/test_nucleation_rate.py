@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from atomistic import nucleation
 from atomistic.correlated import jackknife_error
 from atomistic.metadynamics import FreeEnergy, Hills, SamplingSettings, free_energy, sample
 from atomistic.nucleation import Attachment, attachment, classical_record, drive, escape_record, rate_record, waiting_time
@@ -160,3 +161,21 @@ def test_rates_of_nothing_are_of_low_confidence() -> None:
 def test_drives_are_told_by_pressure() -> None:
     told = drives_told([(-0.02, 0.0), (-0.02, 1e8), (-0.05, 0.0), (-0.05, 1e8), (-0.2, 1e9)])
     assert told == "η = -0.02, -0.05 V at 0, 100 MPa; η = -0.2 V at 1000 MPa"
+
+
+def test_a_bound_is_no_looser_than_that_of_a_stronger_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10^39.66 at -100 mV and 10^39.56 at -200 mV: the second holds for both; an estimate stays, and so does a weaker bound."""
+    values = {0.0: (30.0, None), -0.1: (39.66, "upper"), -0.2: (39.56, "upper"), -0.3: (39.9, "upper"), -0.4: (38.0, None)}
+
+    def made(free, joining, volume, temperature, overpotential, pressure, material, source, cell_overpotential) -> Property:
+        value, bound = values[overpotential]
+        conditions = {"overpotential_V": overpotential, "pressure_Pa": pressure, "critical_size": 10 * overpotential}
+        return Property(material, "log10_nucleation_rate", value, "1", stderr=None if bound else 0.1, bound=bound,
+                        conditions=conditions, source={"method": "made up"})  # fmt: skip
+
+    monkeypatch.setattr(nucleation, "rate_record", made)
+    found = nucleation.table(known(classical_curve(3.0, 0.0)), joining(), 1e-27, 300.0, list(values), [0.0], "Li", {})
+    assert [record.value for record in found] == [30.0, 39.56, 39.56, 39.9, 38.0]
+    assert found[1].conditions == {"overpotential_V": -0.1, "pressure_Pa": 0.0, "critical_size": -2.0}
+    assert found[1].source["method"].startswith("a rate does not fall as the drive rises: bound at 0.1 eV an atom more; made up")
+    assert found[2].source["method"] == "made up"
