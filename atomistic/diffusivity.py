@@ -9,7 +9,8 @@ Both are added.
 
 Bound: an ion has hopped when its position averaged over 0.5 ps has moved by more than half a hop length. Fewer than
 MINIMUM_HOPS hops, or a slope below twice its error, are no estimate; then the 95 % Poisson limit μ of the hops seen gives
-D ≤ μ a² / (6 N t) with the hop length a, N ions and the time t (no hop: μ = 3.0).
+D ≤ μ a² / (6 N t) with the hop length a, N ions and the time t (no hop: μ = 3.0). Where the slope exceeds twice the error of its
+regression, ions also move by shorter steps, and the limit of the slope is told if it is the larger one.
 """
 
 from collections.abc import Mapping
@@ -120,13 +121,16 @@ def from_positions(
 def _estimate(data: Curve, hops: int, hop_length: float, ion_time: float, seed: int) -> tuple[float, float | None, str]:
     """Value, standard error (None: the value is a bound), Å²/fs, and the reason in words; `ion_time` N t in fs."""
     floor = poisson_limit(hops if hops < MINIMUM_HOPS else 0) * hop_length**2 / (6 * ion_time)
-    if hops < MINIMUM_HOPS:
-        return floor, None, f"upper bound (95 %): {hops} hops of {hop_length:.2f} Å in {ion_time / 1000:.0f} ion-ps, Poisson"
-    slope, error = least_squares_slope(*data)
+    slope, error = least_squares_slope(*data) if data[1].any() else (0.0, 0.0)
     rough = max(slope, 0.0) / 6.0
     noise = float(np.hypot(error / 6.0, shot_noise(rough, hop_length, ion_time)))
+    limit = max(rough + 1.645 * noise, floor)
+    if hops < MINIMUM_HOPS:
+        told = f"upper bound (95 %): {hops} hops of {hop_length:.2f} Å in {ion_time / 1000:.0f} ion-ps, Poisson"
+        if slope <= 2.0 * error or limit == floor:
+            return floor, None, told
+        return limit, None, f"{told}; of the MSD slope and its error, which are more (steps shorter than half a hop)"
     if slope / 6.0 < 2.0 * noise:
-        limit = max(rough + 1.645 * noise, floor)
         return limit, None, f"upper bound (95 %): {hops} hops, but the MSD slope is below twice its error"
     slopes = _sample_slope(*data, seed=seed)
     mean = float(np.mean(slopes)) / 6.0

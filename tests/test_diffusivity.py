@@ -98,6 +98,20 @@ def test_bound_holds_at_its_level() -> None:
     assert held >= 186
 
 
+@pytest.mark.parametrize("steps", [200, 300])
+def test_bound_holds_of_motion_by_small_steps(steps: int) -> None:
+    """Ions that go by 0.03 Å a frame, few of them by half a hop: hops alone would tell a bound below the truth of most runs."""
+    held, by_hops, truth = 0, 0, 0.03**2 / (2 * 10.0) * 1e-5  # m²/s
+    for seed in range(60):
+        tracks = np.cumsum(0.03 * np.random.default_rng(seed).standard_normal((steps, 100, 3)), axis=0)
+        found = diffusivity.from_positions(with_framework(tracks), np.arange(100), 10.0, hop_length=HOP)
+        assert found.bound == "upper"
+        held += truth <= found.value < 2 * truth
+        by_hops += diffusivity.poisson_limit(found.hops) * HOP**2 / (6 * 100 * steps * 10.0) * 1e-5 >= truth
+    assert held >= 57
+    assert by_hops < 30
+
+
 def test_rattling_between_two_sites_is_no_diffusion() -> None:
     """Ions that hop to and fro in a cage have hops but no slope: a bound, not an estimate."""
     rng = np.random.default_rng(1)
