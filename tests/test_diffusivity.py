@@ -43,12 +43,14 @@ def test_random_walk_gives_its_diffusivity() -> None:
     assert abs(found.value - TRUTH) < 2 * found.stderr
 
 
-@pytest.mark.parametrize(("ions", "frames", "rate"), [
-    (60, 200, RATE), (40, 200, RATE), (60, 200, 0.2 * RATE), (30, 400, 5 * RATE),
+@pytest.mark.parametrize(("ions", "frames", "rate", "rattling"), [
+    (60, 200, RATE, 0.0), (40, 200, RATE, 0.0), (60, 200, 0.2 * RATE, 0.0), (30, 400, 5 * RATE, 0.0), (60, 200, 0.2 * RATE, 1.5),
 ])  # fmt: skip
-def test_kinisi_agrees_with_the_closed_form(ions: int, frames: int, rate: float) -> None:
+def test_kinisi_agrees_with_the_closed_form(ions: int, frames: int, rate: float, rattling: float) -> None:
     """Mean and width of the sampled slope equal the closed form, which tests of coverage draw from, within the sampling error."""
-    data = diffusivity.mean_squared_displacement(walk(ions, frames, 3, rate), FRAME)
+    tracks = walk(ions, frames, 3, rate)
+    tracks = tracks + rattling * np.random.default_rng(4).standard_normal(tracks.shape)
+    data = diffusivity.mean_squared_displacement(tracks, FRAME)
     slopes = diffusivity._sample_slope(*data, seed=1)
     mean, error = diffusivity.least_squares_slope(*data)
     assert abs(slopes.mean() - mean) < 0.15 * error
@@ -110,6 +112,29 @@ def test_bound_holds_of_motion_by_small_steps(steps: int) -> None:
         by_hops += diffusivity.poisson_limit(found.hops) * HOP**2 / (6 * 100 * steps * 10.0) * 1e-5 >= truth
     assert held >= 57
     assert by_hops < 30
+
+
+@pytest.mark.parametrize(("step", "rattling"), [(0.03, 0.1), (0.05, 0.3), (0.08, 0.5)])
+def test_slope_of_ions_that_rattle(monkeypatch: pytest.MonkeyPatch, step: float, rattling: float) -> None:
+    """Ions that go by small steps and rattle by more than that: the slope scatters as told or less, no bound is too low."""
+
+    def draw(*data: np.ndarray, seed: int) -> np.ndarray:
+        mean, error = diffusivity.least_squares_slope(*data)
+        return mean + error * np.array([-1.0, 1.0]) / np.sqrt(2)
+
+    monkeypatch.setattr(diffusivity, "_sample_slope", draw)
+    truth, slopes, too_low = step**2 / (2 * 100.0), [], 0  # Å²/fs
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        tracks = np.cumsum(step * rng.standard_normal((400, 50, 3)), axis=0) + rattling * rng.standard_normal((400, 50, 3))
+        slopes.append(diffusivity.least_squares_slope(*diffusivity.mean_squared_displacement(tracks, 100.0)))
+        found = diffusivity.from_positions(with_framework(tracks), np.arange(50), 100.0, hop_length=HOP)
+        too_low += found.bound == "upper" and found.value < truth * 1e-5
+    values, errors = np.array(slopes).T / 6 / truth
+    assert abs(values.mean() - 1) < 0.1
+    assert values.std() < 1.2 * errors.mean()
+    assert np.mean(np.abs(values - 1) < 1.96 * errors) >= 0.9
+    assert too_low <= 3
 
 
 def test_rattling_between_two_sites_is_no_diffusion() -> None:
