@@ -100,6 +100,23 @@ def test_bound_holds_at_its_level() -> None:
     assert held >= 186
 
 
+def test_bound_holds_of_hops_beyond_the_nearest_neighbour() -> None:
+    """Ions that hop by 1.6 times the distance to their neighbours: the hops seen tell the length, frames that catch them half way
+    or not."""
+    held, bounds = 0, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        hops = rng.poisson(6.0 / (24 * 400), (400, 24))
+        ways = rng.normal(size=(400, 24, 3))
+        tracks = np.cumsum(1.6 * HOP * hops[..., None] * ways / np.linalg.norm(ways, axis=2, keepdims=True), axis=0)
+        found = diffusivity.from_positions(with_framework(tracks), np.arange(24), 100.0, hop_length=HOP)
+        if found.bound:
+            bounds += 1
+            held += found.value >= 6.0 * (1.6 * HOP) ** 2 / (6 * 24 * 400 * 100.0) * 1e-5
+    assert bounds > 100
+    assert held >= 0.93 * bounds
+
+
 @pytest.mark.parametrize("steps", [200, 300])
 def test_bound_holds_of_motion_by_small_steps(steps: int) -> None:
     """Ions that go by 0.03 Å a frame, few of them by half a hop: hops alone would tell a bound below the truth of most runs."""
@@ -156,7 +173,9 @@ def test_hops_are_counted() -> None:
     tracks = 0.2 * rng.standard_normal((120, 5, 3))
     for frame, axis in ((30, 0), (60, 1), (90, 2)):
         tracks[frame:, 0, axis] += HOP
-    assert diffusivity.count_hops(tracks, 10, HOP) == 3
+    hops, length = diffusivity.count_hops(tracks, 10, HOP)
+    assert hops == 3
+    assert length == pytest.approx(HOP, abs=0.1)
 
 
 def test_lennard_jones_liquid() -> None:
