@@ -74,6 +74,20 @@ def fallen(phase: str, task: Task, answer: Mapping[str, Any]) -> str:
     return f"{where}: work of adhesion left out: {largest:.3g} J/m² is no contact's; a slab fell into a hole of the potential"
 
 
+def opened_in_hole(phase: str, task: Task, answer: Mapping[str, Any]) -> str:
+    """The same of opened contacts, which `separation` then leaves out; "" where there is none."""
+    lost = [float(work) for one in answer.get("opened", []) for work in (one["value"], one["rigid"]) if _in_hole(one)]
+    if not lost:
+        return ""
+    told = f"{max(lost, key=abs):.3g} J/m² is no contact's; a part of it fell into a hole of the potential"
+    return f"{task.parameters['metal']}|{phase}: work of separation of an opened contact left out: {told}"
+
+
+def _in_hole(opened: Mapping[str, Any]) -> bool:
+    """Whether a part of an opened contact, relaxed or as it was, lies in a hole of the potential."""
+    return not max(abs(opened["value"]), abs(opened["rigid"])) <= IMPOSSIBLE
+
+
 def record(
     phase: str, task: Task, answer: Mapping[str, Any], source: Mapping[str, Any], conditions: Mapping[str, Any]
 ) -> Property:
@@ -107,7 +121,7 @@ def separation(
     It is that of adhesion but for what joining does to the parts for good. Of fewer than two shifts at rest, as where the metal
     reacts, there is none; nor of answers from before it was asked for.
     """
-    p, opened = task.parameters, answer.get("opened", [])
+    p, opened = task.parameters, [one for one in answer.get("opened", []) if not _in_hole(one)]
     if len(opened) < 2:
         return []
     values, rigid = (np.array([one[name] for one in opened]) for name in ("value", "rigid"))

@@ -9,8 +9,9 @@ Both are added.
 
 Bound: an ion has hopped when its position averaged over 0.5 ps has moved by more than half a hop length. Fewer than
 MINIMUM_HOPS hops, or a slope below twice its error, are no estimate; then the 95 % Poisson limit μ of the hops seen gives
-D ≤ μ a² / (6 N t) with the hop length a, N ions and the time t (no hop: μ = 3.0). Where the slope exceeds twice the error of its
-regression, ions also move by shorter steps, and the limit of the slope is told if it is the larger one.
+D ≤ μ a² / (6 N t) with the hop length a (the root mean square of the hops seen, where that is longer), N ions and the time t (no
+hop: μ = 3.0). Where the slope exceeds twice the error of its regression, ions also move by shorter steps, and the limit of the
+slope is told if it is the larger one.
 """
 
 from collections.abc import Mapping
@@ -99,11 +100,11 @@ def from_positions(
     window = max(1, min(round(AVERAGING_FS / frame_interval), len(tracks) // 4))
     start = positions[:window].mean(axis=0)[moving]
     length = hop_length if hop_length is not None else nearest_distance(start)
-    hops = count_hops(tracks, window, length)
+    hops, seen = count_hops(tracks, window, length)
     picoseconds = len(tracks) * frame_interval / 1000.0
     data = mean_squared_displacement(tracks, frame_interval)
     ion_time = len(moving) * picoseconds * 1000.0
-    value, stderr, reason = _estimate(data, hops, length, ion_time, seed)
+    value, stderr, reason = _estimate(data, hops, length, max(length, seen), ion_time, seed)
     return Diffusion(
         value=diffusivity_to_si(value),
         stderr=None if stderr is None else diffusivity_to_si(stderr),
@@ -118,15 +119,21 @@ def from_positions(
     )
 
 
-def _estimate(data: Curve, hops: int, hop_length: float, ion_time: float, seed: int) -> tuple[float, float | None, str]:
-    """Value, standard error (None: the value is a bound), Å²/fs, and the reason in words; `ion_time` N t in fs."""
-    floor = poisson_limit(hops if hops < MINIMUM_HOPS else 0) * hop_length**2 / (6 * ion_time)
+def _estimate(
+    data: Curve, hops: int, hop_length: float, longest: float, ion_time: float, seed: int
+) -> tuple[float, float | None, str]:  # fmt: skip
+    """Value, standard error (None: the value is a bound), Å²/fs, and the reason in words.
+
+    Args:
+        longest: hop length of the bounds, Å. ion_time: N t, fs.
+    """
+    floor = poisson_limit(hops if hops < MINIMUM_HOPS else 0) * longest**2 / (6 * ion_time)
     slope, error = least_squares_slope(*data) if data[1].any() else (0.0, 0.0)
     rough = max(slope, 0.0) / 6.0
     noise = float(np.hypot(error / 6.0, shot_noise(rough, hop_length, ion_time)))
-    limit = max(rough + 1.645 * noise, floor)
+    limit = max(rough + 1.645 * float(np.hypot(error / 6.0, shot_noise(rough, longest, ion_time))), floor)
     if hops < MINIMUM_HOPS:
-        told = f"upper bound (95 %): {hops} hops of {hop_length:.2f} Å in {ion_time / 1000:.0f} ion-ps, Poisson"
+        told = f"upper bound (95 %): {hops} hops of {longest:.2f} Å in {ion_time / 1000:.0f} ion-ps, Poisson"
         if slope <= 2.0 * error or limit == floor:
             return floor, None, told
         return limit, None, f"{told}; of the MSD slope and its error, which are more (steps shorter than half a hop)"
@@ -205,16 +212,21 @@ def nearest_distance(positions: np.ndarray) -> float:
     return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
 
 
-def count_hops(tracks: np.ndarray, window: int, hop_length: float) -> int:
-    """Hops of all ions: how often a position averaged over `window` frames left the last one by half a hop length."""
+def count_hops(tracks: np.ndarray, window: int, hop_length: float) -> tuple[int, float]:
+    """Hops of all ions, and the root mean square of their lengths (Å; 0 of none).
+
+    A hop is a position averaged over `window` frames that left the last one by half a hop length. It may be caught half way: its
+    length is what it has become one window later, if that is more.
+    """
     windows = len(tracks) // window
     means = tracks[: windows * window].reshape(windows, window, *tracks.shape[1:]).mean(axis=1)
-    reference, hops = means[0].copy(), 0
-    for mean in means[1:]:
-        moved = np.linalg.norm(mean - reference, axis=1) > 0.5 * hop_length
+    reference, hops, squares = means[0].copy(), 0, 0.0
+    for mean, later in zip(means[1:], [*means[2:], means[-1]], strict=True):
+        gone, after = (np.linalg.norm(place - reference, axis=1) for place in (mean, later))
+        moved = gone > 0.5 * hop_length
         reference[moved] = mean[moved]
-        hops += int(moved.sum())
-    return hops
+        hops, squares = hops + int(moved.sum()), squares + float((np.maximum(gone, after)[moved] ** 2).sum())
+    return hops, (squares / hops) ** 0.5 if hops else 0.0
 
 
 def poisson_limit(count: int, level: float = 0.95) -> float:
@@ -262,13 +274,13 @@ def _diffusive_from(lags: np.ndarray) -> int:
 def least_squares_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray, independent: np.ndarray) -> tuple[float, float]:
     """MSD slope and its error, Å²/fs, by generalised least squares in closed form (arguments as `mean_squared_displacement`).
 
-    The covariance is that of kinisi, C_ij = σ²_i n_i/n_j for lags i ≤ j; it decides whether there is a slope to be sampled.
+    C_ij = σ_i σ_j (n_j/n_i)^½ for lags i ≤ j: kinisi's σ²_i n_i/n_j where the MSD is all diffusion. The latter is no covariance
+    (it has negative eigenvalues) beside a rattling of more than the diffusion within the shortest lags; this one always is.
+    It decides whether there is a slope to be sampled.
     """
     first = _diffusive_from(lags)
     x, y, v, n = (values[first:] for values in (lags, msd, variance, independent))
-    index = np.arange(len(x))
-    low, high = np.minimum.outer(index, index), np.maximum.outer(index, index)
-    eigenvalues, vectors = np.linalg.eigh(v[low] * n[low] / n[high])
+    eigenvalues, vectors = np.linalg.eigh(np.sqrt(np.outer(v, v) * np.minimum.outer(n, n) / np.maximum.outer(n, n)))
     inverse = (vectors / np.maximum(eigenvalues, 1e-12 * eigenvalues[-1])) @ vectors.T
     design = np.column_stack([x / x[-1], np.ones_like(x)])
     covariance = np.linalg.inv(design.T @ inverse @ design)
@@ -276,7 +288,11 @@ def least_squares_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray,
 
 
 def _sample_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray, independent: np.ndarray, seed: int) -> np.ndarray:
-    """Posterior samples of the MSD slope, Å²/fs, from kinisi."""
+    """Posterior samples of the MSD slope, Å²/fs, from kinisi.
+
+    Its covariance σ²_i n_i/n_j is that of `least_squares_slope` with 1/(σ_j n_j^½) in the place of n_j, and n_j itself of an MSD
+    that is all diffusion. With n_j, slopes of ions that rattle came out as anything, up to 10¹⁸ times the truth.
+    """
     import scipp
     from kinisi.diffusion import Diffusion as Regression
 
@@ -284,7 +300,7 @@ def _sample_slope(lags: np.ndarray, msd: np.ndarray, variance: np.ndarray, indep
         data=scipp.array(dims=["time interval"], values=msd, variances=variance, unit="angstrom^2"),
         coords={
             "time interval": scipp.array(dims=["time interval"], values=lags, unit="fs"),
-            "n_samples": scipp.array(dims=["time interval"], values=independent),
+            "n_samples": scipp.array(dims=["time interval"], values=1 / np.sqrt(variance * independent)),
         },
     )
     regression = Regression(scipp.DataGroup({"da": data, "dimensionality": scipp.scalar(3)}))

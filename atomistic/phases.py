@@ -72,11 +72,19 @@ class Classes:
 
 
 def mace_descriptors(folder: str, member: int = 0) -> Describe:
-    """Descriptor of a potential of our own format (a shipped name or a folder)."""
+    """Descriptor of a potential of our own format (a shipped name or a folder).
+
+    It raises UserError of atoms that hold an element which the potential does not cover.
+    """
     from atomistic import fast_mace, mace_model, potential
 
-    model = mace_model.load(potential.members_of(potential.folder_of(folder))[member])
-    return lambda atoms: fast_mace.descriptors(model, atoms)
+    model, card = mace_model.load(potential.members_of(potential.folder_of(folder))[member]), potential.describe(folder)
+
+    def look(atoms: Atoms) -> np.ndarray:
+        potential.require_elements(atoms, card)
+        return fast_mace.descriptors(model, atoms)
+
+    return look
 
 
 def smoothed(atoms: Atoms, values: np.ndarray, radius: float = SMOOTHING) -> np.ndarray:

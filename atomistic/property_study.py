@@ -22,12 +22,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from atomistic import interface, property_pictures, structure_reading, structures, under_pressure
+from atomistic.diffusivity import MINIMUM_FRAMES
 from atomistic.scheduler import Progress
 from atomistic.study import FROM_FRAMES, MOVING, Committee, Effort, Face, PhaseEffort, Quantity, StudySettings, Toolbox, toolbox
 from atomistic.study import plan as list_runs
 from atomistic.study import run as run_study
 from atomistic.study_cost import StudyPlan, probe_cell
 from atomistic.surface_energy import STEPS
+from atomistic.tasks import FRAME
 from atomistic.thermal_elasticity import MOST_STRAIN, least_picoseconds
 from coupling import toml_input
 from coupling.errors import UserError
@@ -38,6 +40,8 @@ METAL = "Li"
 STEEPEST = 5
 """Largest Miller index of a surface."""
 Å, PS, GPA = 1e-10, 1e-12, 1e-9
+SHORTEST = 1e-3 * MINIMUM_FRAMES * FRAME * PS
+"""Shortest production run that a diffusivity is taken from."""
 Count = Annotated[Whole, Field(ge=1)]
 Length = Annotated[float, InUnit("m", above=0.0)]
 Time = Annotated[float, InUnit("s", above=0.0)]
@@ -100,6 +104,10 @@ class PropertyStudy(Table):
             shortest = least_picoseconds() * PS
             if "thermal_elasticity" in moving and (phase.production or 0.0) < shortest:
                 told = f"a strained run of thermal_elasticity needs at least {shortest / PS:.3g} ps"
+                raise AtKey(("phase", number, "production"), told)
+            framed = [quantity for quantity in moving if quantity != "thermal_elasticity"]
+            if framed and (phase.production or 0.0) < (1 - 1e-9) * SHORTEST:
+                told = f"{framed[0]} needs at least {SHORTEST / PS:g} ps, {MINIMUM_FRAMES} frames {FRAME:g} fs apart"
                 raise AtKey(("phase", number, "production"), told)
         return self
 

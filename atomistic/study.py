@@ -450,6 +450,8 @@ def _problems(listed: Sequence[Task], answers: Sequence[Mapping[str, Any]]) -> l
     for task, answer in done:
         if task.kind == "adhesion" and (fallen := adhesion.fallen(task.parameters["phase"], task, answer)):
             told.append(_whose(task, fallen))
+        elif task.kind == "adhesion" and (hole := adhesion.opened_in_hole(task.parameters["phase"], task, answer)):
+            told.append(_whose(task, hole))
         if "miller" in task.parameters and "problem" not in answer and (note := surfaces.note(task, answer)):
             told.append(_whose(task, note))
     moved = [run for run in done if run[0].kind == "diffusion" and not run[0].parameters.get("member")]

@@ -22,6 +22,8 @@ VOLUME_CHANGE = 0.15
 """Change of volume, relative to the cell at rest, beyond which a constant-pressure run no longer is the crystal."""
 COLLECTIVE = (0.1, 0.3)
 """Lags of the collective displacement, as shares of the run: from where the self-diffusivity is fitted on."""
+FRAME = 40.0
+"""Time between the frames of a diffusion run, fs."""
 SHAKE = 0.1
 """Displacement in Å that takes the ions of a disordered cell off the symmetric sites of the ideal crystal."""
 
@@ -61,7 +63,7 @@ def _diffusivity(p: Mapping[str, Any], tools: "Toolbox", calculator: BaseCalcula
         p["production"],
         "nvt",
         friction_time=500.0,
-        frame_interval=40.0,
+        frame_interval=FRAME,
         checkpoint_interval=400.0,
         seed=p["seed"] + 1,
     )

@@ -121,3 +121,5 @@ def test_the_command_notes_that_one_size_has_no_free_energy(tmp_path: Path) -> N
     status, text = ask("cluster", path, *options)
     assert (status, "stayed between" in text, "cluster_free_energy" in text) == (0, True, False), text
     assert (tmp_path / "p.png").stat().st_size > 2000
+    ase.io.write(path, made[:20])
+    assert ask("cluster", path, *options)[1].count("more than 20 frames") == 1

@@ -43,12 +43,14 @@ def test_random_walk_gives_its_diffusivity() -> None:
     assert abs(found.value - TRUTH) < 2 * found.stderr
 
 
-@pytest.mark.parametrize(("ions", "frames", "rate"), [
-    (60, 200, RATE), (40, 200, RATE), (60, 200, 0.2 * RATE), (30, 400, 5 * RATE),
+@pytest.mark.parametrize(("ions", "frames", "rate", "rattling"), [
+    (60, 200, RATE, 0.0), (40, 200, RATE, 0.0), (60, 200, 0.2 * RATE, 0.0), (30, 400, 5 * RATE, 0.0), (60, 200, 0.2 * RATE, 1.5),
 ])  # fmt: skip
-def test_kinisi_agrees_with_the_closed_form(ions: int, frames: int, rate: float) -> None:
+def test_kinisi_agrees_with_the_closed_form(ions: int, frames: int, rate: float, rattling: float) -> None:
     """Mean and width of the sampled slope equal the closed form, which tests of coverage draw from, within the sampling error."""
-    data = diffusivity.mean_squared_displacement(walk(ions, frames, 3, rate), FRAME)
+    tracks = walk(ions, frames, 3, rate)
+    tracks = tracks + rattling * np.random.default_rng(4).standard_normal(tracks.shape)
+    data = diffusivity.mean_squared_displacement(tracks, FRAME)
     slopes = diffusivity._sample_slope(*data, seed=1)
     mean, error = diffusivity.least_squares_slope(*data)
     assert abs(slopes.mean() - mean) < 0.15 * error
@@ -98,6 +100,23 @@ def test_bound_holds_at_its_level() -> None:
     assert held >= 186
 
 
+def test_bound_holds_of_hops_beyond_the_nearest_neighbour() -> None:
+    """Ions that hop by 1.6 times the distance to their neighbours: the hops seen tell the length, frames that catch them half way
+    or not."""
+    held, bounds = 0, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        hops = rng.poisson(6.0 / (24 * 400), (400, 24))
+        ways = rng.normal(size=(400, 24, 3))
+        tracks = np.cumsum(1.6 * HOP * hops[..., None] * ways / np.linalg.norm(ways, axis=2, keepdims=True), axis=0)
+        found = diffusivity.from_positions(with_framework(tracks), np.arange(24), 100.0, hop_length=HOP)
+        if found.bound:
+            bounds += 1
+            held += found.value >= 6.0 * (1.6 * HOP) ** 2 / (6 * 24 * 400 * 100.0) * 1e-5
+    assert bounds > 100
+    assert held >= 0.93 * bounds
+
+
 @pytest.mark.parametrize("steps", [200, 300])
 def test_bound_holds_of_motion_by_small_steps(steps: int) -> None:
     """Ions that go by 0.03 Å a frame, few of them by half a hop: hops alone would tell a bound below the truth of most runs."""
@@ -110,6 +129,29 @@ def test_bound_holds_of_motion_by_small_steps(steps: int) -> None:
         by_hops += diffusivity.poisson_limit(found.hops) * HOP**2 / (6 * 100 * steps * 10.0) * 1e-5 >= truth
     assert held >= 57
     assert by_hops < 30
+
+
+@pytest.mark.parametrize(("step", "rattling"), [(0.03, 0.1), (0.05, 0.3), (0.08, 0.5)])
+def test_slope_of_ions_that_rattle(monkeypatch: pytest.MonkeyPatch, step: float, rattling: float) -> None:
+    """Ions that go by small steps and rattle by more than that: the slope scatters as told or less, no bound is too low."""
+
+    def draw(*data: np.ndarray, seed: int) -> np.ndarray:
+        mean, error = diffusivity.least_squares_slope(*data)
+        return mean + error * np.array([-1.0, 1.0]) / np.sqrt(2)
+
+    monkeypatch.setattr(diffusivity, "_sample_slope", draw)
+    truth, slopes, too_low = step**2 / (2 * 100.0), [], 0  # Å²/fs
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        tracks = np.cumsum(step * rng.standard_normal((400, 50, 3)), axis=0) + rattling * rng.standard_normal((400, 50, 3))
+        slopes.append(diffusivity.least_squares_slope(*diffusivity.mean_squared_displacement(tracks, 100.0)))
+        found = diffusivity.from_positions(with_framework(tracks), np.arange(50), 100.0, hop_length=HOP)
+        too_low += found.bound == "upper" and found.value < truth * 1e-5
+    values, errors = np.array(slopes).T / 6 / truth
+    assert abs(values.mean() - 1) < 0.1
+    assert values.std() < 1.2 * errors.mean()
+    assert np.mean(np.abs(values - 1) < 1.96 * errors) >= 0.9
+    assert too_low <= 3
 
 
 def test_rattling_between_two_sites_is_no_diffusion() -> None:
@@ -131,7 +173,9 @@ def test_hops_are_counted() -> None:
     tracks = 0.2 * rng.standard_normal((120, 5, 3))
     for frame, axis in ((30, 0), (60, 1), (90, 2)):
         tracks[frame:, 0, axis] += HOP
-    assert diffusivity.count_hops(tracks, 10, HOP) == 3
+    hops, length = diffusivity.count_hops(tracks, 10, HOP)
+    assert hops == 3
+    assert length == pytest.approx(HOP, abs=0.1)
 
 
 def test_lennard_jones_liquid() -> None:

@@ -122,6 +122,14 @@ def test_features_know_nothing_of_another_model() -> None:
     assert np.abs(fast_mace.descriptors(other, atoms) - changed).max() > 1e-9
 
 
+def test_an_element_that_the_potential_does_not_know_is_refused(describe: phases.Describe) -> None:
+    """Frames or references with one are told by the potential and the element."""
+    with pytest.raises(UserError, match="'lpscl' does not know Ar"):
+        phases.classify([Atoms("Ar4", cell=[5.3] * 3, pbc=True)], phases.references(["Li"]), describe)
+    with pytest.raises(UserError, match="'lpscl' does not know F"):
+        phases.classify([bulk("Li")], phases.references(["LiF"]), describe)
+
+
 def test_nothing_to_class_is_refused(describe: phases.Describe) -> None:
     with pytest.raises(UserError, match="at least one frame"):
         phases.classify([], phases.references(("Li",)), describe)

@@ -373,6 +373,7 @@ def test_separation_is_added_to_runs_that_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("room", "text", "old", "new", "message"), [
     (property_study, PROPERTIES, 'name = "LiCl"', 'name = "LiCi"', r"study.toml:9: phase.name: .*did you mean 'LiCl'"),
     (property_study, PROPERTIES, 'production = "0.8 ps"', "", "phase: .*needs temperatures and production"),
+    (property_study, PROPERTIES, '"0.8 ps"', '"0.76 ps"', "production: .*diffusion needs at least 0.8 ps"),
     (property_study, PROPERTIES, '"5 angstrom"', "5", "bare number"),
     (property_study, PROPERTIES, '"elasticity"', '"surface"', "quantities: .*no .*names its surfaces.*none is Li"),
     (property_study, PROPERTIES.replace("LiCl", "Li2O"), '"elasticity"', '"adhesion"', "phase.name: .*needs a face"),

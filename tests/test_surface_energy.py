@@ -197,6 +197,11 @@ def test_the_record_of_separation_says_how_many_contacts_it_is_of() -> None:
     moved = [{**one, "forces": [0.5, 0.002]} for one in opened]
     assert adhesion.separation("LiCl", task, {**answer, "opened": moved}, {}, {})[0].confidence == "low"
     assert adhesion.separation("LiCl", task, {**answer, "opened": opened[:1]}, {}, {}) == []
+    for name in ("value", "rigid"):  # one of three contacts lost a part to a hole of the potential
+        lost = [*opened, {**opened[0], "shift": 1, name: -2e4}]
+        assert adhesion.separation("LiCl", task, {**answer, "opened": lost}, {}, {})[0].value == pytest.approx(0.52)
+        assert "-2e+04 J/m² is no contact's" in adhesion.opened_in_hole("LiCl", task, {**answer, "opened": lost})
+    assert adhesion.opened_in_hole("LiCl", task, answer) == ""
     assert adhesion.separation("LiCl", task, {"atoms": 60, "strain": ""}, {}, {}) == []
 
 

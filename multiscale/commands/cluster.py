@@ -112,7 +112,7 @@ def _more(
         found = borne(lambda: reading.barrier(free, sizes, step, kelvin, material, source))
         records += [replace(found, conditions={**found.conditions, **conditions})] if found else []
     curve = borne(lambda: reading.free_energy_records(free, material, where, source)) if free else None
-    return records + (curve or []), notes, free if curve else None
+    return records + (curve or []), list(dict.fromkeys(notes)), free if curve else None
 
 
 def _draw(picture: Path, sizes: Any, step: float | None, free: Any, element: str) -> None:
