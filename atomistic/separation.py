@@ -171,8 +171,26 @@ def consistent(records: Sequence[Property]) -> tuple[list[Property], list[str]]:
 
 
 def with_fracture_energy(known: Iterable[Property]) -> list[Property]:
-    """The records, and behind every work of separation or adhesion and surface energy the fracture energy that it bounds."""
-    return [each for record in known for each in (record, *fracture_energy(record))]
+    """The records, and behind every work of separation or adhesion and surface energy the fracture energy that it bounds.
+
+    Of a contact with both works one bound stands, behind the work that gives it: that of no low confidence, of two the larger.
+    """
+    made = [(record, bound) for record in known for bound in (None, *fracture_energy(record))]
+    ranks: dict[str, tuple[bool, float]] = {}
+    for record, bound in made:
+        if bound is not None and _of_contact(record):
+            ranks[record.material] = max(ranks.get(record.material, _rank(bound)), _rank(bound))
+    return [bound or record for record, bound in made
+            if bound is None or not _of_contact(record) or _rank(bound) == ranks[record.material]]  # fmt: skip
+
+
+def _of_contact(work: Property) -> bool:
+    """Whether it is a work of a contact in several in-plane shifts."""
+    return "shifts" in work.source
+
+
+def _rank(bound: Property) -> tuple[bool, float]:
+    return bound.confidence != "low", bound.value
 
 
 def fracture_energy(work: Property) -> list[Property]:
@@ -180,7 +198,7 @@ def fracture_energy(work: Property) -> list[Property]:
 
     A surface energy bounds that of cleavage along its face: W = 2γ, at the place "grain". None of a metal, which flows first.
     A crack beside a metal that parts first (`adhesion.COHESION`) runs in the metal: there that bounds it, of low confidence; so
-    is what rests on a work without an error. Of a contact in several shifts it is the work of adhesion that bounds it.
+    is what rests on a work without an error.
     """
     if work.quantity == "surface_energy" and work.material not in adhesion.COHESION:
         twice = None if work.stderr is None else 2 * work.stderr
@@ -188,11 +206,9 @@ def fracture_energy(work: Property) -> list[Property]:
         work = replace(work, quantity=CLEAVAGE, value=2 * work.value, stderr=twice, conditions=conditions)
     elif work.quantity not in ("work_of_separation", "work_of_adhesion"):
         return []
-    elif work.quantity == "work_of_separation" and "shifts" in work.source:
-        return []
     name = work.quantity.replace("_", " ")
     least = work.value - ONE_SIDED_95 * (work.stderr or 0.0)
-    metal = work.material.partition("|")[0] if work.quantity == "work_of_adhesion" else ""
+    metal = work.material.partition("|")[0] if "|" in work.material else ""
     most = adhesion.COHESION.get(metal, float("inf"))
     if least <= 0:
         return []

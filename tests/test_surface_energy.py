@@ -176,7 +176,7 @@ def test_the_record_of_separation_says_how_many_contacts_it_is_of() -> None:
     """Mean and error over the shifts at rest, in squares; of one shift, of a run before it was asked for: none."""
     from atomistic import adhesion
     from atomistic.scheduler import Task
-    from atomistic.separation import fracture_energy
+    from atomistic.separation import with_fracture_energy
 
     p = {"metal": "Li", "shifts": [[0, 0], [0.3, 0], [0, 0.3]], "force": 0.01, "steps": 600, "thicker": 13.0}
     task = Task("k", "adhesion", 1.0, "adhesion", p)
@@ -189,7 +189,14 @@ def test_the_record_of_separation_says_how_many_contacts_it_is_of() -> None:
     assert record.stderr == pytest.approx(np.sqrt(0.02**2 + 0.04**2 / 2 + 0.005**2))
     assert "2 of 3 in-plane shifts" in record.source["method"]
     assert "not relaxed (rigid) 0.62 J/m²" in record.source["method"]
-    assert fracture_energy(record) == []
+    bounds = [one for one in with_fracture_energy([replace(record, quantity="work_of_adhesion", value=0.3, stderr=0.3), record])
+              if one.quantity == "fracture_energy"]  # fmt: skip
+    assert [(one.value, one.source["work"]) for one in bounds] == [(pytest.approx(0.52 - 1.645 * record.stderr), record.value)]
+    better = replace(record, quantity="work_of_adhesion", value=0.6)
+    assert [one.quantity for one in with_fracture_energy([better, record])][1] == "fracture_energy"
+    assert len(with_fracture_energy([better, record])) == 3
+    doubted = replace(better, confidence="low")
+    assert [one.quantity for one in with_fracture_energy([doubted, record])][2:] == ["fracture_energy"]
     strong = [{**one, "value": one["value"] + 1.0} for one in opened]
     (reacted,) = adhesion.separation("LiCl", task, {**answer, "opened": strong}, {}, {})
     assert reacted.confidence == "low"
