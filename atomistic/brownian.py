@@ -1,14 +1,16 @@
 """Slopes of mean products of displacements against the lag, their errors, and whether they are those of diffusion at all.
 
-Generalised least squares with the covariance of Brownian motion (`brownian_covariance`) gives slope and error, both of which hold
-only where the curve is linear: an oscillator, whose curve goes up and down for ever, has a slope and a narrow error, too, and
-diffuses nowhere. `judge` asks the curve: its two halves must have one slope within the errors, and it must grow as t¹.
+Generalised least squares with the covariance of Brownian motion (`brownian_covariance`) gives slope and error, that of rattling
+added. Both hold only where the curve is linear: an oscillator, whose curve goes up and down for ever, has a slope and a
+narrow error, too, and diffuses nowhere. `judge` asks the curve: its two halves must have one slope within the errors, and it must
+grow as t¹.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import stats
 
 SIGMAS = 3.0
 """Standard errors by which the slopes of the two halves may differ."""
@@ -95,16 +97,44 @@ def _slope_weights(lags: np.ndarray, frames: int) -> tuple[np.ndarray, float]:
     return (unit @ design.T @ inverse)[0], float(unit[0, 0])
 
 
-def slope_matrix(curves: np.ndarray, lags: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+def slope_matrix(
+    curves: np.ndarray, lags: np.ndarray, frames: int, early: tuple[int, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Slopes of C_ij against the lag and their errors (s, s), in units of C per frame, by generalised least squares.
 
     Args:
         curves: C_ij (n, s, s). lags: (n,), frames. frames: length of the run.
+        early: a lag far below the fitted ones, in frames, and C_ij (s, s) there. What it exceeds the fitted slope by is rattling
+            A_ij, whose noise adds to that of the diffusion; None: none.
     """
-    weights, variance = _slope_weights(lags, frames)
+    weights = _slope_weights(lags, frames)[0]
     slopes = np.einsum("l,lij->ij", weights, curves)
+    diffusive, mixed, rattling = (float(weights @ part @ weights) for part in _parts(lags, frames))
     own = np.abs(np.diag(slopes))
-    return slopes, np.sqrt(variance * (np.outer(own, own) + slopes**2) / 3.0)
+    variance = diffusive * (np.outer(own, own) + slopes**2)
+    if early is not None:
+        lag, short = early
+        still = short - lag * slopes
+        a = np.maximum(np.diag(still), 0.0)
+        still = np.clip(still, -np.sqrt(np.outer(a, a)), np.sqrt(np.outer(a, a)))
+        variance = variance + mixed * (np.outer(own, a) + np.outer(a, own) + 2 * slopes * still) / 2
+        variance = variance + rattling * (np.outer(a, a) + still**2) / 4
+    return slopes, np.sqrt(variance / 3.0)
+
+
+def limits(slope: float, error: float, diffusive: float) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % limits of a slope <ΔR²>/t whose error goes with it; none where most of that is rattling's, which is Gaussian.
+
+    A mean of squares has a χ² distribution of 2 (slope/error)² degrees: of the few that a run's longest lags make, 1.96 errors
+    hold 88 to 91 % and the limits 95 to 96.
+
+    Args:
+        slope, error: of `slope_matrix`. diffusive: its error without rattling.
+    """
+    if not slope > 2 * error or error**2 > 2 * diffusive**2:
+        return None, None
+    degrees = 2 * (slope / error) ** 2
+    return slope * degrees / float(stats.chi2.ppf(0.975, degrees)), slope * degrees / float(stats.chi2.ppf(0.025, degrees))
 
 
 def brownian_covariance(lags: np.ndarray, frames: int) -> np.ndarray:
@@ -116,20 +146,29 @@ def brownian_covariance(lags: np.ndarray, frames: int) -> np.ndarray:
 
     where o is the number of steps that the windows k … k + a and l … l + b share (Qian, Sheetz & Elson, Biophys. J. 60, 910
     (1991), memory; checked against simulated walks).
+
+    With a rattling that forgets itself from frame to frame on top, <ΔR_i·ΔR_j> = s_ij τ + A_ij, o(k, l) s_ij becomes
+    o(k, l) s_ij + d(k, l) A_ij/2: d counts the ends that both windows share, less those at which one begins and the other ends.
     """
-    return _covariance(tuple(int(lag) for lag in lags), frames).copy()
+    return _parts(lags, frames)[0].copy()
+
+
+def _parts(lags: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums over k, l of o², o d and d² over [(N - a)(N - b)], (n, n) each."""
+    return _covariance(tuple(int(lag) for lag in lags), frames)
 
 
 @lru_cache(maxsize=64)
-def _covariance(lags: tuple[int, ...], frames: int) -> np.ndarray:
-    """`brownian_covariance`, computed once for the same lags."""
-    found = np.empty((len(lags), len(lags)))
+def _covariance(lags: tuple[int, ...], frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`_parts`, computed once for the same lags."""
+    found = np.empty((3, len(lags), len(lags)))
     for i, a in enumerate(lags):
         for j, b in enumerate(lags[: i + 1]):
-            shift = np.arange(-b + 1, a)  # start of the window of b steps after that of a steps
-            shared = np.minimum(a, shift + b) - np.maximum(0, shift)
+            shift = np.arange(-b, a + 1)  # start of the window of b steps after that of a steps
+            shared = np.maximum(np.minimum(a, shift + b) - np.maximum(0, shift), 0).astype(float)
+            ends = (shift == 0).astype(float) + (shift == a - b) - (shift == -b) - (shift == a)
             # starts k with 0 <= k <= N - 1 - a and 0 <= k + shift <= N - 1 - b
             pairs = np.minimum(frames - 1 - a, frames - 1 - b - shift) - np.maximum(0, -shift) + 1
-            value = float(np.sum(np.maximum(pairs, 0) * shared.astype(float) ** 2)) / ((frames - a) * (frames - b))
-            found[i, j] = found[j, i] = value
-    return found
+            products = np.array([shared * shared, shared * ends, ends * ends])
+            found[:, i, j] = found[:, j, i] = products @ np.maximum(pairs, 0) / ((frames - a) * (frames - b))
+    return found[0], found[1], found[2]

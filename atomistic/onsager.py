@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from atomistic import brownian
 from atomistic.brownian import NOTHING, Judgement, agree, judge, slope_matrix
 from atomistic.diffusivity import MINIMUM_FRAMES
 from atomistic.frames import require_motion
@@ -50,6 +51,7 @@ class Onsager:
         method: "einstein" or "green-kubo".
         limits: upper limit (95 %) of every L_ii (s,) that is no estimate, nan where there is none; infinite where L_ii may stand.
         told: which pairs (i, j) have an estimate (s, s); notes: what is left out or a bound, and why.
+        intervals: 95 % limits of the L_ii (s, 2), nan where the error says all; None: of none.
 
     In the frame of one species alone every coefficient with that species is exactly 0, which its records say: no measurement.
     """
@@ -69,6 +71,7 @@ class Onsager:
     limits: np.ndarray
     told: np.ndarray
     notes: tuple[str, ...] = ()
+    intervals: np.ndarray | None = None
 
     def records(self, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> list[Property]:
         """One record an independent coefficient, quantity "onsager_coefficient", conditions["species"] = "Li-P".
@@ -83,13 +86,20 @@ class Onsager:
                 if not (self.told[i, j] or bounded):
                     continue
                 where = {**conditions, "temperature_K": self.temperature, "species": f"{first}-{self.species[j]}"}
+                low, high = self._limits(i) if i == j and not bounded else (None, None)
                 record = Property(
                     material, "onsager_coefficient", float(self.limits[i] if bounded else self.matrix[i, j]) + 0.0, "1/(J*m*s)",
-                    stderr=None if bounded else float(self.stderr[i, j]), bound="upper" if bounded else None,
+                    stderr=None if bounded else float(self.stderr[i, j]), bound="upper" if bounded else None, low=low, high=high,
                     conditions={**where, "frame": self.frame}, kind="md", source={**source, **self._told(where["species"])},
                 )  # fmt: skip
                 found.append(record)
         return found
+
+    def _limits(self, i: int) -> tuple[float, float] | tuple[None, None]:
+        """95 % limits of L_ii, or none."""
+        if self.intervals is None or not np.isfinite(self.intervals[i]).all():
+            return None, None
+        return float(self.intervals[i, 0]), float(self.intervals[i, 1])
 
     def _told(self, pair: str) -> dict[str, Any]:
         """Where the number of a pair comes from, for a record; with the reason where it is a bound."""
@@ -177,15 +187,28 @@ def einstein(
     species, sums = displacements(positions, labels, masses, framework)
     lags = _lags(len(sums), frame_interval, window)
     curves = np.array([_overlaps(sums, lag) for lag in lags])
-    slopes, errors = slope_matrix(curves, lags, len(sums))
+    slopes, errors = slope_matrix(curves, lags, len(sums), _early(sums, lags))
+    plain = slope_matrix(curves, lags, len(sums))[1]
     scale = 1e-5 / frame_interval / (6 * BOLTZMANN * temperature * volume * 1e-30)
     limits, told, notes = _borne(species, curves, slopes, errors, lags, len(sums), framework)
     return Onsager(
         species, tuple(int(np.sum(np.array(labels) == one)) for one in species), slopes * scale, errors * scale,
         lags * frame_interval, curves, (float(lags[0] * frame_interval), float(lags[-1] * frame_interval)), temperature,
         volume * 1e-30, len(sums) * frame_interval / 1000.0, frame_name(framework), "einstein",
-        limits * scale, told, notes,
+        limits * scale, told, notes, _intervals(slopes, errors, plain) * scale,
     )  # fmt: skip
+
+
+def _intervals(slopes: np.ndarray, errors: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """`brownian.limits` of the diagonal (s, 2), nan where there are none; `plain`: errors without rattling."""
+    each = zip(*(np.diag(part) for part in (slopes, errors, plain)), strict=True)
+    return np.array([brownian.limits(*map(float, one)) for one in each], dtype=float).reshape(-1, 2)
+
+
+def _early(sums: np.ndarray, lags: np.ndarray) -> tuple[int, np.ndarray]:
+    """A lag far below the fitted ones, and the mean products of displacements there: how much rattling there is."""
+    lag = max(1, int(lags[0]) // 8)
+    return lag, _overlaps(sums, lag)
 
 
 def _borne(
@@ -336,7 +359,7 @@ def transference(
     joint = with_charge(sums, species, own)
     lags = _lags(len(joint), frame_interval, window)
     curves = np.array([_overlaps(joint, lag) for lag in lags])
-    slopes, errors = slope_matrix(curves, lags, len(joint))
+    slopes, errors = slope_matrix(curves, lags, len(joint), _early(joint, lags))
     ratio = slopes[:-1, -1] / slopes[-1, -1]
     first = curves[0] / curves[0, -1, -1]
     rest = np.maximum(np.diag(first)[:-1] - 2 * ratio * first[:-1, -1] + ratio**2, 0.0)  # round-off may leave less
@@ -385,6 +408,7 @@ class Conductivity:
 
     `limit`: upper limit (95 %) of σ, S/m, None where the motion bears none; `judged`: whether value and error may stand.
     `lags` (n,), fs, and `curve` <ΔP²> (n,), Å² and elementary charges squared: what was fitted; `slope` per fs.
+    `low`, `high`: 95 % limits of σ, S/m, None where the error says all.
     """
 
     value: float
@@ -398,6 +422,8 @@ class Conductivity:
     lags: np.ndarray
     curve: np.ndarray
     slope: float
+    low: float | None = None
+    high: float | None = None
 
 
 def charge_conductivity(
@@ -427,15 +453,18 @@ def charge_conductivity(
     charge = np.einsum("fsx,s->fx", sums, np.array([carrying.get(name, 0.0) for name in species]))[:, None]
     lags = _lags(len(charge), frame_interval, window)
     curves = np.array([_overlaps(charge, lag) for lag in lags])
-    slope, error = (float(part[0, 0]) * 1e-5 / frame_interval for part in slope_matrix(curves, lags, len(charge)))
+    early = _early(charge, lags)
+    slope, error = (float(part[0, 0]) * 1e-5 / frame_interval for part in slope_matrix(curves, lags, len(charge), early))
+    plain = float(slope_matrix(curves, lags, len(charge))[1][0, 0]) * 1e-5 / frame_interval
     counts = {name: int(np.sum(np.array(labels) == name)) for name in carrying}
     square = sum(counts[name] * z**2 for name, z in carrying.items())
     scale = ELEMENTARY_CHARGE**2 / (6 * BOLTZMANN * temperature * volume * 1e-30)
     judged = judge(curves[:, 0, 0], lags, len(charge))
     limit = None if judged.limit is None else judged.limit * 1e-5 / frame_interval * scale
     fitted = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
+    low, high = (None if one is None else one * scale for one in brownian.limits(slope, error, plain))
     return Conductivity(slope * scale, error * scale, slope / 6 / square, error / 6 / square, sum(counts.values()), limit, judged,
-                        fitted, lags * frame_interval, curves[:, 0, 0], slope / 1e-5)  # fmt: skip
+                        fitted, lags * frame_interval, curves[:, 0, 0], slope / 1e-5, low, high)  # fmt: skip
 
 
 def conductivity_picture(found: Conductivity, path: Path) -> None:
@@ -468,7 +497,8 @@ def conductivity_record(found: Conductivity, material: str, conditions: Mapping[
     reason = found.judged.reason or ("the slope is below twice its error" if found.value < 2 * found.stderr else "")
     how = "collective displacement of charge (Einstein)"
     if not reason:
-        return Property(material, "ionic_conductivity", found.value, "S/m", stderr=found.stderr, conditions=conditions,
+        return Property(material, "ionic_conductivity", found.value, "S/m", stderr=found.stderr, low=found.low, high=found.high,
+                        conditions=conditions,
                         source={**made, "method": how})  # fmt: skip
     if found.limit is None:
         first, last = found.window

@@ -10,6 +10,7 @@ from scipy import stats
 
 from atomistic import (
     adhesion,
+    brownian,
     bulk_onsager,
     elasticity,
     onsager,
@@ -147,7 +148,9 @@ def _collective(
         bound = min(each["value"] for _, each in told)
         return [Property(phase, "ionic_conductivity", bound, "S/m", bound="upper", conditions=where, source=made)]
     value, stderr = weighted([(each["value"], each["stderr"]) for _, each in known])
-    records = [Property(phase, "ionic_conductivity", value, "S/m", stderr=stderr, conditions=where, source=made)]
+    low, high = brownian.limits(value, stderr, stderr)
+    records = [Property(phase, "ionic_conductivity", value, "S/m", stderr=stderr, low=low, high=high, conditions=where,
+                        source=made)]  # fmt: skip
     if own.bound is None and own.stderr is not None:
         charge = weighted([(each["diffusivity"], each["diffusivity_stderr"]) for _, each in known])
         ratio, error = onsager.haven_ratio((own.value, own.stderr), charge)
