@@ -18,7 +18,7 @@ from atomistic.adhesion import IMPOSSIBLE
 from atomistic.frames import VOID
 from atomistic.surface_energy import area, largest_force
 from coupling.errors import UserError
-from coupling.record import Property
+from coupling.record import Property, graded
 from coupling.units import surface_energy_to_si
 
 SAME = 0.01
@@ -28,7 +28,7 @@ SAME = 0.01
 def records(joined: Atoms, apart: Sequence[Atoms], surface: bool, source: Mapping[str, Any]) -> tuple[list[Property], list[str]]:
     """Work of separation (one structure apart), adhesion (two) or surface energy, with the fracture energy that it bounds.
 
-    With them a sentence for what the structures do not bear; the records are of low confidence then.
+    With them a sentence for what the structures do not bear. Of one cut there is no error: the records are of low confidence.
 
     Args:
         joined: at rest, with energy; of a surface energy the crystal. apart: in the same plane. surface: γ of one slab.
@@ -59,9 +59,8 @@ def records(joined: Atoms, apart: Sequence[Atoms], surface: bool, source: Mappin
     method = "structures at rest, joined and apart; of this cut alone, so that no error is known"
     own = {**source, "atoms": len(apart[0]), "cuts": cuts, "area_A2": areas[0], "method": "; ".join([method, *notes])}
     quantity = "surface_energy" if surface else "work_of_separation" if len(apart) == 1 else "work_of_adhesion"
-    work = Property(_name(joined, apart), quantity, value, "J/m^2", conditions={"temperature_K": 0.0}, source=own,
-                    confidence="low" if notes else "computed")  # fmt: skip
-    return separation.with_fracture_energy([work]), notes
+    work = Property(_name(joined, apart), quantity, value, "J/m^2", conditions={"temperature_K": 0.0}, source=own)
+    return separation.with_fracture_energy([graded(work)]), notes
 
 
 def voids(atoms: Atoms) -> int:
