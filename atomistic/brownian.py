@@ -38,6 +38,23 @@ class Judgement:
     reason: str
 
 
+@dataclass(frozen=True)
+class Slopes:
+    """Slopes of C_ij against the lag (s, s), per frame.
+
+    `stderr`: their standard errors; `diffusive`: what those would be without rattling.
+    """
+
+    values: np.ndarray
+    stderr: np.ndarray
+    diffusive: np.ndarray
+
+    def intervals(self) -> np.ndarray:
+        """`limits` of the slopes of C_ii (s, 2), nan where there are none."""
+        each = zip(*(np.diag(part) for part in (self.values, self.stderr, self.diffusive)), strict=True)
+        return np.array([limits(*map(float, one)) for one in each], dtype=float).reshape(-1, 2)
+
+
 def judge(curve: np.ndarray, lags: np.ndarray, frames: int) -> Judgement:
     """Judge a curve C (n,) at the lags (n,), in frames, of a run of so many frames.
 
@@ -53,8 +70,8 @@ def judge(curve: np.ndarray, lags: np.ndarray, frames: int) -> Judgement:
     weights = (logs - logs.mean()) / np.sum((logs - logs.mean()) ** 2)
     exponent = float(weights @ np.log(curve))
     exponent_stderr = float(np.sqrt(weights @ (covariance / np.outer(lags, lags)) @ weights))
-    (lower, upper), (slope, _) = _halves(lags, frames), slope_matrix(curve[:, None, None], lags, frames)
-    apart, size = float((upper - lower) @ curve), abs(float(slope[0, 0]))
+    (lower, upper), size = _halves(lags, frames), abs(float(_slope_weights(lags, frames)[0] @ curve))
+    apart = float((upper - lower) @ curve)
     apart_stderr = size * float(np.sqrt((upper - lower) @ covariance @ (upper - lower)))
     secant = float(curve.max() / lags[-1]) * (1 + ONE_SIDED_95 * float(np.sqrt(covariance[-1, -1])) / float(lags[-1]))
     late = float(upper @ curve) + ONE_SIDED_95 * size * float(np.sqrt(upper @ covariance @ upper))
@@ -74,7 +91,7 @@ def judge(curve: np.ndarray, lags: np.ndarray, frames: int) -> Judgement:
 def agree(curve: np.ndarray, lags: np.ndarray, frames: int, own: tuple[float, float]) -> bool:
     """Whether the two halves of a mixed curve C_ij (n,) have one slope; `own`: slopes of C_ii and C_jj per frame."""
     lower, upper = _halves(lags, frames)
-    slope = float(slope_matrix(curve[:, None, None], lags, frames)[0][0, 0])
+    slope = float(_slope_weights(lags, frames)[0] @ curve)
     variance = (own[0] * own[1] + slope**2) / 3.0 * float((upper - lower) @ brownian_covariance(lags, frames) @ (upper - lower))
     return bool(abs((upper - lower) @ curve) <= SIGMAS * np.sqrt(variance))
 
@@ -97,10 +114,8 @@ def _slope_weights(lags: np.ndarray, frames: int) -> tuple[np.ndarray, float]:
     return (unit @ design.T @ inverse)[0], float(unit[0, 0])
 
 
-def slope_matrix(
-    curves: np.ndarray, lags: np.ndarray, frames: int, early: tuple[int, np.ndarray] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes of C_ij against the lag and their errors (s, s), in units of C per frame, by generalised least squares.
+def slope_matrix(curves: np.ndarray, lags: np.ndarray, frames: int, early: tuple[int, np.ndarray] | None = None) -> Slopes:
+    """Slopes of C_ij against the lag with their errors, in units of C per frame, by generalised least squares.
 
     Args:
         curves: C_ij (n, s, s). lags: (n,), frames. frames: length of the run.
@@ -111,7 +126,7 @@ def slope_matrix(
     slopes = np.einsum("l,lij->ij", weights, curves)
     diffusive, mixed, rattling = (float(weights @ part @ weights) for part in _parts(lags, frames))
     own = np.abs(np.diag(slopes))
-    variance = diffusive * (np.outer(own, own) + slopes**2)
+    variance = without = diffusive * (np.outer(own, own) + slopes**2)
     if early is not None:
         lag, short = early
         still = short - lag * slopes
@@ -119,7 +134,7 @@ def slope_matrix(
         still = np.clip(still, -np.sqrt(np.outer(a, a)), np.sqrt(np.outer(a, a)))
         variance = variance + mixed * (np.outer(own, a) + np.outer(a, own) + 2 * slopes * still) / 2
         variance = variance + rattling * (np.outer(a, a) + still**2) / 4
-    return slopes, np.sqrt(variance / 3.0)
+    return Slopes(slopes, np.sqrt(variance / 3.0), np.sqrt(without / 3.0))
 
 
 def limits(slope: float, error: float, diffusive: float) -> tuple[float, float] | tuple[None, None]:

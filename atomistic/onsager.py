@@ -1,4 +1,4 @@
-"""Collective transport from a trajectory: the Onsager matrix, ionic conductivity, transference numbers, Haven ratio.
+"""Collective transport from a trajectory: the Onsager matrix and transference numbers.
 
 Onsager coefficients of the species i, j from their summed displacements R_i(t) = Σ_{k in i} [r_k(t) - r_ref(t)] (Einstein)
 
@@ -21,8 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from atomistic import brownian
-from atomistic.brownian import NOTHING, Judgement, agree, judge, slope_matrix
+from atomistic.brownian import NOTHING, Slopes, agree, judge, slope_matrix
 from atomistic.diffusivity import MINIMUM_FRAMES
 from atomistic.frames import require_motion
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
@@ -185,45 +184,45 @@ def einstein(
         UserError: too few frames, an unknown framework species, or a window that the run does not hold.
     """
     species, sums = displacements(positions, labels, masses, framework)
-    lags = _lags(len(sums), frame_interval, window)
-    curves = np.array([_overlaps(sums, lag) for lag in lags])
-    slopes, errors = slope_matrix(curves, lags, len(sums), _early(sums, lags))
-    plain = slope_matrix(curves, lags, len(sums))[1]
+    lags, curves, slopes = fit(sums, frame_interval, window)
     scale = 1e-5 / frame_interval / (6 * BOLTZMANN * temperature * volume * 1e-30)
-    limits, told, notes = _borne(species, curves, slopes, errors, lags, len(sums), framework)
+    limits, told, notes = _borne(species, curves, slopes, lags, len(sums), framework)
     return Onsager(
-        species, tuple(int(np.sum(np.array(labels) == one)) for one in species), slopes * scale, errors * scale,
+        species, tuple(int(np.sum(np.array(labels) == one)) for one in species), slopes.values * scale, slopes.stderr * scale,
         lags * frame_interval, curves, (float(lags[0] * frame_interval), float(lags[-1] * frame_interval)), temperature,
         volume * 1e-30, len(sums) * frame_interval / 1000.0, frame_name(framework), "einstein",
-        limits * scale, told, notes, _intervals(slopes, errors, plain) * scale,
+        limits * scale, told, notes, slopes.intervals() * scale,
     )  # fmt: skip
 
 
-def _intervals(slopes: np.ndarray, errors: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """`brownian.limits` of the diagonal (s, 2), nan where there are none; `plain`: errors without rattling."""
-    each = zip(*(np.diag(part) for part in (slopes, errors, plain)), strict=True)
-    return np.array([brownian.limits(*map(float, one)) for one in each], dtype=float).reshape(-1, 2)
+def fit(sums: np.ndarray, frame_interval: float, window: tuple[float, float] | None) -> tuple[np.ndarray, np.ndarray, Slopes]:
+    """Fitted lags (n,) in frames, <ΔR_i · ΔR_j> there (n, s, s) and their slopes per frame.
 
+    A lag far below the fitted ones tells how much of the motion is rattling.
 
-def _early(sums: np.ndarray, lags: np.ndarray) -> tuple[int, np.ndarray]:
-    """A lag far below the fitted ones, and the mean products of displacements there: how much rattling there is."""
-    lag = max(1, int(lags[0]) // 8)
-    return lag, _overlaps(sums, lag)
+    Args:
+        sums: summed displacements (frames, s, 3), Å. frame_interval, window: as `einstein`.
+
+    Raises:
+        UserError: a window that the run does not hold.
+    """
+    lags = _lags(len(sums), frame_interval, window)
+    curves, early = np.array([_overlaps(sums, lag) for lag in lags]), max(1, int(lags[0]) // 8)
+    return lags, curves, slope_matrix(curves, lags, len(sums), (early, _overlaps(sums, early)))
 
 
 def _borne(
-    species: Sequence[str], curves: np.ndarray, slopes: np.ndarray, errors: np.ndarray, lags: np.ndarray, frames: int,
-    framework: Sequence[str],
+    species: Sequence[str], curves: np.ndarray, fitted: Slopes, lags: np.ndarray, frames: int, framework: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:  # fmt: skip
     """Limits of the slopes per frame (s,), pairs whose slope is an estimate (s, s), and notes on the others."""
-    limits, notes = np.full(len(species), np.inf), []
+    limits, notes, slopes = np.full(len(species), np.inf), [], fitted.values
     own = np.einsum("lii->li", curves)
     rests, still = frame_alone(species, framework), own.max(axis=0) <= NOTHING * own.max()
     fine = rests.copy()
     for i in np.flatnonzero(~rests):
         judged = judge(np.zeros_like(own[:, i]) if still[i] else own[:, i], lags, frames)
         reason = judged.reason
-        if judged.diffusive and slopes[i, i] < 2 * errors[i, i]:
+        if judged.diffusive and slopes[i, i] < 2 * fitted.stderr[i, i]:
             reason = "the slope is below twice its error"
         fine[i] = not reason
         if reason:
@@ -357,9 +356,8 @@ def transference(
     own = charges_of(charges, labels)
     species, sums = displacements(positions, labels, masses, framework)
     joint = with_charge(sums, species, own)
-    lags = _lags(len(joint), frame_interval, window)
-    curves = np.array([_overlaps(joint, lag) for lag in lags])
-    slopes, errors = slope_matrix(curves, lags, len(joint), _early(joint, lags))
+    lags, curves, fitted = fit(joint, frame_interval, window)
+    slopes, errors = fitted.values, fitted.stderr
     ratio = slopes[:-1, -1] / slopes[-1, -1]
     first = curves[0] / curves[0, -1, -1]
     rest = np.maximum(np.diag(first)[:-1] - 2 * ratio * first[:-1, -1] + ratio**2, 0.0)  # round-off may leave less
@@ -368,8 +366,8 @@ def transference(
     judged = judge(curves[:, -1, -1], lags, len(joint))
     faint = "the slope of the charge is below twice its error" if slopes[-1, -1] < 2 * errors[-1, -1] else ""
     reason = set_by_masses(species, framework) or judged.reason or faint
-    fitted = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
-    return Transference(species, ratio, np.zeros_like(stderr) if fixed else stderr, frame_name(framework), "einstein", fitted,
+    spanned = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
+    return Transference(species, ratio, np.zeros_like(stderr) if fixed else stderr, frame_name(framework), "einstein", spanned,
                         len(joint) * frame_interval / 1000.0, own, reason, fixed)  # fmt: skip
 
 
@@ -400,109 +398,3 @@ def set_by_masses(species: Sequence[str], framework: Sequence[str]) -> str:
     """Why transference numbers about the centre of mass say nothing of the ions; "" where they do."""
     told = "of two species the centre of mass and the charges alone set it, not a measurement"
     return told if not framework and len(species) == 2 else ""
-
-
-@dataclass(frozen=True)
-class Conductivity:
-    """Collective conductivity of one run: σ and its error (S/m), charge diffusivity D_σ and its error (m²/s).
-
-    `limit`: upper limit (95 %) of σ, S/m, None where the motion bears none; `judged`: whether value and error may stand.
-    `lags` (n,), fs, and `curve` <ΔP²> (n,), Å² and elementary charges squared: what was fitted; `slope` per fs.
-    `low`, `high`: 95 % limits of σ, S/m, None where the error says all.
-    """
-
-    value: float
-    stderr: float
-    diffusivity: float
-    diffusivity_stderr: float
-    carriers: int
-    limit: float | None
-    judged: Judgement
-    window: tuple[float, float]
-    lags: np.ndarray
-    curve: np.ndarray
-    slope: float
-    low: float | None = None
-    high: float | None = None
-
-
-def charge_conductivity(
-    positions: np.ndarray,
-    labels: Sequence[str],
-    masses: np.ndarray,
-    charges: Mapping[str, float],
-    frame_interval: float,
-    temperature: float,
-    volume: float,
-    window: tuple[float, float] | None = None,
-) -> Conductivity:
-    """Conductivity from the displacement of all charge, P = Σ z_i R_i (Einstein–Helfand), with an error of its own.
-
-    The species without a charge in `charges` (or with charge 0) make the reference frame where there are any, else the centre
-    of mass does. D_σ = σ k_B T V / (N z² e²) counts the charged ions N, z² their mean square charge.
-
-    Args:
-        charges: of the moving species, elementary charges; the others are as `einstein`.
-
-    Raises:
-        UserError: no charge, a charged species that is not in the trajectory, and what `einstein` refuses.
-    """
-    carrying = charges_of(charges, labels)
-    framework = tuple(sorted(set(labels) - set(carrying)))
-    species, sums = displacements(positions, labels, masses, framework)
-    charge = np.einsum("fsx,s->fx", sums, np.array([carrying.get(name, 0.0) for name in species]))[:, None]
-    lags = _lags(len(charge), frame_interval, window)
-    curves = np.array([_overlaps(charge, lag) for lag in lags])
-    early = _early(charge, lags)
-    slope, error = (float(part[0, 0]) * 1e-5 / frame_interval for part in slope_matrix(curves, lags, len(charge), early))
-    plain = float(slope_matrix(curves, lags, len(charge))[1][0, 0]) * 1e-5 / frame_interval
-    counts = {name: int(np.sum(np.array(labels) == name)) for name in carrying}
-    square = sum(counts[name] * z**2 for name, z in carrying.items())
-    scale = ELEMENTARY_CHARGE**2 / (6 * BOLTZMANN * temperature * volume * 1e-30)
-    judged = judge(curves[:, 0, 0], lags, len(charge))
-    limit = None if judged.limit is None else judged.limit * 1e-5 / frame_interval * scale
-    fitted = (float(lags[0] * frame_interval), float(lags[-1] * frame_interval))
-    low, high = (None if one is None else one * scale for one in brownian.limits(slope, error, plain))
-    return Conductivity(slope * scale, error * scale, slope / 6 / square, error / 6 / square, sum(counts.values()), limit, judged,
-                        fitted, lags * frame_interval, curves[:, 0, 0], slope / 1e-5, low, high)  # fmt: skip
-
-
-def conductivity_picture(found: Conductivity, path: Path) -> None:
-    """Write the squared displacement of all charge with its fit. Raises RunFailure: the file cannot be written."""
-    from atomistic.observable_pictures import displacement_picture
-
-    slopes = {} if found.judged.reason else {"charge": found.slope}
-    displacement_picture(path, found.lags, {"charge": (found.lags, found.curve, None)}, slopes, "⟨(Σ z ΔR)²⟩")
-
-
-def haven_ratio(self_diffusivity: tuple[float, float], charge_diffusivity: tuple[float, float]) -> tuple[float, float]:
-    """Haven ratio H_R = D_self/D_σ and its standard error, from both diffusivities with their errors (m²/s).
-
-    The errors are added as if independent, which those of one run are not quite.
-    """
-    (own, own_error), (charge, charge_error) = self_diffusivity, charge_diffusivity
-    ratio = own / charge
-    return ratio, abs(ratio) * float(np.hypot(own_error / own, charge_error / charge))
-
-
-def conductivity_record(found: Conductivity, material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
-    """Record of the ionic conductivity, S/m: an estimate, or an upper bound (95 %).
-
-    A bound where the displacement of charge is not that of diffusion (`brownian.judge`), or the slope is below twice its error.
-
-    Raises:
-        UserError: the displacement is still ballistic, which bears no bound either, or no charge moves at all.
-    """
-    made = {**source, "carriers": found.carriers, "window_fs": list(found.window)}
-    reason = found.judged.reason or ("the slope is below twice its error" if found.value < 2 * found.stderr else "")
-    how = "collective displacement of charge (Einstein)"
-    if not reason:
-        return Property(material, "ionic_conductivity", found.value, "S/m", stderr=found.stderr, low=found.low, high=found.high,
-                        conditions=conditions,
-                        source={**made, "method": how})  # fmt: skip
-    if found.limit is None:
-        first, last = found.window
-        told = f"lags of {first:.4g} … {last:.4g} fs bear no conductivity"
-        raise UserError(f"{told}: {reason}; take longer lags (--window) or a longer run")
-    return Property(material, "ionic_conductivity", found.limit, "S/m", bound="upper", conditions=conditions,
-                    source={**made, "method": f"{how}, upper bound (95 %): {reason}"})  # fmt: skip

@@ -12,8 +12,8 @@ from atomistic import (
     adhesion,
     brownian,
     bulk_onsager,
+    collective,
     elasticity,
-    onsager,
     pooling,
     separation,
     structure_reading,
@@ -153,7 +153,7 @@ def _collective(
                         source=made)]  # fmt: skip
     if own.bound is None and own.stderr is not None:
         charge = weighted([(each["diffusivity"], each["diffusivity_stderr"]) for _, each in known])
-        ratio, error = onsager.haven_ratio((own.value, own.stderr), charge)
+        ratio, error = collective.haven_ratio((own.value, own.stderr), charge)
         how, begins = {**made, "method": "self-diffusivity over charge diffusivity"}, COLLECTIVE[0] * _shortest(runs)
         early = begins < EARLIEST
         if early:
@@ -211,15 +211,15 @@ def _room_records(
     conditions = conditions_of(task, temperature_K=ROOM_TEMPERATURE, species=task.parameters["mobile"])
     density = coldest["ions"] / (coldest["volume_A3"] * 1e-30)
     factor = nernst_einstein(1.0, density, 1.0, ROOM_TEMPERATURE)
-    own, collective = room, {"conversion": "Nernst–Einstein, Haven ratio 1 assumed", "ion_density_per_m3": density}
+    own, converted = room, {"conversion": "Nernst–Einstein, Haven ratio 1 assumed", "ion_density_per_m3": density}
     if charge and room.bound is None:
         own = _times(room, *charge)
         told = "Nernst–Einstein with the Haven ratio of the runs, taken not to depend on temperature"
-        collective |= {"conversion": told, "haven_ratio": 1 / charge[0], "haven_ratio_stderr": charge[1] / charge[0] ** 2}
+        converted |= {"conversion": told, "haven_ratio": 1 / charge[0], "haven_ratio_stderr": charge[1] / charge[0] ** 2}
     elif charge:
         own = replace(room, value=room.value * max(1.0, charge[0] + 1.645 * charge[1]))
         told = "Nernst–Einstein, times the upper limit of the charge's factor (95 %) where that exceeds 1"
-        collective |= {"conversion": told, "haven_ratio": 1 / charge[0], "haven_ratio_stderr": charge[1] / charge[0] ** 2}
+        converted |= {"conversion": told, "haven_ratio": 1 / charge[0], "haven_ratio_stderr": charge[1] / charge[0] ** 2}
     elif room.bound:
         own = replace(room, doubt="no run gave a Haven ratio: where it lies below 1, the bound is too low by it")
     records = []
@@ -240,7 +240,7 @@ def _room_records(
                 source=source,
             )
         )
-    derived = [("self_diffusivity", "m^2/s", 1.0, {}, room), ("ionic_conductivity", "S/m", factor, collective, own)]
+    derived = [("self_diffusivity", "m^2/s", 1.0, {}, room), ("ionic_conductivity", "S/m", factor, converted, own)]
     if coldest["ions"] == coldest["atoms"]:
         derived.pop()  # a metal: its atoms move as neutral ones
     for quantity, unit, scale, note, found in derived:

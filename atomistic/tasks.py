@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from atomistic import adhesion, bulk_onsager, diffusivity, dynamics, elasticity, onsager, surface_energy, thermal_elasticity
+from atomistic import adhesion, bulk_onsager, collective, diffusivity, dynamics, elasticity, surface_energy, thermal_elasticity
 from atomistic import surfaces as faces
 from atomistic.dynamics import DynamicsSettings
 from atomistic.relaxation import relaxed
@@ -112,11 +112,11 @@ def _collective(run: dynamics.Trajectory, mobile: str) -> dict[str, Any]:
     if set(labels) == {mobile}:
         return {}
     length = len(run.positions) * run.frame_interval
-    found = onsager.charge_conductivity(run.positions, labels, run.final.get_masses(), {mobile: 1.0}, run.frame_interval,
+    found = collective.charge_conductivity(run.positions, labels, run.final.get_masses(), {mobile: 1.0}, run.frame_interval,
                                         float(np.mean(run.temperatures)), float(run.final.get_volume()),
                                         (COLLECTIVE[0] * length, COLLECTIVE[1] * length))  # fmt: skip
     try:
-        record = onsager.conductivity_record(found, "", {}, {"of": mobile})
+        record = collective.record(found, "", {}, {"of": mobile})
     except UserError:
         return {}
     return {"collective": {

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from atomistic import onsager
+from atomistic import collective, onsager
 from atomistic.brownian import _parts, brownian_covariance, judge
 from coupling.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from coupling.errors import UserError
@@ -134,13 +134,13 @@ def test_independent_ions_have_haven_ratio_one() -> None:
     deviations = []
     for seed in range(60):
         positions, labels, masses = independent(12, 1500, seed)
-        one = onsager.charge_conductivity(positions, labels, masses, {"Li": 1.0}, 1.0, KELVIN, VOLUME)
+        one = collective.charge_conductivity(positions, labels, masses, {"Li": 1.0}, 1.0, KELVIN, VOLUME)
         deviations.append((one.diffusivity - 0.5e-5) / one.diffusivity_stderr)
         nernst_einstein = 12 / (VOLUME * 1e-30) * ELEMENTARY_CHARGE**2 * one.diffusivity / (BOLTZMANN * KELVIN)
         assert one.value == pytest.approx(nernst_einstein)
     assert abs(np.mean(deviations)) < 0.4
     assert 0.75 < np.std(deviations) < 1.3
-    ratio, error = onsager.haven_ratio((0.5e-5, 0.01e-5), (one.diffusivity, one.diffusivity_stderr))
+    ratio, error = collective.haven_ratio((0.5e-5, 0.01e-5), (one.diffusivity, one.diffusivity_stderr))
     assert abs(ratio - 1) < 3 * error
 
 
@@ -149,7 +149,7 @@ def test_ions_in_lockstep_have_a_small_haven_ratio() -> None:
     shared = np.cumsum(np.random.default_rng(2).standard_normal((3000, 1, 3)), axis=0)
     positions = np.concatenate([np.repeat(shared, 8, axis=1), np.zeros((3000, 4, 3))], axis=1)
     labels = ["Li"] * 8 + ["S"] * 4
-    one = onsager.charge_conductivity(positions, labels, np.ones(12), {"Li": 1.0}, 1.0, KELVIN, VOLUME)
+    one = collective.charge_conductivity(positions, labels, np.ones(12), {"Li": 1.0}, 1.0, KELVIN, VOLUME)
     assert abs(one.diffusivity - 8 * 0.5e-5) < 3 * one.diffusivity_stderr
 
 
@@ -165,9 +165,9 @@ def test_bad_input_is_refused() -> None:
         with pytest.raises(UserError, match="window"):
             onsager.einstein(positions, *common, window=window)
     with pytest.raises(UserError, match="charge"):
-        onsager.charge_conductivity(positions, LABELS, MASSES, {"A": 0.0}, 1.0, KELVIN, VOLUME)
+        collective.charge_conductivity(positions, LABELS, MASSES, {"A": 0.0}, 1.0, KELVIN, VOLUME)
     with pytest.raises(UserError, match="charged species Na"):
-        onsager.charge_conductivity(positions, LABELS, MASSES, {"Na": 1.0}, 1.0, KELVIN, VOLUME)
+        collective.charge_conductivity(positions, LABELS, MASSES, {"Na": 1.0}, 1.0, KELVIN, VOLUME)
 
 
 def test_records_tell_species_frame_and_window() -> None:
@@ -204,8 +204,8 @@ def test_what_vibrates_is_a_bound_and_no_value(kind: str) -> None:
     assert own.value > 0
     assert rest.value == 0  # the framework in its own frame
     assert any("no diffusion" in note for note in one.notes)
-    found = onsager.charge_conductivity(positions, labels, np.ones(3), {"A": 1.0}, 100.0, KELVIN, VOLUME)
-    record = onsager.conductivity_record(found, "x", {}, {})
+    found = collective.charge_conductivity(positions, labels, np.ones(3), {"A": 1.0}, 100.0, KELVIN, VOLUME)
+    record = collective.record(found, "x", {}, {})
     assert record.bound == "upper"
     assert "no diffusion" in record.source["method"]
 
@@ -215,9 +215,9 @@ def test_a_flight_bears_no_bound_either() -> None:
     positions, labels = np.concatenate([rattling("flight"), np.zeros((400, 2, 3))], axis=1), ["A", "F", "F"]
     one = onsager.einstein(positions, labels, np.ones(3), 100.0, KELVIN, VOLUME, framework=("F",))
     assert [record.conditions["species"] for record in one.records("x", {}, {})] == ["F-F"]
-    found = onsager.charge_conductivity(positions, labels, np.ones(3), {"A": 1.0}, 100.0, KELVIN, VOLUME)
+    found = collective.charge_conductivity(positions, labels, np.ones(3), {"A": 1.0}, 100.0, KELVIN, VOLUME)
     with pytest.raises(UserError, match=r"grows as t\^2.00, ballistic"):
-        onsager.conductivity_record(found, "x", {}, {})
+        collective.record(found, "x", {}, {})
 
 
 def test_walks_pass_and_their_limits_hold() -> None:

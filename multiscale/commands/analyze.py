@@ -72,19 +72,19 @@ def conductivity(
     seconds, kelvin = frame_interval(timestep), quantity_of("--temperature", temperature, "K")
     carried, fitted = _charges(charges), _window(window)
     _require_file(trajectory)
-    from atomistic import onsager
+    from atomistic import collective
     from atomistic.frames import read_trajectory
 
     run = read_trajectory(trajectory)
     step = seconds * 1e15
     found = _told(
         trajectory,
-        lambda: onsager.charge_conductivity(run.positions, run.labels, run.masses, carried, step, kelvin, run.volume, fitted),
+        lambda: collective.charge_conductivity(run.positions, run.labels, run.masses, carried, step, kelvin, run.volume, fitted),
     )
     if picture is not None:
-        onsager.conductivity_picture(found, picture)
+        collective.picture(found, picture)
     source = {"trajectory": str(trajectory), "frame_interval_fs": step, "charges": carried, "atoms": len(run.labels)}
-    told = _told(trajectory, lambda: onsager.conductivity_record(found, run.formula, {"temperature_K": kelvin}, source))
+    told = _told(trajectory, lambda: collective.record(found, run.formula, {"temperature_K": kelvin}, source))
     _answer("conductivity", [told], as_json, record)
 
 
