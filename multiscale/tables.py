@@ -127,10 +127,10 @@ def answer_lines(summary: Mapping[str, Any]) -> str:
     ccd = summary["ccd"]
     fitted = summary["fitted_parameters"]
     fit = f"fitted: {', '.join(fitted)}" if fitted else "nothing was fitted"
-    lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)} · mechanism: {ccd['mechanism']} · {fit}"]
+    lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)}, median of the draws · mechanism: {ccd['mechanism']} · {fit}"]
     best = summary["at_best_values"]
     first = " (initiation)" if "nucleation" in summary and best.get("mechanism") == "initiation" else ""
-    lines.append(f"at the best value of every input {best['value']:.3g} {best['unit']}, limited by {best['limited_by']}{first}")
+    lines.append(f"at the best value of every input, one point among them, {best['value']:.3g} {best['unit']}, limited by {best['limited_by']}{first}")
     if ccd.get("bound") == "lower":
         lines.append("The upper end is open: some draws did not crack up to the largest current of the protocol.")
     largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
