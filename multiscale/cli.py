@@ -23,6 +23,7 @@ from multiscale.commands.mechanics import register as _register_mechanics
 from multiscale.commands.picture import register as _register_picture
 from multiscale.commands.potential import potential_app
 from multiscale.commands.preview import preview
+from multiscale.commands.records import records
 from multiscale.commands.replica import replicas
 from multiscale.commands.stages import stages
 from multiscale.commands.starter import register as _register_starter
@@ -60,6 +61,7 @@ app.command()(stages)
 app.command()(preview)
 app.command()(animate)
 app.command()(view)
+app.command()(records)
 _register_picture(app)
 _register_transport(app)
 _register_growth(app)

@@ -1,6 +1,7 @@
 """Running under mpirun: rank before MPI starts, and an end that reaches every rank."""
 
 import ctypes
+import faulthandler
 import functools
 import os
 import signal
@@ -71,9 +72,12 @@ def guard(command: Callable[[], None]) -> NoReturn:
     """Run a command; whatever ends it badly on one rank ends all ranks, with one message and exit status 1 or 2.
 
     A user's mistake is told in one line, a failure of the product itself with its traceback. Ranks other than 0 wait a
-    moment first: where every rank meets the same error, rank 0 alone speaks.
+    moment first: where every rank meets the same error, rank 0 alone speaks. PETSc's handler of signals is off: it calls
+    output that nobody reads any longer (`| head`), and a SIGTERM, errors of its own.
     """
     end_with_launcher()
+    os.environ["PETSC_OPTIONS"] = f"{os.environ.get('PETSC_OPTIONS', '')} -no_signal_handler".strip()
+    faulthandler.enable()
     try:
         command()
     except (UserError, RunFailure) as error:

@@ -103,11 +103,21 @@ def parameter_table(
     return render(table, "", f"MD: {note}", f"{len(parameters)} parameters. Case hash {case.digest}.")
 
 
+_TOLD = (
+    "species", "temperature_K", "pressure_Pa", "mean_temperature_K", "set_temperature_K", "rate_unit", "radiation", "chi2_drop",
+)  # fmt: skip
+"""Conditions that a table shows elsewhere, in words of its own, or not."""
+
+
 def _conditions(record: Property) -> str:
-    """Temperature, and the pressure where one is stated: '600 K', '600 K, 1 GPa'."""
+    """Temperature, pressure and what else tells a number from others: '600 K, 1 GPa, disorder 0.25'."""
     told = [f"{number(record.conditions['temperature_K'])} K"] if "temperature_K" in record.conditions else []
     pressure = record.conditions.get("pressure_Pa")
-    return ", ".join(told + ([f"{float(pressure) / 1e9:.4g} GPa"] if pressure is not None else []))
+    told += [f"{float(pressure) / 1e9:.4g} GPa"] if pressure is not None else []
+    for name, value in record.conditions.items():
+        if name not in _TOLD and not isinstance(value, list):
+            told.append(f"{name.replace('_', ' ')} {number(value) if isinstance(value, float) else value}")
+    return ", ".join(told)
 
 
 def record_table(records: Iterable[Property]) -> str:
@@ -127,10 +137,12 @@ def answer_lines(summary: Mapping[str, Any]) -> str:
     ccd = summary["ccd"]
     fitted = summary["fitted_parameters"]
     fit = f"fitted: {', '.join(fitted)}" if fitted else "nothing was fitted"
-    lines = [f"{summary['case']} · {summary['title']}", f"CCD {interval(ccd)}, median of the draws · mechanism: {ccd['mechanism']} · {fit}"]
+    told = f"CCD {interval(ccd)}, median of the draws · mechanism: {ccd['mechanism']} · {fit}"
+    lines = [f"{summary['case']} · {summary['title']}", told]
     best = summary["at_best_values"]
     first = " (initiation)" if "nucleation" in summary and best.get("mechanism") == "initiation" else ""
-    lines.append(f"at the best value of every input, one point among them, {best['value']:.3g} {best['unit']}, limited by {best['limited_by']}{first}")
+    told = f"{best['value']:.3g} {best['unit']}, limited by {best['limited_by']}{first}"
+    lines.append(f"at the best value of every input, one point among them, {told}")
     if ccd.get("bound") == "lower":
         lines.append("The upper end is open: some draws did not crack up to the largest current of the protocol.")
     largest = sorted(summary["error_split"].items(), key=lambda item: -item[1])[:4]
