@@ -6,6 +6,7 @@ frames do not hold, come of a short run of its own by Nosé–Hoover chains, whi
 are told, and their difference over its error. Formulas: `onsager`, `green_kubo`; docs/physics.md 1.10.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from scipy import stats
 
 from atomistic import diffusivity, dynamics, green_kubo, onsager
 from atomistic.answers import Answered, conditions_of
+from atomistic.brownian import ONE_SIDED_95
 from atomistic.dynamics import DynamicsSettings
 from atomistic.trajectory import Trajectory, read_header
 from coupling.constants import BOLTZMANN
@@ -170,9 +172,11 @@ def records(phase: str, runs: Answered, source: Mapping[str, Any]) -> list[Prope
                    where["species"])  # fmt: skip
             found.setdefault(key, []).append((number, record))
     groups = {key: [record for _, record in group] for key, group in found.items()}
-    made = [_joined(groups[key], [with_matrix[number] for number, _ in group], source,
-                    _factors([other for at, other in groups.items() if at[2:] == key[2:]]))
-            for key, group in found.items()]  # fmt: skip
+    of = Counter((task.parameters["temperature"], task.parameters.get("pressure", 0.0)) for task, _ in with_matrix)
+    joined = [_joined(groups[key], [with_matrix[number] for number, _ in group], source,
+                      _factors([other for at, other in groups.items() if at[2:] == key[2:]]), of[key[:2]])
+              for key, group in found.items()]  # fmt: skip
+    made = [record for record in joined if record is not None]
     for task, answer in runs:
         if task.kind == "onsager" and "self" in answer:
             made += _compared(phase, task, answer, source)
@@ -206,13 +210,20 @@ def _factors(groups: Sequence[Sequence[Property]]) -> tuple[float, float] | None
 
 
 def _joined(group: Sequence[Property], runs: Answered, source: Mapping[str, Any],
-            factors: tuple[float, float] | None) -> Property:
+            factors: tuple[float, float] | None, of: int) -> Property | None:
     """Mean of the estimates of runs of one length and its error, times `_factors` where there are some; else the largest bound.
 
     Runs of one length have one relative error, so that all count alike. Of bounds, each of 95 %, the least would hold the
-    truth in 90 % of two; exposures do not add as those of events do.
+    truth in 90 % of two; exposures do not add as those of events do. Of `of` runs more than half must give an estimate: those
+    few that do where rattling hides most of the motion are too high (1.8 times where one in seven does). Else their upper limits
+    count among the bounds; None: no bound.
     """
     known = [record for record in group if record.bound is None]
+    if 2 * len(known) <= of:
+        if len(known) == len(group):
+            return None
+        group = [replace(record, value=record.value + ONE_SIDED_95 * (record.stderr or 0.0)) for record in group]
+        group, known = [replace(one, bound="upper", stderr=None, low=None, high=None) for one in group], []
     first, task = (known or sorted(group, key=lambda record: -record.value))[0], runs[0][0]
     pressure = {"pressure_Pa": 1e9 * task.parameters["pressure"]} if task.parameters.get("pressure") else {}
     held = {key: first.conditions[key] for key in ("species", "frame")}

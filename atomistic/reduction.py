@@ -137,15 +137,20 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
 def _collective(
     phase: str, runs: Answered, own: arrhenius.Point, conditions: Mapping[str, Any], source: Mapping[str, Any]
 ) -> list[Property]:
-    """Conductivity from the collective displacement at one temperature; the Haven ratio where both D are estimates."""
+    """Conductivity from the collective displacement at one temperature; the Haven ratio where both D are estimates.
+
+    An estimate where more than half of the runs give one, else the largest of their upper limits (`bulk_onsager`).
+    """
     told = [(task, answer["collective"]) for task, answer in runs if "collective" in answer]
-    known = [(task, each) for task, each in told if each["bound"] is None] or told[:1]
-    if not known:
+    known = [(task, each) for task, each in told if each["bound"] is None]
+    if not told:
         return []
+    if 2 * len(known) <= len(told):
+        known = [(task, each) for task, each in told if each["bound"]]
     where = conditions_of(known[0][0], **conditions, species=known[0][0].parameters["mobile"])
     made = {**source, **run_source(runs), "method": known[0][1]["reason"]}
     if known[0][1]["bound"]:
-        bound = min(each["value"] for _, each in told)
+        bound = max(each["value"] + brownian.ONE_SIDED_95 * (each["stderr"] or 0.0) for _, each in told)
         return [Property(phase, "ionic_conductivity", bound, "S/m", bound="upper", conditions=where, source=made)]
     value, stderr = weighted([(each["value"], each["stderr"]) for _, each in known])
     low, high = brownian.limits(value, stderr, stderr)

@@ -157,5 +157,14 @@ def test_of_bounds_alone_the_largest_stands() -> None:
         assert one.bound == "upper"
         held.append(one.value >= 1.0)
     assert np.mean(held) >= 0.95
-    (one,) = bulk_onsager.records("X", [answered(300.0, 0, 0.5, None), answered(300.0, 1, 2.0, 0.1)], {})
-    assert (one.value, one.stderr, one.bound) == (2.0, pytest.approx(0.1), None)
+
+
+def test_estimates_stand_where_most_runs_have_one() -> None:
+    """One of two runs is no majority: its upper limit is a bound. Two of three are; a coefficient told once is left out."""
+    low, high, other = answered(300.0, 0, 0.5, None), answered(300.0, 1, 2.0, 0.1), answered(300.0, 2, 1.0, 0.1)
+    (one,) = bulk_onsager.records("X", [low, high], {})
+    assert (one.value, one.stderr, one.bound) == (pytest.approx(2.0 + 1.645 * 0.1), None, "upper")
+    (one,) = bulk_onsager.records("X", [low, high, other], {})
+    assert (one.value, one.bound) == (1.5, None)
+    silent = (task(300.0, 3), {**low[1], "onsager": {"records": [], "notes": []}})
+    assert bulk_onsager.records("X", [silent, high], {}) == []
