@@ -8,7 +8,7 @@ Sources: docs/physics.md 1.10.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ CHECKED = 3
 class Measured:
     """A coefficient of one run: set and real temperature (K), pressure (Pa), value and error in its unit, bound, where from.
 
-    `doubt`: why it is of low confidence, else "".
+    `doubt`: why it is of low confidence, else "". `hops`, `reason`: what a bound rests on (`answers.upper_limit`).
     """
 
     temperature: float
@@ -46,6 +46,8 @@ class Measured:
     bound: Bound
     origin: str
     doubt: str = ""
+    hops: int = 0
+    reason: str = ""
 
 
 def carried(record: Property) -> bool:
@@ -71,8 +73,14 @@ def of_records(records: Sequence[Property], origin: str) -> list[Measured]:
             raise UserError(f"{origin}: the {record.quantity} at {T:g} K {told}; it cannot weigh in a line")
         real = float(record.conditions.get("mean_temperature_K", T))
         pressure = float(record.conditions.get("pressure_Pa", 0.0))
-        found.append(Measured(T, real, pressure, record.value, record.stderr, record.bound, origin, doubt_of(record, origin)))
+        found.append(Measured(T, real, pressure, record.value, record.stderr, record.bound, origin, doubt_of(record, origin),
+                              **what_bounds(record)))  # fmt: skip
     return found
+
+
+def what_bounds(record: Property) -> dict[str, Any]:
+    """Hops that a run counted, and how its record was made."""
+    return {"hops": int(record.source.get("hops", 0)), "reason": str(record.source.get("method", ""))}
 
 
 def doubt_of(record: Property, origin: str) -> str:
@@ -112,8 +120,7 @@ def points(measured: Sequence[Measured], conductivity: bool) -> dict[tuple[float
     wider = widening([[(one.value, one.stderr) for one in runs if one.bound is None and one.stderr] for runs in at.values()])
     made = {}
     for place, runs in at.items():
-        point = combine([{"value": one.value, "stderr": one.stderr, "bound": one.bound, "temperature": one.real_temperature}
-                         for one in runs], wider)  # fmt: skip
+        point = combine([{**asdict(one), "temperature": one.real_temperature} for one in runs], wider)
         assert point is not None
         factor = point.temperature if conductivity else 1.0
         error = None if point.stderr is None else factor * point.stderr

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from atomistic.brownian import ONE_SIDED_95
 from atomistic.correlated import student
+from atomistic.diffusivity import COUNTED, poisson_limit
 from atomistic.scheduler import Task
 from coupling import arrhenius
 from coupling.errors import UserError
@@ -27,17 +29,50 @@ def combine(values: Sequence[Mapping[str, Any]], widening: float = 1.0) -> arrhe
 
     Each run gives `value`, `stderr`, `bound` and `temperature`, the mean kinetic one it really had.
 
-    Estimates: `weighted`, the error times `widening`. Bounds beside an estimate are dropped; of bounds alone the exposures add,
-    so that 1/bound adds.
+    Where more than half of the runs give an estimate: `weighted`, the error times `widening`; fewer, near the least that can be
+    told, are those that came out high. Else `upper_limit`.
     """
     if not values:
         return None
     temperature = float(np.mean([item["temperature"] for item in values]))
     known = [(item["value"], item["stderr"]) for item in values if item["bound"] is None]
-    if not known:
-        return arrhenius.Point(temperature, 1.0 / sum(1.0 / item["value"] for item in values), bound="upper")
+    if 2 * len(known) <= len(values):
+        return arrhenius.Point(temperature, upper_limit(values), bound="upper")
     mean, error = weighted(known)
     return arrhenius.Point(temperature, mean, widening * error)
+
+
+def upper_limit(values: Sequence[Mapping[str, Any]]) -> float:
+    """Upper limit (95 %) of one coefficient, of runs with `value`, `stderr` (None: it is such a limit), `hops` and `reason`.
+
+    Runs that know nothing but the hops they counted are one long run: U(Σ K)/Σ U(K)/value with the limit U of a Poisson mean. Of
+    others, slopes below their errors and estimates (with 1.645 errors), the largest stands, which holds at least as often as one.
+    """
+    if _counted(values):
+        exposure = sum(poisson_limit(item["hops"]) / item["value"] for item in values)
+        return poisson_limit(sum(item["hops"] for item in values)) / exposure
+    return max(_limit(item) for item in values)
+
+
+def method(values: Sequence[Mapping[str, Any]]) -> str:
+    """How the one point of several runs (as `combine`) came about: the reason of the run that stands for it."""
+    known = [item for item in values if item["bound"] is None]
+    if 2 * len(known) > len(values):
+        return str(known[0]["reason"])
+    if len(values) == 1:
+        return str(values[0]["reason"])
+    if _counted(values):
+        return f"{len(values)} runs as one, of which the first: {values[0]['reason']}"
+    return f"largest limit of {len(values)} runs: {max(values, key=_limit)['reason']}"
+
+
+def _counted(values: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all are bounds that rest on counted hops alone."""
+    return all(str(item.get("reason", "")).endswith(COUNTED) for item in values)
+
+
+def _limit(value: Mapping[str, Any]) -> float:
+    return float(value["value"] + ONE_SIDED_95 * (value["stderr"] or 0.0))
 
 
 def weighted(values: Sequence[tuple[float, float]]) -> tuple[float, float]:

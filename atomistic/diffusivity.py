@@ -33,6 +33,8 @@ from coupling.units import diffusivity_to_si
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 MINIMUM_HOPS = 10
 """Fewest hops from which a diffusivity is estimated; below, a bound is given."""
+COUNTED = "Poisson"
+"""What the reason of a bound ends with that rests on counted hops alone."""
 AVERAGING_FS = 500.0
 """Time over which positions are averaged before hops are counted, fs."""
 MINIMUM_FRAMES = 20
@@ -133,7 +135,7 @@ def _estimate(
     noise = float(np.hypot(error / 6.0, shot_noise(rough, hop_length, ion_time)))
     limit = max(rough + 1.645 * float(np.hypot(error / 6.0, shot_noise(rough, longest, ion_time))), floor)
     if hops < MINIMUM_HOPS:
-        told = f"upper bound (95 %): {hops} hops of {longest:.2f} Å in {ion_time / 1000:.0f} ion-ps, Poisson"
+        told = f"upper bound (95 %): {hops} hops of {longest:.2f} Å in {ion_time / 1000:.0f} ion-ps, {COUNTED}"
         if slope <= 2.0 * error or limit == floor:
             return floor, None, told
         return limit, None, f"{told}; of the MSD slope and its error, which are more (steps shorter than half a hop)"

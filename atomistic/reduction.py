@@ -20,7 +20,18 @@ from atomistic import (
     surfaces,
     under_pressure,
 )
-from atomistic.answers import Answered, combine, conditions_of, estimates, limits, run_source, weighted, widening
+from atomistic.answers import (
+    Answered,
+    combine,
+    conditions_of,
+    estimates,
+    limits,
+    method,
+    run_source,
+    upper_limit,
+    weighted,
+    widening,
+)
 from atomistic.correlated import student
 from atomistic.diffusivity import nernst_einstein
 from atomistic.scheduler import Task
@@ -107,6 +118,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
         low, high = limits(point.value, point.stderr, groups)
         cells.append(here[0][1]["cell"])
         conditions = {"temperature_K": temperature, "mean_temperature_K": round(point.temperature, 2)}
+        told = method([answer for _, answer in here])
         records.append(
             Property(
                 phase,
@@ -118,7 +130,7 @@ def _transport(phase: str, runs: Answered, source: Mapping[str, Any]) -> tuple[l
                 low=low,
                 high=high,
                 conditions=conditions_of(here[0][0], **conditions, species=here[0][0].parameters["mobile"]),
-                source={**source, **run_source(here), "method": here[0][1]["reason"], "cell": here[0][1]["cell"]},
+                source={**source, **run_source(here), "method": told, "cell": here[0][1]["cell"]},
             )
         )
         records += _collective(phase, here, point, conditions, alone)
@@ -139,18 +151,16 @@ def _collective(
 ) -> list[Property]:
     """Conductivity from the collective displacement at one temperature; the Haven ratio where both D are estimates.
 
-    An estimate where more than half of the runs give one, else the largest of their upper limits (`bulk_onsager`).
+    An estimate where more than half of the runs give one, else the largest of their upper limits.
     """
     told = [(task, answer["collective"]) for task, answer in runs if "collective" in answer]
     known = [(task, each) for task, each in told if each["bound"] is None]
     if not told:
         return []
+    where = conditions_of(told[0][0], **conditions, species=told[0][0].parameters["mobile"])
+    made = {**source, **run_source(runs), "method": method([each for _, each in told])}
     if 2 * len(known) <= len(told):
-        known = [(task, each) for task, each in told if each["bound"]]
-    where = conditions_of(known[0][0], **conditions, species=known[0][0].parameters["mobile"])
-    made = {**source, **run_source(runs), "method": known[0][1]["reason"]}
-    if known[0][1]["bound"]:
-        bound = max(each["value"] + brownian.ONE_SIDED_95 * (each["stderr"] or 0.0) for _, each in told)
+        bound = upper_limit([each for _, each in told])
         return [Property(phase, "ionic_conductivity", bound, "S/m", bound="upper", conditions=where, source=made)]
     value, stderr = weighted([(each["value"], each["stderr"]) for _, each in known])
     low, high = brownian.limits(value, stderr, stderr)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from atomistic.answers import Answered, combine, conditions_of, estimates, limits, run_source, widening
+from atomistic.answers import Answered, combine, conditions_of, estimates, limits, method, run_source, widening
 from coupling import activation_volume
 from coupling.arrhenius import Point
 from coupling.constants import GAS_CONSTANT
@@ -143,7 +143,8 @@ def _diffusivity(phase: str, runs: Answered, pressure: float, point: Point, sour
         task, temperature_K=task.parameters["temperature"], pressure_Pa=pressure * PA,
         mean_temperature_K=round(point.temperature, 2), species=task.parameters["mobile"],
     )  # fmt: skip
-    own = {**source, **run_source(runs), "method": answer["reason"], "volume_A3": answer["volume_A3"]}
+    told = method([each for _, each in runs])
+    own = {**source, **run_source(runs), "method": told, "volume_A3": answer["volume_A3"]}
     return Property(phase, "self_diffusivity", point.value, "m^2/s", stderr=point.stderr, bound=point.bound,
                     conditions=conditions, source=own)  # fmt: skip
 

@@ -16,8 +16,9 @@ import pytest
 import tiny_study
 from launch import is_free, kill_launcher, kill_tree
 
-from atomistic import reduction, scheduler, study, tasks
+from atomistic import answers, reduction, scheduler, study, tasks
 from atomistic.answers import limits, weighted, widening
+from atomistic.diffusivity import COUNTED, poisson_limit
 from atomistic.scheduler import Task
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest, find, read_records
@@ -260,7 +261,7 @@ def test_a_fit_takes_the_temperatures_the_runs_had_and_cells_of_one_kind() -> No
 
 
 def test_runs_at_one_temperature_are_combined() -> None:
-    """Mean weighted by relative errors, which do not favour the low value; bounds add their exposure."""
+    """Mean weighted by relative errors, which do not favour the low value; bounds without a hop add their exposure."""
     pair = [{"temperature": 700.0, "value": v, "stderr": 0.1 * v, "bound": None} for v in (10.0, 12.0)]
     point = reduction.combine(pair)
     assert point is not None
@@ -268,9 +269,43 @@ def test_runs_at_one_temperature_are_combined() -> None:
     wide = reduction.combine(pair, 3.0)
     assert wide is not None
     assert wide.stderr == pytest.approx(3.3 / math.sqrt(2))
-    bounds = reduction.combine([{"temperature": 700.0, "value": 3.0, "stderr": None, "bound": "upper"}] * 2)
+    still = {"temperature": 700.0, "value": 3.0, "stderr": None, "bound": "upper", "hops": 0, "reason": f"0 hops, {COUNTED}"}
+    bounds = reduction.combine([still] * 2)
     assert bounds is not None
     assert (bounds.value, bounds.bound) == (1.5, "upper")
+
+
+def test_upper_limits_of_several_runs_hold_as_those_of_one() -> None:
+    """Hops counted in several runs are those of one long run; limits of slopes do not add. Both hold the truth in 95 %."""
+    random = np.random.default_rng(4)
+    for mean in (0.3, 2.0, 6.0):
+        held = []
+        for hops in random.poisson(mean, (400, 3)):  # one hop a run is a coefficient of 1
+            runs = [{"temperature": 700.0, "value": poisson_limit(int(k)), "stderr": None, "bound": "upper", "hops": int(k),
+                     "reason": f"{k} hops, {COUNTED}"} for k in hops]  # fmt: skip
+            point = reduction.combine(runs)
+            assert point is not None
+            held.append(point.value >= mean)
+        assert np.mean(held) >= 0.93
+    slopes = 1.0 + random.normal(size=(400, 3))
+    runs_of = [[{"temperature": 700.0, "value": max(one, 0.0) + 1.645, "stderr": None, "bound": "upper", "hops": 30,
+                 "reason": "the MSD slope is below twice its error"} for one in three] for three in slopes]  # fmt: skip
+    points = [reduction.combine(three) for three in runs_of]
+    assert np.mean([point is not None and point.value >= 1.0 for point in points]) >= 0.95
+
+
+def test_an_estimate_stands_where_most_runs_have_one() -> None:
+    """One of two, or of three, is what came out high near the least that can be told: its upper limit is one of the bounds."""
+    loose = {"temperature": 700.0, "value": 3.0, "stderr": None, "bound": "upper", "hops": 9, "reason": f"9 hops, {COUNTED}"}
+    known = {"temperature": 700.0, "value": 4.0, "stderr": 1.0, "bound": None, "hops": 12, "reason": "slope"}
+    for runs, value, bound, told in (
+        ([loose, known], 5.645, "upper", "largest limit of 2 runs: slope"), ([loose, known, loose], 5.645, "upper", "largest"),
+        ([loose, known, known], 4.0, None, "slope"), ([known], 4.0, None, "slope"), ([loose], 3.0, "upper", "9 hops"),
+    ):  # fmt: skip
+        point = reduction.combine(runs)
+        assert point is not None
+        assert (point.value, point.bound) == (pytest.approx(value), bound)
+        assert answers.method(runs).startswith(told)
 
 
 @pytest.mark.parametrize("lacking", [(3.0, 0.0), (0.0, 0.1)])

@@ -156,14 +156,15 @@ def _of_run(path: Path, conditions: str, quantity: str, species: str, step: floa
     if step is None:
         raise UserError(f'{path}: the time between two frames is needed: --timestep "10 fs"')
     from atomistic import diffusivity
-    from atomistic.activation import Measured, doubt_of
+    from atomistic.activation import Measured, doubt_of, what_bounds
 
     kelvin, pressure = _conditions(conditions)
     if kelvin is None:
         kelvin = _temperature(path)
     found = diffusivity.from_file(path, species, 1e15 * step, kelvin)
     doubt = doubt_of(found, str(path))
-    return Measured(kelvin, kelvin, pressure or 0.0, found.value, found.stderr, found.bound, str(path), doubt), found
+    return Measured(kelvin, kelvin, pressure or 0.0, found.value, found.stderr, found.bound, str(path), doubt,
+                    **what_bounds(found)), found  # fmt: skip
 
 
 def _conditions(text: str) -> tuple[float | None, float | None]:
