@@ -151,10 +151,10 @@ def _layers(model: Any, data: Batch, vectors: Tensor) -> Iterator[Tensor]:
     embedding = model.node_embedding.linear.weight.view(len(model.atomic_numbers), -1) / len(model.atomic_numbers) ** 0.5
     hidden: Hidden = (embedding[data.species][None],)
     for layer, (interaction, product) in enumerate(zip(model.interactions, model.products, strict=True)):
-        skip = 0.0 if layer == 0 else _species_mix(interaction.skip_tp, hidden[0][0], data.species)
+        skip = 0.0 if layer == 0 else species_mix(interaction.skip_tp, hidden[0][0], data.species)
         basis = _a_basis(interaction, hidden, harmonics, radial, data)
         polynomials = tuple(_contraction(one, basis, data.species) for one in product.symmetric_contractions.contractions)
-        hidden = _mixed(product.linear, polynomials)
+        hidden = mixed(product.linear, polynomials)
         hidden = (hidden[0] + skip, *hidden[1:])
         yield hidden[0][0]
 
@@ -175,21 +175,21 @@ def descriptors(model: Any, atoms: Atoms) -> np.ndarray:
         return np.asarray(next(_layers(model, data, data.vectors)).numpy(), dtype=float)
 
 
-def _of_species(values: Tensor, species: Tensor) -> Tensor:
+def of_species(values: Tensor, species: Tensor) -> Tensor:
     """From values (…, n, z, k) the one of each atom's own species: (…, n, k)."""
     index = species.view(-1, 1, 1).expand(*values.shape[:-2], 1, values.shape[-1])
     return values.gather(-2, index).squeeze(-2)
 
 
-def _species_mix(product: Any, features: Tensor, species: Tensor) -> Tensor:
+def species_mix(product: Any, features: Tensor, species: Tensor) -> Tensor:
     """Scalars (n, k) times a weight matrix per species, mace-torch's skip connection of the second layer."""
     n, channels = features.shape
     weight = product.weight.view(channels, -1)
-    mixed = features @ (weight / weight.shape[1] ** 0.5)
-    return _of_species(mixed.view(n, -1, channels), species)
+    each = features @ (weight / weight.shape[1] ** 0.5)
+    return of_species(each.view(n, -1, channels), species)
 
 
-def _mixed(linear: Any, hidden: Hidden) -> Hidden:
+def mixed(linear: Any, hidden: Hidden) -> Hidden:
     """Channels of every degree mixed by their own matrix, e3nn's linear layer of irreps with one block a degree."""
     channels = hidden[0].shape[2]
     matrices = linear.weight.view(len(hidden), channels, channels) / channels**0.5
@@ -203,7 +203,7 @@ def _a_basis(interaction: Any, hidden: Hidden, harmonics: Tensor, radial: Tensor
     n, m, count = harmonics.shape
     channels, degrees = hidden[0].shape[2], int(count**0.5)
     degree = _degree_of(degrees, harmonics.device)
-    sources = _mixed(interaction.linear_up, hidden)[0][0].index_select(0, data.neighbors.reshape(-1))
+    sources = mixed(interaction.linear_up, hidden)[0][0].index_select(0, data.neighbors.reshape(-1))
     weights = interaction.conv_tp_weights(radial).view(n * m, degrees, channels) * sources[:, None]
     # every l with every (l', m): one matrix product per atom, the fitting pairs are taken from it
     pairs = torch.bmm(harmonics.transpose(1, 2), weights.view(n, m, -1)).view(n, count, degrees, channels)
@@ -213,7 +213,7 @@ def _a_basis(interaction: Any, hidden: Hidden, harmonics: Tensor, radial: Tensor
         return torch.bmm(summed, mix.index_select(0, degree))
     skip = interaction.skip_tp.weight.view(degrees, channels, -1)
     both = torch.bmm(mix, skip) / skip.shape[2] ** 0.5
-    return _of_species(torch.bmm(summed, both.index_select(0, degree)).view(count, n, -1, channels), data.species)
+    return of_species(torch.bmm(summed, both.index_select(0, degree)).view(count, n, -1, channels), data.species)
 
 
 def _a_basis_of_vectors(interaction: Any, hidden: Hidden, harmonics: Tensor, radial: Tensor, data: Batch) -> Tensor:
@@ -222,7 +222,7 @@ def _a_basis_of_vectors(interaction: Any, hidden: Hidden, harmonics: Tensor, rad
     A path p leads from L and l to λ. Paths of one l share a matrix product per atom.
     """
     (n, m, _), channels = harmonics.shape, hidden[0].shape[2]
-    sources = torch.cat(_mixed(interaction.linear_up, hidden)).transpose(0, 1).index_select(0, data.neighbors.reshape(-1))
+    sources = torch.cat(mixed(interaction.linear_up, hidden)).transpose(0, 1).index_select(0, data.neighbors.reshape(-1))
     weights = interaction.conv_tp_weights(radial).view(n * m, -1, channels)
     ways = paths(interaction.conv_tp)
     arrived: list[Tensor] = [harmonics] * len(ways)
@@ -232,15 +232,15 @@ def _a_basis_of_vectors(interaction: Any, hidden: Hidden, harmonics: Tensor, rad
         pairs = torch.bmm(harmonics[:, :, ell**2 : (ell + 1) ** 2].transpose(1, 2), columns.view(n, m, -1))
         blocks = pairs.view(n, 2 * ell + 1, -1, channels).split([2 * way.L + 1 for _, way in own], 2)
         for (place, way), block in zip(own, blocks, strict=True):
-            coupling = _coupling(way.L, ell, way.out, block.dtype, block.device) * way.weight
-            arrived[place] = torch.einsum("oem,nemk->onk", coupling, block)
-    matrices, mixed = interaction.linear.weight.view(len(ways), channels, channels) / interaction.avg_num_neighbors, []
+            symbols = coupling(way.L, ell, way.out, block.dtype, block.device) * way.weight
+            arrived[place] = torch.einsum("oem,nemk->onk", symbols, block)
+    matrices, basis = interaction.linear.weight.view(len(ways), channels, channels) / interaction.avg_num_neighbors, []
     for out in sorted({way.out for way in ways}):
         places = [place for place, way in enumerate(ways) if way.out == out]  # one after the other
         last = places[-1] + 1
         matrix = matrices[places[0] : last].reshape(-1, channels) / (len(places) * channels) ** 0.5
-        mixed.append(torch.cat(arrived[places[0] : last], -1) @ matrix)
-    return torch.cat(mixed)
+        basis.append(torch.cat(arrived[places[0] : last], -1) @ matrix)
+    return torch.cat(basis)
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def paths(product: Any) -> list[Path]:
 
 
 @functools.cache
-def _coupling(features: int, edge: int, out: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def coupling(features: int, edge: int, out: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Wigner 3j symbols (2λ + 1, 2l + 1, 2L + 1) in e3nn's real basis."""
     from e3nn.o3 import wigner_3j
 
@@ -281,7 +281,7 @@ def _contraction(contraction: Any, basis: Tensor, species: Tensor) -> Tensor:
     weights = [contraction.weights[order - 1 - nu] for nu in range(1, order)] + [contraction.weights_max]
     total: Tensor | float = 0.0
     for nu, weight in enumerate(weights, 1):
-        indices, coefficients = _monomials(contraction.U_tensors(nu), nu)
+        indices, coefficients = monomials(contraction.U_tensors(nu), nu)
         product = basis.index_select(0, indices[0])
         for index in indices[1:]:
             product = product * basis.index_select(0, index)
@@ -293,11 +293,11 @@ def _contraction(contraction: Any, basis: Tensor, species: Tensor) -> Tensor:
 
 
 _MONOMIALS = WeakIdKeyDictionary()
-"""What `_monomials` made of a coupling tensor, with the version of the tensor: two models of one shape may differ in its values,
+"""What `monomials` made of a coupling tensor, with the version of the tensor: two models of one shape may differ in its values,
 since one that was made in single precision has them rounded."""
 
 
-def _monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
+def monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
     """Indices (order lists of t) and coefficients (t, (2L + 1) × paths) of the non-zero monomials of a coupling tensor.
 
     The tensor has its component of the result first, where that is no scalar, then `order` indices (lm), then the paths.
@@ -313,11 +313,11 @@ def _read_monomials(tensor: Tensor, order: int) -> tuple[list[Tensor], Tensor]:
     if tensor.dim() == order + 2:
         tensor = tensor.movedim(0, -2).flatten(-2)
     entries = torch.nonzero(tensor.abs().amax(-1) > 1e-9)
-    monomials, where = torch.unique(entries.sort(dim=1).values, dim=0, return_inverse=True)
+    found, where = torch.unique(entries.sort(dim=1).values, dim=0, return_inverse=True)
     values = tensor[tuple(entries.T)].double()
-    empty = torch.zeros(len(monomials), tensor.shape[-1], dtype=torch.float64, device=tensor.device)
+    empty = torch.zeros(len(found), tensor.shape[-1], dtype=torch.float64, device=tensor.device)
     coefficients = empty.index_add(0, where, values)
-    return [monomials[:, column].contiguous() for column in range(order)], coefficients
+    return [found[:, column].contiguous() for column in range(order)], coefficients
 
 
 def _repulsion(model: Any, data: Batch, lengths: Tensor) -> Tensor:

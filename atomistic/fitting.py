@@ -170,13 +170,17 @@ def rate(progress: float, settings: FitSettings) -> float:
 
 
 def loss(model: Any, data: Any, settings: FitSettings) -> Any:
+    """Loss of a batch (`loss_of`), to be differentiated by the weights."""
+    from atomistic.fast_mace import predict
+
+    return loss_of(*predict(model, data), data, settings)
+
+
+def loss_of(energies: Any, forces: Any, stresses: Any, data: Any, settings: FitSettings) -> Any:
     """Huber losses of energy per atom, forces and stresses, each in units of its own width (dimensionless)."""
     import torch
     from torch.nn.functional import huber_loss
 
-    from atomistic.fast_mace import predict
-
-    energies, forces, stresses = predict(model, data)
     atoms, frames = data.real_atoms, data.real_frames
     total: Any = 0.0
     for weight, width, error, real in (
@@ -199,13 +203,25 @@ class Weights:
     optimizer: Any
 
 
-def descend(model: Any, data: Any, weights: Weights, settings: FitSettings, keep: Any) -> Any:
-    """One step of the optimizer on a batch; the average keeps the share `keep` of what it was. Returns the loss."""
+def backward(model: Any, data: Any, settings: FitSettings) -> Any:
+    """Loss of a batch; its gradient, by second derivatives of torch, is added to that of the weights."""
+    value = loss(model, data, settings)
+    value.backward()
+    return value
+
+
+def descend(
+    model: Any, data: Any, weights: Weights, settings: FitSettings, keep: Any, gradient: Callable[..., Any] = backward
+) -> Any:
+    """One step of the optimizer on a batch; the average keeps the share `keep` of what it was. Returns the loss.
+
+    Args:
+        gradient: `backward`, or what does the same.
+    """
     import torch
 
     weights.optimizer.zero_grad()
-    value = loss(model, data, settings)
-    value.backward()
+    value = gradient(model, data, settings)
     torch.nn.utils.clip_grad_norm_(weights.parameters, settings.gradient_limit)
     weights.optimizer.step()
     with torch.no_grad():
@@ -218,8 +234,11 @@ class Steps:
     """Batches of frames and the steps on them, on a CPU."""
 
     def __init__(self, model: Any, samples: list[Any], weights: Weights, settings: FitSettings) -> None:
+        from atomistic.quick_gradients import backward
+
         self.model, self.samples, self.weights, self.settings = model, samples, weights, settings
         self.losses: list[float] = []
+        self.gradient = backward
 
     def groups(self, seed: int) -> list[Any]:
         """Frames in random order, grouped so that no batch of several frames exceeds the number of atoms."""
@@ -237,7 +256,7 @@ class Steps:
             entry["lr"] = learning_rate
         numbers = [int(z) for z in self.model.atomic_numbers]
         data = batch([self.samples[i] for i in group], numbers, float(self.model.r_max), torch.float32)
-        self.losses.append(float(descend(self.model, data, self.weights, self.settings, keep)))
+        self.losses.append(float(descend(self.model, data, self.weights, self.settings, keep, self.gradient)))
 
     def mean_loss(self) -> float:
         """Mean loss of the steps since it was last asked for."""

@@ -12,7 +12,7 @@ from coupling.errors import UserError
 PACKAGES = {
     "multiscale": "multiscale-li", "dolfinx": "fenics-dolfinx", "petsc": "petsc4py", "mpi": "mpi4py", "gmsh": "gmsh",
     "torch": "torch", "mace": "mace-torch", "symmetrix": "symmetrix-xl", "chgnet": "chgnet", "ase": "ase", "kinisi": "kinisi",
-    "torch-sim": "torch-sim-atomistic",
+    "numba": "numba", "torch-sim": "torch-sim-atomistic",
     "optuna": "optuna", "parsl": "parsl", "pyarrow": "pyarrow", "plotly": "plotly",
     "starlette": "starlette", "uvicorn": "uvicorn", "pyvista": "pyvista",
 }  # fmt: skip
@@ -22,6 +22,7 @@ PROGRAMS = {
 NEEDED_FOR = {
     "dolfinx": "run (continuum), verify", "petsc": "run (continuum)", "mpi": "run on several ranks", "gmsh": "meshes",
     "mace": "training, and MD where symmetrix is missing", "symmetrix": "fast MD", "chgnet": "training", "kinisi": "md, analyze",
+    "numba": "training on a CPU",
     "torch": "mace, chgnet", "cxx": "symmetrix and DOLFINx compile with it on first use", "mpirun": "several ranks",
 }  # fmt: skip
 OPTIONAL = {
