@@ -84,7 +84,15 @@ def edges_of(data: Batch, r_max: float) -> Edges:
 
 
 def backward(model: Any, data: Batch, settings: Any) -> Tensor:
-    """Loss of a batch (`fitting.loss_of`); its gradient is added to that of the weights that ask for one."""
+    """Loss of a batch (`fitting.loss_of`); its gradient is added to that of the weights that ask for one.
+
+    TorchScript, in which e3nn writes harmonics and networks, is not optimised: it would compile anew for every size of a batch.
+    """
+    with torch.jit.optimized_execution(False):
+        return _backward(model, data, settings)
+
+
+def _backward(model: Any, data: Batch, settings: Any) -> Tensor:
     from atomistic.fitting import loss_of
 
     edges, weights = edges_of(data, float(model.r_max)), [p for p in model.parameters() if p.requires_grad]
