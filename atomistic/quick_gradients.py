@@ -156,12 +156,14 @@ def _energies(model: Any, radial: list[Tensor], data: Batch, edges: Edges, vecto
 
 
 def _repulsions(model: Any, data: Batch, edges: Edges, vectors: Tensor) -> Tensor:
-    """Repulsion of the nuclei (g,), eV, which no weight of a fit enters."""
+    """Repulsion of the nuclei (g,), eV, which no weight of a fit enters; it ends where atoms of covalent radii touch."""
     totals = torch.zeros_like(data.energies)
     if not hasattr(model, "pair_repulsion_fn"):
         return totals
+    radii = model.pair_repulsion_fn.covalent_radii[model.atomic_numbers][data.species]
+    close = torch.nonzero(edges.vectors.detach().norm(dim=1) < radii[edges.source] + radii[edges.target]).squeeze(1)
     attributes = torch.nn.functional.one_hot(data.species, len(model.atomic_numbers)).to(vectors.dtype)
-    pairs, lengths = torch.stack([edges.source, edges.target]), vectors.norm(dim=1, keepdim=True)
+    pairs, lengths = torch.stack([edges.source[close], edges.target[close]]), vectors[close].norm(dim=1, keepdim=True)
     each = model.pair_repulsion_fn(lengths, attributes, pairs, model.atomic_numbers)
     return totals.index_add(0, data.frame, each.to(totals.dtype))
 
