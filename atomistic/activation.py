@@ -124,7 +124,7 @@ def points(measured: Sequence[Measured], conductivity: bool) -> dict[tuple[float
         assert point is not None
         factor = point.temperature if conductivity else 1.0
         error = None if point.stderr is None else factor * point.stderr
-        made[place] = Point(point.temperature, factor * point.value, error, point.bound)
+        made[place] = Point(point.temperature, factor * point.value, error, point.bound, point.hops)
     return made
 
 
