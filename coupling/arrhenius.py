@@ -111,6 +111,12 @@ class ArrheniusFit:
         half = self.quantile(level) * error
         return float(np.exp(centre - half)), float(np.exp(centre + half))
 
+    def energy(self) -> tuple[float, float]:
+        """Activation energy, the median, and half of its central 68 %, J/mol: Student's of one or two degrees has no variance."""
+        least, most = self.energy_interval(ONE_SIGMA)
+        value = self.activation_energy if self.draws is None else float(np.median(self.draws[:, 1]))
+        return value, (most - least) / 2
+
     def energy_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Limits of the activation energy, J/mol."""
         if self.draws is not None:
