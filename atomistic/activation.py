@@ -124,7 +124,7 @@ def points(measured: Sequence[Measured], conductivity: bool) -> dict[tuple[float
         assert point is not None
         factor = point.temperature if conductivity else 1.0
         error = None if point.stderr is None else factor * point.stderr
-        made[place] = Point(point.temperature, factor * point.value, error, point.bound)
+        made[place] = Point(point.temperature, factor * point.value, error, point.bound, point.hops)
     return made
 
 
@@ -176,8 +176,7 @@ def _makes_line(line: Sequence[Point]) -> bool:
 def _energy(known: Sequence[Point], material: str, conditions: Mapping[str, Any], source: Mapping[str, Any]) -> Property:
     """Record of an activation energy, J/mol, with the covariance of (ln D0, E) in its source."""
     line, count = arrhenius.fit(known), len({point.temperature for point in known})
-    (low, high), (least, most) = line.energy_interval(), line.energy_interval(arrhenius.ONE_SIGMA)
-    value = line.activation_energy if line.draws is None else float(np.median(line.draws[:, 1]))
+    (value, error), (low, high) = line.energy(), line.energy_interval()
     span = {"temperature_low_K": line.temperatures[0], "temperature_high_K": line.temperatures[1]}
     doubts = [f"{count} temperatures make a line without a check"] if count < CHECKED else []
     doubts += [f"left out: {arrhenius.CONTRADICTED}"] if line.contradicted else []
@@ -186,7 +185,7 @@ def _energy(known: Sequence[Point], material: str, conditions: Mapping[str, Any]
            **({"low_confidence": "; ".join(doubts)} if doubts else {})}  # fmt: skip
     if line.degrees is None or line.degrees > 2:  # else the posterior has no variance
         own |= {"log_prefactor": line.log_prefactor, "covariance": line.covariance.tolist()}
-    return Property(material, "activation_energy", value, "J/mol", stderr=(most - least) / 2, low=low, high=high,
+    return Property(material, "activation_energy", value, "J/mol", stderr=error, low=low, high=high,
                     conditions={**conditions, **span}, source=own, confidence="low" if doubts else "computed")  # fmt: skip
 
 

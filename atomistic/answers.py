@@ -16,6 +16,8 @@ from coupling.errors import UserError
 from coupling.record import TWO_SIDED_95
 
 Answered = list[tuple[Task, Mapping[str, Any]]]
+WORTH = 3
+"""Counted events that a limit of a slope below twice its error is worth: (value/error)² is below 4 (`arrhenius.Point.hops`)."""
 
 
 def conditions_of(task: Task, **more: Any) -> dict[str, Any]:
@@ -37,7 +39,8 @@ def combine(values: Sequence[Mapping[str, Any]], widening: float = 1.0) -> arrhe
     temperature = float(np.mean([item["temperature"] for item in values]))
     known = [(item["value"], item["stderr"]) for item in values if item["bound"] is None]
     if 2 * len(known) <= len(values):
-        return arrhenius.Point(temperature, upper_limit(values), bound="upper")
+        seen = sum(item["hops"] for item in values) if _counted(values) else WORTH
+        return arrhenius.Point(temperature, upper_limit(values), bound="upper", hops=seen)
     mean, error = weighted(known)
     return arrhenius.Point(temperature, mean, widening * error)
 

@@ -276,8 +276,9 @@ def _run(
         layers = boundary_transport.layers(found.positions, moving, found.cells[0], frame, window, study.layers)
     except UserError as error:
         return {**answer, "problem": str(error)}
-    names = ("distance", "along", "across", "along_stderr", "across_stderr", "counts", "replicates")
-    return {**answer, **{name: getattr(layers, name).tolist() for name in names}, "width": layers.width, "window": layers.window}
+    names = ("distance", "along", "across", "along_stderr", "across_stderr", "counts", "replicates", "hops", "squares")
+    return {**answer, **{name: getattr(layers, name).tolist() for name in names}, "width": layers.width, "window": layers.window,
+            "hop_length": layers.hop_length}  # fmt: skip
 
 
 def _softening(at_rest: Mapping[str, Atoms], calculator: BaseCalculator, steps: int | None = None) -> dict[str, Any]:
@@ -368,6 +369,8 @@ def _where(study: BoundaryStudy) -> dict[str, Any]:
 def _layers(answer: Mapping[str, Any]) -> boundary_transport.Layers:
     names = ("distance", "along", "across", "along_stderr", "across_stderr", "counts", "replicates")
     arrays: dict[str, Any] = {name: np.array(answer[name]) for name in names}
+    if "hops" in answer:  # runs of before did not count
+        arrays |= {"hops": np.array(answer["hops"]), "squares": np.array(answer["squares"]), "hop_length": answer["hop_length"]}
     return boundary_transport.Layers(**arrays, width=answer["width"], window=answer["window"])
 
 

@@ -5,9 +5,10 @@ of time lies; with the displacements over a whole window T and over half of it,
 
     D_along(d) = [⟨Δx² + Δy²⟩(T) - ⟨…⟩(T/2)] / (4 T/2),     D_across(d) = [⟨Δz²⟩(T) - ⟨…⟩(T/2)] / (2 T/2),
 
-the difference taking out the rattling. Errors: jackknife over the windows, with what correlation they show (`correlated`). An ion
-that changes layer within a window counts where it was on average, which blurs a boundary by √(2 D T): the window must be short
-against δ²/2D.
+the difference taking out the rattling. Errors: jackknife over the windows, with what correlation they show (`correlated`); what
+rests on few hops is an upper limit (`rare_hops`), and a hop that a layer without any may have missed is in the error of Γ. An
+ion that changes layer within a window counts where it was on average, which blurs a boundary by √(2 D T): the window must be
+short against δ²/2D.
 
 Width: the step D(d) = D_b inside δ/2, D_g outside, with the layer m in which δ/2 lies a mixture, D_m = f D_b + (1 - f) D_g for
 ions spread evenly in it: δ/2 = (m + f) layers. The fit is one of least squares with the ions counted in each layer for weights
@@ -36,7 +37,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.units import GPa
 
-from atomistic import dynamics
+from atomistic import dynamics, rare_hops
 from atomistic.correlated import jackknife_error, mean_error
 from atomistic.frames import require_motion
 from atomistic.relaxation import relaxed
@@ -59,6 +60,8 @@ class Layers:
         distance: middle of each layer from the nearest boundary (k,), Å. along, across: D (k,), m²/s.
         along_stderr, across_stderr: (k,). counts: ion-windows in each (k,). replicates: without one window each
             (windows, 2, k), m²/s. width: of a layer, Å. window: T, fs.
+        hops, squares: ion-windows along and across that hold a hop of `hop_length` (Å), and their squared displacements (2, k),
+            Å² (`rare_hops`); none where it is not known.
     """
 
     distance: np.ndarray
@@ -70,6 +73,15 @@ class Layers:
     replicates: np.ndarray
     width: float
     window: float
+    hops: np.ndarray | None = None
+    squares: np.ndarray | None = None
+    hop_length: float = 0.0
+
+    def held(self, across: bool, chosen: slice) -> rare_hops.Hops:
+        """Hops along (or across) the boundary in some layers."""
+        place, axes = (1, 1) if across else (0, 2)
+        count, squares = (0.0 if each is None else float(each[place, chosen].sum()) for each in (self.hops, self.squares))
+        return rare_hops.Hops(int(count), squares, float(self.counts[chosen].sum()) * self.window, self.hop_length, axes)
 
 
 def layers(
@@ -99,6 +111,7 @@ def layers(
     height, reach = float(cell[2, 2]), _reach(planes) * float(cell[2, 2])
     step = reach / count
     squares, counts = np.zeros((windows, 4, count)), np.zeros((windows, count))
+    length, hops, of_hops = rare_hops.hop_length(tracks, window), np.zeros((2, count)), np.zeros((2, count))
     for number in range(windows):
         part = tracks[number * window : (number + 1) * window + 1]
         depth = (part[:, :, 2].mean(axis=0) / height) % 1.0
@@ -111,6 +124,10 @@ def layers(
             whole[:, 2] ** 2, (first[:, 2] ** 2 + second[:, 2] ** 2) / 2,
         )):  # fmt: skip
             squares[number, row] = np.bincount(place, values, count)
+            if row % 2 == 0:
+                far = rare_hops.hopped(values, length)
+                hops[row // 2] += np.bincount(place[far], minlength=count)
+                of_hops[row // 2] += np.bincount(place[far], values[far], count)
         counts[number] = np.bincount(place, minlength=count)
     if counts.sum(axis=0).min() < FEWEST_IONS:
         raise UserError(f"grain boundary: {int(counts.sum(axis=0).min())} ion-windows in a layer; {FEWEST_IONS} are needed: "
@@ -127,7 +144,7 @@ def layers(
     replicates = np.array([diffusivities(np.delete(everything, left)) for left in everything])
     errors = jackknife_error(replicates)
     return Layers((np.arange(count) + 0.5) * step, values[0], values[1], errors[0], errors[1], counts.sum(axis=0), replicates,
-                  step, time)  # fmt: skip
+                  step, time, hops, of_hops, length)  # fmt: skip
 
 
 def _reach(planes: tuple[float, ...]) -> float:
@@ -150,12 +167,16 @@ class Width:
 
 @dataclass(frozen=True)
 class Step:
-    """Boundary and grain: D inside and outside, m²/s, each with its standard error; width (None: none is told), χ² drop."""
+    """Boundary and grain: D inside and outside, m²/s, each with its standard error; width (None: none is told), χ² drop.
+
+    limits: upper limits (95 %) of both, m²/s, None of an estimate.
+    """
 
     boundary: tuple[float, float]
     grain: tuple[float, float]
     width: Width | None
     drop: float
+    limits: tuple[float | None, float | None]
 
 
 def boundary_step(found: Layers, across: bool = False) -> Step:
@@ -171,7 +192,15 @@ def boundary_step(found: Layers, across: bool = False) -> Step:
     inside, outside = _two_means(values, found.counts, start, stop)
     spread = jackknife_error(pairs)
     width = _width(found, values, copies, start, stop) if seen else None
-    return Step((inside, float(spread[0])), (outside, float(spread[1])), width, drop)
+    both = (inside, float(spread[0])), (outside, float(spread[1]))
+    limits = [_limit(found.held(across, part), *one) for part, one in zip((slice(start), slice(stop, None)), both, strict=True)]
+    return Step(*both, width, drop, (limits[0], limits[1]))
+
+
+def _limit(held: rare_hops.Hops, value: float, error: float) -> float | None:
+    """Upper limit (95 %) of a diffusivity (m²/s) with its standard error, None of an estimate."""
+    unit = diffusivity_to_si(1.0)
+    return unit * held.limit(value / unit, error / unit) if held.few(value / unit, error / unit) else None
 
 
 def _two_means(values: np.ndarray, counts: np.ndarray, start: int, stop: int) -> tuple[float, float]:
@@ -230,7 +259,21 @@ def excess_diffusivity(found: Layers, across: bool = False) -> tuple[float, floa
         return float(2 * found.width * 1e-10 * (values[:half] - grain).sum())
 
     error = jackknife_error(np.array([[excess(copy)] for copy in found.replicates[:, 1 if across else 0]]))
-    return excess(found.across if across else found.along), float(error[0])
+    missed = _chances(found, across)
+    shares = np.append(np.ones(half), -half * found.counts[half:] / found.counts[half:].sum())
+    hidden = 2 * found.width * 1e-10 * float(np.linalg.norm(shares * missed))
+    return excess(found.across if across else found.along), float(np.hypot(error[0], hidden))
+
+
+def _chances(found: Layers, across: bool) -> np.ndarray:
+    """Errors (k,), m²/s, of layers in which no hop was seen, whose scatter is that of the rattling: of one hop; 0 elsewhere."""
+    values, errors = (found.across, found.across_stderr) if across else (found.along, found.along_stderr)
+    chances = np.zeros(len(values))
+    for layer, pair in enumerate(zip(values, errors, strict=True)):
+        held = found.held(across, slice(layer, layer + 1))
+        if not held.count and _limit(held, *pair) is not None:
+            chances[layer] = diffusivity_to_si(held.length**2 / (2 * held.axes * held.time))
+    return chances
 
 
 def excess_energy(
@@ -321,11 +364,11 @@ def records(
     for across in (False, True):
         step = boundary_step(found, across)
         where = {**conditions, "species": species, "direction": "across" if across else "along", "chi2_drop": step.drop}
-        for name, (value, error) in (("boundary_diffusivity", step.boundary), ("grain_diffusivity", step.grain)):
-            low = value < 2 * error
-            limit = max(value, 0.0) + 1.645 * error
-            made.append(Property(material, name, limit if low else value, "m^2/s", stderr=None if low else error,
-                                 bound="upper" if low else None, conditions=where, source=told))  # fmt: skip
+        both = (("boundary_diffusivity", step.boundary), ("grain_diffusivity", step.grain))
+        for (name, (value, error)), limit in zip(both, step.limits, strict=True):
+            known = limit is None
+            made.append(Property(material, name, value if limit is None else limit, "m^2/s", stderr=error if known else None,
+                                 bound=None if known else "upper", conditions=where, source=told))  # fmt: skip
         excess, error = excess_diffusivity(found, across)
         how = f"{told['method']}; of the half next to the boundary less the other half's mean, both sides"
         made.append(Property(material, "boundary_excess_diffusivity", excess, "m^3/s", stderr=error, conditions=where,

@@ -14,7 +14,7 @@ flows; then the greatest stress that the crystal bore bounds its flow stress fro
 without. Crystals are told of the atoms at rest in their cell (`atomistic.crystallinity`), since heat hides them.
 
 Mobility: diffusivities D_xx … D_zz of a species from mean-squared displacements along each axis, the ratio of in-plane (xx, yy)
-to normal (zz) with its error from windows of the run.
+to normal (zz) with its error from windows of the run; upper limits where few ions hop (`rare_hops`).
 
 Sources: elongational viscosity 3 η of Trouton, Proc. R. Soc. A 77, 426 (1906) (memory); docs/physics.md 1.4.
 """
@@ -30,6 +30,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
+from atomistic import rare_hops
 from atomistic.correlated import fit_errors, jackknife_error, mean_error
 from atomistic.crystallinity import DISORDERED, NAMES, match
 from atomistic.dynamics import Guards, Unphysical, Unstable, check_forces, forget, thermal_momenta
@@ -276,11 +277,15 @@ def flow_record(found: Flow, material: str, conditions: Mapping[str, Any], sourc
 
 @dataclass(frozen=True)
 class Mobility:
-    """Diffusivities along x, y, z and their errors (3,), m²/s; in-plane over normal with its error, None where normal is none."""
+    """Diffusivities along x, y, z and their errors (3,), m²/s; in-plane over normal with its error, None where normal is none.
+
+    limits: their upper limits (95 %), NaN where they are estimates.
+    """
 
     diffusivities: np.ndarray
     stderr: np.ndarray
     ratio: tuple[float, float] | None
+    limits: np.ndarray
 
 
 def mobility(positions: np.ndarray, moving: np.ndarray, frame_interval: float, window: int) -> Mobility:
@@ -302,15 +307,22 @@ def mobility(positions: np.ndarray, moving: np.ndarray, frame_interval: float, w
     require_motion(positions)
     tracks = positions[:, moving] - positions.mean(axis=1, keepdims=True)
     ends, middles = tracks[:: window][: windows + 1], tracks[window // 2 :: window][:windows]
-    whole = ((ends[1:] - ends[:-1]) ** 2).mean(axis=1)
+    squares = (ends[1:] - ends[:-1]) ** 2
+    whole = squares.mean(axis=1)
     half = (((middles - ends[:-1]) ** 2).mean(axis=1) + ((ends[1:] - middles) ** 2).mean(axis=1)) / 2
     each = diffusivity_to_si(1.0) * (whole - half) / (window * frame_interval)
     value, left_out = each.mean(axis=0), (each.sum(axis=0) - each) / (windows - 1)
-    errors = jackknife_error(left_out)
+    errors, limits = jackknife_error(left_out), np.full(3, np.nan)
+    length, unit = rare_hops.hop_length(tracks, window), diffusivity_to_si(1.0)
+    for axis, own in enumerate(np.moveaxis(squares, 2, 0)):
+        held = own[rare_hops.hopped(own, length)]
+        hops = rare_hops.Hops(len(held), float(held.sum()), own.size * window * frame_interval, length)
+        scaled = float(value[axis] / unit), float(errors[axis] / unit)
+        limits[axis] = unit * hops.limit(*scaled) if hops.few(*scaled) else np.nan
     ratio = None
-    if value[2] > 2 * errors[2]:
+    if np.isnan(limits[2]):
         ratio = float(value[:2].mean() / value[2]), float(jackknife_error(left_out[:, :2].mean(axis=1) / left_out[:, 2]))
-    return Mobility(value, errors, ratio)
+    return Mobility(value, errors, ratio, limits)
 
 
 def displacement_curves(positions: np.ndarray, moving: np.ndarray, frame_interval: float, window: int) -> dict[str, Any]:
@@ -327,9 +339,9 @@ def mobility_records(
     """Diffusivity along each axis, estimate or upper bound, and the ratio of in-plane to normal where both are known."""
     made = []
     for place, axis in enumerate("xyz"):
-        value, error = float(found.diffusivities[place]), float(found.stderr[place])
-        low = value < 2 * error
-        made.append(Property(material, "self_diffusivity_along_axis", max(value, 0.0) + 1.645 * error if low else value, "m^2/s",
+        value, error, limit = (float(each[place]) for each in (found.diffusivities, found.stderr, found.limits))
+        low = np.isfinite(limit)
+        made.append(Property(material, "self_diffusivity_along_axis", limit if low else value, "m^2/s",
                              stderr=None if low else error, bound="upper" if low else None,
                              conditions={**conditions, "species": species, "axis": axis}, source=dict(source)))  # fmt: skip
     if found.ratio is not None:

@@ -193,7 +193,7 @@ class Passivation:
 
     Attributes:
         rate, stderr: slope of the last part. limit: upper 95 % limit of the rate. passivated: whether it is zero within
-            twice its error while what grew before is not.
+            twice its error while what grew before is not, and below what a parabola that goes on would leave.
         since, until: times between which that part lies.
     """
 
@@ -211,7 +211,10 @@ class Passivation:
 
 
 def passivation(times: np.ndarray, thickness: np.ndarray, share: float = 1 / 3) -> Passivation:
-    """Whether growth has stopped: slope of the last `share` of the run, its error that of correlated values.
+    """Whether growth has stopped: slope of the last `share` s of the run, its error that of correlated values.
+
+    A rate that noise hides is no rate of zero: the mean rate of the last part of a parabola is √(1 - s) (1 - √(1 - s))/s (0.45
+    of a third) of that before at least, and the upper limit of a layer that has passivated lies below that.
 
     A layer whose electrolyte or metal is used up stops as well: cut the run there first (`exhaustion`).
 
@@ -224,9 +227,10 @@ def passivation(times: np.ndarray, thickness: np.ndarray, share: float = 1 / 3) 
     t, y = _checked(times, thickness)
     rate, error = _slope(t[start:], y[start:])
     before, before_error = _slope(t[: start + 1], y[: start + 1])
-    grew = before > 2 * before_error
-    passivated = bool(grew and abs(rate) <= 2 * error)
-    return Passivation(rate, error, max(rate, 0.0) + 1.645 * error, passivated, float(t[start]), float(t[-1]))
+    limit, left = max(rate, 0.0) + 1.645 * error, np.sqrt(1 - share)
+    grew, slower = before > 2 * before_error, limit < before * left * (1 - left) / share
+    passivated = bool(grew and slower and abs(rate) <= 2 * error)
+    return Passivation(rate, error, limit, passivated, float(t[start]), float(t[-1]))
 
 
 def _slope(t: np.ndarray, y: np.ndarray) -> tuple[float, float]:

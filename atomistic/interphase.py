@@ -177,7 +177,8 @@ def balance(
         halves: the same by classes fitted to parts of the frames: how far they lie apart is in the error.
 
     The error is that of the correlated scatter of the frames (`late_mean`, the grain that of one unit) and, in squares, how far
-    the classes lie apart (a spread).
+    the classes lie apart (a spread) and, of what is made, the chance of the first frame, which all others are told against: what
+    looks like a product there is taken for one by mistake, and as many are off by the square root of their number.
 
     Raises:
         UserError: the electrolyte is not used up by at least one formula unit, or is not in the reaction; amounts not finite.
@@ -200,7 +201,8 @@ def balance(
         classes = float(np.std([ratio, *others], ddof=1)) if others and name != electrolyte else 0.0
         grain = 0.0 if name == electrolyte else math.hypot(ratio, scale) / float(used.mean())
         scatter = _scatter(made / np.maximum(used, 1e-9) * scale, grain)
-        rows.append(Balance(name, ratio, None if scatter is None else math.hypot(scatter, classes), number))
+        first = float(amounts[name][0]) ** 0.5 / float(used.mean()) * scale if number > 0 else 0.0
+        rows.append(Balance(name, ratio, None if scatter is None else math.hypot(scatter, classes, first), number))
     return rows
 
 

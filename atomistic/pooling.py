@@ -7,6 +7,9 @@ of the fit against the teacher; how far the teacher is from the material stands 
 
 in ln x where every value is positive, in x elsewhere. The variance of the members is that of one member (divided by their
 number minus one), not that of their mean: they share data and form, and do not average each other's error out.
+
+Where as many members have a bound near the estimates of the others, within 1.645 of their errors, those have one that came out
+high: the widest of all limits stands then. A bound far beyond says nothing, one that contradicts is a member's value.
 """
 
 import math
@@ -16,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from coupling.record import TWO_SIDED_95, Property
+from coupling.record import TWO_SIDED_95, Bound, Property
 
+ONE_SIDED_95 = 1.645
 OF_A_RUN = ("mean_temperature_K", "temperature_low_K", "temperature_high_K")
 """Conditions that a run finds out for itself, and that do not tell one quantity from another."""
 
@@ -57,7 +61,8 @@ def _pooled(group: Sequence[tuple[int, Property]]) -> Property:
     ]  # fmt: skip
     counted = _counted(records)
     if not counted:
-        widest = max(records, key=lambda record: record.value if record.bound == "upper" else -record.value)
+        limits = [_as_bound(record, records) for record in records]
+        widest = max(limits, key=lambda record: record.value if record.bound == "upper" else -record.value)
         return _doubted(widest.with_source(members=members), low_ones)
     value, stderr, low, high, spread = _moments(counted)
     source = {**first.source, "members": members, "spread": spread}
@@ -73,10 +78,24 @@ def _doubted(record: Property, members: Sequence[int]) -> Property:
     return replace(record, confidence="low").with_source(method=f"{method}; {told}" if method else told)
 
 
+def _as_bound(record: Property, records: Sequence[Property]) -> Property:
+    """A bound as it is; an estimate as its 95 % limit on the side of the bounds beside it."""
+    if record.bound is not None:
+        return record
+    side: Bound = "lower" if all(other.bound in (None, "lower") for other in records) else "upper"
+    limit = record.value + (ONE_SIDED_95 if side == "upper" else -ONE_SIDED_95) * (record.stderr or 0.0)
+    return replace(record, value=limit, stderr=None, low=None, high=None, bound=side)
+
+
 def _counted(records: Sequence[Property]) -> list[Property]:
-    """The estimates, and those bounds that contradict their mean (they count as a value at the bound); no estimate: none."""
+    """The estimates, and those bounds that contradict their mean (they count as a value at the bound).
+
+    None where there are no more estimates than bounds near one of them.
+    """
     known = [record for record in records if record.bound is None]
-    if not known:
+    near = [other for other in records if other.bound and any(
+        abs(other.value - record.value) <= ONE_SIDED_95 * (record.stderr or 0.0) for record in known)]  # fmt: skip
+    if len(known) <= len(near):
         return []
     mean = float(np.mean([record.value for record in known]))
     against = [r for r in records if (r.bound == "upper" and r.value < mean) or (r.bound == "lower" and r.value > mean)]

@@ -239,15 +239,15 @@ def _room_records(
         own = replace(room, doubt="no run gave a Haven ratio: where it lies below 1, the bound is too low by it")
     records = []
     if room.fit is not None:
-        least, most = room.fit.energy_interval()
+        (energy, error), (least, most) = room.fit.energy(), room.fit.energy_interval()
         span = {"temperature_low_K": room.fit.temperatures[0], "temperature_high_K": room.fit.temperatures[1]}
         records.append(
             Property(
                 phase,
                 "activation_energy",
-                room.fit.activation_energy,
+                energy,
                 "J/mol",
-                stderr=float(np.sqrt(room.fit.covariance[1, 1])),
+                stderr=error,
                 low=least,
                 high=most,
                 conditions=conditions_of(task, **span),

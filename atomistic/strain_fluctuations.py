@@ -149,9 +149,21 @@ def bulk_modulus(known: Strains, temperature: float) -> tuple[float, float]:
     _require_breathing(known)
     _require_enough(away)
     square = float((away**2).mean()) + mean_error(away[:, 0]) ** 2
-    share = mean_error(away[:, 0] ** 2) / square
+    share = (2 / _squares(away[:, 0])) ** 0.5
     value = BOLTZMANN * temperature * float(known.volumes.mean()) / square * 1e30
     return value * (1 - share**2), value * share
+
+
+def _squares(away: np.ndarray) -> float:
+    """Independent squares in Gaussian values (frames,), the variance of their mean being 2<x²>²/this.
+
+    Those of an autoregression in which m of n values are independent, n/Σ ρ² = 2 n² m/(n² + m²). What the squares tell
+    themselves, which see too little memory where their mean is low, counts where it is less than half of it: volumes that swing.
+    """
+    count, squares = len(away), away**2
+    alone, own = (independent(np.ones((count, 1)), each) for each in (away, squares - squares.mean()))
+    falling = 2 * count**2 * alone / (count**2 + alone**2)
+    return own if own < falling / 2 else falling
 
 
 def free_strains(known: Strains) -> int:

@@ -6,8 +6,8 @@ ln D = ln D0 − E/(R T). Three cases, decided by the data:
   covariance (XᵀWX)⁻¹. If the scatter about the line is too large for the errors given (χ² improbable at 1 %), the errors
   are scaled up by √(χ²/ν) and the parameters are Student's with ν degrees of freedom; `inflated` says so.
 * What is known beside the estimates enters as in Bayes' rule: D does not rise on cooling (E ≥ 0); an upper bound b (95 %)
-  from an event count has the likelihood exp(−3.0 D/b) of seeing none; a prior on ln D0 where one is given. The posterior is
-  then held as draws, and medians, errors and intervals are theirs.
+  of K counted events has the likelihood λ^K exp(−λ), λ = U(K) D/b with the 95 % limit U of a Poisson mean (3.0 where none was
+  seen); a prior on ln D0 where one is given. The posterior is then held as draws, and medians, errors and intervals are theirs.
 * Otherwise no line is drawn. D falls with temperature, so D at room temperature is below each bound, and below each estimate
   (value + 1.645 stderr), made at a higher temperature: the smallest of them is the bound. A known least activation energy
   sharpens it: b exp(−E (1/T_room − 1/T)/R).
@@ -26,8 +26,6 @@ from scipy import special
 
 from coupling.constants import GAS_CONSTANT, ROOM_TEMPERATURE
 
-NO_EVENT = 2.995732
-"""−ln 0.05: mean count that yields none with a probability of 5 %."""
 SAMPLES = 20_000
 EXCEEDS = "its standard error exceeds the value"
 CONTRADICTED = "what is known beside the estimates (D does not rise on cooling, bounds, the prior of D0), which they contradict"
@@ -45,12 +43,16 @@ entropy and correlation."""
 
 @dataclass(frozen=True)
 class Point:
-    """One temperature: value in any unit with its standard error, or an upper bound (95 %, no error)."""
+    """One temperature: value in any unit with its standard error, or an upper bound (95 %, no error).
+
+    hops: events that a bound was counted of; of one that rests on no count, as many as tell about as little.
+    """
 
     temperature: float
     value: float
     stderr: float | None = None
     bound: Literal["upper"] | None = None
+    hops: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no fit can use."""
@@ -108,6 +110,12 @@ class ArrheniusFit:
         centre, error = self.log_value(temperature)
         half = self.quantile(level) * error
         return float(np.exp(centre - half)), float(np.exp(centre + half))
+
+    def energy(self) -> tuple[float, float]:
+        """Activation energy, the median, and half of its central 68 %, J/mol: Student's of one or two degrees has no variance."""
+        least, most = self.energy_interval(ONE_SIGMA)
+        value = self.activation_energy if self.draws is None else float(np.median(self.draws[:, 1]))
+        return value, (most - least) / 2
 
     def energy_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Limits of the activation energy, J/mol."""
@@ -284,8 +292,8 @@ def _posterior(
         draws += gain * (centre + width * rng.standard_normal(SAMPLES) - draws[:, 0])[:, None]
         log_weight -= (centre - line[0]) ** 2 / (2 * (own + width**2)) + 0.5 * np.log(own + width**2)
     for point in limits:
-        log_value = draws[:, 0] - draws[:, 1] / (GAS_CONSTANT * point.temperature)
-        log_weight -= NO_EVENT * np.exp(np.clip(log_value - np.log(point.value), -700, 700))
+        over = draws[:, 0] - draws[:, 1] / (GAS_CONSTANT * point.temperature) - np.log(point.value)
+        log_weight += point.hops * over - special.gammaincinv(point.hops + 1.0, 0.95) * np.exp(np.clip(over, -700, 700))
     log_weight[draws[:, 1] < 0] = -np.inf
     if not np.isfinite(log_weight).any():
         return None

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from atomistic.answers import combine
+from atomistic.diffusivity import COUNTED, MINIMUM_HOPS, poisson_limit
 from coupling.arrhenius import HOPPING_PREFACTOR, Point, at_temperature, fit, reach
 from coupling.constants import GAS_CONSTANT
 from coupling.record import Property, sample
@@ -78,6 +80,28 @@ def test_bound_from_an_event_count_sharpens_the_fit() -> None:
         low, high = line.interval(298.15)
         hits += low <= truth(298.15) <= high
     assert hits / count > 0.91
+
+
+@pytest.mark.parametrize("expected", [3.0, 5.0])
+def test_a_bound_of_some_events_pulls_no_line_down(expected: float) -> None:
+    """Runs that expect a few hops at the coldest temperature, bounds below ten: without their number 77 and 90 % hold, not 95."""
+    rng, hits, count = np.random.default_rng(1), [], 200
+    for _ in range(count):
+        points = []
+        for temperature in TEMPERATURES:
+            per_hop = truth(TEMPERATURES[0]) / expected
+            hops = int(rng.poisson(truth(temperature) / per_hop))
+            run = {"temperature": temperature, "hops": hops, "bound": "upper", "stderr": None, "reason": COUNTED}
+            run["value"] = poisson_limit(hops) * per_hop
+            if hops >= MINIMUM_HOPS:
+                run |= {"value": hops * per_hop, "stderr": hops**0.5 * per_hop, "bound": None}
+            points.append(combine([run]))
+        room = at_temperature(points)
+        if room.bound is None:
+            hits.append((abs(room.value - truth(298.15)) < room.stderr, room.low <= truth(298.15) <= room.high))
+    one, two = np.mean(hits, axis=0)
+    assert 0.60 <= one <= 0.80
+    assert 0.90 <= two <= 0.98
 
 
 def test_bounds_alone_give_the_smallest_bound() -> None:

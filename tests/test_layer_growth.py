@@ -85,6 +85,14 @@ def test_passivation_is_a_rate_of_zero_within_its_error() -> None:
     assert 0.90 <= np.mean(np.abs(away) < 1.96) <= 0.98
 
 
+@pytest.mark.parametrize("width", [1.0, 2.0])
+def test_a_parabola_in_noise_has_not_passivated(width: float) -> None:
+    """Late rates of three and of one and a half errors: zero within twice the error is then no sign that growth stopped."""
+    random, t = np.random.default_rng(4), np.linspace(2, 200, 120)
+    found = [passivation(t, np.sqrt(25 + 2 * t) + noise(random, 120, width, 0.6)).passivated for _ in range(100)]
+    assert np.mean(found) <= 0.1
+
+
 def test_too_little_or_broken_data_are_refused() -> None:
     t = np.linspace(0, 1, 30)
     with pytest.raises(UserError, match="at least 10"):

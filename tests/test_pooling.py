@@ -60,6 +60,19 @@ def test_bounds() -> None:
     assert against.source["spread"] > 1.0
 
 
+@pytest.mark.parametrize("members", [2, 3, 4])
+def test_an_estimate_among_bounds_is_no_estimate(members: int) -> None:
+    """True value 1.5 errors, told from two on: of what is told as an estimate or a bound 95 % hold, of all members together."""
+    random, held = np.random.default_rng(3), []
+    for _ in range(400):
+        drawn = [1.5 + float(noise) for noise in random.standard_normal(members)]
+        found = [record(value, 1.0) if value > 2 else record(max(value, 0.0) + 1.645, bound="upper") for value in drawn]
+        (one,) = over_members([[each] for each in found])
+        spread = 0.0 if one.stderr is None else math.sqrt(math.log1p((one.stderr / one.value) ** 2))
+        held.append(one.value >= 1.5 if one.bound else abs(math.log(one.value / 1.5)) < 1.96 * spread)
+    assert np.mean(held) >= 0.94
+
+
 def test_quantities_are_told_apart_by_their_conditions_not_by_what_the_run_found() -> None:
     """Two temperatures stay two; the mean temperature that a run really had does not part two members."""
     cold, hot = {"temperature_K": 300.0, "mean_temperature_K": 301.0}, {"temperature_K": 400.0}

@@ -463,3 +463,15 @@ def test_impossible_settings_are_refused(wrong: dict, message: str) -> None:
     """Each with what is allowed."""
     with pytest.raises(UserError, match=message):
         study.StudySettings(**wrong)
+
+
+def test_an_activation_energy_of_three_scattered_temperatures_has_the_error_of_its_limits() -> None:
+    """Li7P3S11, three temperatures off a line, Student's of one degree: half the central 68 % is 7 kJ/mol, the deviation 24."""
+    values = {499.91: (2.6617e-9, 3.4593e-10), 591.38: (6.4254e-9, 7.2839e-10), 694.46: (5.5832e-9, 6.6768e-10)}
+    made, _ = reduction._transport("X", [_diffusion(T, *pair) for T, pair in values.items()], {"potential": "p"})
+    (energy,) = find(made, "X", "activation_energy")
+    assert energy.value == pytest.approx(13.5e3, rel=0.1)
+    assert energy.stderr == pytest.approx(7.0e3, rel=0.2)
+    assert energy.low is not None
+    assert energy.high is not None
+    assert energy.stderr < (energy.high - energy.low) / 3.5
