@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atomistic.brownian import ONE_SIDED_95
 from atomistic.diffusivity import MINIMUM_HOPS, nearest_distance, poisson_limit
-
-ONE_SIDED_95 = 1.645
 
 
 @dataclass(frozen=True)
