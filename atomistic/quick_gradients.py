@@ -84,7 +84,7 @@ def edges_of(data: Batch, r_max: float) -> Edges:
 
 
 def backward(model: Any, data: Batch, settings: Any) -> Tensor:
-    """Loss of a batch (`fitting.loss_of`); its gradient is added to that of the weights that ask for one.
+    """Loss of a batch (`fitting.loss_of`); if it is finite, its gradient is added to that of the weights that ask for one.
 
     TorchScript, in which e3nn writes harmonics and networks, is not optimised: it would compile anew for every size of a batch.
     """
@@ -107,6 +107,8 @@ def _backward(model: Any, data: Batch, settings: Any) -> Tensor:
         p.requires_grad_(True)
     energies, slope = energies.detach().requires_grad_(True), slope.requires_grad_(True)
     value = loss_of(energies, *_forces_and_stresses(data, edges, slope), data, settings)
+    if not torch.isfinite(value):
+        return value.detach()
     by_energy, along = torch.autograd.grad(value, (energies, slope))
     step = REACH / float(torch.cat([along.norm(dim=1), along.new_full((1,), 1e-12)]).max())
     for sign in (1, -1):
@@ -171,7 +173,7 @@ def _repulsions(model: Any, data: Batch, edges: Edges, vectors: Tensor) -> Tenso
 def _interpolation(lengths: Tensor, knots: int) -> tuple[np.ndarray, Tensor]:
     """First of the four knots around every length (e,), and Lagrange's cubic weights (e, 4) of them."""
     places = lengths / KNOTS
-    below = torch.floor(places.detach()).clamp(max=knots - 4)
+    below = torch.floor(places.detach()).nan_to_num(0.0).clamp(0, knots - 4)  # compiled loops look up what they are told
     t = (places - below).clamp(max=2.0)
     weights = [-t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) / 2, -(t + 1) * t * (t - 2) / 2, (t + 1) * t * (t - 1) / 6]
     return below.long().numpy(), torch.stack(weights, 1)

@@ -78,3 +78,19 @@ def test_forces_and_stresses_are_those_of_the_model(monkeypatch: pytest.MonkeyPa
     assert torch.allclose(energies, exact[0], rtol=0, atol=1e-5 * float(data.sizes.sum()))
     assert torch.allclose(forces, exact[1], rtol=0, atol=2e-4)
     assert torch.allclose(stresses, exact[2], rtol=0, atol=2e-6)
+
+
+def test_a_label_that_is_no_number_gives_no_gradient() -> None:
+    """Nor do vectors that are none lead the compiled loops out of their tables."""
+    model = model_of(False)
+    frame = labelled(bulk("Li2S"), 1)
+    r_max, numbers = float(model.r_max), [int(z) for z in model.atomic_numbers]
+    data = batch([sample(frame, r_max)], numbers, r_max, torch.float32)
+    data.energies.fill_(float("nan"))
+    value, found = gradient(model, data, quick_gradients.backward)
+    assert np.isnan(value)
+    assert not any(one.any() for one in found)
+    knot, weights = quick_gradients._interpolation(torch.tensor([float("nan"), 1.0, 1e9]), 404)
+    assert knot.min() >= 0
+    assert knot.max() <= 400
+    assert bool(torch.isfinite(weights[1:]).all())
