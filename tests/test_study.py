@@ -20,6 +20,7 @@ from atomistic import answers, reduction, scheduler, study, tasks
 from atomistic.answers import limits, weighted, widening
 from atomistic.diffusivity import COUNTED, poisson_limit
 from atomistic.scheduler import Task
+from atomistic.separation import CHANCE, fracture_energy
 from coupling.errors import RunFailure, UserError
 from coupling.store import digest, find, read_records
 
@@ -235,10 +236,10 @@ def test_records_tell_where_they_come_from(serial: Path) -> None:
     assert cold.source["seeds"] == [5]
     assert cold.source["atoms"] == 4
     assert cold.source["picoseconds"] == pytest.approx(0.8)
-    (bound,) = find(records, "Ar|Ar", "fracture_energy")
     works = [one for name in ("work_of_adhesion", "work_of_separation") for one in find(records, "Ar|Ar", name)]
-    assert bound.bound == "lower"
-    assert 0 < bound.value == pytest.approx(max(one.value - 1.645 * one.stderr for one in works))
+    assert all(one.value > 0 for one in works)
+    allowed = [one.value for work in works for one in fracture_energy(work, CHANCE / len(works))]  # none: scatter of two shifts
+    assert [one.value for one in find(records, "Ar|Ar", "fracture_energy")] == pytest.approx([max(allowed)] if allowed else [])
     length = find(records, "Ar", "lattice_constant")[0].value
     assert find(records, "Ar", "molar_volume")[0].value == pytest.approx(length**3 / 4 * 6.02214076e23)
     curve = json.loads((serial / "arrhenius.json").read_text())["Ar"]
