@@ -210,6 +210,19 @@ def backward(model: Any, data: Any, settings: FitSettings) -> Any:
     return value
 
 
+def gradient_of(model: Any) -> Callable[..., Any]:
+    """What computes the gradient of a loss on a CPU: `quick_gradients.backward` where it takes the model, else `backward`.
+
+    Raises:
+        UserError: Numba, which compiles its loops, is missing.
+    """
+    try:
+        from atomistic import quick_gradients
+    except ImportError as error:
+        raise UserError(f"a fit on a CPU needs Numba ({error}): pip install -e .[atomistic]") from None
+    return quick_gradients.backward if quick_gradients.takes(model) else backward
+
+
 def descend(
     model: Any, data: Any, weights: Weights, settings: FitSettings, keep: Any, gradient: Callable[..., Any] = backward
 ) -> Any:
@@ -234,11 +247,9 @@ class Steps:
     """Batches of frames and the steps on them, on a CPU."""
 
     def __init__(self, model: Any, samples: list[Any], weights: Weights, settings: FitSettings) -> None:
-        from atomistic.quick_gradients import backward
-
         self.model, self.samples, self.weights, self.settings = model, samples, weights, settings
         self.losses: list[float] = []
-        self.gradient = backward
+        self.gradient = gradient_of(model)
 
     def groups(self, seed: int) -> list[Any]:
         """Frames in random order, grouped so that no batch of several frames exceeds the number of atoms."""

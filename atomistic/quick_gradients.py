@@ -83,6 +83,11 @@ def edges_of(data: Batch, r_max: float) -> Edges:
     return Edges(first, data.neighbors[target, place], target, data.vectors[target, place])
 
 
+def takes(model: Any) -> bool:
+    """Whether the loops are written for the model: products of at most three rows of the A-basis."""
+    return all(one.correlation <= 3 for product in model.products for one in product.symmetric_contractions.contractions)
+
+
 def backward(model: Any, data: Batch, settings: Any) -> Tensor:
     """Loss of a batch (`fitting.loss_of`); if it is finite, its gradient is added to that of the weights that ask for one.
 

@@ -1,5 +1,6 @@
 """The gradient of a fit's loss on a CPU, by central differences of first derivatives, against second derivatives of torch."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 import torch
 from ase import Atoms
 
+import atomistic
 from atomistic import fitting, mace_model, potential, quick_gradients
 from atomistic.fast_mace import batch, sample
 from atomistic.structures import bulk
 from atomistic.widening import with_vectors
+from coupling.errors import UserError
 
 SETTINGS = fitting.FitSettings(huber_forces=0.1, forces_weight=6.0)
 
@@ -94,3 +97,17 @@ def test_a_label_that_is_no_number_gives_no_gradient() -> None:
     assert knot.min() >= 0
     assert knot.max() <= 400
     assert bool(torch.isfinite(weights[1:]).all())
+
+
+def test_a_model_of_higher_products_is_fitted_by_second_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a fit without Numba says what is missing."""
+    config = mace_model.config_of(mace_model.load(potential.SHIPPED / "lpscl" / "member-0"))
+    assert fitting.gradient_of(mace_model.build(config)) is quick_gradients.backward
+    assert fitting.gradient_of(mace_model.build(config | {"correlation": 4, "max_ell": 1})) is fitting.backward
+    monkeypatch.delitem(sys.modules, "atomistic.quick_gradients")
+    monkeypatch.delattr(atomistic, "quick_gradients")
+    monkeypatch.delitem(sys.modules, "atomistic.kernels")
+    monkeypatch.delattr(atomistic, "kernels")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(UserError, match="a fit on a CPU needs Numba"):
+        fitting.gradient_of(mace_model.build(config))
