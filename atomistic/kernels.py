@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-_compiled: Any = njit(fastmath=True, boundscheck=False, nogil=True, cache=True)
 F32 = np.float32
+
+
+def _compiled(function: Any) -> Any:
+    """Compiled on first use, and kept beside the module or in the user's cache where either can be written."""
+    options: dict[str, Any] = {"fastmath": True, "boundscheck": False, "nogil": True}
+    try:
+        return njit(**options, cache=True)(function)
+    except RuntimeError:  # neither can
+        return njit(**options)(function)
 
 
 @_compiled
