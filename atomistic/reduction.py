@@ -296,6 +296,14 @@ def _times(room: arrhenius.RoomValue, factor: float, error: float) -> arrhenius.
     return replace(room, value=value, low=value * math.exp(-below), high=value * math.exp(above), stderr=stderr, doubt=doubt)
 
 
+def _band(line: arrhenius.ArrheniusFit) -> dict[str, Any]:
+    """The line from the hottest run down to room temperature, and its 95 % limits; evenly spaced in 1/T."""
+    T = 1 / np.linspace(1 / line.temperatures[1], 1 / min(ROOM_TEMPERATURE, line.temperatures[0]), 40)
+    limits = [line.interval(float(one)) for one in T]
+    return {"temperature_K": T.tolist(), "value": [line.value(float(one)) for one in T],
+            "low": [low for low, _ in limits], "high": [high for _, high in limits]}  # fmt: skip
+
+
 def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue, fitted: Sequence[int]) -> dict[str, Any]:
     """JSON-ready data of an Arrhenius plot (m²/s, K, J/mol)."""
     line = room.fit
@@ -309,7 +317,8 @@ def _curve(points: Sequence[arrhenius.Point], room: arrhenius.RoomValue, fitted:
         else {
             "log_prefactor": line.log_prefactor,
             "activation_energy": line.activation_energy,
-            "covariance": line.covariance.tolist(),
+            "energy": list(line.energy()),
+            "band": _band(line),
             "chi_square": line.chi_square,
             "degrees": line.degrees,
             "inflated": line.inflated,

@@ -103,11 +103,26 @@ class Point(TypedDict):
 
 
 @with_config(_STRICT)
+class Band(TypedDict):
+    """D (m²/s) along a fit, and its 95 % limits."""
+
+    temperature_K: list[PositiveFloat]
+    value: list[PositiveFloat]
+    low: list[FiniteFloat]
+    high: list[FiniteFloat]
+
+
+@with_config(_STRICT)
 class Fit(TypedDict):
-    """ln D = log_prefactor − activation_energy/(R T), J/mol."""
+    """ln D = log_prefactor − activation_energy/(R T), J/mol.
+
+    `energy`: activation energy with its standard error, `band`: the limits, of the posterior; before, `covariance` stood there.
+    """
 
     log_prefactor: FiniteFloat
     activation_energy: FiniteFloat
+    energy: NotRequired[Pair]
+    band: NotRequired[Band]
     covariance: NotRequired[tuple[Pair, Pair] | None]
     chi_square: NotRequired[Number]
     degrees: NotRequired[Number]

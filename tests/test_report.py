@@ -7,13 +7,17 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from report_fixture import current_map, phases, write_results
 
+from atomistic import reduction
+from coupling import arrhenius
 from coupling.errors import UserError
 from multiscale.compare import CaseResult
+from multiscale.reporting import figures, report
 from multiscale.reporting.field_maps import flaw_tip, grain_outlines, hottest_spot, read_current_map
 from multiscale.reporting.figures import fit_curve
 from multiscale.reporting.html import number, unit, words
@@ -260,6 +264,21 @@ def test_the_band_of_a_fit_is_the_propagated_error():
         assert value == pytest.approx(sampled.mean(), abs=4 * sampled.std() / 200)
         assert width / 1.959964 == pytest.approx(sampled.std(), rel=0.02)
     assert fit_curve({**fit, "degrees": 2}, np.array([300.0]))[1][0] / half[0] == pytest.approx(4.302653 / 1.959964, rel=1e-5)
+
+
+def test_a_fit_of_scattered_points_has_the_limits_of_its_posterior():
+    """Band and energy of the picture and the table are those of the fit itself: Student's of one degree, cut off at E = 0."""
+    Point = arrhenius.Point
+    points = [Point(500.0, 2.7e-9, 3.5e-10), Point(591.0, 6.4e-9, 7.3e-10), Point(694.0, 5.6e-9, 6.7e-10)]
+    room = arrhenius.at_temperature(points, prefactor=arrhenius.HOPPING_PREFACTOR)
+    phase = json.loads(json.dumps(reduction._curve(points, room, [0, 1, 2])))
+    drawn = []
+    axes = SimpleNamespace(plot=lambda *values, **_: None, fill_between=lambda *values, **_: drawn.append(values))
+    figures._fit_band(axes, phase, "k")
+    (_, low, high), (least, most) = drawn[0], room.fit.interval(298.15)
+    assert (low[-1], high[-1]) == pytest.approx((least, most))
+    value, error = room.fit.energy()
+    assert report._energy(phase["fit"]) == f"{number(value / 96485.33)} ± {number(error / 96485.33, 2)}"
 
 
 def test_report_and_comparison_need_neither_finite_elements_nor_torch(tmp_path):

@@ -302,15 +302,20 @@ def fit_curve(fit: Mapping[str, Any], temperatures: np.ndarray, level: float = 0
 
 
 def _fit_band(axes: Any, phase: Mapping[str, Any], color: str) -> None:
+    """Line and 95 % limits: those that the fit tells as "band", of results of before those of its covariance."""
     fit = phase.get("fit")
     hottest = max((p["temperature_K"] for p in phase.get("points", [])), default=None)
     if not fit or hottest is None:
         return
-    T = 1000 / np.linspace(1000 / hottest, 1000 / ROOM_TEMPERATURE, 60)
-    values, half = fit_curve(fit, T)
-    axes.plot(1000 / T, np.exp(values), color=color, linewidth=1.2)
-    if np.isfinite(half).all():
-        axes.fill_between(1000 / T, np.exp(values - half), np.exp(values + half), color=color, alpha=0.15, linewidth=0)
+    if "band" in fit:
+        T, value, low, high = (np.asarray(fit["band"][name], dtype=float) for name in ("temperature_K", "value", "low", "high"))
+    else:
+        T = 1000 / np.linspace(1000 / hottest, 1000 / ROOM_TEMPERATURE, 60)
+        values, half = fit_curve(fit, T)
+        value, low, high = np.exp(values), np.exp(values - half), np.exp(values + half)
+    axes.plot(1000 / T, value, color=color, linewidth=1.2)
+    if np.isfinite([low, high]).all():
+        axes.fill_between(1000 / T, low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def _at_room_temperature(axes: Any, phase: Mapping[str, Any], color: str, marker: str, shift: float, palette: Palette) -> None:

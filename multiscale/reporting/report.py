@@ -260,8 +260,12 @@ def _energy(fit: Mapping[str, Any] | None) -> str:
     """Activation energy with its standard error, eV a particle."""
     if not fit:
         return "–"
-    error = f" ± {html.number(math.sqrt(fit['covariance'][1][1]) / FARADAY, 2)}" if fit.get("covariance") else ""
-    return html.number(fit["activation_energy"] / FARADAY) + error
+    if "energy" in fit:
+        value, spread = fit["energy"]
+    else:  # of results of before
+        value, spread = fit["activation_energy"], math.sqrt(fit["covariance"][1][1]) if fit.get("covariance") else None
+    error = "" if spread is None else f" ± {html.number(spread / FARADAY, 2)}"
+    return html.number(value / FARADAY) + error
 
 
 def resistance(run: Run) -> str:
